@@ -1,0 +1,49 @@
+# Every target makes the virtual environment that it needs, from nothing.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Tests run in one process for each worker, so that threads of the linear algebra libraries would
+# only take the cores from one another.
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test test-slow lint clean distclean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
+		awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+venv: $(STAMP) ## make .venv with the pinned versions and this package, editable
+
+# The stamp is written last: an install that was cut off is taken up again by the next call.
+$(STAMP): pyproject.toml constraints.txt
+	@rm -f $@
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+demo: $(STAMP) ## fit, score and map the Meuse survey, and save the figure
+	$(BIN)/python examples/plot_meuse.py
+
+test: $(STAMP) ## run the tests and the examples in docstrings, without the slow ones
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-slow: $(STAMP) ## run the slow tests only
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+lint: $(STAMP) ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove caches and built files, but keep .venv
+	rm -rf build dist docs/_build .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)

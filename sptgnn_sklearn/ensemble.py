@@ -1,0 +1,366 @@
+"""From a table to a fitted ensemble: each step of the method in the order in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+
+from .base import fit_base, out_of_fold
+from .blocks import location_labels
+from .columns import Columns, Table
+from .edges import NAMES, describe, differences
+from .features import Features
+from .graph import build_graph, extend_graph, to_hetero_data
+from .holdout import Partitions, partition
+from .inference import Rows, build_context, run
+from .network import Architecture, Context, SpTGNN
+from .training import Schedule, Trained, TrainingSet, join, train_members
+
+_OWN_DISTANCE = {"spatial": "distance", "spectral": "covariate_distance"}
+_SPARE = 2  # candidates for each neighbour: some are hidden from a member that holds them out
+_QUERY_CHUNK = 20_000  # rows whose graph is built at a time
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Gaussians of the members, in standardised units of the target.
+
+    Attributes
+    ----------
+    mean, variance : ndarray of shape (M, n)
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass
+class Ensemble:
+    """A fitted ensemble with the training rows that it predicts from.
+
+    Attributes
+    ----------
+    features : Features
+    network : SpTGNN
+    relations : tuple of str
+        Relations that are in use.
+    streams : tuple of str
+        Streams that are in use.
+    spaces : dict of str to ndarray
+        Training rows in the space of each relation.
+    context : Context
+    description : dict of str to Tensor
+        What edge features are taken from, training rows.
+    node_features : ndarray of shape (n, f)
+        All streams of the training rows side by side.
+    base : fitted regressor or None
+    blend : float
+        Share of the network's correction of the base that is kept, 0 to 1; 1 without a base.
+    variance_scale : float
+        Factor that calibrates variances on held-out rows.
+    partitions : Partitions
+    neighbours : ndarray of shape (n, R, K)
+        Lists of the training rows.
+    held_out : Predicted
+        Predictions (1, n) of the training rows that used neither their target nor a member
+        trained on it, where there is such a member.
+    history : list of dict
+    n_neighbors : int
+    device : str
+    workers : int
+    """
+
+    features: Features
+    network: SpTGNN
+    relations: tuple[str, ...]
+    streams: tuple[str, ...]
+    spaces: dict[str, np.ndarray]
+    context: Context
+    description: dict[str, torch.Tensor]
+    node_features: np.ndarray
+    base: Any
+    blend: float
+    variance_scale: float
+    partitions: Partitions
+    neighbours: np.ndarray
+    held_out: Predicted
+    history: list[dict]
+    n_neighbors: int
+    device: str
+    workers: int = 1
+
+    def predict(self, table: Table) -> Predicted:
+        """Predict rows from the training rows and their own columns."""
+        parts = [
+            self._predict(table.take(np.arange(start, min(start + _QUERY_CHUNK, len(table)))))
+            for start in range(0, len(table), _QUERY_CHUNK)
+        ]
+        return Predicted(
+            np.concatenate([part.mean for part in parts], axis=1),
+            np.concatenate([part.variance for part in parts], axis=1),
+        )
+
+    def to_hetero_data(self):
+        """Return the training graph as torch_geometric.data.HeteroData."""
+        senders = self.neighbours
+        description = {name: values.cpu().numpy() for name, values in self.description.items()}
+        edges = differences(
+            {name: values[:, None, None, :] for name, values in description.items()},
+            {name: values[senders] for name, values in description.items()},
+        )
+        return to_hetero_data(
+            senders, self.relations, edges, self.node_features, self.context.targets.cpu().numpy()
+        )
+
+    def neighbours_of(self, table: Table, n_neighbors: int | None = None) -> np.ndarray:
+        """Training rows (n, R, K) that send to each row of a table."""
+        spaces = self.features.spaces(table)
+        return extend_graph(
+            self.spaces,
+            {name: spaces[name] for name in self.relations},
+            n_neighbors or self.n_neighbors,
+            workers=self.workers,
+        )
+
+    def _predict(self, table: Table) -> Predicted:
+        offset = None
+        if self.base is not None:
+            offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
+        rows = make_rows(self.features, table, self.streams).to(self.device)
+        senders = torch.from_numpy(self.neighbours_of(table)[None]).to(self.device)
+        index = torch.arange(len(table), device=self.device)[None]
+        mean, log_variance = run(
+            self.network, rows, index, senders, self.context, self.description
+        )
+        found = Predicted(
+            mean.cpu().numpy().astype(np.float64),
+            np.exp(log_variance.cpu().numpy().astype(np.float64)),
+        )
+        return combine(found, offset, self.blend, self.variance_scale)
+
+
+def combine(
+    network: Predicted, offset: np.ndarray | None, blend: float, variance_scale: float
+) -> Predicted:
+    """Correct the base by the kept share of what the network says else, and calibrate."""
+    mean = network.mean if offset is None else offset + blend * (network.mean - offset)
+    # Members keep their mean: scaling the disagreement too calibrates the whole variance.
+    centre = mean.mean(0)
+    mean = centre + np.sqrt(variance_scale) * (mean - centre)
+    return Predicted(mean, variance_scale * network.variance)
+
+
+def make_rows(
+    features: Features, table: Table, streams: Sequence[str]
+) -> Rows:
+    """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
+    values = {name: array for name, array in features.streams(table).items() if name in streams}
+    return Rows(
+        {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()},
+        {
+            name: torch.from_numpy(array.astype(np.float32))
+            for name, array in describe(features, table).items()
+        },
+    )
+
+
+def fit_ensemble(
+    columns: Columns,
+    table: Table,
+    y: np.ndarray,
+    weight: np.ndarray,
+    *,
+    architecture: dict[str, Any],
+    schedule: Schedule,
+    relations: Sequence[str],
+    streams: Sequence[str],
+    n_neighbors: int,
+    base: Any,
+    calibrate: bool,
+    device: str,
+    n_jobs: int | None,
+    rng: np.random.RandomState,
+) -> Ensemble:
+    """Fit base, graph and members on distinct, canonically ordered rows.
+
+    Parameters
+    ----------
+    columns, table : Columns, Table
+    y, weight : ndarray of shape (n,)
+        Standardised targets and positive weights.
+    architecture : dict
+        Settings of `network.Architecture` apart from what the table decides.
+    schedule : Schedule
+    relations, streams : sequence of str
+        Those wanted; those that the table cannot give are left out.
+    n_neighbors : int
+    base : unfitted regressor or None
+    calibrate : bool
+        Whether to scale variances on held-out rows.
+    device : str
+    n_jobs : int or None
+    rng : RandomState
+    """
+    features = Features.learn(columns, table)
+    spaces = features.spaces(table)
+    relations = tuple(name for name in relations if name in spaces)
+    spaces = {name: spaces[name] for name in relations}
+    place = location_labels(table.coordinates, table.site)
+    n_members = architecture["n_members"]
+    parts = partition(features.spaces(table)["spatial"], place, n_members, rng)
+
+    model = offset = None
+    if base is not None:
+        tabular = features.tabular(table)
+        offset = out_of_fold(base, tabular, y, weight, parts.member[0])
+        model = fit_base(base, tabular, y, weight)
+    rows = make_rows(features, table, streams)
+
+    workers = effective_n_jobs(n_jobs)
+    graphs = [
+        build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
+        for labels in (place, *parts.far)
+    ]
+    held_out = np.array([parts.held_out(member) for member in range(n_members)])
+    data = TrainingSet(
+        rows=rows,
+        targets=y,
+        weight=weight,
+        candidates=graphs,
+        held_out=held_out,
+        held_senders=np.array(
+            [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
+        ),
+        rounds=parts.rounds(n_members),
+        n_neighbors=n_neighbors,
+    )
+    edge_features = tuple(name for name in NAMES if name in rows.description)
+    shape = Architecture(
+        streams={name: values.shape[1] for name, values in rows.streams.items()},
+        relations=relations,
+        edge_features=edge_features,
+        own_feature=tuple(_own_feature(name, edge_features) for name in relations),
+        **architecture,
+    )
+    seeds = rng.randint(2**31 - 1, size=n_members)
+    trained = _train(shape, data, schedule, seeds, device, n_jobs)
+
+    network = trained.network.to(device)
+    neighbours = graphs[0][:, :, :n_neighbors]
+    targets = torch.from_numpy(data.targets.astype(np.float32)).to(device)
+    rows = rows.to(device)
+    senders = torch.from_numpy(neighbours[None]).to(device)
+    context = build_context(network, rows, senders, targets)
+    everyone = torch.arange(len(y), device=device)[None]
+    inside = run(network, rows, everyone, senders, context, rows.description)
+    held = _held_out(trained, inside)
+    blend = 1.0 if offset is None else _blend(held, offset, y, weight)
+    return Ensemble(
+        features=features,
+        network=network,
+        relations=relations,
+        streams=tuple(rows.streams),
+        spaces=spaces,
+        context=context,
+        description=rows.description,
+        node_features=np.hstack([values.cpu().numpy() for values in rows.streams.values()]),
+        base=model,
+        blend=blend,
+        variance_scale=_variance_scale(held, offset, blend, y, weight) if calibrate else 1.0,
+        partitions=parts,
+        neighbours=neighbours,
+        held_out=combine(held.predicted, offset, blend, 1.0),
+        history=trained.history,
+        n_neighbors=n_neighbors,
+        device=device,
+        workers=workers,
+    )
+
+
+def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
+    own = _OWN_DISTANCE.get(relation)
+    return edge_features.index(own) if own in edge_features else -1
+
+
+def _train(shape, data, schedule, seeds, device, n_jobs):
+    """All members in one pass, or in `n_jobs` groups of processes."""
+    n_groups = min(effective_n_jobs(n_jobs), len(seeds)) if n_jobs is not None else 1
+    groups = np.array_split(np.arange(len(seeds)), n_groups)
+    parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1)(
+        delayed(train_members)(
+            replace(shape, n_members=len(group)),
+            data.for_members(group),
+            schedule,
+            [int(seed) for seed in seeds[group]],
+            device,
+        )
+        for group in groups
+    )
+    return join(parts, shape)
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Honest predictions of the training rows, each by the members that held the row out.
+
+    Attributes
+    ----------
+    predicted : Predicted
+        (1, n); the variance includes the members' disagreement, as that of a prediction does.
+    excess : ndarray of shape (n,)
+        Variance that the deployed mean of all members does not have, because it averages over more
+        of them: v / n_own - v / M for members that disagree by the variance v.
+    """
+
+    predicted: Predicted
+    excess: np.ndarray
+
+
+def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> _HeldOut:
+    """Collect what held-out rows were predicted.
+
+    A row that no member held out takes the mean of all members, which saw it in training, though
+    not through its messages.
+    """
+    mean = inside[0].cpu().numpy().astype(np.float64)
+    variance = np.exp(inside[1].cpu().numpy().astype(np.float64))
+    n_members = len(mean)
+    disagreement = mean.var(0, ddof=1) if n_members > 1 else np.zeros(mean.shape[1])
+    known = ~np.isnan(trained.mean)
+    count = known.sum(0)
+    own = np.maximum(count, 1)
+    own_mean = np.where(known, trained.mean, 0).sum(0) / own
+    own_variance = np.where(known, np.exp(np.nan_to_num(trained.log_variance)), 0).sum(0) / own
+    held = count > 0
+    predicted = Predicted(
+        np.where(held, own_mean, mean.mean(0))[None],
+        (np.where(held, own_variance, variance.mean(0)) + disagreement)[None],
+    )
+    return _HeldOut(predicted, np.where(held, disagreement * (1 / own - 1 / n_members), 0.0))
+
+
+def _blend(held: _HeldOut, offset: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """Share of the network's correction that serves held-out rows best, by least squares."""
+    correction = held.predicted.mean[0] - offset
+    gain = np.sum(weight * correction * (y - offset))
+    size = np.sum(weight * (correction**2 - held.excess))
+    return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 1.0
+
+
+def _variance_scale(
+    held: _HeldOut, offset: np.ndarray | None, blend: float, y: np.ndarray, weight: np.ndarray
+) -> float:
+    """Factor that brings the mean squared standardised error of held-out rows to one.
+
+    The errors are those of single members, so the intervals of the whole ensemble err on the wide
+    side.
+    """
+    predicted = combine(held.predicted, offset, blend, 1.0)
+    error = (y - predicted.mean[0]) ** 2
+    scale = np.average(error / predicted.variance[0], weights=weight)
+    return float(np.clip(scale, 0.05, 20.0))

@@ -1,0 +1,195 @@
+"""The heterogeneous graph: k nearest training rows of every row, one list per relation.
+
+A relation is a space in which near means related (see `features.Features.spaces`): spatial
+proximity, spectral similarity, elevation similarity. Only training rows send messages; a query row
+receives. Lists have a fixed length, so the whole graph is one integer array of shape
+(n_rows, n_relations, n_neighbors) in which -1 means "nobody".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+NOBODY = -1
+_FEW_LABELS = 64  # up to here one tree per label is cheaper than asking for more neighbours
+
+
+def build_graph(
+    spaces: Mapping[str, np.ndarray],
+    n_neighbors: int,
+    labels: np.ndarray,
+    *,
+    workers: int = 1,
+) -> np.ndarray:
+    """Neighbours of every training row among the training rows with another label.
+
+    Parameters
+    ----------
+    spaces : mapping of relation name to ndarray of shape (n, d)
+        The space of each relation.
+    n_neighbors : int
+        Length of each list.
+    labels : ndarray of shape (n,) of int
+        Rows of one label never are each other's neighbours: with the labels of places a row does
+        not see its own place, with the labels of folds it does not see its own fold.
+    workers : int, default=1
+        Threads of the search.
+
+    Returns
+    -------
+    neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+        Nearest first; `NOBODY` where there are fewer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.graph import build_graph
+    >>> line = np.array([[0.0], [1.0], [3.0], [7.0]])
+    >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
+    [[1, 2], [0, 2], [1, 0], [2, 1]]
+    """
+    search = _outside_few if labels.max(initial=0) < _FEW_LABELS else _outside_many
+    lists = [search(space, n_neighbors, labels, workers) for space in spaces.values()]
+    return _stack(lists, len(labels), n_neighbors)
+
+
+def extend_graph(
+    training: Mapping[str, np.ndarray],
+    queries: Mapping[str, np.ndarray],
+    n_neighbors: int,
+    *,
+    workers: int = 1,
+) -> np.ndarray:
+    """Neighbours of every query row among the training rows.
+
+    Parameters
+    ----------
+    training, queries : mapping of relation name to ndarray of shape (n, d), (m, d)
+        Training and query rows in the space of each relation.
+    n_neighbors : int
+        Length of each list.
+    workers : int, default=1
+        Threads of the search.
+
+    Returns
+    -------
+    neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
+        Positions of training rows, nearest first. A row's list does not depend on other queries.
+    """
+    lists = [
+        _nearest(cKDTree(training[name]), queries[name], n_neighbors, workers) for name in training
+    ]
+    n_queries = len(next(iter(queries.values()))) if queries else 0
+    return _stack(lists, n_queries, n_neighbors)
+
+
+def to_hetero_data(
+    neighbours: np.ndarray,
+    relations: tuple[str, ...],
+    edges: Mapping[str, np.ndarray],
+    features: np.ndarray,
+    targets: np.ndarray,
+):
+    """Return the training graph as a `torch_geometric.data.HeteroData`.
+
+    Parameters
+    ----------
+    neighbours : ndarray of shape (n, n_relations, k)
+        Lists of `build_graph`.
+    relations : tuple of str
+        Names along the second axis.
+    edges : mapping of edge feature name to ndarray of shape (n, n_relations, k)
+        What each edge carries, in physical units.
+    features : ndarray of shape (n, f)
+        Node features.
+    targets : ndarray of shape (n,)
+        Targets.
+
+    Returns
+    -------
+    HeteroData
+        One node type "sample" and one edge type ("sample", relation, "sample") per relation;
+        `edge_index` runs from sender to receiver and `edge_attr` has one column per edge feature.
+    """
+    import torch
+    from torch_geometric.data import HeteroData
+
+    data = HeteroData()
+    data["sample"].x = torch.as_tensor(features)
+    data["sample"].y = torch.as_tensor(targets)
+    for position, relation in enumerate(relations):
+        senders = neighbours[:, position]
+        receiver, slot = np.nonzero(senders != NOBODY)
+        edge = data["sample", relation, "sample"]
+        index = np.stack([senders[receiver, slot].astype(np.int64), receiver])
+        edge.edge_index = torch.as_tensor(index)
+        attributes = [values[:, position][receiver, slot] for values in edges.values()]
+        edge.edge_attr = torch.as_tensor(np.column_stack(attributes).astype(np.float32))
+        edge.edge_attr_names = list(edges)
+    return data
+
+
+def choose_allowed(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Keep the first `n_neighbors` candidates of each list that are not hidden.
+
+    Parameters
+    ----------
+    candidates : ndarray of shape (n, n_relations, c)
+        Lists, nearest first.
+    hidden : ndarray of shape (n_rows,) of bool
+        Rows that may not send.
+    n_neighbors : int
+        Length of the lists returned.
+    """
+    bad = (candidates == NOBODY) | hidden[candidates]
+    order = np.argsort(bad, axis=-1, kind="stable")[..., :n_neighbors]
+    chosen = np.take_along_axis(candidates, order, axis=-1)
+    return np.where(np.take_along_axis(bad, order, axis=-1), NOBODY, chosen).astype(np.int32)
+
+
+def _nearest(tree: cKDTree, points: np.ndarray, k: int, workers: int) -> np.ndarray:
+    """Indices of the k nearest points of a tree, padded where the tree has fewer."""
+    found = min(k, tree.n)
+    _, index = tree.query(points, k=np.arange(1, found + 1), workers=workers)
+    lists = np.full((len(points), k), NOBODY, dtype=np.int32)
+    lists[:, :found] = index
+    return lists
+
+
+def _outside_few(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
+    """Few labels: search one tree per label, made of all the other rows."""
+    lists = np.full((len(space), k), NOBODY, dtype=np.int32)
+    for label in np.unique(labels):
+        inside = labels == label
+        others = np.flatnonzero(~inside)
+        if len(others):
+            local = _nearest(cKDTree(space[others]), space[inside], k, workers)
+            lists[inside] = np.where(local == NOBODY, NOBODY, others[local])
+    return lists
+
+
+def _outside_many(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
+    """Many small labels: ask for more neighbours than needed and drop those of the own label."""
+    tree = cKDTree(space)
+    lists = np.full((len(space), k), NOBODY, dtype=np.int32)
+    todo, asked = np.arange(len(space)), k + 1
+    while len(todo):
+        found = _nearest(tree, space[todo], asked, workers)
+        own = (found == NOBODY) | (labels[found] == labels[todo][:, None])
+        order = np.argsort(own, axis=1, kind="stable")[:, :k]
+        chosen = np.take_along_axis(found, order, axis=1)
+        own = np.take_along_axis(own, order, axis=1)
+        lists[todo] = np.where(own, NOBODY, chosen)
+        # A crowded place can fill the whole list with its own rows: look further for these only.
+        todo = todo[own.any(axis=1)] if asked < len(space) else todo[:0]
+        asked = min(4 * asked, len(space))
+    return lists
+
+
+def _stack(lists: list[np.ndarray], n_rows: int, n_neighbors: int) -> np.ndarray:
+    if not lists:
+        return np.empty((n_rows, 0, n_neighbors), dtype=np.int32)
+    return np.stack(lists, axis=1)

@@ -1,0 +1,347 @@
+"""Scores for soil maps: accuracy, structure in space that is left, and honesty of uncertainty.
+
+Functions return a plain float, and their docstrings say which value is best. Objects whose name
+ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.special import erf, ndtr
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import r2_score
+
+from .autocorrelation import (
+    aligned_vectors,
+    expected_morans_i,
+    make_residual_morans_i_scorer,
+    morans_i,
+    neg_abs_residual_morans_i_scorer,
+    residual_morans_i,
+)
+
+__all__ = [
+    "bias",
+    "crps_gaussian",
+    "expected_calibration_error",
+    "expected_morans_i",
+    "interval_coverage",
+    "interval_score",
+    "lins_ccc",
+    "make_residual_morans_i_scorer",
+    "model_efficiency",
+    "morans_i",
+    "neg_abs_residual_morans_i_scorer",
+    "residual_morans_i",
+    "rpiq",
+]
+
+
+def lins_ccc(y_true: Any, y_pred: Any) -> float:
+    """Return Lin's concordance correlation coefficient; 1 is best.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        Measured and predicted values.
+
+    Returns
+    -------
+    ccc : float
+        ``2 cov / (var_true + var_pred + (mean_true - mean_pred)**2)`` with moments of the sample
+        (divided by n; Lin 1989, Biometrics 45, 255-268). nan, with an UndefinedMetricWarning, if
+        all values are one and the same.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import lins_ccc
+    >>> lins_ccc([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), lins_ccc([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
+    (1.0, -1.0)
+    """
+    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
+    true, pred = y_true - y_true.mean(), y_pred - y_pred.mean()
+    scatter = (true**2).mean() + (pred**2).mean() + (y_true.mean() - y_pred.mean()) ** 2
+    return _ratio(2 * (true * pred).mean(), scatter, "Lin's CCC")
+
+
+def rpiq(y_true: Any, y_pred: Any) -> float:
+    """Return the ratio of performance to interquartile distance; greater is better.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        Measured and predicted values.
+
+    Returns
+    -------
+    rpiq : float
+        ``(q75 - q25) / RMSE`` with quartiles of `y_true` (Bellon-Maurel et al. 2010, Trends in
+        Analytical Chemistry 29, 1073-1081). Infinite for perfect predictions; nan, with an
+        UndefinedMetricWarning, if the quartiles are equal as well.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import rpiq
+    >>> rpiq([0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 3.0, 2.0, 5.0])
+    2.0
+    """
+    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
+    lower, upper = np.quantile(y_true, [0.25, 0.75])
+    return _ratio(upper - lower, np.sqrt(((y_true - y_pred) ** 2).mean()), "RPIQ")
+
+
+def model_efficiency(y_true: Any, y_pred: Any) -> float:
+    """Return the model efficiency coefficient: another name of R2; 1 is best.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        Measured and predicted values.
+
+    Returns
+    -------
+    mec : float
+        ``1 - SS_residual / SS_total`` (Nash and Sutcliffe 1970, J. Hydrology 10, 282-290), as
+        `sklearn.metrics.r2_score`: 0 for predicting the mean, and not the squared correlation.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import model_efficiency
+    >>> model_efficiency([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    0.0
+    """
+    return float(r2_score(*aligned_vectors(y_true=y_true, y_pred=y_pred)))
+
+
+def bias(y_true: Any, y_pred: Any) -> float:
+    """Return the mean error ``mean(y_pred - y_true)``, positive for overestimation; best is 0.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,)
+        Measured and predicted values.
+
+    Returns
+    -------
+    bias : float
+        In the unit of `y_true`.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import bias
+    >>> bias([1.0, 2.0], [2.0, 4.0])
+    1.5
+    """
+    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
+    return float((y_pred - y_true).mean())
+
+
+def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
+    """Return the mean continuous ranked probability score of normal predictions; 0 is best.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    mean, std : array-like of shape (n_samples,)
+        Predicted means and standard deviations.
+
+    Returns
+    -------
+    crps : float
+        In the unit of `y` (Gneiting et al. 2005, Monthly Weather Review 133, 1098-1118, equation
+        5). Where `std` is 0 it is the absolute error.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, or a standard deviation is negative.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import crps_gaussian
+    >>> round(crps_gaussian([0.0], [0.0], [1.0]), 4)
+    0.2337
+    >>> crps_gaussian([3.0], [1.0], [0.0])
+    2.0
+    """
+    y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
+    z = _standard_scores(y, mean, std)
+    # Where std is 0 the score is |y - mean|, the limit of std * |z|.
+    certain = std == 0
+    z = np.where(certain, 0.0, z)
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    spread = std * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    return float(np.where(certain, np.abs(y - mean), spread).mean())
+
+
+def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
+    """Return the fraction of values inside their intervals; best is the nominal coverage.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    lower, upper : array-like of shape (n_samples,)
+        Limits, which belong to the interval. They may be infinite.
+
+    Returns
+    -------
+    coverage : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is NaN, or a lower limit is above its upper one.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import interval_coverage
+    >>> interval_coverage([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.0, 3.0])
+    0.75
+    """
+    y, lower, upper = _intervals(y, lower, upper)
+    return float(((lower <= y) & (y <= upper)).mean())
+
+
+def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
+    """Return the mean interval score: width plus a penalty for each miss; 0 is best.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    lower, upper : array-like of shape (n_samples,)
+        Limits of central intervals.
+    coverage : float
+        Nominal coverage of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    score : float
+        In the unit of `y`: width plus ``2 / (1 - coverage)`` times the distance of `y` from the
+        interval (Gneiting and Raftery 2007, J. Am. Stat. Assoc. 102, 359-378, equation 43).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is NaN, a lower limit is above its upper one, or `coverage` is
+        not between 0 and 1.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import interval_score
+    >>> interval_score([0.0, 3.0], [-1.0, -1.0], [1.0, 1.0], coverage=0.5)  # misses by 0 and 2
+    6.0
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
+    y, lower, upper = _intervals(y, lower, upper)
+    miss = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
+    return float((upper - lower + 2 / (1 - coverage) * miss).mean())
+
+
+def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) -> float:
+    """Return how far the coverage of central normal intervals is from their levels; 0 is best.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    mean, std : array-like of shape (n_samples,)
+        Predicted means and standard deviations.
+    levels : int, default=99
+        Number of levels ``p = i / (levels + 1)``, i = 1 to `levels`.
+
+    Returns
+    -------
+    error : float
+        Mean over the levels of ``|p - fraction of y within the central p interval|``, between 0 and
+        about 0.5 (the mean absolute calibration error of Kuleshov et al. 2018, ICML, and Chung et
+        al. 2021, arXiv 2109.10254).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, a standard deviation is negative, or `levels` is
+        less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.metrics import expected_calibration_error
+    >>> y = np.random.default_rng(0).normal(size=10_000)
+    >>> mean, std = np.zeros(10_000), np.ones(10_000)
+    >>> round(expected_calibration_error(y, mean, std), 2)
+    0.0
+    >>> round(expected_calibration_error(y, mean, 2 * std), 2)  # intervals twice too wide
+    0.21
+    """
+    if levels < 1:
+        raise ValueError(f"levels must be at least 1; found {levels!r}.")
+    y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
+    # The level at which the central interval just reaches y; y is covered from there upwards.
+    reached = np.sort(erf(np.abs(_standard_scores(y, mean, std)) / np.sqrt(2)))
+    nominal = np.arange(1, levels + 1) / (levels + 1)
+    observed = np.searchsorted(reached, nominal, side="right") / len(y)
+    return float(np.abs(nominal - observed).mean())
+
+
+def _standard_scores(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Return (y - mean) / std; certain predictions are 0 where right and infinite where wrong."""
+    if (std < 0).any():
+        raise ValueError(
+            f"std holds negative values in {(std < 0).sum()} of {len(std)} rows "
+            f"(first at position {(std < 0).argmax()})."
+        )
+    error = y - mean
+    certain = np.where(error == 0, 0.0, np.copysign(np.inf, error))
+    return np.divide(error, std, out=certain, where=std > 0)
+
+
+def _intervals(y: Any, lower: Any, upper: Any) -> list[np.ndarray]:
+    y, lower, upper = aligned_vectors(
+        y=y, lower=lower, upper=upper, may_be_infinite=("lower", "upper")
+    )
+    crossed = lower > upper
+    if crossed.any():
+        raise ValueError(
+            f"lower is above upper in {crossed.sum()} of {len(y)} rows "
+            f"(first at position {crossed.argmax()})."
+        )
+    return [y, lower, upper]
+
+
+def _ratio(numerator: float, denominator: float, name: str) -> float:
+    if denominator == 0 and numerator == 0:
+        warnings.warn(
+            f"{name} is not defined for values without variation.",
+            UndefinedMetricWarning,
+            stacklevel=3,
+        )
+        return float("nan")
+    return float(numerator / denominator) if denominator else float("inf")

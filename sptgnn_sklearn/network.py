@@ -1,0 +1,430 @@
+"""The network, top to bottom: streams, mixture of experts, relational attention, targets, heads.
+
+All members of the ensemble run in one pass. The first axis of every parameter and activation is the
+member, and members share nothing, so the batched pass is an ensemble and not one large network.
+
+Letters in shape comments: M members, B rows of the batch, R relations, K neighbours, H heads,
+D width of a state, E experts, F edge features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LOG_VARIANCE_RANGE = (-9.0, 1.5)  # of a standardised target: a sd of 0.01 to 2 times its own
+_N_BASES = 8  # radial bases for each edge feature
+_BASIS_REACH = 2.5  # the outermost bases, in standard deviations of the log distance
+_SLOPE_RATE = 8.0  # distance decay must move far in few steps, so its parameter is amplified
+_START_SLOPES = (0.0, 0.5, 1.0, 2.0)  # heads start as inverse-distance weights of these powers
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that fixes the shape of the network.
+
+    Parameters
+    ----------
+    streams : dict of str to int
+        Name and input width of each stream.
+    relations : tuple of str
+        Edge types; empty switches the graph off.
+    edge_features : tuple of str
+        Names of the edge features.
+    own_feature : tuple of int
+        For each relation the edge feature that is its own distance, or -1.
+    n_members : int
+    width : int
+        Size D of a node state.
+    n_heads, n_layers : int
+        Heads of each relation; attention layers, of which the last carries the targets.
+    n_experts, top_k : int
+        Experts of the mixture and how many serve a row; ``n_experts=0`` is one plain residual MLP.
+    messages, neighbour_targets : bool
+        Whether attention carries node states, and whether the last layer carries targets.
+    dropout, feature_dropout, neighbour_dropout : float
+        Rates on states, on input features and on neighbours.
+    """
+
+    streams: dict[str, int]
+    relations: tuple[str, ...]
+    edge_features: tuple[str, ...]
+    own_feature: tuple[int, ...]
+    n_members: int = 5
+    width: int = 64
+    n_heads: int = 4
+    n_layers: int = 1
+    n_experts: int = 4
+    top_k: int = 2
+    messages: bool = True
+    neighbour_targets: bool = True
+    dropout: float = 0.2
+    feature_dropout: float = 0.1
+    neighbour_dropout: float = 0.1
+
+
+class Context(NamedTuple):
+    """Training rows as their neighbours see them; computed without gradient."""
+
+    states: list[Tensor]  # one for each layer: (M, N, D)
+    baseline: Tensor  # (M, N), the part of the target that needs no neighbour
+    targets: Tensor  # (N,), standardised
+
+
+class Neighbourhood(NamedTuple):
+    """Who sends to each row of a batch."""
+
+    senders: Tensor  # (M, R, B, K), positions in the context, -1 is nobody
+    edges: Tensor  # (M, R, B, K, F), standardised log distances of `EdgeScale`
+
+
+class Output(NamedTuple):
+    """What the heads say about each row, in standardised units of the target."""
+
+    mean: Tensor  # (M, B)
+    log_variance: Tensor  # (M, B)
+    baseline: Tensor  # (M, B), trained by its own loss and detached in the mean
+    balance: Tensor  # (M,), load-balance loss of the router
+    z_loss: Tensor  # (M,), keeps router logits small
+
+
+class EdgeScale(nn.Module):
+    """Distances of any unit to standardised logarithms, on the scale of the training graph.
+
+    The logarithm is what inverse-distance weights are linear in. A floor of a tenth of the typical
+    distance keeps coincident rows finite.
+    """
+
+    def __init__(self, n_features: int):
+        super().__init__()
+        self.register_buffer("floor", torch.ones(n_features))
+        self.register_buffer("centre", torch.zeros(n_features))
+        self.register_buffer("spread", torch.ones(n_features))
+
+    def learn(self, distances: Tensor) -> None:
+        """Set the scale from the distances (n_edges, F) of the training graph."""
+        typical = distances.median(dim=0).values
+        self.floor = torch.where(typical > 0, 0.1 * typical, torch.ones_like(typical))
+        logs = (distances + self.floor).log()
+        self.centre, self.spread = logs.mean(0), logs.std(0).clamp(min=0.1)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        return ((distances + self.floor).log() - self.centre) / self.spread
+
+
+class MemberLinear(nn.Module):
+    """One affine map for each member: (M, B, n_in) to (M, B, n_out)."""
+
+    def __init__(self, n_members: int, n_in: int, n_out: int, zero: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_members, n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
+        self.scale = 0.0 if zero else 1 / math.sqrt(max(n_in, 1))
+
+    def start(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw the weights of each member from its own generator."""
+        with torch.no_grad():
+            for weight, generator in zip(self.weight, generators, strict=True):
+                weight.normal_(generator=generator).mul_(self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class MemberNorm(nn.Module):
+    """Layer normalisation with one gain and offset for each member."""
+
+    def __init__(self, n_members: int, width: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(n_members, 1, width))
+        self.offset = nn.Parameter(torch.zeros(n_members, 1, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:]) * self.gain + self.offset
+
+
+class StreamEncoder(nn.Module):
+    """One stream to one state: a two-layer network beside a linear path."""
+
+    def __init__(self, n_members: int, n_in: int, hidden: int, width: int):
+        super().__init__()
+        self.into = MemberLinear(n_members, n_in, hidden)
+        self.out = MemberLinear(n_members, hidden, width)
+        self.straight = MemberLinear(n_members, n_in, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.silu(self.into(x))) + self.straight(x)
+
+
+class MixtureOfExperts(nn.Module):
+    """Sparse mixture: a router picks `top_k` experts for each row; each reads all streams.
+
+    At this size every expert is computed and masked, which is faster than gathering rows. The
+    balance loss is that of Fedus et al. (2021), eq. 4, for top-k; the z-loss that of Zoph et al.
+    (2022), eq. 5.
+    """
+
+    def __init__(
+        self, n_members: int, n_in: int, hidden: int, width: int, n_experts: int, top_k: int
+    ):
+        super().__init__()
+        self.n_experts, self.top_k = n_experts, min(top_k, n_experts)
+        self.router = MemberLinear(n_members, n_in, n_experts)
+        self.into = MemberLinear(n_members, n_in, n_experts * hidden)
+        self.out = MemberLinear(n_members, n_experts * hidden, width)
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return gates (M, B, E) that sum to one, balance loss (M,) and z-loss (M,)."""
+        logits = self.router(x)
+        probabilities = logits.softmax(-1)
+        kept = probabilities.topk(self.top_k, dim=-1).indices
+        chosen = torch.zeros_like(probabilities).scatter_(-1, kept, 1.0)
+        gates = probabilities * chosen
+        gates = gates / gates.sum(-1, keepdim=True)
+        load = chosen.mean(1) / self.top_k
+        balance = self.n_experts * (load * probabilities.mean(1)).sum(-1)
+        return gates, balance, logits.logsumexp(-1).square().mean(1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gates, balance, z_loss = self.gates(x)
+        hidden = F.silu(self.into(x)).unflatten(-1, (self.n_experts, -1))  # (M, B, E, hidden)
+        # A weighted sum of expert outputs is one product once the gates scale the hidden units.
+        return self.out((hidden * gates.unsqueeze(-1)).flatten(-2)), balance, z_loss
+
+
+class RelationalAttention(nn.Module):
+    """Attention over the neighbours of each relation, with a "nobody" that may take the weight.
+
+    logit = LeakyReLU(a q_i + b k_j) - slope log d_ij + bases(edge_ij) W, a softmax within each
+    relation (relational graph attention; Busbridge et al. 2019, eq. 3 and 6) whose last place is
+    "nobody" with logit 0: a row without informative neighbours receives little.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        a = architecture
+        n_relations = len(a.relations)
+        self.heads = (n_relations, a.n_heads)
+        self.receiver = MemberLinear(a.n_members, a.width, n_relations * a.n_heads)
+        self.sender = nn.Parameter(torch.zeros(a.n_members, n_relations, a.width, a.n_heads))
+        n_bases = len(a.edge_features) * _N_BASES
+        self.bases = nn.Parameter(torch.zeros(a.n_members, n_relations, n_bases, a.n_heads))
+        self.level = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
+        self.slope_change = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
+        start = torch.tensor(_START_SLOPES).repeat(math.ceil(a.n_heads / 4))[: a.n_heads]
+        has_own = torch.tensor([feature >= 0 for feature in a.own_feature]).float()
+        self.register_buffer("start_slope", has_own[:, None] * start[None, :])
+        self.own_feature = [max(feature, 0) for feature in a.own_feature]
+        self.register_buffer("centres", torch.linspace(-_BASIS_REACH, _BASIS_REACH, _N_BASES))
+
+    def start(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw the sender weights of each member from its own generator."""
+        with torch.no_grad():
+            for weight, generator in zip(self.sender, generators, strict=True):
+                weight.normal_(generator=generator).mul_(1 / math.sqrt(weight.shape[1]))
+
+    def forward(
+        self, state: Tensor, sent: Tensor, edges: Tensor, spread: Tensor, keep: Tensor
+    ) -> Tensor:
+        """Return weights (M, R, B, K, H).
+
+        Parameters
+        ----------
+        state : Tensor of shape (M, B, D)
+        sent : Tensor of shape (M, R, B, K, D)
+            States of the senders.
+        edges : Tensor of shape (M, R, B, K, F)
+        spread : Tensor of shape (F,)
+            Standard deviation of each log distance.
+        keep : Tensor of shape (M, R, B, K), bool
+            Neighbours that are there.
+        """
+        query = self.receiver(state).unflatten(-1, self.heads).transpose(1, 2)  # (M, R, B, H)
+        key = (sent.flatten(2, 3) @ self.sender).view(*sent.shape[:4], -1)  # (M, R, B, K, H)
+        logits = F.leaky_relu(query.unsqueeze(3) + key, 0.2) + self.distance_logits(edges, spread)
+        logits = logits.masked_fill(~keep.unsqueeze(-1), -torch.inf)
+        nobody = torch.zeros_like(logits[..., :1, :])
+        return torch.cat([logits, nobody], dim=3).softmax(dim=3)[..., :-1, :]
+
+    def distance_logits(self, edges: Tensor, spread: Tensor) -> Tensor:
+        """Trust by distance alone: (M, R, B, K, F) to (M, R, B, K, H)."""
+        gap = self.centres[1] - self.centres[0]
+        bases = torch.exp(-(((edges.unsqueeze(-1) - self.centres) / gap) ** 2))
+        bend = (bases.flatten(2, 3).flatten(-2) @ self.bases).view(*edges.shape[:4], -1)
+        own = [edges[:, r, :, :, f] * spread[f] for r, f in enumerate(self.own_feature)]
+        slope = self.start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
+        level = self.level[:, :, None, None, :]
+        return bend + level - slope[:, :, None, None, :] * torch.stack(own, dim=1).unsqueeze(-1)
+
+
+class SpTGNN(nn.Module):
+    """Spatio-temporal graph neural network for one table, all members at once.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.architecture = a = architecture
+        self.generators: list[torch.Generator] | None = None
+        hidden = 2 * a.width
+        self.encoders = nn.ModuleDict(
+            {
+                name: StreamEncoder(a.n_members, n_in, hidden, a.width)
+                for name, n_in in a.streams.items()
+            }
+        )
+        self.norm = MemberNorm(a.n_members, a.width)
+        n_streams = len(a.streams)
+        if a.n_experts:
+            self.mixture = MixtureOfExperts(
+                a.n_members, n_streams * a.width, a.width // 2, a.width, a.n_experts, a.top_k
+            )
+        else:
+            self.residual = nn.Sequential(
+                MemberLinear(a.n_members, n_streams * a.width, hidden),
+                nn.SiLU(),
+                MemberLinear(a.n_members, hidden, a.width),
+            )
+        self.baseline = MemberLinear(a.n_members, a.width, 1, zero=True)
+        self.edge_scale = EdgeScale(len(a.edge_features))
+        if a.relations:
+            self.attention = nn.ModuleList(RelationalAttention(a) for _ in range(a.n_layers))
+            self.receive = nn.ModuleList(
+                MemberLinear(a.n_members, len(a.relations) * a.width, a.width, zero=True)
+                for _ in range(a.n_layers if a.messages else 0)
+            )
+        n_injected = 0
+        if a.relations and a.neighbour_targets:
+            # Σw y_j - s m_i, Σw (y_j - m_j), spread, s and mean edge features, by relation and head
+            n_injected = len(a.relations) * a.n_heads * (4 + len(a.edge_features))
+            self.inject = MemberLinear(a.n_members, n_injected, 1, zero=True)
+        self.mean_head = nn.Sequential(
+            MemberLinear(a.n_members, a.width, a.width),
+            nn.SiLU(),
+            MemberLinear(a.n_members, a.width, 1, zero=True),
+        )
+        self.variance_head = nn.Sequential(
+            MemberLinear(a.n_members, a.width + n_injected, a.width),
+            nn.SiLU(),
+            MemberLinear(a.n_members, a.width, 1, zero=True),
+        )
+
+    def start(self, generators: list[torch.Generator]) -> SpTGNN:
+        """Initialise each member from its own generator, and draw its dropout from it."""
+        self.generators = generators
+        for module in self.modules():
+            if isinstance(module, (MemberLinear, RelationalAttention)):
+                module.start(generators)
+        return self
+
+    def encode(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Streams (M, B, width of stream) to state (M, B, D), baseline (M, B), router losses."""
+        encoded = [
+            encoder(self.drop(streams[name], self.architecture.feature_dropout))
+            for name, encoder in self.encoders.items()
+        ]
+        together = torch.cat(encoded, dim=-1)  # (M, B, streams * D)
+        state = self.norm(torch.stack(encoded).sum(0))
+        if self.architecture.n_experts:
+            change, balance, z_loss = self.mixture(together)
+        else:
+            change = self.residual(together)
+            balance = z_loss = change.new_zeros(len(change))
+        state = state + self.drop(change, self.architecture.dropout)
+        return state, self.baseline(state).squeeze(-1), balance, z_loss
+
+    def propagate(
+        self, layer: int, state: Tensor, context_state: Tensor, around: Neighbourhood
+    ) -> tuple[Tensor, Tensor]:
+        """One attention layer: the new state (M, B, D) and the weights (M, R, B, K, H)."""
+        a = self.architecture
+        keep = around.senders >= 0
+        if self.training and a.neighbour_dropout:
+            keep = keep & (self.uniform(keep.shape, state) >= a.neighbour_dropout)
+        sent = gather(context_state, around.senders)  # (M, R, B, K, D)
+        weights = self.attention[layer](state, sent, around.edges, self.edge_scale.spread, keep)
+        if a.messages:
+            # Each head carries its own slice of the state. Computing all slices for all heads and
+            # keeping the diagonal is one small product, without a temporary for each neighbour.
+            every = (weights.transpose(3, 4) @ sent).unflatten(-1, (a.n_heads, -1))
+            received = every.diagonal(dim1=3, dim2=4).permute(0, 2, 1, 4, 3).flatten(2)  # (M, B, R D)
+            state = state + self.drop(self.receive[layer](received), a.dropout)
+        return state, weights
+
+    def forward(
+        self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
+    ) -> Output:
+        """Predict rows that receive from the context.
+
+        Parameters
+        ----------
+        streams : mapping of str to Tensor of shape (M, B, width of stream)
+        around : Neighbourhood
+        context : Context
+        """
+        state, baseline, balance, z_loss = self.encode(streams)
+        mean, injected = baseline.detach(), None
+        if self.architecture.relations:
+            for layer, context_state in enumerate(context.states):
+                state, weights = self.propagate(layer, state, context_state, around)
+            if self.architecture.neighbour_targets:
+                injected = self.neighbour_targets(weights, around, context, mean)
+                mean = mean + self.inject(injected).squeeze(-1)
+        mean = mean + self.mean_head(state).squeeze(-1)
+        known = state if injected is None else torch.cat([state, injected], dim=-1)
+        log_variance = self.variance_head(known).squeeze(-1)
+        return Output(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), baseline, balance, z_loss)
+
+    @staticmethod
+    def neighbour_targets(
+        weights: Tensor, around: Neighbourhood, context: Context, baseline: Tensor
+    ) -> Tensor:
+        """What the neighbours' targets say, as (M, B, R H (4 + F)).
+
+        Targets enter only here, after the last layer, and no row is its own neighbour: there is no
+        path on which a training row could see its own target.
+        """
+        senders = around.senders.clamp(min=0)
+        target = context.targets[senders]  # (M, R, B, K)
+        surprise = target - gather(context.baseline.unsqueeze(-1), senders).squeeze(-1)
+        trust = weights.sum(3)  # (M, R, B, H), what "nobody" left
+        carried = torch.stack([target, surprise, surprise.square()], dim=-1)
+        carried = torch.cat([carried, around.edges], dim=-1)  # (M, R, B, K, 3 + F)
+        summed = weights.transpose(3, 4) @ carried  # (M, R, B, H, 3 + F)
+        level = summed[..., 0] - trust * baseline[:, None, :, None]
+        spread = summed[..., 2] - summed[..., 1].square()
+        parts = [level, summed[..., 1], spread, trust, *summed[..., 3:].unbind(-1)]
+        return torch.stack(parts, dim=-1).transpose(1, 2).flatten(2)
+
+    def drop(self, x: Tensor, rate: float) -> Tensor:
+        """Dropout that each member draws from its own generator."""
+        if not self.training or rate == 0:
+            return x
+        return x * (self.uniform(x.shape, x) >= rate) / (1 - rate)
+
+    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Uniform numbers of a shape (M, ...), each member's from its own generator."""
+        if self.generators is None:
+            raise RuntimeError("start() gives the network its generators before training.")
+        numbers = torch.empty(shape, device=like.device)
+        for part, generator in zip(numbers, self.generators, strict=True):
+            part.uniform_(generator=generator)
+        return numbers
+
+
+def gather(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows (M, ...) of values (M, N, D) member by member; an index of -1 reads row 0."""
+    members, n, width = values.shape
+    offset = torch.arange(members, device=rows.device).view(-1, *[1] * (rows.dim() - 1)) * n
+    flat = (rows.clamp(min=0) + offset).flatten()
+    # index_select, because the backward of advanced indexing is several times slower on CPU.
+    return values.reshape(members * n, width).index_select(0, flat).view(*rows.shape, width)

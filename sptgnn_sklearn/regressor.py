@@ -1,0 +1,554 @@
+"""`SpTGNNRegressor`: the scikit-learn estimator over `ensemble.fit_ensemble`."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .base import make_base
+from .blocks import location_labels
+from .columns import Columns, Table
+from .ensemble import Ensemble, Predicted, fit_ensemble
+from .geography import chord_to_distance
+from .graph import NOBODY, extend_graph
+from .rows import merge_rows
+from .targets import TargetScale, mixture_quantiles
+from .training import Schedule
+from .validation import check_queries, check_training
+
+RELATIONS = ("spatial", "spectral", "elevation")
+STREAMS = ("covariates", "position", "time")
+
+
+class SpTGNNRegressor(RegressorMixin, BaseEstimator):
+    """Spatio-temporal graph neural network regressor for tables of located samples.
+
+    Samples are nodes of a graph with up to three relations: spatial proximity, spectral similarity
+    and elevation similarity. Streams of node features (covariates, position, time) are fused by a
+    sparse mixture of experts; relational graph attention weighs the neighbours, whose targets enter
+    last. An ensemble of members with heteroscedastic heads gives aleatoric and epistemic
+    uncertainty. The method is SpTGNN [1]_, whose layer sizes, neighbour counts and loss weights are
+    not public: those here are this package's choices, as are the tabular base and its correction.
+
+    Every column of X is a covariate unless a parameter gives it a role. A prediction depends on its
+    own row and the training rows, never on the other rows of X. A query at the place of a training
+    row uses that row, as kriging does.
+
+    Parameters
+    ----------
+    coordinates : pair of labels or positions, default=None
+        Columns of (x, y) or (longitude, latitude). None looks for the usual names, and takes the
+        first two columns where there are none.
+    crs : str, int or pyproj.CRS, default=None
+        Coordinate reference system. None: EPSG:4326 for columns named as longitude and latitude,
+        else planar coordinates of unknown unit. Distances are great-circle km for geographic
+        systems, else in the unit of the system.
+    time : label or position, default=None
+        Column of sampling dates: datetimes, date strings or decimal years; may have gaps.
+    elevation : label or position, default=None
+        Column of elevation; it is a covariate too.
+    spectral : sequence of labels or positions, default=None
+        Numeric columns that define spectral similarity; they are covariates too. None takes the
+        leading principal components of all covariates.
+    site : label or position, default=None
+        Column of profile or site ids. Rows of one site are one location: held out together, never
+        each other's neighbours in training. None: equal coordinates.
+    relations : sequence of {"spatial", "spectral", "elevation"}, default=all three
+        Relations of the graph. Those without the columns they need are left out; an empty sequence
+        switches the graph off.
+    streams : sequence of {"covariates", "position", "time"}, default=all three
+        Node features in use.
+    n_neighbors : int, default=10
+        Neighbours in each relation.
+    base : None, "xgboost" or regressor, default="xgboost"
+        Tabular regressor that the network corrects: the prediction is
+        ``base + blend * (network - base)`` with the blend in [0, 1] that serves left-out locations
+        best. None: the network alone.
+    target_transform : None, "log1p" or "auto", default=None
+        What the network learns. "auto" takes the logarithm of a non-negative, right-skewed target.
+        Predictions are always in the unit of y, as means and not as medians.
+    target_bounds : pair of float or None, default=None
+        Limits of predicted means and quantiles, such as ``(0, None)``.
+    n_members : int, default=5
+        Members of the ensemble. Each leaves out another fifth of the locations.
+    hidden_size : int, default=64
+        Width of a node's state.
+    n_heads : int, default=4
+        Attention heads of each relation.
+    n_layers : int, default=1
+        Attention layers; the last one also carries the neighbours' targets.
+    n_experts : int, default=4
+        Experts of the mixture over the streams; 0 replaces it by one plain network.
+    top_k : int, default=2
+        Experts that serve each row.
+    messages : bool, default=True
+        Whether attention carries node states.
+    neighbor_targets : bool, default=True
+        Whether the last attention layer carries the neighbours' targets.
+    dropout, feature_dropout : float, default=0.2, 0.1
+        Dropout of states and of input features.
+    max_epochs : int, default=30
+        Epochs. Small tables get as many as 120 steps need, unless batch_size is given or fewer than
+        10 epochs are asked for.
+    batch_size : int, default=None
+        Rows of each member in a step. None: a ninth of the rows, 32 to 1024.
+    learning_rate : float, default=2e-3
+        Peak of the one-cycle schedule.
+    weight_decay : float, default=0.1
+        Weight decay of AdamW.
+    beta : float, default=0.5
+        Exponent of the beta-NLL loss; 0 is the Gaussian likelihood.
+    moran_weight : float, default=0.01
+        Weight of the penalty on Moran's I of a batch's residuals.
+    early_stopping : bool, default=True
+        Keep each member's best epoch, judged on the locations that it leaves out.
+    n_iter_no_change : int, default=10
+        Epochs without improvement of any member after which training stops.
+    calibration : None or "scale", default="scale"
+        "scale" multiplies variances so that they match the errors on left-out locations.
+    callbacks : sequence of skorch callbacks, default=None
+        Called by the training loop, after the package's own.
+    device : str, default="auto"
+        "auto" takes a GPU if there is one. Any torch device name.
+    n_jobs : int, default=None
+        None trains all members in one batched pass, usually the fastest. A number trains groups of
+        members in so many joblib workers. Also the threads of neighbour search and base.
+    random_state : int, RandomState or None, default=None
+        Fixes all random numbers; on CPU the same seed gives the same bits.
+    verbose : int, default=0
+        0 silent, 1 a progress bar, 2 a line for each epoch.
+
+    Attributes
+    ----------
+    columns_ : Columns
+        Roles, kinds and levels of the columns of X.
+    relations_ : tuple of str
+        Relations in use.
+    streams_ : tuple of str
+        Streams in use.
+    target_ : TargetScale
+        Transform and scale of the target.
+    ensemble_ : Ensemble
+        The fitted network, its base and the training rows it predicts from.
+    oob_prediction_ : ndarray of shape (n_samples,)
+        Prediction of each training row without its own target; from the member that left the row
+        out where there is one (with five members: everywhere). NaN for rows of weight zero.
+    history_ : list of dict
+        Losses of each epoch.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where it has string names.
+
+    References
+    ----------
+    .. [1] SpTGNN, arXiv:2606.16580, 2026.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn import SpTGNNRegressor
+    >>> from sptgnn_sklearn.datasets import make_soil_survey
+    >>> survey = make_soil_survey(n_samples=200, random_state=0)
+    >>> model = SpTGNNRegressor(
+    ...     time="date", elevation="elevation", base=None, n_members=2, max_epochs=5,
+    ...     random_state=0,
+    ... ).fit(survey.data, survey.target)
+    >>> model.relations_
+    ('spatial', 'spectral', 'elevation')
+    >>> model.predict_uncertainty(survey.data.head(2)).columns.tolist()
+    ['mean', 'std', 'aleatoric', 'epistemic']
+    """
+
+    _parameter_constraints: dict = {
+        "coordinates": ["array-like", None],
+        "crs": "no_validation",
+        "time": "no_validation",
+        "elevation": "no_validation",
+        "spectral": ["array-like", None],
+        "site": "no_validation",
+        "relations": ["array-like"],
+        "streams": ["array-like"],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "base": "no_validation",
+        "target_transform": [StrOptions({"log1p", "auto"}), None],
+        "target_bounds": ["array-like", None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "hidden_size": [Interval(Integral, 4, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_experts": [Interval(Integral, 0, None, closed="left")],
+        "top_k": [Interval(Integral, 1, None, closed="left")],
+        "messages": ["boolean"],
+        "neighbor_targets": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, 1, closed="both")],
+        "moran_weight": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "calibration": [StrOptions({"scale"}), None],
+        "callbacks": ["array-like", None],
+        "device": [str],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        coordinates=None,
+        crs=None,
+        time=None,
+        elevation=None,
+        spectral=None,
+        site=None,
+        relations=RELATIONS,
+        streams=STREAMS,
+        n_neighbors=10,
+        base="xgboost",
+        target_transform=None,
+        target_bounds=None,
+        n_members=5,
+        hidden_size=64,
+        n_heads=4,
+        n_layers=1,
+        n_experts=4,
+        top_k=2,
+        messages=True,
+        neighbor_targets=True,
+        dropout=0.2,
+        feature_dropout=0.1,
+        max_epochs=30,
+        batch_size=None,
+        learning_rate=2e-3,
+        weight_decay=0.1,
+        beta=0.5,
+        moran_weight=0.01,
+        early_stopping=True,
+        n_iter_no_change=10,
+        calibration="scale",
+        callbacks=None,
+        device="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.coordinates = coordinates
+        self.crs = crs
+        self.time = time
+        self.elevation = elevation
+        self.spectral = spectral
+        self.site = site
+        self.relations = relations
+        self.streams = streams
+        self.n_neighbors = n_neighbors
+        self.base = base
+        self.target_transform = target_transform
+        self.target_bounds = target_bounds
+        self.n_members = n_members
+        self.hidden_size = hidden_size
+        self.n_heads = n_heads
+        self.n_layers = n_layers
+        self.n_experts = n_experts
+        self.top_k = top_k
+        self.messages = messages
+        self.neighbor_targets = neighbor_targets
+        self.dropout = dropout
+        self.feature_dropout = feature_dropout
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.beta = beta
+        self.moran_weight = moran_weight
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.calibration = calibration
+        self.callbacks = callbacks
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None):
+        """Build the graph and train the ensemble.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Coordinates, covariates and the columns of other roles. Covariates may be numeric,
+            boolean or categorical and may have gaps.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 is the row twice, 0 is the row absent.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a column, role or parameter cannot be used; the message names it. Raised before
+            training starts.
+        """
+        self._validate_params()
+        self._check_parameters()
+        rng = check_random_state(self.random_state)
+        X, y, weight = check_training(self, X, y, sample_weight)
+        self.columns_ = Columns.learn(X, **self._roles())
+        table = self.columns_.split(X)
+        merged = merge_rows(table, y, weight)
+        self.target_ = TargetScale.learn(y[merged.rows], merged.weight, self.target_transform)
+        table = table.take(merged.rows)
+        self.ensemble_ = fit_ensemble(
+            self.columns_,
+            table,
+            self.target_.standardise(y[merged.rows]),
+            merged.weight,
+            architecture=self._architecture(),
+            schedule=self._schedule(),
+            relations=tuple(name for name in RELATIONS if name in self.relations),
+            streams=self.streams,
+            n_neighbors=self._reachable_neighbors(table),
+            base=make_base(self.base, rng.randint(2**31 - 1), self.n_jobs),
+            calibrate=self.calibration is not None,
+            device=_device(self.device),
+            n_jobs=self.n_jobs,
+            rng=rng,
+        )
+        self.relations_, self.streams_ = self.ensemble_.relations, self.ensemble_.streams
+        self.history_ = self.ensemble_.history
+        held_out = self._mean_std(self.ensemble_.held_out)[0]
+        self.oob_prediction_ = np.where(merged.inverse < 0, np.nan, held_out[merged.inverse])
+        self._merged = merged
+        return self
+
+    def predict(self, X, return_std=False):
+        """Predict the mean of the target.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return the predictive standard deviation as well.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,)
+            In the unit of y, single precision.
+        std : ndarray of shape (n_samples,)
+            Only with ``return_std=True``; total of aleatoric and epistemic.
+        """
+        mean, aleatoric, epistemic = self._mean_std(self._predict(X))
+        # Single precision is what the network computes in; more digits would be noise.
+        mean = mean.astype(np.float32)
+        if not return_std:
+            return mean
+        return mean, np.hypot(aleatoric, epistemic).astype(np.float32)
+
+    def predict_uncertainty(self, X):
+        """Predict the mean and take its uncertainty apart.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, 4)
+            Columns mean, std, aleatoric (noise that more samples would not remove) and epistemic
+            (disagreement of the members), all standard deviations in the unit of y, with
+            ``std**2 = aleatoric**2 + epistemic**2``. The index is that of X.
+        """
+        mean, aleatoric, epistemic = self._mean_std(self._predict(X))
+        return pd.DataFrame(
+            {
+                "mean": mean,
+                "std": np.hypot(aleatoric, epistemic),
+                "aleatoric": aleatoric,
+                "epistemic": epistemic,
+            },
+            index=X.index if isinstance(X, pd.DataFrame) else None,
+        )
+
+    def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
+        """Predict quantiles of the mixture of the members' Gaussians.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        quantiles : sequence of float, default=(0.05, 0.5, 0.95)
+            Levels between 0 and 1.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_quantiles)
+            In the unit of y; rising levels never cross.
+        """
+        levels = np.asarray(quantiles, dtype=float)
+        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
+        predicted = self._predict(X)
+        points = mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
+        return self._clip(self.target_.restore(points))
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
+        """Return the training rows that send to each row in one relation.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_queries, n_features), default=None
+            None: the training rows, which are not their own neighbours.
+        n_neighbors : int, default=None
+            None takes that of the fit. For the training rows no more than that.
+        return_distance : bool, default=True
+        relation : {"spatial", "spectral", "elevation"}, default="spatial"
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries, n_neighbors)
+            In the relation's own space: km or CRS units for "spatial", standard deviations
+            otherwise; infinite where there are fewer neighbours. Only with
+            ``return_distance=True``.
+        indices : ndarray of shape (n_queries, n_neighbors)
+            Rows of the X of fit; -1 where there are fewer neighbours.
+        """
+        check_is_fitted(self)
+        ensemble = self.ensemble_
+        if relation not in self.relations_:
+            raise ValueError(f"relation={relation!r} is not in use; in use: {self.relations_}.")
+        training = ensemble.spaces[relation]
+        if X is None:
+            if (self._merged.inverse < 0).any():
+                raise ValueError("Rows of weight zero have no place in the graph; pass X.")
+            lists = ensemble.neighbours[:, self.relations_.index(relation)][:, :n_neighbors]
+            lists, points = lists[self._merged.inverse], training[self._merged.inverse]
+        else:
+            table = self._table(X)
+            points = ensemble.features.spaces(table)[relation]
+            wanted = min(n_neighbors or ensemble.n_neighbors, len(training))
+            lists = extend_graph({relation: training}, {relation: points}, wanted)[:, 0]
+        indices = np.where(lists == NOBODY, -1, self._merged.rows[lists])
+        if not return_distance:
+            return indices
+        distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
+        if relation == "spatial":
+            distances = chord_to_distance(distances, self.columns_.frame)
+        return np.where(lists == NOBODY, np.inf, distances), indices
+
+    def to_hetero_data(self):
+        """Return the training graph for use with PyTorch Geometric.
+
+        Returns
+        -------
+        torch_geometric.data.HeteroData
+            Nodes "sample" with all streams side by side as ``x`` and the standardised target as
+            ``y``; one edge type for each relation, with its edge features as ``edge_attr``.
+        """
+        check_is_fitted(self)
+        return self.ensemble_.to_hetero_data()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _check_parameters(self) -> None:
+        for name, known in (("relations", RELATIONS), ("streams", STREAMS)):
+            odd = [value for value in getattr(self, name) if value not in known]
+            if odd:
+                raise ValueError(f"{name}={odd} are not known; choose from {known}.")
+        if self.hidden_size % self.n_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
+            )
+
+    def _roles(self) -> dict[str, Any]:
+        names = ("coordinates", "crs", "time", "elevation", "spectral", "site")
+        return {name: getattr(self, name) for name in names}
+
+    def _architecture(self) -> dict[str, Any]:
+        return {
+            "n_members": self.n_members,
+            "width": self.hidden_size,
+            "n_heads": self.n_heads,
+            "n_layers": self.n_layers,
+            "n_experts": self.n_experts,
+            "top_k": self.top_k,
+            "messages": self.messages,
+            "neighbour_targets": self.neighbor_targets,
+            "dropout": self.dropout,
+            "feature_dropout": self.feature_dropout,
+        }
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            early_stopping=self.early_stopping,
+            n_iter_no_change=self.n_iter_no_change,
+            beta=self.beta,
+            moran_weight=self.moran_weight,
+            callbacks=tuple(self.callbacks or ()),
+            verbose=int(self.verbose),
+        )
+
+    def _reachable_neighbors(self, table: Table) -> int:
+        """Neighbours that a row can have: all other places, if n_neighbors is more than that."""
+        others = len(np.unique(location_labels(table.coordinates, table.site))) - 1
+        if others < self.n_neighbors and self.relations:
+            warnings.warn(
+                f"n_neighbors={self.n_neighbors} is more than the {others} other locations; "
+                f"{max(others, 1)} are used.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return max(1, min(self.n_neighbors, others))
+
+    def _table(self, X: Any) -> Table:
+        check_is_fitted(self)
+        return self.columns_.split(check_queries(self, X))
+
+    def _predict(self, X: Any) -> Predicted:
+        table = self._table(X)
+        return self.ensemble_.predict(table)
+
+    def _mean_std(self, predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, aleatoric and epistemic standard deviation in the unit of y.
+
+        Each member's moments are moved back to the unit of y before they are taken apart.
+        """
+        means, variances = self.target_.moments(predicted.mean, predicted.variance)
+        return self._clip(means.mean(0)), np.sqrt(variances.mean(0)), means.std(0)
+
+    def _clip(self, values: np.ndarray) -> np.ndarray:
+        if self.target_bounds is None:
+            return values
+        low, high = self.target_bounds
+        return np.clip(
+            values, -np.inf if low is None else low, np.inf if high is None else high
+        )
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -1,0 +1,494 @@
+"""Training of all members in one pass, through skorch.
+
+skorch runs the loop; what is particular to this method is in four small pieces around it: the
+module (`TrainingGraph`), the batches (`MemberBatches`), the loss (`losses.SpTGNNLoss`) and the
+callbacks.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, LRScheduler, PrintLog
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .graph import choose_allowed
+from .inference import Rows, build_context, read, run
+from .losses import SpTGNNLoss
+from .network import Architecture, Output, SpTGNN
+
+_MIN_STEPS = 120  # a small table needs more epochs to see as many steps
+_CLIP_NORM = 2.0
+_AVERAGE_DECAY = 0.99
+_NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Epochs; small tables get as many as `_MIN_STEPS` steps need.
+    batch_size : int or None
+        None takes a ninth of the rows, between 32 and 1024.
+    learning_rate, weight_decay : float
+        Peak of the one-cycle schedule; decay of AdamW.
+    early_stopping : bool
+        Keep each member's best epoch on its held-out rows and stop when none improves.
+    n_iter_no_change : int
+        Epochs without improvement of any member before stopping.
+    beta, moran_weight : float
+        See `losses.SpTGNNLoss`.
+    callbacks : sequence of skorch callbacks
+        The user's own.
+    verbose : int
+        0 silent, 1 one progress bar, 2 a line for each epoch.
+    """
+
+    max_epochs: int = 30
+    batch_size: int | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    early_stopping: bool = True
+    n_iter_no_change: int = 10
+    beta: float = 0.5
+    moran_weight: float = 0.0
+    callbacks: Sequence[Callback] = ()
+    verbose: int = 0
+
+    def batch(self, n_rows: int) -> int:
+        """Rows of each member in a step."""
+        return min(n_rows, self.batch_size or int(np.clip(n_rows // 9, 32, 1024)))
+
+    def epochs(self, n_rows: int) -> int:
+        """Epochs for a table of so many rows."""
+        steps = -(-n_rows // self.batch(n_rows))
+        if self.batch_size is None and self.max_epochs >= 10:
+            return max(self.max_epochs, -(-_MIN_STEPS // steps))
+        return self.max_epochs
+
+
+@dataclass
+class TrainingSet:
+    """What the members are trained on.
+
+    Attributes
+    ----------
+    rows : Rows
+        All training rows.
+    targets, weight : ndarray of shape (n,)
+    candidates : list of ndarray of shape (n, R, c)
+        Neighbour lists: the true ones first, then those of each far partition.
+    held_out : ndarray of shape (M, n) of bool
+        Rows that each member does not train on.
+    held_senders : ndarray of shape (n_rounds, n, R, K)
+        Neighbours of each row outside its own fold of each round of members.
+    rounds : ndarray of shape (M,)
+        The round that each member belongs to.
+    n_neighbors : int
+    """
+
+    rows: Rows
+    targets: np.ndarray
+    weight: np.ndarray
+    candidates: list[np.ndarray]
+    held_out: np.ndarray
+    held_senders: np.ndarray
+    rounds: np.ndarray
+    n_neighbors: int
+
+    def for_members(self, members: np.ndarray) -> TrainingSet:
+        """Return the set as the given members see it."""
+        changed = {"held_out": self.held_out[members], "rounds": self.rounds[members]}
+        return TrainingSet(**{**vars(self), **changed})
+
+
+@dataclass
+class Trained:
+    """Trained members.
+
+    Attributes
+    ----------
+    network : SpTGNN
+        In evaluation mode, on CPU.
+    mean, log_variance : ndarray of shape (M, n)
+        Each member's predictions of the rows that were held out from it; NaN elsewhere.
+    history : list of dict
+        One entry for each epoch.
+    """
+
+    network: SpTGNN
+    mean: np.ndarray
+    log_variance: np.ndarray
+    history: list[dict]
+
+
+def train_members(
+    architecture: Architecture,
+    data: TrainingSet,
+    schedule: Schedule,
+    seeds: Sequence[int],
+    device: str = "cpu",
+) -> Trained:
+    """Train one member for each seed, all in one batched pass.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        With as many members as seeds.
+    data : TrainingSet
+    schedule : Schedule
+    seeds : sequence of int
+        One for each member: its initial weights, its dropout and its order of rows.
+    device : str
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    network = SpTGNN(architecture).start(generators)
+    network.generators = None
+    lists = _member_lists(data)
+    if architecture.relations:
+        network.edge_scale.learn(_training_distances(network, data))
+    graph = TrainingGraph(network, data, lists[:, 0]).to(device)
+    network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    n_rows = int((~data.held_out).sum(1).max())
+    batches = partial(MemberBatches, data=data, lists=lists, seeds=seeds)
+    epochs = schedule.epochs(n_rows)
+    steps = -(-n_rows // schedule.batch(n_rows))
+    held = HeldOut(schedule.early_stopping, schedule.n_iter_no_change)
+    callbacks: list[tuple[str, Callback]] = [
+        ("clip", ClipMembers()),
+        ("average", AverageWeights()),
+        ("finite", RefuseNonFinite()),
+        ("rate", _one_cycle(schedule.learning_rate, epochs * steps)),
+        ("held_out", held),
+        *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
+    ]
+    if schedule.verbose == 1:
+        callbacks.append(("progress", Progress(epochs)))
+    if schedule.verbose > 1:
+        callbacks.append(("log", PrintLog()))
+    net = NeuralNet(
+        graph,
+        SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
+        optimizer=partial(_adamw, graph.network, schedule.weight_decay),
+        lr=schedule.learning_rate,
+        max_epochs=epochs,
+        batch_size=schedule.batch(n_rows),
+        iterator_train=batches,
+        train_split=None,
+        callbacks=callbacks,
+        callbacks__print_log=None,
+        callbacks__train_loss=None,
+        callbacks__valid_loss=None,
+        callbacks__epoch_timer=None,
+        verbose=int(schedule.verbose > 1),
+        device=device,
+    )
+    net.fit(np.arange(n_rows), None)
+    _check_interrupted(net, held, epochs)
+    held.restore(graph)
+    graph.refresh()
+    mean, log_variance = graph.predict_held_out()
+    return Trained(graph.averaged.cpu(), mean, log_variance, list(net.history))
+
+
+def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
+    """Join members that were trained in groups into one network."""
+    if len(parts) == 1:
+        return parts[0]
+    network = SpTGNN(architecture).eval()
+    pieces = [part.network.state_dict() for part in parts]
+    shared = {name for name, _ in network.named_buffers()}
+    network.load_state_dict(
+        {
+            name: value if name in shared else torch.cat([piece[name] for piece in pieces])
+            for name, value in pieces[0].items()
+        }
+    )
+    return Trained(
+        network,
+        np.concatenate([part.mean for part in parts]),
+        np.concatenate([part.log_variance for part in parts]),
+        [entry for part in parts for entry in part.history],
+    )
+
+
+class TrainingGraph(nn.Module):
+    """The network being trained, its running average, and the training rows around them.
+
+    The average of the weights plays three parts: it encodes the context (a slowly moving memory,
+    computed once an epoch), it is what held-out rows are judged by, and it is the result.
+    """
+
+    def __init__(self, network: SpTGNN, data: TrainingSet, senders: np.ndarray):
+        super().__init__()
+        self.network = network
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        self.data = data
+        self.rows = data.rows
+        self.senders = torch.from_numpy(senders)
+        self.targets = torch.from_numpy(data.targets.astype(np.float32))
+        index = _padded([np.flatnonzero(held) for held in data.held_out])
+        self.held_index = torch.from_numpy(index)
+        self.held_senders = torch.from_numpy(data.held_senders[data.rounds[:, None], index])
+        self.steps = 0
+
+    def train(self, mode: bool = True):
+        """Set the mode of the network being trained; the average always is in evaluation mode."""
+        super().train(mode)
+        self.averaged.eval()
+        return self
+
+    def to(self, device):
+        """Move network and rows."""
+        super().to(device)
+        self.rows = self.rows.to(device)
+        for name in ("senders", "targets", "held_index", "held_senders"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+    def refresh(self) -> None:
+        """Encode the context anew."""
+        self.context = build_context(self.averaged, self.rows, self.senders, self.targets)
+
+    def forward(self, rows: Tensor, senders: Tensor) -> Output:
+        """Predict a batch: row positions (M, B), their neighbours (M, B, R, K)."""
+        streams, around = read(self.network, self.rows, rows, senders, self.rows.description)
+        return self.network(streams, around, self.context)
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Move the running average one step; early steps count less, as they are soon outdated."""
+        self.steps += 1
+        decay = min(_AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
+        slow, fast = list(self.averaged.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(slow, fast, 1 - decay)
+
+    def predict_held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predict each member's held-out rows; (M, n) each, NaN where a member trained."""
+        shape = self.data.held_out.shape
+        found = np.full(shape, np.nan), np.full(shape, np.nan)
+        if self.held_index.shape[1]:
+            predicted = run(
+                self.averaged,
+                self.rows,
+                self.held_index,
+                self.held_senders,
+                self.context,
+                self.rows.description,
+            )
+            member = np.arange(shape[0])[:, None]
+            for target, values in zip(found, predicted, strict=True):
+                target[member, self.held_index.cpu().numpy()] = values.cpu().numpy()
+                target[~self.data.held_out] = np.nan  # padding of shorter lists
+        return found
+
+
+class MemberBatches:
+    """Each member's own training rows in its own random order, in batches of shape (M, B)."""
+
+    def __init__(
+        self, dataset, data: TrainingSet, lists: np.ndarray, seeds: Sequence[int], batch_size: int
+    ):
+        self.data, self.lists, self.batch_size = data, lists, batch_size
+        self.generators = [np.random.RandomState(seed) for seed in seeds]
+        self.members = [np.flatnonzero(~held) for held in data.held_out]
+        self.n_rows = max(len(rows) for rows in self.members)
+        self.positions = data.rows.description["distance"].cpu().numpy()
+
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator:
+        orders, variants = [], []
+        for rows, rng in zip(self.members, self.generators, strict=True):
+            # Members with fewer rows start a second round, so that all have equally many steps.
+            rounds = [rng.permutation(rows) for _ in range(-(-self.n_rows // len(rows)))]
+            orders.append(np.concatenate(rounds)[: self.n_rows])
+            far = 1 + rng.randint(max(1, self.lists.shape[1] - 1), size=self.n_rows)
+            near = (rng.uniform(size=self.n_rows) < _NEAR_SHARE) | (self.lists.shape[1] == 1)
+            variants.append(np.where(near, 0, far))
+        order, variant = np.array(orders), np.array(variants)
+        member = np.arange(len(order))[:, None]
+        for step in range(len(self)):
+            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            rows = order[:, part]
+            truth = {
+                "target": self.data.targets[rows].astype(np.float32),
+                "weight": self.data.weight[rows].astype(np.float32),
+                "position": self.positions[rows],
+            }
+            senders = self.lists[member, variant[:, part], rows]
+            yield {"rows": rows, "senders": senders}, truth
+
+
+class ClipMembers(Callback):
+    """Clip the gradient of each member by its own norm, so that members stay independent."""
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        grads = [p.grad for p in net.module_.network.parameters() if p.grad is not None]
+        norm = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0).sqrt()
+        scale = (_CLIP_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
+
+
+class AverageWeights(Callback):
+    """Move the running average of the weights after each step."""
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            net.module_.average()
+
+
+class RefuseNonFinite(Callback):
+    """Stop with an error as soon as the loss is not a number."""
+
+    def on_epoch_end(self, net, **kwargs):
+        losses = [batch["train_loss"] for batch in net.history[-1]["batches"]]
+        net.history.record("train_loss", float(np.mean(losses)))
+        if not np.isfinite(losses).all():
+            raise FloatingPointError(
+                f"The training loss became {losses[-1]} in epoch {len(net.history)}. Lower "
+                "learning_rate, or look for extreme values in y and in the covariates."
+            )
+
+
+class HeldOut(Callback):
+    """After each epoch encode the context anew and judge each member on its held-out rows.
+
+    With early stopping, keep each member's best epoch and stop when no member improves.
+    """
+
+    def __init__(self, early_stopping: bool, n_iter_no_change: int):
+        self.early_stopping, self.n_iter_no_change = early_stopping, n_iter_no_change
+
+    def on_train_begin(self, net, **kwargs):
+        net.module_.refresh()
+        self.best = np.full(net.module_.data.held_out.shape[0], np.inf)
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited, self.stopped = 0, False
+
+    def on_epoch_end(self, net, **kwargs):
+        graph: TrainingGraph = net.module_
+        graph.refresh()
+        if not self.early_stopping:
+            return
+        mean, _ = graph.predict_held_out()
+        error = np.where(np.isnan(mean), 0.0, mean - graph.data.targets) ** 2 * graph.data.weight
+        known = (~np.isnan(mean) * graph.data.weight).sum(1)
+        score = error.sum(1) / np.maximum(known, 1e-12)
+        net.history.record("held_out_mse", float(score.mean()))
+        better = score < self.best
+        self.best[better] = score[better]
+        for name, value in graph.averaged.named_parameters():
+            kept = self.best_weights.setdefault(name, value.clone())
+            kept[torch.from_numpy(better)] = value[torch.from_numpy(better)]
+        self.waited = 0 if better.any() else self.waited + 1
+        if self.waited >= self.n_iter_no_change:
+            self.stopped = True
+            raise KeyboardInterrupt  # the way in which skorch's own EarlyStopping ends a fit
+
+    def restore(self, graph: TrainingGraph) -> None:
+        """Give each member the weights of its best epoch."""
+        if self.best_weights:
+            graph.averaged.load_state_dict(self.best_weights, strict=False)
+
+
+class Progress(Callback):
+    """One bar over all epochs."""
+
+    def __init__(self, n_epochs: int):
+        self.n_epochs = n_epochs
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar = tqdm(total=self.n_epochs, desc="training", unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar.close()
+
+
+def _one_cycle(peak: float, total_steps: int) -> LRScheduler:
+    return LRScheduler(
+        policy=torch.optim.lr_scheduler.OneCycleLR,
+        max_lr=peak,
+        total_steps=total_steps + 1,
+        pct_start=0.2,
+        step_every="batch",
+    )
+
+
+def _adamw(network: SpTGNN, weight_decay: float, _parameters, lr: float) -> torch.optim.AdamW:
+    """AdamW that does not shrink offsets, gains and slopes, which decay would only bias."""
+    spared = ("bias", "gain", "offset", "level", "slope_change")
+    groups: list[list[nn.Parameter]] = [[], []]
+    for name, parameter in network.named_parameters():
+        groups[name.endswith(spared)].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": groups[0], "weight_decay": weight_decay},
+            {"params": groups[1], "weight_decay": 0.0},
+        ],
+        lr=lr,
+        foreach=True,
+    )
+
+
+def _member_lists(data: TrainingSet) -> np.ndarray:
+    """Neighbour lists (M, V, n, R, K) in which no row that a member holds out sends."""
+    return np.stack(
+        [
+            np.stack([choose_allowed(lists, held, data.n_neighbors) for lists in data.candidates])
+            for held in data.held_out
+        ]
+    )
+
+
+def _training_distances(network: SpTGNN, data: TrainingSet) -> Tensor:
+    """Edge features (n_edges, F) of the true lists, for the scale of distances."""
+    senders = torch.from_numpy(data.candidates[0][None, :, :, : data.n_neighbors])
+    rows = torch.arange(senders.shape[1])[None]
+    _, around = read(network, data.rows, rows, senders, data.rows.description)
+    # The scale starts as the identity on log(distance + 1); undo it to get distances.
+    return (around.edges.exp() - 1)[around.senders >= 0].clamp(min=0)
+
+
+def _check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> None:
+    """Tell the user's Ctrl-C, which skorch swallows, from stopping early."""
+    whole = sum("train_loss" in entry for entry in net.history)
+    if held.stopped or whole >= epochs:
+        return
+    if whole == 0:
+        raise KeyboardInterrupt
+    warnings.warn(
+        f"Training was interrupted after {whole} of {epochs} epochs; the estimator uses the "
+        "weights reached by then.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def _padded(lists: list[np.ndarray]) -> np.ndarray:
+    """Lists of positions as one array; shorter lists repeat their first entry."""
+    length = max(len(positions) for positions in lists)
+    return np.array(
+        [
+            np.pad(positions, (0, length - len(positions)), constant_values=positions[:1].sum())
+            for positions in lists
+        ]
+    )

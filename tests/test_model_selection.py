@@ -1,0 +1,347 @@
+"""Splitters: complete, disjoint, whole in space, buffered, and at home in scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy.spatial.distance import cdist
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+)
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
+
+KMEANS = SpatialBlockKFold()
+GRID = SpatialBlockKFold(method="grid", spacing=60.0)
+METHODS = pytest.mark.parametrize("splitter", [KMEANS, GRID], ids=["kmeans", "grid"])
+
+
+def haversine(a, b):
+    """Great-circle km between all pairs, by a formula that shares no code with the package."""
+    (lon_a, lat_a), (lon_b, lat_b) = np.radians(a).T[:, :, None], np.radians(b).T[:, None, :]
+    h = np.sin((lat_b - lat_a) / 2) ** 2
+    h = h + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_b - lon_a) / 2) ** 2
+    return 2 * 6371.0088 * np.arcsin(np.sqrt(h))
+
+
+def survey(n=240, seed=0, lon=(5.0, 10.0)):
+    """A table in degrees in which every fourth row repeats the place of the row before it."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "clay": rng.uniform(size=n),
+            "lat": rng.uniform(48, 52, n),
+            "lon": rng.uniform(*lon, n),
+        },
+        index=rng.permutation(n) + 1000,
+    )
+    X.iloc[3::4, 1:] = X.iloc[2::4, 1:].to_numpy()
+    return X
+
+
+def fold_of(splitter, X, groups=None):
+    folds = np.full(len(X), -1)
+    for fold, (_, test) in enumerate(splitter.split(X, groups=groups)):
+        assert (folds[test] == -1).all()
+        folds[test] = fold
+    return folds
+
+
+@METHODS
+def test_folds_are_complete_and_disjoint(splitter):
+    """Each row is tested once, in one of n_splits folds, and trains in all others."""
+    X = survey()
+    splits = list(splitter.split(X))
+    assert len(splits) == splitter.get_n_splits() == splitter.get_n_splits(X) == 5
+    tested = np.concatenate([test for _, test in splits])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(len(X)))
+    for train, test in splits:
+        np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(len(X)))
+        assert (np.diff(train) > 0).all()
+        assert (np.diff(test) > 0).all()
+        # Balanced: 240 rows in 5 folds of blocks of some ten rows each.
+        assert 30 <= len(test) <= 66
+
+
+@METHODS
+def test_rows_of_one_location_share_a_fold(splitter):
+    """Repeated samples of a place are never on both sides."""
+    X = survey()
+    folds = fold_of(splitter, X)
+    assert pd.Series(folds).groupby([X["lon"].to_numpy(), X["lat"].to_numpy()]).nunique().max() == 1
+
+
+@METHODS
+def test_blocks_hold_neighbours_together(splitter):
+    """Most rows have the nearest other place in their own fold, which random folds do not give."""
+    X = survey()
+    folds = fold_of(splitter, X)
+    distance = haversine(X[["lon", "lat"]].to_numpy(), X[["lon", "lat"]].to_numpy())
+    nearest = np.where(distance > 0, distance, np.inf).argmin(axis=1)
+    assert (folds == folds[nearest]).mean() > 0.6
+
+
+@METHODS
+def test_folds_do_not_depend_on_row_order(splitter):
+    """Shuffled rows stay in their folds."""
+    X = survey()
+    order = np.random.default_rng(1).permutation(len(X))
+    np.testing.assert_array_equal(fold_of(splitter, X.iloc[order]), fold_of(splitter, X)[order])
+
+
+def test_folds_follow_their_seed():
+    """Without a seed given folds are the same in each call; seeds and shuffling change them."""
+    X = survey()
+    folds = fold_of(SpatialBlockKFold(), X)
+    np.testing.assert_array_equal(fold_of(SpatialBlockKFold(), X), folds)
+    assert (fold_of(SpatialBlockKFold(random_state=1), X) != folds).any()
+    dealt = dict(method="grid", spacing=60.0, balance=False)
+    in_order = fold_of(SpatialBlockKFold(**dealt), X)
+    shuffled = fold_of(SpatialBlockKFold(**dealt, shuffle=True), X)
+    assert (in_order != shuffled).any()
+    again = fold_of(SpatialBlockKFold(**dealt, shuffle=True), X)
+    np.testing.assert_array_equal(again, shuffled)
+    assert (fold_of(SpatialBlockKFold(**dealt, shuffle=True, random_state=1), X) != shuffled).any()
+
+
+def test_balance_is_of_rows_or_of_blocks():
+    """Without balance folds get equal numbers of blocks, and rows as the survey was dense."""
+    X = pd.concat([survey(), *[survey().query("lon < 6")] * 5])
+    blocks = spatial_blocks(X)
+    rows = {}
+    for balance in (True, False):
+        folds = fold_of(SpatialBlockKFold(balance=balance), X)
+        rows[balance] = np.ptp(np.bincount(folds))
+        assert (pd.Series(blocks).groupby(folds).nunique() == 5).all() != balance
+    assert rows[True] < rows[False] / 2
+
+
+@METHODS
+@pytest.mark.parametrize("lon", [(5.0, 10.0), (178.0, 183.0)], ids=["europe", "date line"])
+def test_buffer_in_kilometres(splitter, lon):
+    """Training rows nearer than the buffer to a test row are gone, and no others."""
+    X = survey(lon=lon)
+    X.loc[X["lon"] > 180, "lon"] -= 360
+    xy = X[["lon", "lat"]].to_numpy()
+    buffered = clone_splitter(splitter, buffer=25.0)
+    dropped = 0
+    for (train, test), (all_train, same_test) in zip(
+        buffered.split(X), splitter.split(X), strict=True
+    ):
+        np.testing.assert_array_equal(test, same_test)
+        near = haversine(xy[all_train], xy[test]).min(axis=1) < 25.0
+        np.testing.assert_array_equal(train, all_train[~near])
+        dropped += near.sum()
+    assert dropped > 20
+
+
+def test_buffer_in_units_of_the_crs():
+    """In a projected system the buffer is Euclidean and in the unit of its axes."""
+    X = pd.DataFrame(np.random.default_rng(0).uniform(0, 5000, (200, 2)) + 2e5, columns=["x", "y"])
+    for train, test in SpatialBlockKFold(crs=28992, buffer=300.0).split(X):
+        assert cdist(X.iloc[train], X.iloc[test]).min() >= 300.0
+        kept = np.setdiff1d(np.arange(200), test)
+        near = cdist(X.iloc[kept], X.iloc[test]).min(axis=1) < 300.0
+        np.testing.assert_array_equal(train, kept[~near])
+        assert near.any()
+
+
+def test_row_exactly_at_the_buffer_stays():
+    """Only rows nearer than the buffer are dropped."""
+    X = np.column_stack([np.arange(6.0) * 10, np.zeros(6)])
+    splitter = SpatialBlockKFold(2, method="grid", spacing=30.0, buffer=20.0)
+    (train, test), _ = splitter.split(X)
+    np.testing.assert_array_equal(test, [0, 1, 2])
+    np.testing.assert_array_equal(train, [4, 5])
+
+
+@METHODS
+def test_groups_stay_whole(splitter):
+    """Rows of one group share a fold, and so do groups that share a place."""
+    X = survey()
+    groups = np.random.default_rng(5).integers(0, 60, len(X)).astype(object)
+    folds = fold_of(splitter, X.iloc[::4], groups[::4])
+    assert pd.Series(folds).groupby(groups[::4]).nunique().max() == 1
+    assert (fold_of(splitter, X.iloc[::4]) != folds).any()
+    pairs = np.array([f"{row // 2}" for row in range(len(X))])
+    folds = fold_of(splitter, X, pairs)
+    assert pd.Series(folds).groupby(pairs).nunique().max() == 1
+    assert pd.Series(folds).groupby([X["lon"].to_numpy(), X["lat"].to_numpy()]).nunique().max() == 1
+
+
+def test_grid_spacing_is_in_kilometres():
+    """Blocks of a grid over degrees are no wider than the spacing says."""
+    X = survey()
+    blocks = spatial_blocks(X, method="grid", spacing=100.0)
+    distance = haversine(X[["lon", "lat"]].to_numpy(), X[["lon", "lat"]].to_numpy())
+    for block in np.unique(blocks):
+        rows = blocks == block
+        # The diagonal of a cell, with room for what the plane distorts at 200 km.
+        assert distance[np.ix_(rows, rows)].max() < 142.0
+    assert 14 <= blocks.max() + 1 <= 30
+
+
+def test_coordinates_by_name_and_by_position():
+    """Names, positions and the usual names lead to the same folds, in tables and arrays."""
+    X = survey()
+    renamed = X.rename(columns={"lon": "E", "lat": "N"})
+    expected = fold_of(SpatialBlockKFold(), X)
+    by_name = SpatialBlockKFold(coordinates=("E", "N"), crs=4326)
+    by_position = SpatialBlockKFold(coordinates=(2, 1), crs=4326)
+    np.testing.assert_array_equal(fold_of(by_name, renamed), expected)
+    np.testing.assert_array_equal(fold_of(by_position, X), expected)
+    np.testing.assert_array_equal(fold_of(by_position, X.to_numpy()), expected)
+
+
+def test_spatial_blocks_are_groups_for_scikit_learn():
+    """GroupKFold on the labels keeps blocks whole; the labels are those of the splitter."""
+    X = survey()
+    blocks = spatial_blocks(X)
+    assert blocks.max() + 1 == 25
+    for train, test in GroupKFold(n_splits=5).split(X, groups=blocks):
+        assert not set(blocks[train]) & set(blocks[test])
+    folds = fold_of(SpatialBlockKFold(n_blocks=25), X)
+    assert pd.Series(folds).groupby(spatial_blocks(X, n_blocks=25)).nunique().max() == 1
+    np.testing.assert_array_equal(spatial_blocks(X, random_state=3, n_blocks=7).max(), 6)
+    groups = np.arange(len(X)) // 40
+    whole = spatial_blocks(X, groups=groups, n_blocks=3)
+    assert pd.Series(whole).groupby(groups).nunique().max() == 1
+
+
+def test_few_locations_make_few_blocks():
+    """By default blocks hold several locations, but there are never fewer blocks than folds."""
+    X = survey(40).drop_duplicates(["lon", "lat"])
+    assert len(X) == 30
+    assert spatial_blocks(X).max() + 1 == 7
+    assert spatial_blocks(X.iloc[:10]).max() + 1 == 5
+    assert set(fold_of(SpatialBlockKFold(n_splits=10), X.iloc[:10])) == set(range(10))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_splits": 1}, "n_splits must be an integer of at least 2; found 1"),
+        ({"n_splits": 2.0}, "n_splits must be an integer"),
+        ({"n_splits": True}, "n_splits must be an integer"),
+        ({"n_splits": 500}, "n_splits=500 folds .* 240 rows of X lie at 180"),
+        ({"method": "hexagons"}, r"method must be one of \['kmeans', 'grid'\]; found 'hexagons'"),
+        ({"method": "grid"}, "either spacing or shape"),
+        ({"method": "grid", "spacing": -10.0}, "spacing must be .* found -10"),
+        ({"method": "grid", "spacing": 5000.0}, "5 folds .*method='grid', spacing=5000.0 made 1"),
+        ({"method": "grid", "shape": (1, 3)}, r"shape=\(1, 3\) made 3 from 180 locations"),
+        ({"method": "grid", "spacing": 50.0, "n_blocks": 9}, "n_blocks=9 is not read"),
+        ({"spacing": 50.0}, "spacing=50.0 is not read by method='kmeans'"),
+        ({"shape": (2, 2)}, "shape=.* is not read by method='kmeans'"),
+        ({"n_blocks": 4}, "method='kmeans', n_blocks=4 made 4"),
+        ({"n_blocks": 0}, "n_blocks must be an integer of at least 1; found 0"),
+        ({"buffer": -1.0}, "buffer must be a distance of zero or more.*found -1"),
+        ({"buffer": np.inf}, "buffer must be"),
+        ({"buffer": None}, "buffer must be"),
+        ({"buffer": 2000.0}, "buffer=2000.0 km leaves no training rows in fold 0"),
+        ({"coordinates": ("E", "N")}, "'E'"),
+        ({"coordinates": ("lat", "lon")}, "swapped"),
+        ({"crs": "EPSG:99"}, "crs='EPSG:99'"),
+    ],
+)
+def test_impossible_splits_are_refused(settings, message):
+    """The error names the parameter, what was found and what to do."""
+    with pytest.raises(ValueError, match=message):
+        list(SpatialBlockKFold(**settings).split(survey()))
+
+
+def test_one_location_is_refused():
+    """A table of one place, or of one group, cannot be split in space."""
+    X = survey()
+    with pytest.raises(ValueError, match="12 rows of X lie at 1 location"):
+        list(SpatialBlockKFold().split(X.iloc[[0] * 12]))
+    with pytest.raises(ValueError, match="rows of one group counted as one"):
+        list(SpatialBlockKFold().split(X, groups=np.zeros(len(X))))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        list(SpatialBlockKFold().split(X, groups=[1, 2]))
+
+
+def test_coordinates_scaled_before_splitting_are_refused():
+    """A whole table that went through a scaler is noticed where it is split."""
+    X = survey()
+    scaled = pd.DataFrame(StandardScaler().fit_transform(X), columns=X.columns)
+    with pytest.raises(ValueError, match="standardised"):
+        list(SpatialBlockKFold().split(scaled))
+
+
+def test_constructor_takes_anything_and_shows_it():
+    """Nothing is checked before split, and the representation names the parameters."""
+    splitter = SpatialBlockKFold(n_splits=-1, method="none", buffer=3.0)
+    assert "n_splits=-1" in repr(splitter)
+    assert "buffer=3.0" in repr(splitter)
+
+
+def clone_splitter(splitter, **changes):
+    return SpatialBlockKFold(**{**vars(splitter), **changes})
+
+
+def target(X):
+    return np.sin(3 * X["lon"]) + X["clay"] + np.random.default_rng(0).normal(0, 0.1, len(X))
+
+
+@METHODS
+def test_cross_validation_uses_the_folds(splitter):
+    """cross_validate and cross_val_predict fit on each fold's training rows and no others."""
+    X = survey()
+    y = target(X)
+    model = KNeighborsRegressor(3)
+    result = cross_validate(model, X, y, cv=splitter, return_indices=True)
+    for number, (train, test) in enumerate(splitter.split(X)):
+        np.testing.assert_array_equal(result["indices"]["train"][number], train)
+        expected = model.fit(X.iloc[train], y.iloc[train]).score(X.iloc[test], y.iloc[test])
+        assert result["test_score"][number] == pytest.approx(expected)
+    assert cross_val_predict(model, X, y, cv=splitter).shape == (len(X),)
+
+
+def test_block_folds_are_harder_than_random_ones():
+    """A model that lives on neighbours scores worse where they are held out with it."""
+    X = survey()
+    y = np.sin(3 * X["lon"]) + np.cos(3 * X["lat"])
+    model = KNeighborsRegressor(3)
+    places = X[["lon", "lat"]]
+    random = cross_val_score(model, places, y, cv=5).mean()
+    assert cross_val_score(model, places, y, cv=SpatialBlockKFold()).mean() < random - 0.2
+
+
+def test_nested_search():
+    """The splitter serves in the inner and the outer loop at once, with a pipeline between."""
+    X = survey()
+    y = target(X)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), Ridge()),
+        {"ridge__alpha": [0.1, 1e4]},
+        cv=SpatialBlockKFold(n_splits=3, buffer=5.0),
+    )
+    scores = cross_val_score(clone(search), X, y, cv=SpatialBlockKFold(n_splits=4, buffer=10.0))
+    assert scores.shape == (4,)
+    assert np.isfinite(scores).all()
+    assert search.fit(X, y).n_splits_ == 3
+
+
+def test_groups_reach_the_splitter_from_cross_validate():
+    """Groups given to cross_validate are kept whole, with and without metadata routing."""
+    X = survey()
+    y = target(X)
+    groups = np.arange(len(X)) // 8
+    expected = fold_of(KMEANS, X, groups)
+    plain = cross_validate(Ridge(), X, y, cv=KMEANS, groups=groups, return_indices=True)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = cross_validate(
+            Ridge(), X, y, cv=KMEANS, params={"groups": groups}, return_indices=True
+        )
+    for result in (plain, routed):
+        for fold, test in enumerate(result["indices"]["test"]):
+            np.testing.assert_array_equal(test, np.flatnonzero(expected == fold))
