@@ -16,12 +16,33 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 from xgboost import XGBRegressor
 
+__all__ = ["boosted_trees", "fit_base", "make_base", "out_of_fold"]
 
-def boosted_trees(random_state: int | None = None, n_jobs: int | None = None, **settings: Any):
+_MOST_REPEATS = 20  # rows for each row that stand in for weights
+
+
+def boosted_trees(
+    random_state: int | None = None, n_jobs: int | None = None, **settings: Any
+) -> XGBRegressor:
     """Return the XGBoost regressor that serves both as base and as baseline.
 
     Moderate depth and learning rate with row and column sampling: sound for a few hundred to some
     ten thousand samples without tuning.
+
+    Parameters
+    ----------
+    random_state : int or None
+        Seed of the sampling.
+    n_jobs : int or None
+        Threads; None leaves their number to XGBoost.
+    **settings
+        Parameters of XGBRegressor that replace the defaults.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.base import boosted_trees
+    >>> boosted_trees(max_depth=3).max_depth
+    3
     """
     defaults = {
         "n_estimators": 500,
@@ -39,22 +60,43 @@ def boosted_trees(random_state: int | None = None, n_jobs: int | None = None, **
 def make_base(base: Any, random_state: int, n_jobs: int | None) -> Any | None:
     """Return an unfitted regressor for the parameter `base`, or None.
 
+    Parameters
+    ----------
+    base : None, "xgboost" or regressor
+        A regressor is copied. Its random states that are None, at any depth, are set; where it
+        cannot take missing values, medians are filled in before it.
+    random_state : int
+    n_jobs : int or None
+        Threads of "xgboost".
+
     Raises
     ------
     ValueError
         If `base` is neither None, "xgboost" nor a scikit-learn regressor.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sptgnn_sklearn.base import make_base
+    >>> list(make_base(Ridge(), random_state=0, n_jobs=None).named_steps)
+    ['simpleimputer', 'ridge']
     """
     if base is None:
         return None
     if isinstance(base, str) and base == "xgboost":
         return boosted_trees(random_state, n_jobs)
-    if not hasattr(base, "fit") or not is_regressor(base):
+    if isinstance(base, type) or not hasattr(base, "fit") or not is_regressor(base):
         raise ValueError(
-            f"base={base!r} is not known; pass None, 'xgboost' or a scikit-learn regressor."
+            f"base={base!r} is not known; pass None, 'xgboost' or a scikit-learn regressor, such "
+            "as RandomForestRegressor()."
         )
     base = clone(base)
-    if "random_state" in base.get_params(deep=False) and base.random_state is None:
-        base.set_params(random_state=random_state)
+    seeds = {
+        name: random_state
+        for name, value in base.get_params(deep=True).items()
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    }
+    base.set_params(**seeds)
     if get_tags(base).input_tags.allow_nan:
         return base
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), base)
@@ -63,18 +105,43 @@ def make_base(base: Any, random_state: int, n_jobs: int | None) -> Any | None:
 def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
     """Fit a copy of the base, with weights where it takes them.
 
+    Parameters
+    ----------
+    base : regressor
+        Where it takes no weights, a row of a whole weight is repeated as often.
+    X : ndarray of shape (n, p)
+    y, weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    regressor
+
     Raises
     ------
     ValueError
-        If weights differ and the base cannot take any.
+        If weights are no whole numbers and the base cannot take any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sptgnn_sklearn.base import fit_base
+    >>> X, y = np.array([[0.0], [0.0]]), np.array([1.0, 4.0])
+    >>> fit_base(LinearRegression(), X, y, weight=np.array([2.0, 1.0])).predict(X).round(3)
+    array([2., 2.])
     """
     base = clone(base)
-    final = base.steps[-1] if hasattr(base, "steps") else None
-    if has_fit_parameter(final[1] if final else base, "sample_weight"):
-        key = f"{final[0]}__sample_weight" if final else "sample_weight"
+    key = _weight_key(base)
+    if key is not None:
         return base.fit(X, y, **{key: weight})
     if weight.min() < weight.max():
-        raise ValueError(f"sample_weight differs between rows, but base={base!r} takes none.")
+        counts = np.rint(weight).astype(int)
+        if not np.allclose(counts, weight) or counts.sum() > _MOST_REPEATS * len(y):
+            raise ValueError(
+                f"sample_weight differs between rows, but base={base!r} takes none: give whole "
+                "numbers, leave the weights out or choose another base."
+            )
+        X, y = np.repeat(X, counts, axis=0), np.repeat(y, counts)
     return base.fit(X, y)
 
 
@@ -89,10 +156,20 @@ def out_of_fold(
     X : ndarray of shape (n, p)
     y, weight : ndarray of shape (n,)
     folds : ndarray of shape (n,) of int
+        Where there is one fold only, all rows get the weighted mean.
 
     Returns
     -------
     ndarray of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sptgnn_sklearn.base import out_of_fold
+    >>> X, y = np.zeros((3, 1)), np.array([1.0, 2.0, 6.0])
+    >>> out_of_fold(DummyRegressor(), X, y, np.ones(3), folds=np.array([0, 0, 1]))
+    array([6. , 6. , 1.5])
     """
     predictions = np.empty(len(y))
     for fold in np.unique(folds):
@@ -103,3 +180,12 @@ def out_of_fold(
         model = fit_base(base, X[~inside], y[~inside], weight[~inside])
         predictions[inside] = model.predict(X[inside])
     return predictions
+
+
+def _weight_key(base: Any) -> str | None:
+    """Return the name by which fit takes weights, through the last steps of pipelines, or None."""
+    if hasattr(base, "steps"):
+        name, last = base.steps[-1]
+        key = _weight_key(last)
+        return None if key is None else f"{name}__{key}"
+    return "sample_weight" if has_fit_parameter(base, "sample_weight") else None

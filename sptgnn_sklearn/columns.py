@@ -7,16 +7,17 @@ columns into the plain arrays of a `Table`. Nothing after this module sees a Dat
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from numbers import Number
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .geography import Frame, check_coordinates, resolve_frame
+from .values import category_codes, category_levels, decimal_years, is_categorical, numbers
+
+__all__ = ["Columns", "Table", "as_frame", "locate_coordinates"]
 
 # Pairs that are recognised without being named, in this order: a table that carries both planar and
 # geographic coordinates is measured in the planar ones, which need no conversion.
@@ -36,7 +37,10 @@ _COORDINATE_PAIRS = (
     ("lon_wgs84", "lat_wgs84"),
     ("longitude_wgs84", "latitude_wgs84"),
 )
-_YEARS = (1500.0, 2500.0)
+# Squares of distances must not overflow in single precision.
+_FARTHEST = 1e15
+# A text with so many values, new in every other row, rather is a number or a name.
+_MANY_LEVELS = 32
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,11 @@ class Table:
         Position of the level of each categorical covariate; -1 is missing, -2 a level not seen in
         training.
     elevation : ndarray of shape (n,) or None
+        NaN is unknown.
     time : ndarray of shape (n,) or None
         Decimal years; NaN is unknown.
     site : ndarray of shape (n,) of object or None
+        Ids of sites; None is unknown.
     """
 
     coordinates: np.ndarray
@@ -71,13 +77,20 @@ class Table:
     def take(self, rows: np.ndarray) -> Table:
         """Return the table of the given rows, in the given order."""
         return Table(
-            *(None if array is None else array[rows] for array in vars(self).values()),
+            coordinates=self.coordinates[rows],
+            numeric=self.numeric[rows],
+            categories=self.categories[rows],
+            elevation=None if self.elevation is None else self.elevation[rows],
+            time=None if self.time is None else self.time[rows],
+            site=None if self.site is None else self.site[rows],
         )
 
 
 @dataclass(frozen=True)
 class Columns:
     """The roles of the columns of X, as learned from the training table.
+
+    Use `Columns.learn`, then `split`.
 
     Attributes
     ----------
@@ -92,7 +105,23 @@ class Columns:
         Numeric covariates that define spectral similarity; empty means all covariates.
     time, elevation, site : label or None
     ignored : tuple of labels
-        Covariates that are constant or wholly missing in the training table.
+        Columns that are constant or wholly missing in the training table.
+    labels : tuple of labels
+        All columns of the training table, in their order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.columns import Columns
+    >>> X = pd.DataFrame(
+    ...     {"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, None], "use": ["crop", "grass"]}
+    ... )
+    >>> columns = Columns.learn(X)
+    >>> columns.coordinates, columns.numeric, columns.categorical
+    (('lon', 'lat'), ('clay',), {'use': ('crop', 'grass')})
+    >>> table = columns.split(X)
+    >>> table.numeric.ravel().tolist(), table.categories.ravel().tolist()
+    ([0.1, nan], [0, 1])
     """
 
     coordinates: tuple[Hashable, Hashable]
@@ -104,6 +133,7 @@ class Columns:
     elevation: Hashable | None = None
     site: Hashable | None = None
     ignored: tuple[Hashable, ...] = ()
+    labels: tuple[Hashable, ...] = ()
 
     @classmethod
     def learn(
@@ -119,64 +149,81 @@ class Columns:
     ) -> Columns:
         """Learn roles, kinds and levels from the training table.
 
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        coordinates, crs, time, elevation, spectral, site
+            Roles, as in `SpTGNNRegressor`: labels of columns or else their positions.
+
+        Returns
+        -------
+        Columns
+
         Raises
         ------
         ValueError
             If a role names a column that is not there, one column has two exclusive roles, names
             are duplicated, or a column cannot be read in its role.
+        TypeError
+            If a covariate holds objects, or mixes numbers and text.
         """
         frame = as_frame(X)
         pair = _coordinate_labels(frame, coordinates)
         reference = resolve_frame(crs, [str(label) for label in pair])
         check_coordinates(_coordinate_values(frame, pair), reference, pair, fitting=True)
-        time = _find(frame, time, "time")
-        elevation = _find(frame, elevation, "elevation")
-        site = _find(frame, site, "site")
-        spectral_labels = tuple(_find(frame, label, "spectral") for label in spectral or ())
-        _refuse_shared_roles(pair, time=time, elevation=elevation, site=site)
+        time = None if time is None else _find(frame, time, "time")
+        elevation = None if elevation is None else _find(frame, elevation, "elevation")
+        site = None if site is None else _find(frame, site, "site")
+        similar = () if spectral is None else tuple(_find_all(frame, spectral, "spectral"))
+        _refuse_shared_roles(pair, time=time, site=site, elevation=elevation)
+        for label in similar:
+            _refuse_shared_roles(pair, time=time, site=site, spectral=label)
 
-        numeric, categorical, ignored = [], {}, []
-        for label in frame.columns:
-            if label in (*pair, time, site):
-                continue
-            if _is_categorical(frame[label], label):
-                levels = _levels(frame[label])
-                if len(levels) > 1 or (levels and frame[label].isna().any()):
-                    categorical[label] = levels
-                    continue
-            else:
-                values = _numbers(frame[label], label)
-                known = values[~np.isnan(values)]
-                if len(known) and (known.min() < known.max() or len(known) < len(values)):
-                    numeric.append(label)
-                    continue
-            ignored.append(label)
-        if time is not None:
-            decimal_years(frame[time], time)
+        covariates = [label for label in frame.columns if label not in (*pair, time, site)]
+        numeric, categorical = _kinds(frame, covariates)
+        for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
+            if label in categorical:
+                raise ValueError(
+                    f"{role}={label!r} must be numeric, but the column holds text or categories. "
+                    f"Convert it, for example by pd.to_numeric(X[{label!r}], errors='coerce')."
+                )
+        ignored: list[Hashable] = [
+            label for label in covariates if label not in {*numeric, *categorical}
+        ]
+        if time is not None and np.isnan(decimal_years(frame[time], time)).all():
+            ignored.append(time)
+            time = None
         if ignored:
             warnings.warn(
                 f"Covariates without any variation in the training rows are ignored: {ignored}. "
                 "Drop them from X, or check how they were joined.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        lost = [label for label in spectral_labels if label in categorical]
-        if lost:
-            raise ValueError(f"spectral={lost} are categorical; spectral columns must be numeric.")
         return cls(
             coordinates=pair,
             frame=reference,
             numeric=tuple(numeric),
             categorical=categorical,
-            spectral=tuple(label for label in spectral_labels if label in numeric),
+            spectral=tuple(label for label in similar if label in numeric),
             time=time,
             elevation=elevation if elevation in numeric else None,
             site=site,
             ignored=tuple(ignored),
+            labels=tuple(frame.columns),
         )
 
     def split(self, X: Any) -> Table:
         """Split a table with these columns into arrays.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Where this table or that of training has no column names, columns go by position.
+
+        Returns
+        -------
+        Table
 
         Raises
         ------
@@ -184,10 +231,9 @@ class Columns:
             If a column is missing or holds what its role cannot take; the message names the column,
             the first such rows and the value found.
         """
-        frame = as_frame(X)
-        used = [*self.coordinates, *self.numeric, *self.categorical]
-        used += [label for label in (self.time, self.site) if label is not None]
-        missing = [label for label in used if label not in frame.columns]
+        frame = self._by_name(as_frame(X))
+        used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
+        missing = [label for label in used if label is not None and label not in frame.columns]
         if missing:
             raise ValueError(
                 f"X lacks the columns {missing} that were there in fit; "
@@ -195,33 +241,28 @@ class Columns:
             )
         xy = _coordinate_values(frame, self.coordinates)
         check_coordinates(xy, self.frame, self.coordinates, fitting=False)
-        numeric = [_numbers(frame[label], label) for label in self.numeric]
-        codes = [_codes(frame[label], label, self.categorical[label]) for label in self.categorical]
-        self._warn_unseen(codes)
+        numeric = {label: numbers(frame[label], label) for label in self.numeric}
+        codes = {
+            label: category_codes(frame[label], levels)
+            for label, levels in self.categorical.items()
+        }
+        _warn_unseen(codes)
         return Table(
             coordinates=xy,
-            numeric=_stack(numeric, len(frame), np.float64),
-            categories=_stack(codes, len(frame), np.int64),
-            elevation=None
-            if self.elevation is None
-            else numeric[self.numeric.index(self.elevation)],
+            numeric=_stack(numeric.values(), len(frame), np.float64),
+            categories=_stack(codes.values(), len(frame), np.int64),
+            elevation=None if self.elevation is None else numeric[self.elevation],
             time=None if self.time is None else decimal_years(frame[self.time], self.time),
-            site=None if self.site is None else frame[self.site].to_numpy(dtype=object),
+            site=None if self.site is None else _sites(frame[self.site]),
         )
 
-    def _warn_unseen(self, codes: list[np.ndarray]) -> None:
-        unseen = {
-            label: int((column == -2).sum())
-            for label, column in zip(self.categorical, codes, strict=True)
-            if (column == -2).any()
-        }
-        if unseen:
-            warnings.warn(
-                "Categories that were not in the training rows are treated as unknown "
-                f"(column: rows): {unseen}.",
-                UserWarning,
-                stacklevel=3,
-            )
+    def _by_name(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Give the columns the names that they had in training where names were missing."""
+        unnamed = tuple(range(len(self.labels)))
+        columns = tuple(frame.columns)
+        if len(columns) == len(unnamed) and unnamed in (columns, self.labels):
+            return frame.set_axis(list(self.labels), axis=1)
+        return frame
 
     @property
     def spectral_positions(self) -> list[int]:
@@ -248,6 +289,11 @@ def locate_coordinates(
     labels : tuple
         The two columns read.
 
+    Raises
+    ------
+    ValueError
+        If the columns are not there or do not hold coordinates.
+
     Examples
     --------
     >>> import pandas as pd
@@ -265,7 +311,23 @@ def locate_coordinates(
 
 
 def as_frame(X: Any) -> pd.DataFrame:
-    """Return X as a DataFrame with unique column labels; positions label a bare array."""
+    """Return X as a DataFrame with unique column labels; positions label a bare array.
+
+    Parameters
+    ----------
+    X : DataFrame, array-like of shape (n_samples, n_features) or any table with `to_pandas`
+
+    Raises
+    ------
+    ValueError
+        If column names are duplicated.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.columns import as_frame
+    >>> as_frame([[5.0, 52.0, 0.1]]).columns.tolist()
+    [0, 1, 2]
+    """
     if not isinstance(X, pd.DataFrame):
         X = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
     if not X.columns.is_unique:
@@ -274,67 +336,37 @@ def as_frame(X: Any) -> pd.DataFrame:
     return X
 
 
-def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
-    """Read dates, date strings or years as decimal years; missing dates are NaN.
-
-    Raises
-    ------
-    ValueError
-        If an entry is neither a date nor a year between 1500 and 2500.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sptgnn_sklearn.columns import decimal_years
-    >>> decimal_years(pd.Series(["2001-01-01", None, "2000-07-02"]), "date").tolist()
-    [2001.0, nan, 2000.5]
-    """
-    missing = column.isna().to_numpy()
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        years = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        if np.array_equal(np.isnan(years), missing):
-            wrong = ~missing & ~((years >= _YEARS[0]) & (years <= _YEARS[1]))
-            if wrong.any():
-                raise ValueError(_message(column, label, wrong, "a date or a decimal year"))
-            return years
-        text = column.astype(object).where(~column.isna(), None)
-        parsed = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-        wrong = parsed.isna().to_numpy() & ~missing
-        if wrong.any():
-            raise ValueError(_message(column, label, wrong, "a date or a decimal year"))
-        column = parsed
-    start = column.dt.dayofyear - 1 + (column.dt.hour + column.dt.minute / 60) / 24
-    length = 365 + column.dt.is_leap_year.astype(float)
-    return (column.dt.year + start / length).to_numpy(dtype=float, na_value=np.nan)
-
-
-def _find(frame: pd.DataFrame, label: Hashable | None, role: str) -> Hashable | None:
+def _find(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
     """Return the column that a role names by label or by position."""
-    if label is None:
-        return None
-    if label in frame.columns:
-        return label
-    if isinstance(label, (int, np.integer)) and -frame.shape[1] <= label < frame.shape[1]:
-        return frame.columns[label]
+    if isinstance(label, Hashable) and not isinstance(label, bool):
+        if label in frame.columns:
+            return label
+        if isinstance(label, int | np.integer) and -frame.shape[1] <= label < frame.shape[1]:
+            return frame.columns[int(label)]
     raise ValueError(
         f"{role}={label!r} names a column that X does not have; "
         f"its columns are {list(frame.columns)[:20]}."
     )
 
 
+def _find_all(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> list[Hashable]:
+    """Return the distinct columns that a role names."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise ValueError(f"{role} must be a sequence of columns; found {labels!r}.")
+    return list(dict.fromkeys(_find(frame, label, role) for label in labels))
+
+
 def _coordinate_labels(
     frame: pd.DataFrame, coordinates: Sequence[Hashable] | None
 ) -> tuple[Hashable, Hashable]:
     if coordinates is not None:
-        if isinstance(coordinates, str) or len(coordinates) != 2:
+        found = _find_all(frame, coordinates, "coordinates")
+        if len(found) != 2 or len(coordinates) != 2:
             raise ValueError(
                 "coordinates must name two columns, (x, y) or (longitude, latitude); "
                 f"found {coordinates!r}."
             )
-        first, second = (_find(frame, label, "coordinates") for label in coordinates)
-        if first == second:
-            raise ValueError(f"coordinates={tuple(coordinates)!r} names one column twice.")
-        return first, second
+        return found[0], found[1]
     if frame.shape[1] < 2:
         raise ValueError(
             f"X has {frame.shape[1]} feature(s) (shape={frame.shape}) while a minimum of 2 is "
@@ -356,7 +388,7 @@ def _coordinate_labels(
 
 
 def _coordinate_values(frame: pd.DataFrame, pair: tuple[Hashable, Hashable]) -> np.ndarray:
-    return np.column_stack([_numbers(frame[label], label, allow_inf=True) for label in pair])
+    return np.column_stack([numbers(frame[label], label, _FARTHEST) for label in pair])
 
 
 def _refuse_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | None) -> None:
@@ -365,76 +397,61 @@ def _refuse_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | No
         if label is None:
             continue
         if label in seen:
-            raise ValueError(f"Column {label!r} has two roles: {seen[label]} and {role}.")
+            raise ValueError(
+                f"Column {label!r} has two roles, {seen[label]} and {role}: leave one out."
+            )
         seen[label] = role
 
 
-def _is_categorical(column: pd.Series, label: Hashable) -> bool:
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype) or isinstance(dtype, pd.StringDtype):
-        return True
-    if dtype != object:
-        return pd.api.types.is_string_dtype(dtype)
-    known = column[~column.isna()]
-    if all(isinstance(value, (Number, Decimal, np.bool_)) for value in known):
-        return False
-    odd = [not isinstance(value, (str, Number, np.bool_)) for value in known]
-    if any(odd):
-        raise TypeError(
-            f"Column {label!r} holds {type(known[odd].iloc[0]).__name__} objects; "
-            "an argument must be a string or a number."
+def _kinds(
+    frame: pd.DataFrame, covariates: Iterable[Hashable]
+) -> tuple[list[Hashable], dict[Hashable, tuple[str, ...]]]:
+    """Return the numeric and the categorical columns that say anything; a gap says something."""
+    numeric: list[Hashable] = []
+    categorical: dict[Hashable, tuple[str, ...]] = {}
+    for label in covariates:
+        column = frame[label]
+        gaps = bool(column.isna().any())
+        if is_categorical(column, label):
+            levels = category_levels(column)
+            if len(levels) + gaps > 1:
+                categorical[label] = levels
+                _warn_many_levels(column, label, len(levels))
+        else:
+            values = numbers(column, label)
+            known = values[~np.isnan(values)]
+            if len(known) and (known.min() < known.max() or gaps):
+                numeric.append(label)
+    return numeric, categorical
+
+
+def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None:
+    if n_levels > max(_MANY_LEVELS, len(column) / 2):
+        warnings.warn(
+            f"Column {label!r} is text with {n_levels} different values in {len(column)} rows. If "
+            "these are numbers, convert them (a decimal comma or '<0.1' makes a column text); if "
+            "they name samples, drop the column; if they name places, give it as site.",
+            UserWarning,
+            stacklevel=5,
         )
-    return True
 
 
-def _levels(column: pd.Series) -> tuple[str, ...]:
-    return tuple(sorted({str(value) for value in column[~column.isna()].unique()}))
+def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
+    unseen = {label: int((found == -2).sum()) for label, found in codes.items()}
+    unseen = {label: count for label, count in unseen.items() if count}
+    if unseen:
+        warnings.warn(
+            "Categories that were not in the training rows are treated as unknown "
+            f"(column: rows): {unseen}.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
-def _codes(column: pd.Series, label: Hashable, levels: tuple[str, ...]) -> np.ndarray:
-    missing = column.isna().to_numpy()
-    # Levels are few and rows are many: map the distinct values, then spread them.
-    codes, values = pd.factorize(column.astype(object))
-    position = {level: code for code, level in enumerate(levels)}
-    lookup = np.array([position.get(str(value), -2) for value in values] + [-1], dtype=np.int64)
-    return np.where(missing, -1, lookup[codes])
+def _sites(column: pd.Series) -> np.ndarray:
+    return column.astype(object).where(column.notna(), None).to_numpy(dtype=object)
 
 
-def _numbers(column: pd.Series, label: Hashable, allow_inf: bool = False) -> np.ndarray:
-    """Return a column as float64 with NaN for missing, or say which entry is not a number."""
-    dtype = column.dtype
-    if pd.api.types.is_complex_dtype(dtype):
-        raise ValueError(f"Complex data not supported: column {label!r} is complex.")
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return decimal_years(column, label)
-    if pd.api.types.is_timedelta64_dtype(dtype):
-        return (column / pd.Timedelta(days=1)).to_numpy(dtype=float, na_value=np.nan)
-    if isinstance(dtype, pd.CategoricalDtype):
-        column = column.astype(object)
-    if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
-        numbers = pd.to_numeric(column.map(_as_float, na_action="ignore"), errors="coerce")
-        wrong = numbers.isna().to_numpy() & ~column.isna().to_numpy()
-        if wrong.any():
-            raise ValueError(_message(column, label, wrong, "a number"))
-        column = numbers
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if not allow_inf and np.isinf(values).any():
-        raise ValueError(_message(column, label, np.isinf(values), "a finite number"))
-    return values
-
-
-def _as_float(value: Any) -> Any:
-    return float(value) if isinstance(value, (Decimal, np.bool_, bool)) else value
-
-
-def _stack(arrays: list[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:
-    return np.column_stack(arrays).astype(dtype) if arrays else np.empty((n_rows, 0), dtype)
-
-
-def _message(column: pd.Series, label: Hashable, wrong: np.ndarray, wanted: str) -> str:
-    rows = np.flatnonzero(wrong)
-    found = column.iloc[int(rows[0])]
-    return (
-        f"Column {label!r} must hold {wanted} in each row; row {rows[0]} holds {found!r} "
-        f"({len(rows)} such rows, first {rows[:5].tolist()}). Mend or drop these rows."
-    )
+def _stack(arrays: Iterable[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:
+    columns = list(arrays)
+    return np.column_stack(columns).astype(dtype) if columns else np.empty((n_rows, 0), dtype)

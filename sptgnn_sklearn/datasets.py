@@ -335,9 +335,9 @@ def make_soil_survey(
     n_samples: int = 1000,
     *,
     n_covariates: int = 8,
-    n_informative: int = 5,
-    covariate_sd: float = 6.0,
-    field_sd: float = 4.2,
+    n_informative: int = 3,
+    covariate_sd: float = 5.0,
+    field_sd: float = 5.0,
     elevation_sd: float = 2.1,
     season_sd: float = 1.0,
     trend_sd: float = 1.0,
@@ -346,7 +346,7 @@ def make_soil_survey(
     intercept: float = 30.0,
     distribution: str = "normal",
     extent_km: float = 500.0,
-    range_km: float = 150.0,
+    range_km: float = 50.0,
     clustered: float = 0.0,
     missing: float = 0.0,
     coordinates: ArrayLike | None = None,
@@ -368,12 +368,12 @@ def make_soil_survey(
     n_covariates : int, default=8
         Number of columns `cov_0`, `cov_1`, ..., each a function of the place that varies over
         several distances at once, as climate, terrain and texture do; at most 256.
-    n_informative : int, default=5
+    n_informative : int, default=3
         How many of them the target depends on, the first ones. With 0, land use has no effect
         either, and the part `covariates` is zero.
-    covariate_sd : float, default=6.0
+    covariate_sd : float, default=5.0
         Standard deviation over the region of the effect of covariates and land use, g/kg.
-    field_sd : float, default=4.2
+    field_sd : float, default=5.0
         Standard deviation over the region of the spatial field, g/kg.
     elevation_sd : float, default=2.1
         Standard deviation over the region of the effect of elevation, g/kg: the target rises with
@@ -397,10 +397,10 @@ def make_soil_survey(
     extent_km : float, default=500.0
         Side of the square region, km; at most 8000. With a geographic CRS it lies around
         30 degrees E on the equator, with a projected one around x = 500 000 m, y = 5 000 000 m.
-    range_km : float, default=150.0
+    range_km : float, default=50.0
         Distance at which the field's correlation has fallen to 0.05, km. Its covariance is of the
         Matern family with smoothness 3/2. Covariates vary over this distance, 30 % and 8 % of it.
-        At the default size it is about 10 times the spacing between samples.
+        At the default size it is about 3 times the spacing between samples.
     clustered : float, default=0.0
         Share of the samples that lie in clusters, of about 25 samples and 2 % of `extent_km`
         (one standard deviation) around random places.

@@ -15,14 +15,39 @@ import numpy as np
 from .columns import Table
 from .features import Features
 
+__all__ = ["NAMES", "describe", "differences"]
+
 # Edge features in the order in which the network sees them.
 NAMES = ("distance", "covariate_distance", "elevation_difference", "time_difference")
 
 
 def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
-    """Return what edge features are taken from: name to array of shape (n, d).
+    """Return what edge features are taken from.
 
-    distance is in km or CRS units; the others are in standard deviations of the training rows.
+    Parameters
+    ----------
+    features : Features
+        Learned from the training rows.
+    table : Table of n rows
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n, d)
+        Those of `NAMES` that the table has. "distance" is in CRS units, or in km straight through
+        the earth; the others are in standard deviations of the training rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.columns import Columns
+    >>> from sptgnn_sklearn.edges import describe
+    >>> from sptgnn_sklearn.features import Features
+    >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "year": [2001, 2003, None]})
+    >>> columns = Columns.learn(X, time="year")
+    >>> table = columns.split(X)
+    >>> rows = describe(Features.learn(columns, table), table)
+    >>> list(rows), rows["time_difference"].ravel().tolist()
+    (['distance', 'time_difference'], [-1.0, 1.0, 0.0])
     """
     spaces = features.spaces(table)
     rows = {"distance": spaces["spatial"]}
@@ -47,6 +72,14 @@ def differences(receivers: Mapping[str, Any], senders: Mapping[str, Any]) -> dic
     Returns
     -------
     dict of name to array of shape (...)
+        In the order of `NAMES`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.edges import differences
+    >>> differences({"distance": np.array([[0.0, 0.0]])}, {"distance": np.array([[3.0, 4.0]])})
+    {'distance': array([5.])}
     """
     return {
         name: ((receivers[name] - senders[name]) ** 2).sum(-1) ** 0.5

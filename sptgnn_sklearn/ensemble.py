@@ -23,6 +23,7 @@ from .training import Schedule, Trained, TrainingSet, join, train_members
 
 _OWN_DISTANCE = {"spatial": "distance", "spectral": "covariate_distance"}
 _SPARE = 2  # candidates for each neighbour: some are hidden from a member that holds them out
+_EQUAL_SHARE_ROWS = 100  # how many held-out rows it takes to outweigh equal shares
 _QUERY_CHUNK = 20_000  # rows whose graph is built at a time
 
 
@@ -119,11 +120,14 @@ class Ensemble:
 
     def neighbours_of(self, table: Table, n_neighbors: int | None = None) -> np.ndarray:
         """Training rows (n, R, K) that send to each row of a table."""
+        n_neighbors = n_neighbors or self.n_neighbors
+        if not self.relations:
+            return np.empty((len(table), 0, n_neighbors), dtype=np.int32)
         spaces = self.features.spaces(table)
         return extend_graph(
             self.spaces,
             {name: spaces[name] for name in self.relations},
-            n_neighbors or self.n_neighbors,
+            n_neighbors,
             workers=self.workers,
         )
 
@@ -134,9 +138,7 @@ class Ensemble:
         rows = make_rows(self.features, table, self.streams).to(self.device)
         senders = torch.from_numpy(self.neighbours_of(table)[None]).to(self.device)
         index = torch.arange(len(table), device=self.device)[None]
-        mean, log_variance = run(
-            self.network, rows, index, senders, self.context, self.description
-        )
+        mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
         found = Predicted(
             mean.cpu().numpy().astype(np.float64),
             np.exp(log_variance.cpu().numpy().astype(np.float64)),
@@ -155,9 +157,7 @@ def combine(
     return Predicted(mean, variance_scale * network.variance)
 
 
-def make_rows(
-    features: Features, table: Table, streams: Sequence[str]
-) -> Rows:
+def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
     """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
     values = {name: array for name, array in features.streams(table).items() if name in streams}
     return Rows(
@@ -226,13 +226,13 @@ def fit_ensemble(
         build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
         for labels in (place, *parts.far)
     ]
-    held_out = np.array([parts.held_out(member) for member in range(n_members)])
+    left_out = np.array([parts.held_out(member) for member in range(n_members)])
     data = TrainingSet(
         rows=rows,
         targets=y,
         weight=weight,
         candidates=graphs,
-        held_out=held_out,
+        held_out=left_out,
         held_senders=np.array(
             [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
         ),
@@ -260,6 +260,7 @@ def fit_ensemble(
     inside = run(network, rows, everyone, senders, context, rows.description)
     held = _held_out(trained, inside)
     blend = 1.0 if offset is None else _blend(held, offset, y, weight)
+    held_out = combine(held, offset, blend, 1.0)
     return Ensemble(
         features=features,
         network=network,
@@ -271,10 +272,10 @@ def fit_ensemble(
         node_features=np.hstack([values.cpu().numpy() for values in rows.streams.values()]),
         base=model,
         blend=blend,
-        variance_scale=_variance_scale(held, offset, blend, y, weight) if calibrate else 1.0,
+        variance_scale=_variance_scale(held_out, y, weight) if calibrate else 1.0,
         partitions=parts,
         neighbours=neighbours,
-        held_out=combine(held.predicted, offset, blend, 1.0),
+        held_out=held_out,
         history=trained.history,
         n_neighbors=n_neighbors,
         device=device,
@@ -304,63 +305,46 @@ def _train(shape, data, schedule, seeds, device, n_jobs):
     return join(parts, shape)
 
 
-@dataclass(frozen=True)
-class _HeldOut:
-    """Honest predictions of the training rows, each by the members that held the row out.
-
-    Attributes
-    ----------
-    predicted : Predicted
-        (1, n); the variance includes the members' disagreement, as that of a prediction does.
-    excess : ndarray of shape (n,)
-        Variance that the deployed mean of all members does not have, because it averages over more
-        of them: v / n_own - v / M for members that disagree by the variance v.
-    """
-
-    predicted: Predicted
-    excess: np.ndarray
-
-
-def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> _HeldOut:
-    """Collect what held-out rows were predicted.
+def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> Predicted:
+    """Collect honest predictions (1, n) of the training rows, by the members that held each out.
 
     A row that no member held out takes the mean of all members, which saw it in training, though
-    not through its messages.
+    not through its messages. The variance includes the members' disagreement, as that of a
+    prediction does.
     """
     mean = inside[0].cpu().numpy().astype(np.float64)
     variance = np.exp(inside[1].cpu().numpy().astype(np.float64))
-    n_members = len(mean)
-    disagreement = mean.var(0, ddof=1) if n_members > 1 else np.zeros(mean.shape[1])
     known = ~np.isnan(trained.mean)
     count = known.sum(0)
-    own = np.maximum(count, 1)
-    own_mean = np.where(known, trained.mean, 0).sum(0) / own
-    own_variance = np.where(known, np.exp(np.nan_to_num(trained.log_variance)), 0).sum(0) / own
+    own_mean = np.where(known, trained.mean, 0).sum(0) / np.maximum(count, 1)
+    own_variance = np.where(known, np.exp(np.nan_to_num(trained.log_variance)), 0).sum(0)
+    own_variance = own_variance / np.maximum(count, 1)
     held = count > 0
-    predicted = Predicted(
+    return Predicted(
         np.where(held, own_mean, mean.mean(0))[None],
-        (np.where(held, own_variance, variance.mean(0)) + disagreement)[None],
+        (np.where(held, own_variance, variance.mean(0)) + mean.var(0))[None],
     )
-    return _HeldOut(predicted, np.where(held, disagreement * (1 / own - 1 / n_members), 0.0))
 
 
-def _blend(held: _HeldOut, offset: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Share of the network's correction that serves held-out rows best, by least squares."""
-    correction = held.predicted.mean[0] - offset
-    gain = np.sum(weight * correction * (y - offset))
-    size = np.sum(weight * (correction**2 - held.excess))
+def _blend(held: Predicted, offset: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """Share of the network's correction that serves held-out rows best, by least squares.
+
+    Few held-out rows decide badly, and equal shares are hard to beat then; they count as
+    `_EQUAL_SHARE_ROWS` rows of the average size of correction.
+    """
+    correction = held.mean[0] - offset
+    prior = _EQUAL_SHARE_ROWS * np.average(correction**2, weights=weight)
+    gain = np.sum(weight * correction * (y - offset)) + 0.5 * prior
+    size = np.sum(weight * correction**2) + prior
     return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 1.0
 
 
-def _variance_scale(
-    held: _HeldOut, offset: np.ndarray | None, blend: float, y: np.ndarray, weight: np.ndarray
-) -> float:
+def _variance_scale(predicted: Predicted, y: np.ndarray, weight: np.ndarray) -> float:
     """Factor that brings the mean squared standardised error of held-out rows to one.
 
     The errors are those of single members, so the intervals of the whole ensemble err on the wide
     side.
     """
-    predicted = combine(held.predicted, offset, blend, 1.0)
     error = (y - predicted.mean[0]) ** 2
     scale = np.average(error / predicted.variance[0], weights=weight)
     return float(np.clip(scale, 0.05, 20.0))

@@ -3,8 +3,7 @@
 Everything is learned from training rows. Streams are float32 arrays of one row per sample:
 
 covariates
-    Numeric covariates mapped to a normal distribution, an indicator for those with gaps, one-hot
-    categories.
+    Numeric covariates as normal scores, an indicator for those with gaps, one-hot categories.
 position
     Fourier features of the local plane at several scales, so that both a trend across the survey
     and a patch within it can be learned.
@@ -14,31 +13,74 @@ time
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import QuantileTransformer
 
 from .columns import Columns, Table
 from .geography import local_plane, metric_space, plane_origin
 
+__all__ = ["Features", "normal_scores"]
+
 _CLIP = 3.0  # beyond three standard deviations a covariate says no more than "extreme"
+_MAX_QUANTILES = 1000
 _CYCLES = (0.5, 1.0, 2.0, 4.0)  # waves across the survey, the scales of the position stream
 _MAX_LEVELS = 32  # rarer levels of a category share one column
 _N_COMPONENTS = 8  # of the covariates, for spectral similarity
 _ELEVATION_PULL = 0.5  # of position in the space of the elevation relation
+_ROUNDING = 1e-12  # of the largest number: less deviation than this is none
 
 
-@dataclass
+@dataclass(frozen=True)
 class Features:
     """Maps from a `Table` to the inputs of the network, learned from the training rows.
 
     Use `Features.learn`, then `streams`, `spaces` and `tabular`.
+
+    Attributes
+    ----------
+    columns : Columns
+    quantiles : ndarray of shape (n_quantiles, p)
+        Evenly spaced quantiles of each numeric covariate.
+    gaps : ndarray of shape (p,) of bool
+        Numeric covariates with missing values.
+    levels : list of ndarray of int
+        For each categorical covariate the codes of the levels that get a column.
+    origin : ndarray of shape (2,)
+        Of the local plane.
+    centre : ndarray of shape (2,) or (3,)
+        Mean of the training rows in the space of distances.
+    reach : float
+        Root mean square distance of the training rows from the origin, in km or CRS units.
+    period : tuple of float or None
+        Mean and standard deviation of the dates, in years; None where there are none.
+    seasonal : bool
+        Whether dates say more than the year.
+    heights : tuple of float or None
+        Mean and standard deviation of elevation; None where it is not known.
+    axes : tuple of ndarray or None
+        Mean of shape (f,) and principal axes of shape (c, f) of what spectral similarity looks at;
+        None where nothing varies.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.columns import Columns
+    >>> from sptgnn_sklearn.features import Features
+    >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "clay": [0.1, 0.3, 0.2]})
+    >>> columns = Columns.learn(X)
+    >>> table = columns.split(X)
+    >>> features = Features.learn(columns, table)
+    >>> {name: stream.shape for name, stream in features.streams(table).items()}
+    {'covariates': (3, 1), 'position': (3, 18)}
+    >>> sorted(features.spaces(table))
+    ['spatial', 'spectral']
     """
 
     columns: Columns
-    quantiles: QuantileTransformer | None
+    quantiles: np.ndarray
     gaps: np.ndarray
     levels: list[np.ndarray]
     origin: np.ndarray
@@ -46,102 +88,120 @@ class Features:
     reach: float
     period: tuple[float, float] | None
     seasonal: bool
-    components: PCA | None
     heights: tuple[float, float] | None
+    axes: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def learn(cls, columns: Columns, table: Table) -> Features:
-        """Learn scales, levels and components from the training rows."""
-        numeric = table.numeric
-        quantiles = None
-        if numeric.shape[1]:
-            quantiles = QuantileTransformer(
-                n_quantiles=min(1000, len(table)),
-                output_distribution="normal",
-                subsample=None,
-            ).fit(numeric)
+        """Learn scales, levels and principal axes from the training rows.
+
+        Parameters
+        ----------
+        columns : Columns
+        table : Table
+            Training rows.
+        """
         origin = plane_origin(table.coordinates, columns.frame)
         plane = local_plane(table.coordinates, columns.frame, origin)
-        dates = table.time[~np.isnan(table.time)] if table.time is not None else np.empty(0)
+        points = metric_space(table.coordinates, columns.frame)
+        reach = np.sqrt((plane**2).sum(axis=1).mean())
+        dates = np.empty(0) if table.time is None else table.time[~np.isnan(table.time)]
         features = cls(
             columns=columns,
-            quantiles=quantiles,
-            gaps=np.isnan(numeric).any(axis=0),
+            quantiles=_quantiles(table.numeric),
+            gaps=np.isnan(table.numeric).any(axis=0),
             levels=[_frequent_levels(codes) for codes in table.categories.T],
             origin=origin,
-            centre=metric_space(table.coordinates, columns.frame).mean(axis=0),
-            reach=float(np.sqrt((plane**2).sum(axis=1).mean())) or 1.0,
-            period=(dates.mean(), dates.std() or 1.0) if len(dates) else None,
+            centre=points.mean(axis=0),
+            reach=float(reach) if reach > _ROUNDING * np.abs(points).max() else 1.0,
+            period=_centre_scale(dates),
             seasonal=bool((dates % 1 > 0).any()),
-            components=None,
-            heights=_centre_scale(table.elevation),
+            heights=None if table.elevation is None else _centre_scale(table.elevation),
         )
-        spectral = features._spectral_inputs(table)
-        if spectral.shape[1]:
-            n_components = min(_N_COMPONENTS, *spectral.shape)
-            features.components = PCA(n_components, svd_solver="full").fit(spectral)
-        return features
+        return replace(features, axes=_principal_axes(features._spectral_inputs(table)))
 
     def streams(self, table: Table) -> dict[str, np.ndarray]:
-        """Return the inputs of each stream, name to float32 array of shape (n, width)."""
+        """Return the inputs of each stream that the table has.
+
+        Parameters
+        ----------
+        table : Table of n rows
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n, width), float32
+            Of "covariates", "position" and "time" those that are there.
+        """
         streams = {"covariates": self._covariates(table), "position": self._position(table)}
         if self.period is not None:
             streams["time"] = self._time(table)
         return {
-            name: values.astype(np.float32) for name, values in streams.items() if values.size
+            name: values.astype(np.float32) for name, values in streams.items() if values.shape[1]
         }
 
     def spaces(self, table: Table) -> dict[str, np.ndarray]:
         """Return the space of each relation, in which near means related.
 
-        spatial is in km or CRS units, spectral in standard deviations of the covariates, elevation
-        in standard deviations of elevation with a weak pull of position.
+        Parameters
+        ----------
+        table : Table of n rows
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n, d)
+            "spatial" is in km or CRS units. "spectral" is in standard deviations of the covariates,
+            and is there if any varies. "elevation" is in standard deviations of elevation with a
+            weak pull of position, and is there if elevation is known.
         """
         # Centred, so that single precision keeps metres in coordinates of millions of metres.
         spaces = {"spatial": metric_space(table.coordinates, self.columns.frame) - self.centre}
-        if self.components is not None:
-            spaces["spectral"] = self.components.transform(self._spectral_inputs(table))
+        if self.axes is not None:
+            mean, axes = self.axes
+            spaces["spectral"] = (self._spectral_inputs(table) - mean) @ axes.T
         if self.heights is not None:
-            height = self.standard_elevation(table)[:, None]
-            plane = local_plane(table.coordinates, self.columns.frame, self.origin) / self.reach
-            spaces["elevation"] = np.hstack([height, _ELEVATION_PULL * np.sqrt(2) * plane])
+            # Divided by its root mean square radius, the plane has half of the variance by axis.
+            pull = _ELEVATION_PULL * np.sqrt(2) * self._plane(table)
+            spaces["elevation"] = np.hstack([self.standard_elevation(table)[:, None], pull])
         return spaces
 
     def standard_elevation(self, table: Table) -> np.ndarray:
-        """Elevation in standard deviations of the training rows; unknown heights are average."""
-        centre, scale = self.heights
-        return np.nan_to_num((table.elevation - centre) / scale)
+        """Return elevation in standard deviations of the training rows; the unknown is average."""
+        return np.nan_to_num(_standardise(table.elevation, self.heights))
 
     def standard_time(self, table: Table) -> np.ndarray:
-        """Time in standard deviations of the training dates; unknown dates are NaN."""
-        centre, scale = self.period
-        return (table.time - centre) / scale
+        """Return dates in standard deviations of the training dates; the unknown is NaN."""
+        return _standardise(table.time, self.period)
 
     def tabular(self, table: Table) -> np.ndarray:
         """Return coordinates, covariates, one-hot categories and dates as one float matrix.
 
         Missing values stay NaN; this is what tree models are given.
+
+        Parameters
+        ----------
+        table : Table of n rows
+
+        Returns
+        -------
+        ndarray of shape (n, width)
         """
         parts = [table.coordinates, table.numeric, *self._one_hot(table)]
-        if self.period is not None:
+        if self.period is not None and table.time is not None:
             parts.append(table.time[:, None])
             if self.seasonal:
                 parts.append(table.time[:, None] % 1)
         return np.hstack(parts)
 
     def _covariates(self, table: Table) -> np.ndarray:
-        parts = list(self._one_hot(table))
-        if self.quantiles is not None:
-            scaled = np.clip(self.quantiles.transform(table.numeric), -_CLIP, _CLIP)
-            parts = [np.nan_to_num(scaled), np.isnan(table.numeric)[:, self.gaps], *parts]
-        return np.hstack(parts) if parts else np.empty((len(table), 0))
+        scores = np.nan_to_num(normal_scores(table.numeric, self.quantiles))
+        missing = np.isnan(table.numeric)[:, self.gaps]
+        return np.hstack([scores, missing, *self._one_hot(table)])
 
     def _spectral_inputs(self, table: Table) -> np.ndarray:
         chosen = self.columns.spectral_positions
         if not chosen:
             return self._covariates(table)
-        scaled = np.clip(self.quantiles.transform(table.numeric), -_CLIP, _CLIP)
-        return np.nan_to_num(scaled[:, chosen])
+        return np.nan_to_num(normal_scores(table.numeric[:, chosen], self.quantiles[:, chosen]))
 
     def _one_hot(self, table: Table) -> list[np.ndarray]:
         # Rare, unseen and missing levels have no column: all zeros is "none of the usual ones".
@@ -150,9 +210,13 @@ class Features:
             for codes, levels in zip(table.categories.T, self.levels, strict=True)
         ]
 
+    def _plane(self, table: Table) -> np.ndarray:
+        """Return east and north of the origin, with a root mean square distance of one."""
+        return local_plane(table.coordinates, self.columns.frame, self.origin) / self.reach
+
     def _position(self, table: Table) -> np.ndarray:
-        plane = local_plane(table.coordinates, self.columns.frame, self.origin) / self.reach
-        # The plane has unit root mean square radius, so the survey is about three units across.
+        plane = self._plane(table)
+        # The survey is about three of these units across.
         waves = 2 * np.pi / 3 * np.asarray(_CYCLES)[None, None, :] * plane[:, :, None]
         waves = waves.reshape(len(plane), -1)
         return np.hstack([np.clip(plane, -_CLIP, _CLIP), np.sin(waves), np.cos(waves)])
@@ -160,11 +224,55 @@ class Features:
     def _time(self, table: Table) -> np.ndarray:
         trend = self.standard_time(table)
         unknown = np.isnan(trend)
-        parts = [np.clip(np.nan_to_num(trend), -_CLIP, _CLIP), unknown.astype(float)]
-        if self.seasonal:
+        parts = [np.clip(trend, -_CLIP, _CLIP), unknown.astype(float)]
+        if self.seasonal and table.time is not None:
             phase = 2 * np.pi * table.time
             parts += [f(n * phase) for n in (1, 2) for f in (np.sin, np.cos)]
         return np.nan_to_num(np.column_stack(parts))
+
+
+def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Map each column to a standard normal distribution, by its quantiles in training.
+
+    Unlike scikit-learn's QuantileTransformer this knows no absolute tolerance, so a flux of
+    1e-8 m/s counts as much as a height in metres, and equal values get their middle rank, so a
+    column of mostly zeros is not torn apart.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, p)
+    quantiles : ndarray of shape (n_quantiles, p)
+        Evenly spaced quantiles of the training rows.
+
+    Returns
+    -------
+    ndarray of shape (n, p)
+        Between -3 and 3; NaN stays NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.features import normal_scores
+    >>> quantiles = np.array([[0.0], [0.0], [0.0], [1.0], [9.0]])
+    >>> normal_scores(np.array([[0.0], [1.0], [99.0], [np.nan]]), quantiles).ravel().round(2)
+    array([-0.67,  0.67,  3.  ,   nan])
+    """
+    levels = np.linspace(0, 1, len(quantiles))
+    scores = np.empty(values.shape)
+    for column, found, known in zip(scores.T, values.T, quantiles.T, strict=True):
+        # Where quantiles are tied, one of the two reads the upper and the other the lower end.
+        upper = np.interp(found, known, levels)
+        lower = np.interp(-found, -known[::-1], levels)
+        column[:] = (upper + 1 - lower) / 2
+    return np.clip(ndtri(np.clip(scores, 0, 1)), -_CLIP, _CLIP)
+
+
+def _quantiles(numeric: np.ndarray) -> np.ndarray:
+    """Return evenly spaced quantiles (n_quantiles, p), those of a column without values as zero."""
+    known = np.where(np.isnan(numeric).all(axis=0), 0.0, numeric)
+    levels = np.linspace(0, 1, min(_MAX_QUANTILES, len(numeric)))
+    # Interpolation can be off by a rounding error, and the search needs rising numbers.
+    return np.maximum.accumulate(np.nanquantile(known, levels, axis=0), axis=0)
 
 
 def _frequent_levels(codes: np.ndarray) -> np.ndarray:
@@ -172,7 +280,24 @@ def _frequent_levels(codes: np.ndarray) -> np.ndarray:
     return np.sort(levels[np.argsort(-counts, kind="stable")[:_MAX_LEVELS]])
 
 
-def _centre_scale(values: np.ndarray | None) -> tuple[float, float] | None:
-    if values is None:
+def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    if not (np.ptp(inputs, axis=0) > 0).any():
         return None
-    return float(np.nanmean(values)), float(np.nanstd(values)) or 1.0
+    pca = PCA(min(_N_COMPONENTS, *inputs.shape), svd_solver="full").fit(inputs)
+    return pca.mean_, pca.components_
+
+
+def _centre_scale(values: np.ndarray) -> tuple[float, float] | None:
+    """Return mean and standard deviation of the known values, one where they are all equal."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    scale = known.std()
+    # The deviation of equal numbers is a rounding error and would blow up any other number.
+    return float(known.mean()), float(scale) if scale > _ROUNDING * np.abs(known).max() else 1.0
+
+
+def _standardise(values: np.ndarray | None, scale: tuple[float, float] | None) -> np.ndarray:
+    if values is None or scale is None:
+        raise ValueError("The training rows have no such column.")
+    return (values - scale[0]) / scale[1]

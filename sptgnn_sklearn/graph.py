@@ -9,12 +9,17 @@ receives. Lists have a fixed length, so the whole graph is one integer array of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+__all__ = ["NOBODY", "build_graph", "choose_allowed", "extend_graph", "to_hetero_data"]
+
 NOBODY = -1
-_FEW_LABELS = 64  # up to here one tree per label is cheaper than asking for more neighbours
 
 
 def build_graph(
@@ -51,8 +56,7 @@ def build_graph(
     >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    search = _outside_few if labels.max(initial=0) < _FEW_LABELS else _outside_many
-    lists = [search(space, n_neighbors, labels, workers) for space in spaces.values()]
+    lists = [_nearest_outside(space, n_neighbors, labels, workers) for space in spaces.values()]
     return _stack(lists, len(labels), n_neighbors)
 
 
@@ -77,7 +81,16 @@ def extend_graph(
     Returns
     -------
     neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
-        Positions of training rows, nearest first. A row's list does not depend on other queries.
+        Positions of training rows, nearest first; `NOBODY` where there are fewer. A row's list does
+        not depend on other queries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.graph import extend_graph
+    >>> line = np.array([[0.0], [1.0], [3.0], [7.0]])
+    >>> extend_graph({"spatial": line}, {"spatial": np.array([[6.0]])}, 2).tolist()
+    [[[3, 2]]]
     """
     lists = [
         _nearest(cKDTree(training[name]), queries[name], n_neighbors, workers) for name in training
@@ -92,7 +105,7 @@ def to_hetero_data(
     edges: Mapping[str, np.ndarray],
     features: np.ndarray,
     targets: np.ndarray,
-):
+) -> HeteroData:
     """Return the training graph as a `torch_geometric.data.HeteroData`.
 
     Parameters
@@ -113,7 +126,18 @@ def to_hetero_data(
     HeteroData
         One node type "sample" and one edge type ("sample", relation, "sample") per relation;
         `edge_index` runs from sender to receiver and `edge_attr` has one column per edge feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.graph import NOBODY, to_hetero_data
+    >>> neighbours = np.array([[[1]], [[NOBODY]]])
+    >>> km = np.array([[[5.0]], [[0.0]]])
+    >>> data = to_hetero_data(neighbours, ("spatial",), {"distance": km}, np.eye(2), np.zeros(2))
+    >>> data["sample", "spatial", "sample"].edge_index.tolist()
+    [[1], [0]]
     """
+    # Imported here, so that graphs can be built without torch.
     import torch
     from torch_geometric.data import HeteroData
 
@@ -142,50 +166,64 @@ def choose_allowed(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int)
     hidden : ndarray of shape (n_rows,) of bool
         Rows that may not send.
     n_neighbors : int
-        Length of the lists returned.
+        Length of the lists returned, at most c.
+
+    Returns
+    -------
+    neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+        Nearest first; `NOBODY` where too few candidates are left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.graph import choose_allowed
+    >>> choose_allowed(np.array([[[2, 0, 1]]]), np.array([True, False, False]), 2).tolist()
+    [[[2, 1]]]
     """
-    bad = (candidates == NOBODY) | hidden[candidates]
-    order = np.argsort(bad, axis=-1, kind="stable")[..., :n_neighbors]
-    chosen = np.take_along_axis(candidates, order, axis=-1)
-    return np.where(np.take_along_axis(bad, order, axis=-1), NOBODY, chosen).astype(np.int32)
+    return _first_kept(candidates, (candidates != NOBODY) & ~hidden[candidates], n_neighbors)
+
+
+def _first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
+    """Return the first k entries of each list that are kept, padded where there are fewer."""
+    # The sort is stable, so those kept come first and stay in their order.
+    order = np.argsort(~kept, axis=-1, kind="stable")[..., :k]
+    chosen = np.take_along_axis(lists, order, axis=-1)
+    return np.where(np.take_along_axis(kept, order, axis=-1), chosen, NOBODY).astype(np.int32)
 
 
 def _nearest(tree: cKDTree, points: np.ndarray, k: int, workers: int) -> np.ndarray:
-    """Indices of the k nearest points of a tree, padded where the tree has fewer."""
+    """Return the k nearest points of a tree, padded where the tree has fewer."""
     found = min(k, tree.n)
-    _, index = tree.query(points, k=np.arange(1, found + 1), workers=workers)
     lists = np.full((len(points), k), NOBODY, dtype=np.int32)
-    lists[:, :found] = index
+    lists[:, :found] = tree.query(points, k=np.arange(1, found + 1), workers=workers)[1]
     return lists
 
 
-def _outside_few(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
-    """Few labels: search one tree per label, made of all the other rows."""
+def _nearest_outside(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
+    """Return the k nearest rows of other labels.
+
+    A row needs at most as many spare neighbours as its label has rows, so few are asked for and
+    those of the own label dropped. For a label of many rows a tree of all the others is cheaper.
+    """
     lists = np.full((len(space), k), NOBODY, dtype=np.int32)
-    for label in np.unique(labels):
-        inside = labels == label
+    _, label, size = np.unique(labels, return_inverse=True, return_counts=True)
+    label = label.reshape(-1)
+    large = size.astype(float) ** 2 > len(space)
+    for one in np.flatnonzero(large & (size < len(space))):
+        inside = label == one
         others = np.flatnonzero(~inside)
-        if len(others):
-            local = _nearest(cKDTree(space[others]), space[inside], k, workers)
-            lists[inside] = np.where(local == NOBODY, NOBODY, others[local])
-    return lists
-
-
-def _outside_many(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
-    """Many small labels: ask for more neighbours than needed and drop those of the own label."""
+        local = _nearest(cKDTree(space[others]), space[inside], k, workers)
+        lists[inside] = np.where(local == NOBODY, NOBODY, others[local])
+    if large.all():
+        return lists
     tree = cKDTree(space)
-    lists = np.full((len(space), k), NOBODY, dtype=np.int32)
-    todo, asked = np.arange(len(space)), k + 1
-    while len(todo):
-        found = _nearest(tree, space[todo], asked, workers)
-        own = (found == NOBODY) | (labels[found] == labels[todo][:, None])
-        order = np.argsort(own, axis=1, kind="stable")[:, :k]
-        chosen = np.take_along_axis(found, order, axis=1)
-        own = np.take_along_axis(own, order, axis=1)
-        lists[todo] = np.where(own, NOBODY, chosen)
-        # A crowded place can fill the whole list with its own rows: look further for these only.
-        todo = todo[own.any(axis=1)] if asked < len(space) else todo[:0]
-        asked = min(4 * asked, len(space))
+    # Labels of similar size ask for equally many neighbours.
+    spare = 2 ** np.ceil(np.log2(size)).astype(int)
+    for asked in np.unique(spare[~large]):
+        rows = np.flatnonzero((spare == asked)[label] & ~large[label])
+        found = _nearest(tree, space[rows], k + asked, workers)
+        other = (found != NOBODY) & (label[found] != label[rows][:, None])
+        lists[rows] = _first_kept(found, other, k)
     return lists
 
 

@@ -21,6 +21,8 @@ import numpy as np
 
 from .blocks import assign_folds, cluster_labels
 
+__all__ = ["N_FOLDS", "Partitions", "partition"]
+
 N_FOLDS = 5
 _MEMBER_BLOCKS = 40
 _FAR_BLOCKS = (10, 40, 150)
@@ -35,9 +37,19 @@ class Partitions:
     place : ndarray of shape (n,)
         Rows of one place share a label.
     member : ndarray of shape (n_rounds, n)
-        Row r belongs to the folds of members r * N_FOLDS, r * N_FOLDS + 1, ...
+        Row r belongs to the folds of members r * N_FOLDS, r * N_FOLDS + 1, ... Where there are
+        fewer than N_FOLDS places, some members hold nothing out.
     far : list of ndarray of shape (n,)
-        One for each size of block.
+        One for each size of block; none where there are too few places to be far from any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.holdout import partition
+    >>> space = np.random.RandomState(0).uniform(size=(60, 2))
+    >>> parts = partition(space, np.arange(60), n_members=5, rng=np.random.RandomState(0))
+    >>> sum(parts.held_out(member) for member in range(5)).tolist() == [1] * 60
+    True
     """
 
     place: np.ndarray
@@ -75,15 +87,38 @@ def partition(
         Source of all random numbers.
     far_blocks : sequence of int
         Numbers of blocks of the far partitions.
+
+    Returns
+    -------
+    Partitions
+
+    Raises
+    ------
+    ValueError
+        If all rows lie at one place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.holdout import partition
+    >>> place = np.repeat(np.arange(3), 4)
+    >>> parts = partition(np.eye(3)[place], place, n_members=1, rng=np.random.RandomState(0))
+    >>> [len(set(parts.member[0][place == i])) for i in range(3)]  # a place is never divided
+    [1, 1, 1]
     """
     n_places = int(place.max()) + 1
+    if n_places < 2:
+        raise ValueError(
+            f"All {len(place)} rows lie at one place, from which no model of space can be learnt. "
+            "Check which columns are the coordinates and the site, or use a tabular regressor."
+        )
     n_folds = min(N_FOLDS, n_places)
     n_rounds = -(-n_members // N_FOLDS)
     return Partitions(
         place=place,
         member=np.array([_half_and_half(space, place, n_folds, rng) for _ in range(n_rounds)]),
         far=[
-            assign_folds(_blocks(space, place, n_blocks, rng), n_folds, rng)
+            _deal(_blocks(space, place, n_blocks, rng), n_folds, rng)
             for n_blocks in far_blocks
             if n_places >= 2 * n_folds
         ],
@@ -107,9 +142,14 @@ def _half_and_half(
 ) -> np.ndarray:
     n_places = int(place.max()) + 1
     if n_places < 4 * n_folds:
-        return assign_folds(place, n_folds, rng)
+        return _deal(place, n_folds, rng)
     block = _blocks(space, place, _MEMBER_BLOCKS, rng)
     whole = rng.permutation(block.max() + 1)[: (block.max() + 1) // 2]
     # Labels of blocks that stay whole must not collide with those of places.
     labels = np.where(np.isin(block, whole), n_places + block, place)
-    return assign_folds(np.unique(labels, return_inverse=True)[1], n_folds, rng)
+    return _deal(np.unique(labels, return_inverse=True)[1], n_folds, rng)
+
+
+def _deal(labels: np.ndarray, n_folds: int, rng: np.random.RandomState) -> np.ndarray:
+    """Deal labels to folds, to fewer where there are fewer labels (many rows at few places)."""
+    return assign_folds(labels, min(n_folds, len(np.unique(labels))), rng)

@@ -125,9 +125,7 @@ def run(
     members = network.architecture.n_members
     means, log_variances = [], []
     for part in _parts(index.shape[1], chunk):
-        streams, around = read(
-            network, rows, index[:, part], senders[:, part], context_description
-        )
+        streams, around = read(network, rows, index[:, part], senders[:, part], context_description)
         output = network(_for_members(streams, members), _spread(around, members), context)
         means.append(output.mean)
         log_variances.append(output.log_variance)

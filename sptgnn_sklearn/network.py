@@ -23,6 +23,8 @@ _N_BASES = 8  # radial bases for each edge feature
 _BASIS_REACH = 2.5  # the outermost bases, in standard deviations of the log distance
 _SLOPE_RATE = 8.0  # distance decay must move far in few steps, so its parameter is amplified
 _START_SLOPES = (0.0, 0.5, 1.0, 2.0)  # heads start as inverse-distance weights of these powers
+_START_SURPRISE = 0.6  # share of the spatial neighbours' surprise that the mean starts with
+_SURPRISE = 1  # its place among the injected values
 
 
 @dataclass(frozen=True)
@@ -254,11 +256,12 @@ class RelationalAttention(nn.Module):
 
     def distance_logits(self, edges: Tensor, spread: Tensor) -> Tensor:
         """Trust by distance alone: (M, R, B, K, F) to (M, R, B, K, H)."""
-        gap = self.centres[1] - self.centres[0]
-        bases = torch.exp(-(((edges.unsqueeze(-1) - self.centres) / gap) ** 2))
+        centres, start_slope = self.get_buffer("centres"), self.get_buffer("start_slope")
+        gap = centres[1] - centres[0]
+        bases = torch.exp(-(((edges.unsqueeze(-1) - centres) / gap) ** 2))
         bend = (bases.flatten(2, 3).flatten(-2) @ self.bases).view(*edges.shape[:4], -1)
         own = [edges[:, r, :, :, f] * spread[f] for r, f in enumerate(self.own_feature)]
-        slope = self.start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
+        slope = start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
         level = self.level[:, :, None, None, :]
         return bend + level - slope[:, :, None, None, :] * torch.stack(own, dim=1).unsqueeze(-1)
 
@@ -304,7 +307,7 @@ class SpTGNN(nn.Module):
             )
         n_injected = 0
         if a.relations and a.neighbour_targets:
-            # Σw y_j - s m_i, Σw (y_j - m_j), spread, s and mean edge features, by relation and head
+            # level, surprise, spread, trust and mean edge features, by relation and head
             n_injected = len(a.relations) * a.n_heads * (4 + len(a.edge_features))
             self.inject = MemberLinear(a.n_members, n_injected, 1, zero=True)
         self.mean_head = nn.Sequential(
@@ -324,7 +327,16 @@ class SpTGNN(nn.Module):
         for module in self.modules():
             if isinstance(module, (MemberLinear, RelationalAttention)):
                 module.start(generators)
+        if "spatial" in self.architecture.relations and self.architecture.neighbour_targets:
+            self._start_as_interpolation()
         return self
+
+    @torch.no_grad()
+    def _start_as_interpolation(self) -> None:
+        """Begin as inverse-distance interpolation of what the baseline leaves over."""
+        a = self.architecture
+        weight = self.inject.weight.view(a.n_members, len(a.relations), a.n_heads, -1)
+        weight[:, a.relations.index("spatial"), :, _SURPRISE] = _START_SURPRISE / a.n_heads
 
     def encode(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Streams (M, B, width of stream) to state (M, B, D), baseline (M, B), router losses."""
@@ -356,7 +368,9 @@ class SpTGNN(nn.Module):
             # Each head carries its own slice of the state. Computing all slices for all heads and
             # keeping the diagonal is one small product, without a temporary for each neighbour.
             every = (weights.transpose(3, 4) @ sent).unflatten(-1, (a.n_heads, -1))
-            received = every.diagonal(dim1=3, dim2=4).permute(0, 2, 1, 4, 3).flatten(2)  # (M, B, R D)
+            received = (
+                every.diagonal(dim1=3, dim2=4).permute(0, 2, 1, 4, 3).flatten(2)
+            )  # (M, B, R D)
             state = state + self.drop(self.receive[layer](received), a.dropout)
         return state, weights
 
@@ -388,7 +402,10 @@ class SpTGNN(nn.Module):
     def neighbour_targets(
         weights: Tensor, around: Neighbourhood, context: Context, baseline: Tensor
     ) -> Tensor:
-        """What the neighbours' targets say, as (M, B, R H (4 + F)).
+        """Sum up what the neighbours' targets say, as (M, B, R H (4 + F)).
+
+        By relation and head, with s the trust sum_j w_ij: the level sum_j w_ij y_j - s m_i, the
+        surprise sum_j w_ij (y_j - m_j), its spread, s, and the mean edge features.
 
         Targets enter only here, after the last layer, and no row is its own neighbour: there is no
         path on which a training row could see its own target.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .base import make_base
 from .blocks import location_labels
 from .columns import Columns, Table
-from .ensemble import Ensemble, Predicted, fit_ensemble
+from .ensemble import Predicted, fit_ensemble
 from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
 from .rows import merge_rows
@@ -41,7 +41,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 
     Every column of X is a covariate unless a parameter gives it a role. A prediction depends on its
     own row and the training rows, never on the other rows of X. A query at the place of a training
-    row uses that row, as kriging does.
+    row uses that row, as kriging does. Covariates, dates and heights may be missing, coordinates
+    and targets may not; as scikit-learn's ``allow_nan`` tag speaks of every column, it is not set.
 
     Parameters
     ----------
@@ -159,7 +160,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> survey = make_soil_survey(n_samples=200, random_state=0)
     >>> model = SpTGNNRegressor(
-    ...     time="date", elevation="elevation", base=None, n_members=2, max_epochs=5,
+    ...     time="date",
+    ...     elevation="elevation",
+    ...     base=None,
+    ...     n_members=2,
+    ...     max_epochs=5,
     ...     random_state=0,
     ... ).fit(survey.data, survey.target)
     >>> model.relations_
@@ -168,7 +173,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     ['mean', 'std', 'aleatoric', 'epistemic']
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "coordinates": ["array-like", None],
         "crs": "no_validation",
         "time": "no_validation",
@@ -464,11 +469,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.ensemble_.to_hetero_data()
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     def _check_parameters(self) -> None:
         for name, known in (("relations", RELATIONS), ("streams", STREAMS)):
             odd = [value for value in getattr(self, name) if value not in known]
@@ -543,9 +543,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         if self.target_bounds is None:
             return values
         low, high = self.target_bounds
-        return np.clip(
-            values, -np.inf if low is None else low, np.inf if high is None else high
-        )
+        return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 def _device(name: str) -> str:

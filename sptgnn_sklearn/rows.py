@@ -8,6 +8,8 @@ import numpy as np
 
 from .columns import Table
 
+__all__ = ["Merged", "merge_rows"]
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -44,27 +46,41 @@ def merge_rows(table: Table, y: np.ndarray, weight: np.ndarray) -> Merged:
     -------
     Merged
         The order depends on what the rows hold and never on where they stand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.columns import Table
+    >>> from sptgnn_sklearn.rows import merge_rows
+    >>> xy = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> table = Table(xy, numeric=np.empty((4, 0)), categories=np.empty((4, 0), dtype=int))
+    >>> merged = merge_rows(table, y=np.zeros(4), weight=np.array([1.0, 1.0, 2.0, 0.0]))
+    >>> merged.rows, merged.weight, merged.inverse
+    (array([1, 0]), array([1., 3.]), array([ 1,  0,  1, -1]))
     """
     present = np.flatnonzero(weight > 0)
     keys = _keys(table.take(present), y[present])
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     full = np.full(len(y), -1)
     full[present] = inverse
+    # Copies are added from the smallest weight up: a sum depends on its order in the last digit.
+    rising = np.lexsort((weight[present], inverse))
     return Merged(
         rows=present[first],
-        weight=np.bincount(inverse, weights=weight[present]),
+        weight=np.bincount(inverse[rising], weights=weight[present][rising]),
         inverse=full,
     )
 
 
 def _keys(table: Table, y: np.ndarray) -> np.ndarray:
-    """One opaque, comparable key per row: the bytes of all that the row holds."""
+    """Return one opaque, comparable key per row: the bytes of all that the row holds."""
     parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
     if table.time is not None:
         parts.append(table.time[:, None])
     if table.site is not None:
-        labels = np.array([str(value) for value in table.site])
-        parts.append(np.unique(labels, return_inverse=True)[1].astype(np.float64)[:, None])
+        rank = np.unique([str(site) for site in table.site], return_inverse=True)[1]
+        known = np.array([site is not None for site in table.site])
+        parts.append(np.where(known, rank, -1)[:, None])
     values = np.column_stack(parts) + 0.0  # -0.0 and 0.0 are one value, not two
     values[np.isnan(values)] = np.nan  # NaN has many bit patterns; keep one
     values = np.ascontiguousarray(values)

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .graph import choose_allowed
 from .inference import Rows, build_context, read, run
 from .losses import SpTGNNLoss
-from .network import Architecture, Output, SpTGNN
+from .network import Architecture, Context, Output, SpTGNN
 
 _MIN_STEPS = 120  # a small table needs more epochs to see as many steps
 _CLIP_NORM = 2.0
@@ -236,35 +236,44 @@ class TrainingGraph(nn.Module):
         self.network = network
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         self.data = data
-        self.rows = data.rows
-        self.senders = torch.from_numpy(senders)
-        self.targets = torch.from_numpy(data.targets.astype(np.float32))
-        index = _padded([np.flatnonzero(held) for held in data.held_out])
-        self.held_index = torch.from_numpy(index)
-        self.held_senders = torch.from_numpy(data.held_senders[data.rounds[:, None], index])
         self.steps = 0
+        self.context: Context | None = None
+        held_index = _padded([np.flatnonzero(held) for held in data.held_out])
+        tensors = {
+            "senders": torch.from_numpy(senders),
+            "targets": torch.from_numpy(data.targets.astype(np.float32)),
+            "held_index": torch.from_numpy(held_index),
+            "held_senders": torch.from_numpy(data.held_senders[data.rounds[:, None], held_index]),
+            **{f"stream_{name}": values for name, values in data.rows.streams.items()},
+            **{f"row_{name}": values for name, values in data.rows.description.items()},
+        }
+        for name, values in tensors.items():
+            self.register_buffer(name, values, persistent=False)
 
-    def train(self, mode: bool = True):
+    @property
+    def rows(self) -> Rows:
+        """The training rows, on the device of the module."""
+        streams, description = self.data.rows.streams, self.data.rows.description
+        return Rows(
+            {name: self.get_buffer(f"stream_{name}") for name in streams},
+            {name: self.get_buffer(f"row_{name}") for name in description},
+        )
+
+    def train(self, mode: bool = True) -> TrainingGraph:
         """Set the mode of the network being trained; the average always is in evaluation mode."""
         super().train(mode)
         self.averaged.eval()
         return self
 
-    def to(self, device):
-        """Move network and rows."""
-        super().to(device)
-        self.rows = self.rows.to(device)
-        for name in ("senders", "targets", "held_index", "held_senders"):
-            setattr(self, name, getattr(self, name).to(device))
-        return self
-
     def refresh(self) -> None:
         """Encode the context anew."""
-        self.context = build_context(self.averaged, self.rows, self.senders, self.targets)
+        senders, targets = self.get_buffer("senders"), self.get_buffer("targets")
+        self.context = build_context(self.averaged, self.rows, senders, targets)
 
     def forward(self, rows: Tensor, senders: Tensor) -> Output:
         """Predict a batch: row positions (M, B), their neighbours (M, B, R, K)."""
-        streams, around = read(self.network, self.rows, rows, senders, self.rows.description)
+        everyone = self.rows
+        streams, around = read(self.network, everyone, rows, senders, everyone.description)
         return self.network(streams, around, self.context)
 
     @torch.no_grad()
@@ -272,25 +281,24 @@ class TrainingGraph(nn.Module):
         """Move the running average one step; early steps count less, as they are soon outdated."""
         self.steps += 1
         decay = min(_AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
-        slow, fast = list(self.averaged.parameters()), list(self.network.parameters())
-        torch._foreach_lerp_(slow, fast, 1 - decay)
+        pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
+        for slow, fast in pairs:
+            slow.lerp_(fast, 1 - decay)
 
     def predict_held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict each member's held-out rows; (M, n) each, NaN where a member trained."""
         shape = self.data.held_out.shape
         found = np.full(shape, np.nan), np.full(shape, np.nan)
-        if self.held_index.shape[1]:
-            predicted = run(
-                self.averaged,
-                self.rows,
-                self.held_index,
-                self.held_senders,
-                self.context,
-                self.rows.description,
-            )
+        index = self.get_buffer("held_index")
+        if index.shape[1]:
+            if self.context is None:
+                raise RuntimeError("refresh() encodes the context before anything is predicted.")
+            rows = self.rows
+            senders = self.get_buffer("held_senders")
+            predicted = run(self.averaged, rows, index, senders, self.context, rows.description)
             member = np.arange(shape[0])[:, None]
             for target, values in zip(found, predicted, strict=True):
-                target[member, self.held_index.cpu().numpy()] = values.cpu().numpy()
+                target[member, index.cpu().numpy()] = values.cpu().numpy()
                 target[~self.data.held_out] = np.nan  # padding of shorter lists
         return found
 
@@ -299,7 +307,12 @@ class MemberBatches:
     """Each member's own training rows in its own random order, in batches of shape (M, B)."""
 
     def __init__(
-        self, dataset, data: TrainingSet, lists: np.ndarray, seeds: Sequence[int], batch_size: int
+        self,
+        dataset: object,
+        data: TrainingSet,
+        lists: np.ndarray,
+        seeds: Sequence[int],
+        batch_size: int,
     ):
         self.data, self.lists, self.batch_size = data, lists, batch_size
         self.generators = [np.random.RandomState(seed) for seed in seeds]
@@ -427,13 +440,14 @@ def _one_cycle(peak: float, total_steps: int) -> LRScheduler:
     return LRScheduler(
         policy=torch.optim.lr_scheduler.OneCycleLR,
         max_lr=peak,
-        total_steps=total_steps + 1,
+        # The policy divides by the length of its phases: a run of a few steps gets a longer cycle.
+        total_steps=max(total_steps + 1, 12),
         pct_start=0.2,
         step_every="batch",
     )
 
 
-def _adamw(network: SpTGNN, weight_decay: float, _parameters, lr: float) -> torch.optim.AdamW:
+def _adamw(network: SpTGNN, weight_decay: float, _: object, lr: float) -> torch.optim.AdamW:
     """AdamW that does not shrink offsets, gains and slopes, which decay would only bias."""
     spared = ("bias", "gain", "offset", "level", "slope_change")
     groups: list[list[nn.Parameter]] = [[], []]
@@ -484,7 +498,7 @@ def _check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> None:
 
 
 def _padded(lists: list[np.ndarray]) -> np.ndarray:
-    """Lists of positions as one array; shorter lists repeat their first entry."""
+    """Return lists of positions as one array; shorter lists repeat their first entry."""
     length = max(len(positions) for positions in lists)
     return np.array(
         [

@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_array,
     check_consistent_length,
     column_or_1d,
     validate_data,
 )
 
 from .columns import as_frame
+from .values import LARGEST, numbers, which_rows
+
+__all__ = ["MIN_ROWS", "check_queries", "check_training"]
 
 MIN_ROWS = 5
+_DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
 
 
 def check_training(
@@ -24,30 +27,45 @@ def check_training(
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """Check the arguments of fit and learn the feature names.
 
+    Parameters
+    ----------
+    estimator : estimator
+        Gets `n_features_in_` and, where X has names, `feature_names_in_`.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    sample_weight : array-like of shape (n_samples,), float or None
+
     Returns
     -------
-    X : DataFrame or ndarray
+    X : DataFrame or ndarray of shape (n_samples, n_features)
+        What its columns hold is not checked here but by `columns.Columns`.
     y, weight : ndarray of shape (n_samples,), float64
 
     Raises
     ------
     ValueError
-        For fewer than five rows with positive weight, missing or infinite targets, weights that do
-        not fit or are negative, or an X that is no table.
+        For fewer than five rows with positive weight, targets that are missing, infinite or no
+        numbers, weights that do not fit or are negative, or an X that is no table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.validation import check_training
+    >>> X, y = np.arange(12.0).reshape(6, 2), [1, 2, 3, 4, 5, None]
+    >>> check_training(BaseEstimator(), X, y, sample_weight=None)
+    Traceback (most recent call last):
+        ...
+    ValueError: Input y contains NaN in 1 of 6 rows (row position 5): drop rows without a target.
     """
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
     X = _check_table(estimator, X, reset=True)
-    y = column_or_1d(y, warn=True)
-    if np.iscomplexobj(y):
-        raise ValueError("Complex data not supported: y is complex.")
-    y = _target(y)
+    y = _check_target(y)
     check_consistent_length(X, y)
-    weight = _check_sample_weight(
-        sample_weight, y, dtype=np.float64, ensure_non_negative=True, copy=True
-    )
+    weight = _check_weight(sample_weight, y)
     present = int((weight > 0).sum())
     if present < MIN_ROWS:
         raise ValueError(
@@ -58,7 +76,33 @@ def check_training(
 
 
 def check_queries(estimator: Any, X: Any) -> Any:
-    """Check the X of a prediction against the feature names of fit."""
+    """Check the X of a prediction against the feature names of fit.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : DataFrame or array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    DataFrame or ndarray of shape (n_samples, n_features)
+
+    Raises
+    ------
+    ValueError
+        If X has other columns than in fit, or no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.validation import check_queries, check_training
+    >>> estimator = BaseEstimator()
+    >>> _ = check_training(estimator, np.arange(12.0).reshape(6, 2), np.arange(6), None)
+    >>> check_queries(estimator, [[1.0, 2.0], [3.0, None]])
+    array([[ 1.,  2.],
+           [ 3., nan]])
+    """
     return _check_table(estimator, X, reset=False)
 
 
@@ -69,21 +113,47 @@ def _check_table(estimator: Any, X: Any, reset: bool) -> Any:
         if len(frame) == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}); pass some rows.")
         return frame
-    return validate_data(
-        estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_features=1
-    )
-
-
-def _target(y: np.ndarray) -> np.ndarray:
+    if isinstance(X, np.ndarray) and X.dtype == object:
+        X = np.where(pd.isna(X), np.nan, X)  # numpy cannot make a number of pandas.NA
     try:
-        y = pd.Series(y).to_numpy(dtype=np.float64, na_value=np.nan)
+        return validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise ValueError(f"{error}. Pass text, categories and dates in a DataFrame.") from error
+
+
+def _check_target(y: Any) -> np.ndarray:
+    series = pd.Series(column_or_1d(y, warn=True))
+    if series.dtype.kind in "mM":
+        raise ValueError(_DATES_IN_Y)
+    if pd.api.types.is_complex_dtype(series.dtype):
+        raise ValueError("Complex data not supported: y is complex.")
+    try:
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from error
-    bad = ~np.isfinite(y)
-    if bad.any():
-        rows = np.flatnonzero(bad)
+        numbers(series, "y")  # names the first row that holds no number
+        raise ValueError(_DATES_IN_Y) from error
+    for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
+        if wrong.any():
+            raise ValueError(
+                f"Input y contains {what} in {which_rows(wrong)}: drop rows without a target."
+            )
+    largest = np.abs(values).max(initial=0)
+    # Predictions are given in single precision, which ends a little beyond these.
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
         raise ValueError(
-            f"Input y contains {'NaN' if np.isnan(y).any() else 'infinity'}: row {rows[0]} holds "
-            f"{y[rows[0]]} ({len(rows)} such rows). Drop the rows without a finite target."
+            f"The largest magnitude in y is {largest:g}; it must lie between {1 / LARGEST:g} "
+            f"and {LARGEST:g}: change the unit of y."
         )
-    return check_array(y, ensure_2d=False)
+    return values
+
+
+def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
+    weight = _check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
+    if (weight < 0).any():
+        raise ValueError(
+            f"sample_weight is negative in {which_rows(weight < 0)}: a weight counts how often a "
+            "row is there, 0 leaves it out."
+        )
+    return weight

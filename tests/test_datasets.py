@@ -116,7 +116,7 @@ def test_default_shares_of_variance():
     """With the defaults, shares are near those that the documentation names."""
     surveys = [make_soil_survey(random_state=seed) for seed in range(5)]
     shares = np.mean([s.truth[PARTS].var() / s.target.var() for s in surveys], axis=0)
-    np.testing.assert_allclose(shares, [0.53, 0.26, 0.065, 0.015, 0.015], atol=0.04)
+    np.testing.assert_allclose(shares, [0.38, 0.38, 0.07, 0.015, 0.015], atol=0.04)
     noise = np.mean([(s.target - s.truth["mean"]).var() / s.target.var() for s in surveys])
     assert noise == pytest.approx(0.115, abs=0.02)
 
@@ -149,7 +149,7 @@ def test_field_is_near_alike_and_noise_is_not():
     """A neighbour tells the field, and tells nothing of the noise."""
     survey = make_soil_survey(random_state=3)
     noise = survey.target - survey.truth["mean"]
-    assert nearest_neighbour_correlation(survey, survey.truth["field"]) > 0.9
+    assert nearest_neighbour_correlation(survey, survey.truth["field"]) > 0.7
     assert abs(nearest_neighbour_correlation(survey, noise)) < 0.1
 
 

@@ -1,0 +1,243 @@
+"""`XGBoostBaseline`: boosted trees on the same table and roles, the score to beat."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .base import boosted_trees, fit_base, out_of_fold
+from .blocks import assign_folds, location_labels
+from .columns import Columns, Table
+from .features import Features
+from .rows import merge_rows
+from .targets import TargetScale
+from .validation import check_queries, check_training
+
+_SMEARING_FOLDS = 5
+_N_COORDINATES = 2  # `Features.tabular` starts with the coordinates
+
+
+class XGBoostBaseline(RegressorMixin, BaseEstimator):
+    """Gradient-boosted trees that read a table as `SpTGNNRegressor` does.
+
+    It takes the same X and the same roles, so one pipeline, search or comparison serves both.
+    Coordinates and dates are plain numbers to the trees, categories are one-hot columns, and the
+    column of sites is not a covariate. Covariates and dates may be missing, coordinates and targets
+    may not. Settings are those of the base that `SpTGNNRegressor` corrects by default.
+
+    Parameters
+    ----------
+    coordinates, crs, time, elevation, spectral, site
+        Roles of columns, as in `SpTGNNRegressor`. `elevation` and `spectral` are covariates here
+        and nothing else.
+    use_coordinates : bool, default=True
+        Whether the trees see the coordinates.
+    target_transform : None, "log1p" or "auto", default=None
+        What the trees learn; "auto" takes the logarithm of a non-negative, right-skewed target.
+        Predictions are means in the unit of y: the factor between the mean and what the logarithm
+        gives is estimated from the residuals of left-out places (Duan's smearing [2]_).
+    n_estimators : int, default=500
+        Number of trees.
+    learning_rate : float, default=0.04
+        Shrinkage of each tree.
+    max_depth : int, default=6
+        Depth of a tree.
+    min_child_weight : float, default=3.0
+        Least sum of weights in a leaf.
+    subsample, colsample_bytree : float, default=0.8, 0.5
+        Share of rows and of columns that each tree sees.
+    reg_lambda : float, default=1.0
+        L2 penalty of leaf values.
+    n_jobs : int, default=None
+        Threads; None leaves their number to XGBoost.
+    random_state : int, RandomState or None, default=None
+        Fixes the sampling of rows and columns.
+
+    Attributes
+    ----------
+    columns_ : Columns
+        Roles, kinds and levels of the columns of X.
+    target_ : TargetScale
+        Transform and scale of the target.
+    smearing_ : float
+        Factor of the back-transform; 1 without a logarithm.
+    trees_ : xgboost.XGBRegressor
+        The fitted trees, in standardised units of the target.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where it has string names.
+
+    See Also
+    --------
+    sptgnn_sklearn.regressor.SpTGNNRegressor : The model to compare with.
+
+    References
+    ----------
+    .. [1] Chen, T., Guestrin, C. (2016). XGBoost: a scalable tree boosting system. KDD, 785-794.
+    .. [2] Duan, N. (1983). Smearing estimate: a nonparametric retransformation method. Journal of
+       the American Statistical Association 78, 605-610.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.baseline import XGBoostBaseline
+    >>> from sptgnn_sklearn.datasets import make_soil_survey
+    >>> survey = make_soil_survey(n_samples=600, random_state=0)
+    >>> model = XGBoostBaseline(time="date", n_estimators=100, random_state=0)
+    >>> model = model.fit(survey.data[:500], survey.target[:500])
+    >>> model.predict(survey.data[500:]).shape
+    (100,)
+    >>> bool(model.score(survey.data[500:], survey.target[500:]) > 0.2)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "coordinates": ["array-like", None],
+        "crs": "no_validation",
+        "time": "no_validation",
+        "elevation": "no_validation",
+        "spectral": ["array-like", None],
+        "site": "no_validation",
+        "use_coordinates": ["boolean"],
+        "target_transform": [StrOptions({"log1p", "auto"}), None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_depth": [Interval(Integral, 1, None, closed="left")],
+        "min_child_weight": [Interval(Real, 0, None, closed="left")],
+        "subsample": [Interval(Real, 0, 1, closed="right")],
+        "colsample_bytree": [Interval(Real, 0, 1, closed="right")],
+        "reg_lambda": [Interval(Real, 0, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        coordinates=None,
+        crs=None,
+        time=None,
+        elevation=None,
+        spectral=None,
+        site=None,
+        use_coordinates=True,
+        target_transform=None,
+        n_estimators=500,
+        learning_rate=0.04,
+        max_depth=6,
+        min_child_weight=3.0,
+        subsample=0.8,
+        colsample_bytree=0.5,
+        reg_lambda=1.0,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.coordinates = coordinates
+        self.crs = crs
+        self.time = time
+        self.elevation = elevation
+        self.spectral = spectral
+        self.site = site
+        self.use_coordinates = use_coordinates
+        self.target_transform = target_transform
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.min_child_weight = min_child_weight
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.reg_lambda = reg_lambda
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X, y, sample_weight=None):
+        """Grow the trees.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Coordinates, covariates and the columns of other roles. Covariates may be numeric,
+            boolean or categorical and may have gaps.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 is the row twice, 0 is the row absent.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a column, role or parameter cannot be used; the message names it.
+        """
+        self._validate_params()
+        rng = check_random_state(self.random_state)
+        X, y, weight = check_training(self, X, y, sample_weight)
+        roles = self._named("coordinates crs time elevation spectral site")
+        self.columns_ = Columns.learn(X, **roles)
+        table = self.columns_.split(X)
+        # As in SpTGNNRegressor: without this, sampling of rows would tell a weight from a copy.
+        merged = merge_rows(table, y, weight)
+        table, y, weight = table.take(merged.rows), y[merged.rows], merged.weight
+        self.target_ = TargetScale.learn(y, weight, self.target_transform)
+        self._features = Features.learn(self.columns_, table)
+        z, inputs = self.target_.standardise(y), self._inputs(table)
+        trees = boosted_trees(
+            rng.randint(2**31 - 1),
+            self.n_jobs,
+            **self._named(
+                "n_estimators learning_rate max_depth min_child_weight "
+                "subsample colsample_bytree reg_lambda"
+            ),
+        )
+        self.trees_ = fit_base(trees, inputs, z, weight)
+        self.smearing_ = 1.0
+        if self.target_.transform is not None:
+            folds = _place_folds(table, rng)
+            error = self.target_.scale * (z - out_of_fold(trees, inputs, z, weight, folds))
+            self.smearing_ = float(np.average(np.exp(error), weights=weight))
+        return self
+
+    def predict(self, X):
+        """Predict the mean of the target.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            In the unit of y.
+        """
+        check_is_fitted(self)
+        table = self.columns_.split(check_queries(self, X))
+        found = self.target_.restore(self.trees_.predict(self._inputs(table)).astype(np.float64))
+        return found if self.target_.transform is None else self.smearing_ * (1 + found) - 1
+
+    def _named(self, names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names.split()}
+
+    def _inputs(self, table: Table) -> np.ndarray:
+        inputs = self._features.tabular(table)
+        if self.use_coordinates:
+            return inputs
+        if inputs.shape[1] == _N_COORDINATES:
+            raise ValueError(
+                "use_coordinates=False leaves nothing to learn from: X has no covariates that vary."
+            )
+        return inputs[:, _N_COORDINATES:]
+
+
+def _place_folds(table: Table, rng: np.random.RandomState) -> np.ndarray:
+    """Folds of whole places."""
+    places = location_labels(table.coordinates, table.site)
+    return assign_folds(places, min(_SMEARING_FOLDS, int(places.max()) + 1), rng)

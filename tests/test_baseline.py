@@ -1,0 +1,139 @@
+"""The baseline: what it can learn, which columns it reads, and how it treats copies of rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from sptgnn_sklearn.baseline import XGBoostBaseline
+from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.regressor import SpTGNNRegressor
+
+
+def table(n=300, seed=0):
+    """A planar table whose target is a formula of one number, one category and the easting."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "x": rng.uniform(0, 100, n),
+            "y": rng.uniform(0, 100, n),
+            "ndvi": rng.uniform(0, 1, n),
+            "landuse": rng.choice(["crop", "wood"], n),
+        }
+    )
+    return X, 3 * X["ndvi"] + 2.0 * (X["landuse"] == "wood") + X["x"] / 50
+
+
+def small(**settings):
+    return XGBoostBaseline(n_estimators=40, learning_rate=0.2, random_state=0, **settings)
+
+
+def test_learns_numbers_categories_and_place():
+    """A formula of all three is recovered on rows that were not seen."""
+    X, y = table(600)
+    assert small().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.95
+
+
+def test_without_coordinates_place_has_no_say():
+    """Moving the queries changes nothing, and the effect of the easting is not learned."""
+    X, y = table(600)
+    model = small(use_coordinates=False).fit(X[:400], y[:400])
+    moved = X[400:].assign(x=0.0, y=0.0)
+    np.testing.assert_array_equal(model.predict(moved), model.predict(X[400:]))
+    assert model.score(X[400:], y[400:]) < 0.9
+
+
+def test_nothing_to_learn_from_is_an_error():
+    """Without coordinates and covariates there is no model, and the message says why."""
+    X, y = table(30)
+    with pytest.raises(ValueError, match="use_coordinates=False leaves nothing"):
+        small(use_coordinates=False).fit(X[["x", "y"]], y)
+
+
+def test_site_is_no_covariate():
+    """A site id that holds the answer does not help."""
+    X, _ = table(200)
+    noise = pd.Series(np.random.default_rng(1).normal(size=200))
+    X = X[["x", "y"]].assign(site=noise)
+    assert small(site="site").fit(X[:100], noise[:100]).score(X[100:], noise[100:]) < 0.3
+    assert small().fit(X[:100], noise[:100]).score(X[100:], noise[100:]) > 0.6
+
+
+def test_dates_are_numbers_and_may_be_missing():
+    """A trend over the years is learned from dates given as text, some of them unknown."""
+    survey = make_soil_survey(
+        600, covariate_sd=0, field_sd=0, elevation_sd=0, season_sd=0, trend_sd=5, noise_sd=0.1,
+        random_state=0,
+    )  # fmt: skip
+    X = survey.data.assign(date=survey.data["date"].dt.strftime("%Y-%m-%d"))
+    X.loc[:20, "date"] = None
+    model = small(time="date").fit(X[:400], survey.target[:400])
+    assert model.score(X[400:], survey.target[400:]) > 0.9
+
+
+def test_weight_is_a_repetition_and_order_does_not_matter():
+    """Copies of rows, weights and any order of rows give the same trees, bit by bit."""
+    X, y = table(120)
+    weight = np.random.default_rng(0).integers(0, 3, 120)
+    copies = np.repeat(np.arange(120), weight)
+    shuffled = np.random.default_rng(1).permutation(copies)
+    expected = small(target_transform="log1p").fit(X, y, sample_weight=weight).predict(X)
+    for rows in (copies, shuffled):
+        found = small(target_transform="log1p").fit(X.iloc[rows], y.iloc[rows]).predict(X)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_logarithm_predicts_means_and_not_medians():
+    """The mean prediction of a log-normal target is its mean, which is far above its median."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.uniform(size=4000), "y": rng.uniform(size=4000)})
+    y = np.expm1(1.0 + rng.normal(scale=0.8, size=4000))
+    model = XGBoostBaseline(
+        target_transform="log1p", n_estimators=20, max_depth=2, random_state=0
+    ).fit(X, y)
+    truth = np.exp(1.0 + 0.8**2 / 2) - 1
+    assert model.smearing_ == pytest.approx(np.exp(0.8**2 / 2), rel=0.08)
+    assert model.predict(X).mean() == pytest.approx(truth, rel=0.08)
+
+
+def test_auto_takes_the_logarithm_of_skewed_targets_only():
+    """Without a logarithm nothing is smeared and targets may be negative."""
+    X, y = table(100)
+    skewed = np.exp(2 * np.random.default_rng(0).normal(size=100))
+    assert small(target_transform="auto").fit(X, skewed).target_.transform == "log1p"
+    model = small(target_transform="auto").fit(X, y - 5)
+    assert model.target_.transform is None
+    assert model.smearing_ == 1.0
+
+
+def test_seed_decides():
+    """One seed gives one model, another seed another."""
+    X, y = table(100)
+    first, same = (small().fit(X, y).predict(X) for _ in range(2))
+    np.testing.assert_array_equal(first, same)
+    assert (small().set_params(random_state=1).fit(X, y).predict(X) != first).any()
+
+
+def test_one_search_serves_baseline_and_graph_network():
+    """Both take the same table with the same roles, as alternatives of one grid search."""
+    survey = make_soil_survey(80, random_state=0)
+    roles = {"time": "date", "elevation": "elevation"}
+    trees = small(**roles)
+    network = SpTGNNRegressor(
+        base=None, n_members=1, max_epochs=2, hidden_size=8, n_neighbors=3, random_state=0, **roles
+    )
+    search = GridSearchCV(Pipeline([("model", trees)]), {"model": [clone(trees), network]}, cv=2)
+    search.fit(survey.data, survey.target)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize(
+    "setting", [{"n_estimators": 0}, {"subsample": 1.5}, {"target_transform": "sqrt"}]
+)
+def test_settings_out_of_range_are_named(setting):
+    """A setting that XGBoost could not use is refused by its name."""
+    X, y = table(30)
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        small().set_params(**setting).fit(X, y)

@@ -1,0 +1,332 @@
+"""The command line: what it says, writes and refuses, on tables of many shapes."""
+
+import gzip
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import BayesianRidge
+
+from sptgnn_sklearn import cli
+from sptgnn_sklearn.cli import main
+from sptgnn_sklearn.datasets import make_soil_survey
+
+QUICK = ["--splits", "2", "--members", "1", "--folds", "random"]
+
+
+@pytest.fixture
+def table():
+    """Forty samples with an id, another target, a constant and two gaps."""
+    survey = make_soil_survey(40, n_covariates=2, n_informative=2, random_state=0)
+    frame = survey.data.assign(soc=survey.target, target_clay=1.0 * np.arange(40), country="NL")
+    frame.insert(0, "sample", [f"s{i}" for i in range(40)])
+    frame.loc[3, "soc"] = np.nan
+    frame.loc[5, "lon"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def numeric(table):
+    """The numbers of the table alone."""
+    return table.drop(columns=["sample", "country", "date", "land_use"])
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error."""
+    code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def quick_models(monkeypatch):
+    """Replace the models by one that needs no time, where files matter and skill does not."""
+    model = BayesianRidge()
+    monkeypatch.setattr(cli, "_models", lambda *_: {"SpTGNN": model})
+
+
+def refused(capsys, *arguments):
+    """The one line that a refused table or option gets."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("python -m sptgnn_sklearn: error: ")
+    return err
+
+
+def test_the_whole_way_from_a_file_to_files(inside, table, capsys):
+    """Roles are said, models are compared, and table, predictions and figure are written."""
+    table.to_csv("survey.csv", index=False)
+    code, out, err = run(
+        capsys, "survey.csv", "--target", "soc", "--splits", 2, "--members", 1, "--time", "date"
+    )
+    assert code == 0
+    assert "38 rows; left out: 1 without target, 1 without coordinates" in out
+    assert "coordinates  lon, lat (usual names)" in out
+    assert "time         date (as you said)" in out
+    assert "elevation    elevation (usual name; a covariate too)" in out
+    assert "numbers      3: elevation, cov_0, cov_1" in out
+    assert "categories   1: land_use" in out
+    assert "sample (different in every row)" in out
+    assert "target_clay (name begins with target_)" in out
+    assert "country (the same in every row)" in out
+    assert "distances    km (EPSG:4326)" in out
+    assert "| block  | training mean |" in out
+    assert "block folds, XGBoost" in err
+
+    results = inside / "sptgnn-output"
+    assert sorted(path.name for path in results.iterdir()) == [
+        "comparison.csv", "comparison.png", "predictions.csv",
+    ]  # fmt: skip
+    for name in ("comparison.csv", "comparison.png", "predictions.csv"):
+        assert f"wrote sptgnn-output/{name}" in out.replace("\\", "/")
+    scores = pd.read_csv(results / "comparison.csv")
+    assert list(zip(scores["folds"], scores["model"], strict=True)) == [
+        (folds, model)
+        for folds in ("random", "block")
+        for model in ("SpTGNN", "XGBoost", "training mean")
+    ]
+    found = pd.read_csv(results / "predictions.csv")
+    one = found[(found["folds"] == "block") & (found["model"] == "SpTGNN")]
+    assert one["row"].tolist() == [row for row in range(40) if row not in (3, 5)]
+    np.testing.assert_allclose(one["observed"], table["soc"].drop([3, 5]))
+    assert (one["std"] > 0).all()
+    assert (results / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_parquet_and_out_folder(inside, numeric, quick_models, capsys):
+    """Parquet files are read, and results go where they are wanted, in folders made for them."""
+    numeric.to_parquet("survey.parquet")
+    code, _, _ = run(capsys, "survey.parquet", "--target", "soc", "--out", "a/b", *QUICK)
+    assert code == 0
+    assert (inside / "a" / "b" / "comparison.csv").is_file()
+
+
+def job_of(monkeypatch, *arguments):
+    """Models, table and splits that would be compared."""
+    seen = {}
+
+    def watch(models, X, y, splits, **_):
+        seen.update(models=models, X=X, y=y, splits=splits)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "compare", watch)
+    with pytest.raises(KeyboardInterrupt):
+        main(["survey.csv", "--target", "soc", *arguments])
+    return seen
+
+
+def test_seed_decides_on_folds(inside, table, monkeypatch):
+    """Random folds are those of the seed."""
+    table.to_csv("survey.csv", index=False)
+    first, same, other = (
+        job_of(monkeypatch, "--seed", seed)["splits"]["random"][0][1].tolist() for seed in "112"
+    )
+    assert first == same != other
+
+
+def test_rows_of_one_site_stay_in_one_fold(inside, table, monkeypatch):
+    """Neither random nor block folds part the rows of a site."""
+    table["site"] = np.arange(40) // 4
+    table.to_csv("survey.csv", index=False)
+    seen = job_of(monkeypatch, "--splits", "3")
+    sites = seen["X"]["site"].to_numpy()
+    for splits in seen["splits"].values():
+        assert len(splits) == 3
+        for train, test in splits:
+            assert not set(sites[train]) & set(sites[test])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "transform"),
+    [
+        ([], "auto"),
+        (["--log"], "log1p"),
+        (["--target-transform", "log1p"], "log1p"),
+        (["--target-transform", "none"], None),
+    ],
+)
+def test_both_models_learn_the_same(inside, table, monkeypatch, arguments, transform):
+    """Transform, roles and seed are those of SpTGNN and XGBoost alike."""
+    table.to_csv("survey.csv", index=False)
+    models = job_of(monkeypatch, *arguments, "--seed", "7", "--crs", "EPSG:4258")["models"]
+    shared = ("coordinates", "crs", "time", "elevation", "site", "target_transform", "random_state")
+    network, trees = (models[name].get_params() for name in ("SpTGNN", "XGBoost"))
+    assert {name: network[name] for name in shared} == {name: trees[name] for name in shared}
+    assert network["target_transform"] == transform
+    assert (network["crs"], network["random_state"]) == ("EPSG:4258", 7)
+
+
+def test_transform_is_said(inside, table, capsys, monkeypatch):
+    """A skewed target is learned as its logarithm, which is said."""
+    table["soc"] = np.exp(table["soc"] / 4)
+    table.to_csv("survey.csv", index=False)
+    job_of(monkeypatch)
+    assert "learned      log(1 + target)" in capsys.readouterr().out
+    job_of(monkeypatch, "--target-transform", "none")
+    assert "learned      the target as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal", "opener"),
+    [
+        (",", ".", open),
+        (";", ",", open),
+        (";", ".", open),
+        ("\t", ".", open),
+        (",", ".", gzip.open),
+    ],
+)
+def test_csv_of_many_lands(inside, table, separator, decimal, opener):
+    """Separators, decimal commas, a byte order mark and compression are seen through."""
+    path = inside / ("survey.csv.gz" if opener is gzip.open else "survey.csv")
+    with opener(path, "wt", encoding="utf-8-sig") as file:
+        table.to_csv(file, sep=separator, decimal=decimal, index=False)
+    found = cli._read(path)
+    assert list(found.columns) == list(table.columns)
+    np.testing.assert_allclose(found["lon"], table["lon"])
+
+
+def test_codes_of_classes_become_categories(inside, table, capsys, monkeypatch):
+    """Numbers named with --categorical are classes, also where gaps made them floats."""
+    table["soiltype"] = [1.0, 2.0, np.nan, 3.0] * 10
+    table.to_csv("survey.csv", index=False)
+    job_of(monkeypatch, "--categorical", "soiltype")
+    assert "categories   2: land_use, soiltype" in capsys.readouterr().out
+    assert set(cli._as_classes(table["soiltype"]).dropna()) == {"1", "2", "3"}
+
+
+def test_warnings_are_notes_and_said_once(inside, table, capsys):
+    """What models warn about is printed once after the table, not once for each fold."""
+    table["land_use"] = ["rare", "odd", *["usual"] * 38]
+    table.to_csv("survey.csv", index=False)
+    code, out, err = run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    assert code == 0
+    notes = [line for line in out.splitlines() if line.startswith("note: Categories")]
+    assert len(notes) == 1
+    assert "times)" in notes[0]
+    assert "Warning" not in err
+
+
+def test_files_are_replaced_whole(inside, numeric, quick_models, capsys, monkeypatch):
+    """A run that fails while it writes leaves the earlier file and no partial one."""
+    numeric.to_csv("survey.csv", index=False)
+    run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    before = (inside / "sptgnn-output" / "comparison.png").read_bytes()
+
+    def fail(result, job, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cli, "_draw", fail)
+    with pytest.raises(OSError, match="disk full"):
+        main(["survey.csv", "--target", "soc", *QUICK])
+    assert (inside / "sptgnn-output" / "comparison.png").read_bytes() == before
+    assert len(list((inside / "sptgnn-output").iterdir())) == 3
+
+
+def test_without_matplotlib_there_is_no_figure(inside, numeric, quick_models, capsys, monkeypatch):
+    """Table and predictions are written all the same, and the extra to install is named."""
+    numeric.to_csv("survey.csv", index=False)
+    find = cli.importlib.util.find_spec
+    monkeypatch.setattr(
+        cli.importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "matplotlib" else find(name, *rest),
+    )
+    code, out, _ = run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    assert code == 0
+    assert "sptgnn-sklearn[plot]" in out
+    assert not (inside / "sptgnn-output" / "comparison.png").exists()
+
+
+# ------------------------------------------------------------------------------- refusals
+
+
+def test_files_that_cannot_be_read(inside, capsys):
+    """Missing, folders, empty, torn, binary and headed twice: each is one line."""
+    assert "no such file" in refused(capsys, "missing.csv", "--target", "soc")
+    assert "is a folder" in refused(capsys, inside, "--target", "soc")
+    (inside / "empty.csv").write_text("")
+    assert "cannot be read as CSV" in refused(capsys, "empty.csv", "--target", "soc")
+    (inside / "head.csv").write_text("lon,lat,soc\n")
+    assert "holds no rows" in refused(capsys, "head.csv", "--target", "soc")
+    (inside / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")
+    assert "cannot be read as CSV" in refused(capsys, "torn.csv", "--target", "soc")
+    (inside / "latin.csv").write_bytes("x,y,so\xdf\n1,2,3\n".encode("latin-1"))
+    assert "UTF-8" in refused(capsys, "latin.csv", "--target", "soc")
+    (inside / "text.parquet").write_text("lon,lat,soc\n1,2,3\n")
+    assert "cannot be read as Parquet" in refused(capsys, "text.parquet", "--target", "soc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "sok"], "--target sok: no such column; did you mean soc?"),
+        (["--target", "soc", "--drop", "Elevaton"], "did you mean elevation"),
+        (["--target", "soc", "--time", "dat"], "--time dat: no such column"),
+        (["--target", "soc", "--coordinates", "lon", "lati"], "--coordinates lati"),
+        (["--target", "soc", "--categorical", "cov"], "--categorical cov"),
+        (["--target", "land_use"], "--target land_use: must hold numbers; data row 1 holds"),
+        (["--target", "country"], "must hold numbers"),
+        (
+            ["--target", "soc", "--drop", "sample", "--members", "0"],
+            "--members 0: must be at least",
+        ),
+        (["--target", "soc", "--splits", "1"], "--splits 1: must be at least 2"),
+        (["--target", "soc", "--crs", "EPSG:1"], "EPSG:1"),
+        (["--target", "soc", "--coordinates", "lat", "lon"], "swapped"),
+        (["--target", "soc", "--elevation", "land_use"], "land_use"),
+        (["--target", "soc", "--splits", "39"], "39"),
+        (["--target", "cold", "--log"], "above -1"),
+        (["--target", "same"], "all rows hold 3"),
+        (["--target", "soc", "--out", "survey.csv"], "survey.csv"),
+    ],
+)
+def test_options_that_do_not_fit_the_table(inside, table, capsys, arguments, words):
+    """Each is refused before anything is fitted, in one line that says what to mend."""
+    table.assign(cold=-5.0 - np.arange(40), same=3).to_csv("survey.csv", index=False)
+    assert words in refused(capsys, "survey.csv", *arguments)
+
+
+def test_small_tables_are_refused(inside, table, capsys):
+    """Fewer than twenty usable rows are too few to hold some of them out."""
+    table.head(15).to_csv("survey.csv", index=False)
+    assert "13 rows have a target and coordinates" in refused(
+        capsys, "survey.csv", "--target", "soc"
+    )
+
+
+def test_tables_without_coordinates_are_refused(inside, table, capsys):
+    """No usual names: the option to use is named."""
+    table.rename(columns={"lon": "a", "lat": "b"}).to_csv("survey.csv", index=False)
+    assert "--coordinates" in refused(capsys, "survey.csv", "--target", "soc")
+
+
+@pytest.mark.parametrize("arguments", [[], ["t.csv"], ["t.csv", "--target", "a", "--folds", "x"]])
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    """argparse's own refusals have the same code, and say how to call."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: python -m sptgnn_sklearn" in capsys.readouterr().err
+
+
+def test_module_is_a_program(inside):
+    """``python -m sptgnn_sklearn`` runs the command line and hands on its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sptgnn_sklearn", "missing.csv", "--target", "soc"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "python -m sptgnn_sklearn: error: missing.csv: no such file.\n"

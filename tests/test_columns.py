@@ -1,0 +1,362 @@
+"""Roles of columns, and tables split into arrays by them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from sptgnn_sklearn.columns import Columns, Table, as_frame, locate_coordinates
+
+
+def survey(n=12, **more):
+    """A table with every role and kind of covariate."""
+    rng = np.random.default_rng(0)
+    table = {
+        "profile": [f"P{i // 2}" for i in range(n)],
+        "lon": rng.uniform(5, 6, n),
+        "lat": rng.uniform(50, 51, n),
+        "date": pd.date_range("2001-01-01", periods=n, freq="17D"),
+        "height": rng.normal(100, 9, n),
+        "clay": rng.uniform(size=n),
+        "limed": np.arange(n) % 2 == 0,
+        "use": pd.Categorical(["crop", "grass", None] * (n // 3)),
+    }
+    return pd.DataFrame({**table, **more})
+
+
+ROLES = {"time": "date", "elevation": "height", "site": "profile", "spectral": ["clay"]}
+
+
+def test_every_column_gets_its_role():
+    """Roles are as named, the usual coordinates are found, all else is a covariate."""
+    columns = Columns.learn(survey(), **ROLES)
+    assert columns.coordinates == ("lon", "lat")
+    assert columns.frame.crs == "EPSG:4326"
+    assert columns.numeric == ("height", "clay", "limed")
+    assert columns.categorical == {"use": ("crop", "grass")}
+    assert (columns.time, columns.elevation, columns.site) == ("date", "height", "profile")
+    assert columns.spectral == ("clay",)
+    assert columns.spectral_positions == [1]
+    assert columns.ignored == ()
+    assert columns.labels == tuple(survey().columns)
+
+
+def test_roles_by_position_are_those_by_name():
+    """Positions, also from the end, name the same columns."""
+    by_position = {"time": 3, "elevation": -4, "site": np.int64(0), "spectral": (5,)}
+    by_name = Columns.learn(survey(), coordinates=("lon", "lat"), **ROLES)
+    assert Columns.learn(survey(), coordinates=(1, 2), **by_position) == by_name
+
+
+def test_labels_come_before_positions():
+    """Where columns are named by numbers, a number is a name first."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(9, 4)), columns=[3, 2, 1, 0])
+    columns = Columns.learn(X, coordinates=(0, 1), elevation=2)
+    assert columns.coordinates == (0, 1)
+    assert columns.elevation == 2
+    np.testing.assert_array_equal(columns.split(X).elevation, X[2])
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["clay", "Y", "X"], ("X", "Y")),
+        (["lat", "lon", "x", "y"], ("x", "y")),
+        (["clay", "Latitude", " LONGITUDE "], (" LONGITUDE ", "Latitude")),
+        (["northing", "clay", "easting"], ("easting", "northing")),
+        (["decimalLatitude", "decimalLongitude", "clay"], ("decimalLongitude", "decimalLatitude")),
+        (["first", "second"], ("first", "second")),
+    ],
+)
+def test_usual_coordinate_names_are_found(names, found):
+    """First the easting or longitude, whatever the order and the case in the table."""
+    X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, len(names))), columns=names)
+    assert Columns.learn(X).coordinates == found
+    assert locate_coordinates(X)[2] == found
+
+
+def test_unknown_names_take_the_first_two_columns_with_a_warning():
+    """A table may name its coordinates as it likes, but then should say so."""
+    X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, 3)), columns=["r", "h", "clay"])
+    with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', are taken.*coordinates="):
+        assert Columns.learn(X).coordinates == ("r", "h")
+    with pytest.warns(UserWarning, match="the first two, 'r' and 'h'"):
+        assert locate_coordinates(X)[2] == ("r", "h")
+
+
+def test_split_gives_plain_arrays():
+    """Each array holds what its columns hold, gaps as NaN and missing levels as -1."""
+    X = survey()
+    X.loc[3, ["clay", "date", "profile"]] = None
+    table = Columns.learn(X, **ROLES).split(X)
+    np.testing.assert_array_equal(table.coordinates, X[["lon", "lat"]])
+    expected = X[["height", "clay", "limed"]].astype(float)
+    np.testing.assert_array_equal(table.numeric, expected)
+    np.testing.assert_array_equal(table.categories[:3, 0], [0, 1, -1])
+    np.testing.assert_array_equal(table.elevation, X["height"])
+    np.testing.assert_allclose(table.time[[0, 1]], [2001, 2001 + 17 / 365])
+    assert np.isnan(table.time[3])
+    assert np.isnan(table.numeric[3, 1])
+    assert table.site[2] == "P1"
+    assert table.site[3] is None
+    assert len(table) == len(X)
+
+
+def test_rows_split_alone_as_they_do_together():
+    """Taking rows and splitting commute, whatever the index of the rows."""
+    X = survey()
+    columns = Columns.learn(X, **ROLES)
+    rows = np.array([7, 2, 2, 11])
+    part = X.iloc[rows].set_axis(pd.MultiIndex.from_tuples([(1, 1)] * 4), axis=0)
+    for one, other in zip(
+        dataclasses.astuple(columns.split(part)),
+        dataclasses.astuple(columns.split(X).take(rows)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_table_without_roles_stays_without_them_when_rows_are_taken():
+    """Absent arrays are None and not empty."""
+    X = survey()[["lon", "lat"]]
+    table = Columns.learn(X).split(X).take(np.array([1, 0]))
+    assert (table.elevation, table.time, table.site) == (None, None, None)
+    assert table.numeric.shape == table.categories.shape == (2, 0)
+
+
+def test_columns_without_variation_are_ignored_and_listed():
+    """Constant and empty columns are named in one warning; a gap is a variation."""
+    X = survey(
+        one=1.0,
+        empty=np.nan,
+        nothing=None,
+        word="a",
+        half=[2.0, None] * 6,
+        half_word=["a", None] * 6,
+    )
+    with pytest.warns(UserWarning, match=r"ignored: \['one', 'empty', 'nothing', 'word'\]") as seen:
+        columns = Columns.learn(X, **ROLES)
+    assert len(seen) == 1
+    assert columns.ignored == ("one", "empty", "nothing", "word")
+    assert "half" in columns.numeric
+    assert columns.categorical["half_word"] == ("a",)
+    assert columns.split(X).numeric.shape == (12, 4)
+
+
+def test_roles_without_variation_are_ignored_too():
+    """An elevation that is constant, dates that are all missing and dull bands have no role."""
+    X = survey(height=1.0, date=pd.NaT)
+    with pytest.warns(UserWarning, match=r"ignored: \['height', 'date'\]"):
+        columns = Columns.learn(X, **{**ROLES, "spectral": ["height", "clay", "clay"]})
+    assert (columns.elevation, columns.time) == (None, None)
+    assert columns.spectral == ("clay",)
+    table = columns.split(X)
+    assert (table.elevation, table.time) == (None, None)
+
+
+def test_text_with_a_value_in_each_row_is_questioned():
+    """Numbers read as text, by a decimal comma, or ids are most likely a mistake."""
+    X = survey(60, clay=[f"0,{i}" for i in range(60)])
+    with pytest.warns(UserWarning, match=r"'clay' is text with 60 different values in 60 rows"):
+        Columns.learn(X, site="profile")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("dtype", ["object", "str", "category", "Int64"])
+def test_a_missing_site_is_none(missing, dtype):
+    """However a missing id is said, and whatever the ids are, it is read as None."""
+    ids = [7, missing] * 6 if dtype == "Int64" else ["a", missing] * 6
+    X = survey(profile=pd.Series(ids, dtype=object).astype(dtype))
+    site = Columns.learn(X, site="profile").split(X).site
+    assert site[0] == ids[0]
+    assert all(value is None for value in site[1::2])
+
+
+def test_dates_without_a_role_are_numbers():
+    """A datetime column is a covariate in decimal years."""
+    X = survey()
+    columns = Columns.learn(X, site="profile")
+    assert "date" in columns.numeric
+    assert columns.split(X).numeric[0, 0] == 2001
+
+
+@pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])
+@pytest.mark.parametrize("absent", ["nowhere", 8, -9, True, ["lon"], 1.5])
+def test_roles_of_absent_columns_are_refused(role, absent):
+    """The error names the role, the label and the columns that there are."""
+    value = {"coordinates": ("lon", absent), "spectral": [absent]}.get(role, absent)
+    with pytest.raises(ValueError, match=rf"{role}=.*X does not have; its columns are \['profile'"):
+        Columns.learn(survey(), **{role: value})
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"time": "lon"}, r"'lon' has two roles, coordinates and time"),
+        ({"elevation": "lat"}, r"'lat' has two roles, coordinates and elevation"),
+        ({"time": "date", "elevation": "date"}, r"'date' has two roles, time and elevation"),
+        ({"site": "profile", "time": 0}, r"'profile' has two roles, time and site"),
+        ({"spectral": ["clay", "lon"]}, r"'lon' has two roles, coordinates and spectral"),
+        ({"time": "date", "spectral": ["date"]}, r"'date' has two roles, time and spectral"),
+        ({"coordinates": ("lon", "lon")}, r"coordinates must name two columns"),
+        ({"coordinates": ("lon",)}, r"coordinates must name two columns.*found \('lon',\)"),
+        ({"coordinates": ("lon", "lat", "height")}, r"coordinates must name two columns"),
+        ({"coordinates": "lon"}, r"coordinates must be a sequence of columns; found 'lon'"),
+        ({"coordinates": 3}, r"coordinates must be a sequence of columns; found 3"),
+        ({"spectral": "clay"}, r"spectral must be a sequence of columns; found 'clay'"),
+        ({"spectral": ["use"]}, r"spectral='use' must be numeric.*pd.to_numeric\(X\['use'\]"),
+        ({"elevation": "use"}, r"elevation='use' must be numeric"),
+        ({"time": "use"}, r"'use' must hold dates"),
+        ({"coordinates": ("lon", "use")}, r"'use' must hold numbers"),
+        ({"crs": "nonsense"}, r"crs='nonsense' is not a coordinate reference system"),
+    ],
+)
+def test_roles_that_columns_cannot_take_are_refused(roles, message):
+    """The error names the column and what its role demands."""
+    with pytest.raises(ValueError, match=message):
+        Columns.learn(survey(), **roles)
+
+
+def test_elevation_may_be_spectral():
+    """Both are covariates, so these roles do not exclude each other."""
+    columns = Columns.learn(survey(), elevation="height", spectral=["height", "clay"])
+    assert columns.spectral == ("height", "clay")
+
+
+def test_duplicated_names_are_refused():
+    """No role can name one of two columns of one name."""
+    X = survey().rename(columns={"limed": "clay"})
+    with pytest.raises(ValueError, match=r"X has duplicated column names: \['clay'\]"):
+        Columns.learn(X)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("lon", np.nan, r"'lon' holds NaN in 1 of 12 rows \(row position 5\)"),
+        ("lon", np.inf, r"'lon' must hold finite numbers.*row position 5, value inf"),
+        ("lat", 99.0, r"'lat' holds latitudes beyond.*row position 5, value 99"),
+        ("lon", "east", r"'lon' must hold numbers.*row position 5, value 'east'"),
+        ("lon", 1e300, r"'lon' must hold numbers between -1e\+15 and 1e\+15"),
+        ("clay", -3.4e38, r"'clay' must hold numbers between -1e\+30 .* missing data as NaN"),
+        ("clay", np.inf, r"'clay' must hold finite numbers.*row position 5, value inf"),
+        ("clay", "wet", r"'clay' must hold numbers.*row position 5, value 'wet'"),
+        ("date", "soon", r"'date' must hold dates.*row position 5, value 'soon'"),
+    ],
+)
+def test_split_names_what_a_column_cannot_hold(column, value, message):
+    """Queries are checked as the training table is: column, row position, value."""
+    columns = Columns.learn(survey(), **ROLES)
+    X = survey().astype({column: object})
+    X.loc[5, column] = value
+    with pytest.raises(ValueError, match=message):
+        columns.split(X)
+
+
+def test_scaled_coordinates_are_refused_in_training_only():
+    """Any few queries may happen to have mean 0 and deviation 1; a training table has not."""
+    X = survey(21)[["lon", "lat", "clay"]]
+    X[["lon", "lat"]] = (X[["lon", "lat"]] - X[["lon", "lat"]].mean()) / X[["lon", "lat"]].std(
+        ddof=0
+    )
+    with pytest.raises(ValueError, match="'lon' and 'lat' are standardised"):
+        Columns.learn(X)
+    assert len(Columns.learn(survey()[["lon", "lat", "clay"]]).split(X)) == 21
+
+
+@pytest.mark.parametrize("gone", ["lat", "date", "height", "use"])
+def test_split_names_missing_columns(gone):
+    """The error lists the columns that are gone and those that are there."""
+    columns = Columns.learn(survey(), **ROLES)
+    with pytest.raises(ValueError, match=rf"X lacks the columns \['{gone}'\].*it has \['profile'"):
+        columns.split(survey().drop(columns=gone))
+
+
+def test_kinds_are_those_of_training():
+    """A query is read as the training column was, although it may look different."""
+    columns = Columns.learn(survey(code=pd.Series([1, 2] * 6, dtype="category")), **ROLES)
+    X = survey(code=[1.0, np.nan] + [2.0] * 10)
+    X["clay"] = X["clay"].map(str)
+    X["limed"] = X["limed"].astype("boolean").where(X.index > 0)
+    table = columns.split(X)
+    np.testing.assert_array_equal(table.categories[:3, 1], [0, -1, 1])
+    np.testing.assert_array_equal(table.numeric[:, 1], survey()["clay"])
+    assert np.isnan(table.numeric[0, 2])
+
+
+def test_unseen_categories_are_told_once():
+    """One warning lists all columns with the number of their rows; the code is -2."""
+    columns = Columns.learn(survey(soil=["loam", "peat"] * 6), **ROLES)
+    X = survey(soil=["loam", "rock", "sand"] + [None] * 9, use=["crop"] * 11 + ["moor"])
+    with pytest.warns(
+        UserWarning, match=r"unknown \(column: rows\): {'use': 1, 'soil': 2}"
+    ) as seen:
+        table = columns.split(X)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(table.categories[:4, 1], [0, -2, -2, -1])
+
+
+@pytest.mark.parametrize("named", ["training", "queries", "neither"])
+def test_tables_without_names_go_by_position(named):
+    """An array has no names: its columns are those of training, in their order."""
+    X = survey()[["height", "lon", "lat", "clay"]]
+    bare = X.to_numpy()
+    training, queries = {
+        "training": (X, bare),
+        "queries": (bare, X),
+        "neither": (bare, bare),
+    }[named]
+    columns = Columns.learn(training, coordinates=(1, 2), elevation=0, crs=4326)
+    table = columns.split(queries)
+    np.testing.assert_array_equal(table.coordinates, bare[:, 1:3])
+    np.testing.assert_array_equal(table.elevation, bare[:, 0])
+    with pytest.raises(ValueError, match="X lacks the columns"):
+        columns.split(queries[["lon", "lat"]] if named == "queries" else queries[:, :2])
+
+
+def test_a_row_of_zeros_is_accepted():
+    """Tools that probe a model with zeros get an answer: year 0 is no date, '0' no known level."""
+    columns = Columns.learn(survey(), **ROLES)
+    with pytest.warns(UserWarning, match=r"Categories that were not.*{'use': 1}"):
+        table = columns.split(np.zeros((1, 8)))
+    assert np.isnan(table.time[0])
+
+
+def test_tables_of_other_libraries_are_read():
+    """Whatever turns into a DataFrame is taken as one."""
+    X = survey().drop(columns=["use", "profile"])
+    columns = Columns.learn(pa.table(X), time="date")
+    assert columns == Columns.learn(X, time="date")
+    np.testing.assert_array_equal(columns.split(pa.table(X)).numeric, columns.split(X).numeric)
+    assert as_frame(X) is X
+
+
+def test_a_single_column_is_no_table():
+    """Two coordinates are the least."""
+    with pytest.raises(ValueError, match=r"1 feature\(s\) .* minimum of 2 is required"):
+        Columns.learn(np.zeros((5, 1)))
+
+
+def test_located_coordinates_are_those_of_the_columns():
+    """Splitters and scorers read the same coordinates as estimators."""
+    X = survey()
+    xy, frame, labels = locate_coordinates(X, ("lon", "lat"), crs="EPSG:4258")
+    columns = Columns.learn(X, coordinates=("lon", "lat"), crs="EPSG:4258")
+    np.testing.assert_array_equal(xy, columns.split(X).coordinates)
+    assert (frame, labels) == (columns.frame, columns.coordinates)
+
+
+def test_names_may_be_tuples():
+    """Columns of a MultiIndex are named by their tuples."""
+    X = survey()[["lon", "lat", "clay"]]
+    X.columns = pd.MultiIndex.from_tuples([("place", "lon"), ("place", "lat"), ("lab", "clay")])
+    columns = Columns.learn(X, coordinates=(("place", "lon"), ("place", "lat")))
+    assert columns.numeric == (("lab", "clay"),)
+    assert columns.split(X).coordinates.shape == (12, 2)
+
+
+def test_tables_know_their_length():
+    """The length of a table is its number of rows, without covariates too."""
+    assert len(Table(np.zeros((3, 2)), np.empty((3, 0)), np.empty((3, 0), dtype=int))) == 3

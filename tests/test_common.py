@@ -1,0 +1,33 @@
+"""scikit-learn's own checks, without an expected failure."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
+
+# Small and quick, yet trained to the end: the checks also ask for skill.
+ESTIMATORS = [
+    XGBoostBaseline(n_estimators=20, random_state=0),
+    SpTGNNRegressor(
+        base=None,
+        n_members=2,
+        hidden_size=16,
+        n_experts=2,
+        n_neighbors=5,
+        max_epochs=20,
+        random_state=0,
+    )
+]
+
+# What the checks' made-up tables rightly make the estimators say.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:n_neighbors=:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Covariates without any variation:UserWarning"),
+    pytest.mark.filterwarnings("ignore:No columns with a usual coordinate name:UserWarning"),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_check(estimator, check):
+    """Every check that scikit-learn has for a regressor passes."""
+    check(estimator)

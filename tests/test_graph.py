@@ -1,0 +1,157 @@
+"""Neighbour lists against a full matrix of distances."""
+
+import numpy as np
+import pytest
+
+from sptgnn_sklearn.graph import (
+    NOBODY,
+    build_graph,
+    choose_allowed,
+    extend_graph,
+    to_hetero_data,
+)
+
+RNG = np.random.default_rng(0)
+N = 150
+SPREAD = RNG.normal(size=(N, 2))
+CROWDED = SPREAD[RNG.integers(0, 12, N)]  # a dozen places
+GRID = RNG.integers(0, 5, (N, 3)).astype(float)  # many equal distances
+
+LABELS = {
+    "rows": np.arange(N),
+    "pairs": np.arange(N) // 2,
+    "folds": np.arange(N) % 5,
+    "blocks": np.argsort(np.argsort(SPREAD[:, 0])) // 30,
+    "places": np.unique(CROWDED, axis=0, return_inverse=True)[1].reshape(-1),
+    "one large": np.where(np.arange(N) < 100, 0, np.arange(N)),
+    "many sizes": np.repeat(np.arange(9), [1, 2, 3, 5, 8, 13, 21, 34, 63]),
+    "all but one": (np.arange(N) == 7).astype(int),
+    "negative": -np.arange(N) // 3 * 1000,
+    "one": np.zeros(N, dtype=int),
+}
+
+
+def expected_distances(points, senders, allowed, k):
+    """The k smallest distances from each point to the senders allowed to it, by sorting all."""
+    distances = np.linalg.norm(points[:, None] - senders[None], axis=-1)
+    distances = np.sort(np.where(allowed, distances, np.inf), axis=1)
+    padding = np.full((len(points), k), np.inf)
+    return np.hstack([distances, padding])[:, :k]
+
+
+def listed_distances(points, senders, lists):
+    """Distances to the listed senders, infinite where nobody is listed."""
+    distances = np.linalg.norm(points[:, None] - senders[lists], axis=-1)
+    return np.where(lists == NOBODY, np.inf, distances)
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 200])
+@pytest.mark.parametrize("space", [SPREAD, CROWDED, GRID], ids=["spread", "crowded", "grid"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_lists_are_the_nearest_rows_of_other_labels(labels, space, k):
+    """Every list holds what sorting all distances finds, each sender once, none of the own label.
+
+    Of senders at equal distance any will do, so that distances are compared.
+    """
+    labels = LABELS[labels]
+    lists = build_graph({"spatial": space}, k, labels)[:, 0]
+    assert lists.shape == (N, k)
+    allowed = labels[:, None] != labels[None, :]
+    np.testing.assert_allclose(
+        listed_distances(space, space, lists), expected_distances(space, space, allowed, k)
+    )
+    for row, senders in enumerate(lists):
+        senders = senders[senders != NOBODY]
+        assert allowed[row, senders].all()
+        assert len(set(senders)) == len(senders)
+
+
+def test_relations_have_lists_of_their_own():
+    """The second axis runs over the spaces in their order."""
+    spaces = {"spatial": SPREAD, "spectral": GRID}
+    both = build_graph(spaces, 5, LABELS["pairs"])
+    assert both.shape == (N, 2, 5)
+    assert both.dtype == np.int32
+    for position, (name, space) in enumerate(spaces.items()):
+        alone = build_graph({name: space}, 5, LABELS["pairs"])
+        np.testing.assert_array_equal(both[:, [position]], alone)
+
+
+def test_graph_without_relations_has_no_lists():
+    """No relation is no error: the network then runs without a graph."""
+    assert build_graph({}, 5, LABELS["rows"]).shape == (N, 0, 5)
+    assert extend_graph({}, {}, 5).shape == (0, 0, 5)
+
+
+def test_threads_change_nothing():
+    """The search may run in parallel."""
+    one = build_graph({"spatial": SPREAD}, 5, LABELS["pairs"], workers=1)
+    np.testing.assert_array_equal(
+        build_graph({"spatial": SPREAD}, 5, LABELS["pairs"], workers=2), one
+    )
+
+
+@pytest.mark.parametrize("k", [1, 7, 200])
+@pytest.mark.parametrize("space", [SPREAD, CROWDED, GRID], ids=["spread", "crowded", "grid"])
+def test_queries_get_the_nearest_training_rows(space, k):
+    """Lists of queries hold what sorting all distances finds, with training rows at their place."""
+    queries = np.vstack([space[:20], np.random.default_rng(1).normal(size=(30, space.shape[1]))])
+    lists = extend_graph({"spatial": space}, {"spatial": queries}, k)[:, 0]
+    assert lists.dtype == np.int32
+    everyone = np.ones((50, N), dtype=bool)
+    np.testing.assert_allclose(
+        listed_distances(queries, space, lists), expected_distances(queries, space, everyone, k)
+    )
+    if k == 1:
+        np.testing.assert_array_equal(space[lists[:20, 0]], queries[:20])
+
+
+def test_queries_do_not_see_one_another():
+    """The list of a query is the same alone and among others, also where distances are equal."""
+    queries = np.random.default_rng(1).integers(0, 5, (40, 3)).astype(float)
+    together = extend_graph({"grid": GRID}, {"grid": queries}, 6)
+    for row in range(40):
+        alone = extend_graph({"grid": GRID}, {"grid": queries[[row]]}, 6)
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+def test_allowed_senders_are_the_first_that_are_not_hidden():
+    """Lists shrink to the first senders in sight and keep their order."""
+    candidates = build_graph({"a": SPREAD, "b": GRID}, 12, LABELS["places"])
+    candidates[:5, :, 8:] = NOBODY
+    hidden = np.random.default_rng(2).uniform(size=N) < 0.6
+    hidden[-1] = False  # where NOBODY would read
+    found = choose_allowed(candidates, hidden, 4)
+    assert found.shape == (N, 2, 4)
+    assert found.dtype == np.int32
+    for row in range(N):
+        for relation in range(2):
+            expected = [s for s in candidates[row, relation] if s != NOBODY and not hidden[s]]
+            expected = (expected + 4 * [NOBODY])[:4]
+            assert found[row, relation].tolist() == expected
+
+
+def test_hetero_data_has_an_edge_for_each_sender():
+    """Edges run from sender to receiver, with the features of their place in the lists."""
+    neighbours = np.array([[[1, 2], [2, NOBODY]], [[0, NOBODY], [0, 2]], [[NOBODY] * 2, [1, 0]]])
+    edges = {"distance": RNG.uniform(size=(3, 2, 2)), "gap": RNG.uniform(size=(3, 2, 2))}
+    features, targets = RNG.normal(size=(3, 4)), RNG.normal(size=3)
+    relations = ("spatial", "spectral")
+    data = to_hetero_data(neighbours, relations, edges, features, targets)
+    np.testing.assert_array_equal(data["sample"].x, features)
+    np.testing.assert_array_equal(data["sample"].y, targets)
+    assert data.node_types == ["sample"]
+    assert data.edge_types == [("sample", name, "sample") for name in relations]
+    for position, name in enumerate(relations):
+        expected = []
+        for receiver in range(3):
+            for slot in range(2):
+                sender = neighbours[receiver, position, slot]
+                if sender != NOBODY:
+                    values = [edge[receiver, position, slot] for edge in edges.values()]
+                    expected.append([sender, receiver, *values])
+        edge = data["sample", name, "sample"]
+        assert edge.edge_attr_names == ["distance", "gap"]
+        found = np.column_stack([edge.edge_index.numpy().T, edge.edge_attr.numpy()])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert data.validate()

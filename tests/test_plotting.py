@@ -1,0 +1,233 @@
+"""Figures: what is drawn where, and that nothing overlaps or lacks a unit."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.model_selection import KFold
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+
+from sptgnn_sklearn.comparison import compare
+from sptgnn_sklearn.plotting import plot_comparison, plot_map, plot_observed_predicted
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def places(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"lon": rng.uniform(5, 15, n), "lat": rng.uniform(55, 65, n)})
+
+
+@pytest.fixture(scope="module")
+def result():
+    X = places()
+    y = X["lat"] - 50 + np.random.default_rng(1).normal(size=40)
+    models = {"gp": GaussianProcessRegressor(alpha=1.0, normalize_y=True), "mean": DummyRegressor()}
+    folds = {"random": KFold(4), "other": KFold(5)}
+    return compare(models, X, y, folds, progress=False)
+
+
+def points(ax):
+    """Positions of the points of all scatters of some axes."""
+    found = [part.get_offsets() for part in ax.collections if hasattr(part, "get_sizes")]
+    return np.concatenate([np.asarray(offsets) for offsets in found])
+
+
+def words(ax):
+    return " ".join(text.get_text() for text in ax.texts)
+
+
+def overlapping_texts(figure):
+    """Pairs of visible texts whose boxes on the canvas overlap."""
+    figure.canvas.draw()
+    beyond = tick_labels_beyond_their_axis(figure)
+    boxes = [
+        (text.get_text(), text.get_window_extent().shrunk(0.98, 0.9))
+        for text in figure.findobj(matplotlib.text.Text)
+        if text.get_visible() and text.get_text().strip() and text not in beyond
+    ]
+    return [
+        (first, second)
+        for number, (first, box) in enumerate(boxes)
+        for second, other in boxes[number + 1 :]
+        if box.overlaps(other)
+    ]
+
+
+def tick_labels_beyond_their_axis(figure):
+    """Labels that exist, but are not drawn."""
+    labels = set()
+    for ax in figure.findobj(matplotlib.axes.Axes):
+        for axis in (ax.xaxis, ax.yaxis):
+            least, most = sorted(axis.get_view_interval())
+            for tick in (*axis.majorTicks, *axis.minorTicks):
+                if not least <= tick.get_loc() <= most:
+                    labels |= {tick.label1, tick.label2}
+    return labels
+
+
+def test_map_of_degrees_has_true_shape():
+    """Points are where they belong, and a km is equally long in both directions at mid latitude."""
+    X = places()
+    ax = plot_map(X, np.arange(40.0), label="clay (%)")
+    np.testing.assert_array_equal(points(ax), X)
+    middle = (X["lat"].min() + X["lat"].max()) / 2
+    assert ax.get_aspect() == pytest.approx(1 / np.cos(np.radians(middle)))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("longitude (°)", "latitude (°)")
+    assert ax.child_axes[0].get_ylabel() == "clay (%)"
+
+
+def test_map_of_metres_is_labelled_in_kilometres():
+    """A projected map has equal axes and shows km; an unknown plane shows its own numbers."""
+    xy = np.array([[500_000.0, 5_000_000.0], [504_000.0, 5_004_000.0]])
+    ax = plot_map(xy, [1.0, 2.0], crs="EPSG:32631")
+    ax.figure.canvas.draw()
+    assert ax.get_aspect() == 1.0
+    assert ax.get_xlabel().endswith("(km)")
+    assert "502" in [label.get_text() for label in ax.get_xticklabels()]
+    plain = plot_map(pd.DataFrame(xy, columns=["x", "y"]), [1.0, 2.0])
+    plain.figure.canvas.draw()
+    assert plain.get_xlabel() == "x"
+    assert "502000" in [label.get_text() for label in plain.get_xticklabels()]
+    assert not plain.yaxis.get_offset_text().get_text()
+
+
+def test_map_says_when_colours_end_before_values_do():
+    """The colour bar is pointed at the ends that values go beyond."""
+    for limits, extend in (
+        ({}, "neither"),
+        ({"vmax": 30.0}, "max"),
+        ({"vmin": 3.0}, "min"),
+        ({"vmin": 3.0, "vmax": 30.0}, "both"),
+    ):
+        ax = plot_map(places(), np.arange(40.0), **limits)
+        assert ax.collections[0].colorbar.extend == extend
+
+
+def test_axes_that_are_given_are_drawn_on():
+    """Both plots use and return the axes that they are given."""
+    _, (left, right) = plt.subplots(1, 2)
+    assert plot_map(places(), np.arange(40.0), ax=left) is left
+    assert plot_observed_predicted([1.0, 2.0], [1.0, 3.0], ax=right) is right
+    assert len(plt.get_fignums()) == 1
+
+
+def test_observed_against_predicted_by_hand():
+    """Predicted is horizontal; the corner holds R2 and RMSE with its unit, the axes the unit."""
+    y, mean = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 2.0])
+    ax = plot_observed_predicted(y, mean, unit="g/kg")
+    np.testing.assert_array_equal(points(ax), np.column_stack([mean, y]))
+    assert "R² 0.20" in words(ax)
+    assert "RMSE 1.00 g/kg" in words(ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted (g/kg)", "observed (g/kg)")
+    assert ax.get_xlim() == ax.get_ylim()
+    assert ax.get_legend() is None
+
+
+def test_intervals_are_bars_and_the_legend_counts_them():
+    """A row outside its interval is of another colour; the legend has both shares."""
+    y, mean = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 2.0])
+    ax = plot_observed_predicted(y, mean, mean - 1, mean + 1, level=0.9)
+    bars, inside, outside = ax.collections
+    np.testing.assert_array_equal(bars.get_segments()[3], [[2.0, 1.0], [2.0, 3.0]])
+    assert len(inside.get_offsets()) == 3
+    np.testing.assert_array_equal(outside.get_offsets(), [[2.0, 4.0]])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["in 90 % interval: 75 %", "outside: 25 %"]
+
+
+def test_half_an_interval_is_refused():
+    """One limit without the other is an error, whichever it is."""
+    with pytest.raises(ValueError, match="both lower and upper"):
+        plot_observed_predicted([1.0, 2.0], [1.0, 2.0], lower=[0.0, 0.0])
+
+
+def test_logarithmic_axes_spread_a_skewed_target():
+    """Zero is on the axis, ticks are round numbers, and bars below -1 do no harm."""
+    y = np.array([0.0, 1.0, 10.0, 100.0])
+    ax = plot_observed_predicted(y, y, y - 5, y + 5, log1p=True)
+    ax.figure.canvas.draw()
+    assert ax.get_xticks().tolist() == [0, 1, 3, 10, 30, 100]
+    middle = ax.transAxes.inverted().transform(ax.transData.transform((9.05, 9.05)))
+    np.testing.assert_allclose(middle, 0.5, atol=0.01)
+
+
+def test_points_shrink_where_they_are_many():
+    """Points of a large table are smaller, and never larger or smaller than can be seen well."""
+
+    def area(n):
+        return plot_map(places(n), np.arange(float(n))).collections[0].get_sizes()[0]
+
+    assert 3 <= area(50_000) < area(500) < area(5) <= 40
+    assert plot_map(places(), np.arange(40.0), size=7).collections[0].get_sizes()[0] == 7
+
+
+def test_comparison_has_a_row_for_each_kind_of_folds(result):
+    """Maps of mean and spread and the scatter are of the chosen model's held-out predictions."""
+    figure = plot_comparison(result, "gp", name="carbon", unit="g/kg")
+    assert len(figure.axes) == 6
+    for kind, line in zip(("random", "other"), np.reshape(figure.axes, (2, 3)), strict=True):
+        found = result.select(kind, "gp")
+        assert line[0].get_title() == f"{kind} folds: prediction"
+        np.testing.assert_array_equal(line[0].collections[0].get_array(), found["mean"])
+        np.testing.assert_array_equal(line[1].collections[0].get_array(), found["std"])
+        order = np.lexsort(points(line[2]).T)
+        expected = found[["mean", "observed"]].to_numpy()
+        np.testing.assert_array_equal(points(line[2])[order], expected[np.lexsort(expected.T)])
+        assert line[0].child_axes[0].get_ylabel() == "carbon (g/kg)"
+        assert line[1].child_axes[0].get_ylabel() == "standard deviation (g/kg)"
+        assert "90 % interval" in line[2].get_legend().get_texts()[0].get_text()
+
+
+def test_rows_of_a_comparison_share_colours_and_ranges(result):
+    """Random and other folds can be compared by eye."""
+    upper, lower = np.reshape(plot_comparison(result, "gp").axes, (2, 3))
+    for number in (0, 1):
+        first, second = upper[number].collections[0], lower[number].collections[0]
+        assert first.get_clim() == second.get_clim()
+    assert upper[2].get_xlim() == lower[2].get_xlim()
+
+
+def test_comparison_of_a_model_without_uncertainty_has_no_map_of_it(result):
+    """The training mean has a map and a scatter without bars; one kind of folds is one row."""
+    figure = plot_comparison(result, "mean", folds="other", title="Mean")
+    assert len(figure.axes) == 2
+    assert figure.axes[1].get_legend() is None
+    assert figure.get_suptitle() == "Mean"
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_no_text_of_a_comparison_overlaps_another(result, wide):
+    """Labels, ticks, titles and legends keep apart on tall and on wide maps."""
+    if wide:
+        moved = result.predictions.assign(x=lambda table: 10 * table["x"] - 100)
+        result = type(result)(result.table, moved, result.level, result.frame, result.axes)
+    figure = plot_comparison(result, "gp", name="organic carbon", unit="g/kg")
+    assert overlapping_texts(figure) == []
+
+
+def test_unknown_names_are_refused_before_drawing(result):
+    """A model or kind of folds that was not compared is an error that names those that were."""
+    with pytest.raises(ValueError, match="gp"):
+        plot_comparison(result, "xgb")
+    with pytest.raises(ValueError, match="random"):
+        plot_comparison(result, "gp", folds=["block"])
+    assert plt.get_fignums() == []
+
+
+def test_missing_matplotlib_is_said_with_the_remedy(monkeypatch):
+    """Without matplotlib the module can be imported, and drawing names the extra to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"sptgnn-sklearn\[plot\]"):
+        plot_map(places(), np.arange(40.0))

@@ -1,0 +1,260 @@
+"""Who trains on what, when it stops, and that it repeats."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from sptgnn_sklearn.graph import build_graph
+from sptgnn_sklearn.inference import Rows
+from sptgnn_sklearn.network import Architecture
+from sptgnn_sklearn.training import (
+    HeldOut,
+    MemberBatches,
+    Schedule,
+    TrainingGraph,
+    TrainingSet,
+    join,
+    train_members,
+)
+
+N, K = 60, 4
+
+
+def training_set(n_members=2, seed=0):
+    """A smooth target on a plane; each member leaves out another fifth of the rows."""
+    rng = np.random.RandomState(seed)
+    places = rng.uniform(size=(N, 2)).astype(np.float32)
+    target = np.sin(4 * places[:, 0]) + 0.1 * rng.normal(size=N)
+    fold = rng.permutation(N) % 5
+    lists = build_graph({"spatial": places}, 2 * K, np.arange(N))
+    far = build_graph({"spatial": places}, 2 * K, (places[:, 0] > 0.5).astype(int))
+    return TrainingSet(
+        rows=Rows({"covariates": torch.from_numpy(places)}, {"distance": torch.from_numpy(places)}),
+        targets=(target - target.mean()) / target.std(),
+        weight=np.ones(N),
+        candidates=[lists, far],
+        held_out=np.array([fold == m for m in range(n_members)]),
+        held_senders=build_graph({"spatial": places}, K, fold)[None],
+        rounds=np.zeros(n_members, dtype=int),
+        n_neighbors=K,
+    )
+
+
+def architecture(n_members=2, **changes):
+    """The smallest network that trains."""
+    settings = {
+        "streams": {"covariates": 2},
+        "relations": ("spatial",),
+        "edge_features": ("distance",),
+        "own_feature": (0,),
+        "n_members": n_members,
+        "width": 8,
+        "n_experts": 2,
+    }
+    return Architecture(**{**settings, **changes})
+
+
+def schedule(**changes):
+    """A few quick epochs."""
+    return Schedule(**{"max_epochs": 3, "batch_size": 16, **changes})
+
+
+def test_batches_hold_each_members_own_rows_once():
+    """In an epoch every training row of a member comes, and no row that it leaves out."""
+    data = training_set()
+    lists = np.stack([np.stack([c[:, :, :K] for c in data.candidates])] * 2)
+    batches = list(MemberBatches(None, data, lists, [0, 1], batch_size=16))
+    for member in range(2):
+        rows = np.concatenate([batch[0]["rows"][member] for batch in batches])
+        assert set(rows) == set(np.flatnonzero(~data.held_out[member]))
+    rows = batches[0][0]["rows"]
+    np.testing.assert_allclose(batches[0][1]["target"], data.targets[rows], rtol=1e-6)
+
+
+def test_batches_meet_near_and_far_neighbours():
+    """About half of the rows of an epoch receive from other folds only."""
+    data = training_set()
+    lists = np.stack([np.stack([c[:, :, :K] for c in data.candidates])] * 2)
+    near = []
+    for step, _ in MemberBatches(None, data, lists, [0, 1], batch_size=16):
+        rows, senders = step["rows"], step["senders"]
+        near.append((senders == data.candidates[0][rows][..., :K]).all(axis=(2, 3)))
+    share = np.concatenate(near, axis=1).mean()
+    assert 0.3 < share < 0.7
+
+
+def test_no_held_out_row_sends_to_its_member():
+    """The lists of a member name none of the rows that it leaves out."""
+    data = training_set()
+    trained = {}
+
+    class Look(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            trained["graph"] = net.module_
+            trained["lists"] = net.iterator_train.keywords["lists"]
+
+    train_members(architecture(), data, schedule(max_epochs=1, callbacks=[Look()]), [0, 1])
+    for member, held in enumerate(data.held_out):
+        lists = trained["lists"][member]
+        assert not held[lists[lists >= 0]].any()
+        senders = trained["graph"].held_senders[member].numpy()
+        assert not held[senders[senders >= 0]].any()
+
+
+def test_held_out_prediction_never_saw_the_target():
+    """With frozen weights, changing y_i leaves the prediction of the held-out row i as it is."""
+    data = training_set()
+    trained = train_members(architecture(), data, schedule(), [0, 1])
+    lists = np.stack([data.candidates[0][:, :, :K]] * 2)
+
+    def predict(targets):
+        changed = TrainingSet(**{**vars(data), "targets": targets})
+        graph = TrainingGraph(trained.network, changed, lists)
+        graph.refresh()
+        return graph.predict_held_out()[0]
+
+    before = predict(data.targets)
+    assert (np.isnan(before) == ~data.held_out).all()
+    moved = 0
+    for i in np.flatnonzero(data.held_out[0]):
+        targets = data.targets.copy()
+        targets[i] += 10
+        after = predict(targets)
+        assert before[0, i] == after[0, i]
+        # Nor does any row of the same held-out part see it; the other member's rows may.
+        np.testing.assert_array_equal(before[0], after[0])
+        moved += not np.array_equal(before[1], after[1], equal_nan=True)
+    assert moved
+
+
+def test_same_seeds_same_bits():
+    """Training twice gives the same parameters to the last bit."""
+    first, second = (
+        train_members(architecture(), training_set(), schedule(), [3, 4]).network.state_dict()
+        for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_member_does_not_depend_on_the_others():
+    """Members trained in one pass equal members trained one by one and joined."""
+    data = training_set()
+    together = train_members(architecture(), data, schedule(early_stopping=False), [3, 4])
+    parts = [
+        train_members(
+            architecture(1), data.for_members(np.array([m])), schedule(early_stopping=False), [seed]
+        )
+        for m, seed in enumerate([3, 4])
+    ]
+    apart = join(parts, architecture())
+    np.testing.assert_allclose(together.mean, apart.mean, atol=1e-3)
+    for name, value in together.network.state_dict().items():
+        torch.testing.assert_close(value, apart.network.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_training_lowers_the_loss():
+    """The loss at the end is well below that at the start."""
+    trained = train_members(architecture(), training_set(), schedule(max_epochs=9), [0, 1])
+    losses = [entry["train_loss"] for entry in trained.history]
+    assert losses[-1] < losses[0] - 0.2
+
+
+def test_early_stopping_keeps_each_members_best_epoch():
+    """A member's held-out error at the end is the least of its epochs."""
+    scores = []
+
+    class Look(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            graph = net.module_
+            mean, _ = graph.predict_held_out()
+            error = np.where(np.isnan(mean), 0, mean - graph.data.targets) ** 2
+            scores.append(error.sum(1) / (~np.isnan(mean)).sum(1))
+
+    data = training_set()
+    settings = schedule(max_epochs=9, n_iter_no_change=2, learning_rate=0.3, callbacks=[Look()])
+    trained = train_members(architecture(), data, settings, [0, 1])
+    error = np.where(np.isnan(trained.mean), 0, trained.mean - data.targets) ** 2
+    final = error.sum(1) / (~np.isnan(trained.mean)).sum(1)
+    np.testing.assert_allclose(final, np.min(scores, axis=0), rtol=1e-4)
+
+
+def test_early_stopping_stops():
+    """A rate that breaks the members ends training before the last epoch."""
+    settings = schedule(max_epochs=60, n_iter_no_change=1, learning_rate=1.0, batch_size=30)
+    trained = train_members(architecture(), training_set(), settings, [0, 1])
+    assert len(trained.history) < 60
+
+
+def test_small_tables_get_enough_steps():
+    """With the default batch a small table is trained for at least 120 steps."""
+    plan = Schedule(max_epochs=20)
+    assert plan.batch(60) == 32
+    assert plan.epochs(60) == 60
+    assert plan.epochs(9000) == 20
+    assert Schedule(max_epochs=20, batch_size=16).epochs(60) == 20
+
+
+def test_a_loss_that_is_not_finite_is_an_error():
+    """Training that diverges says so and predicts nothing."""
+    data = training_set()
+    data.targets[5] = np.inf
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        train_members(architecture(), data, schedule(), [0, 1])
+
+
+def test_interruption_keeps_whole_epochs():
+    """Ctrl-C after an epoch leaves a network and a warning; before the first it goes through."""
+
+    class Interrupt(Callback):
+        def __init__(self, epoch):
+            self.epoch = epoch
+
+        def on_batch_begin(self, net, **kwargs):
+            if len(net.history) == self.epoch:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted after 2 of 5 epochs"):
+        trained = train_members(
+            architecture(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(3)]), [0, 1]
+        )
+    assert np.isfinite(trained.mean[0][training_set().held_out[0]]).all()
+    with pytest.raises(KeyboardInterrupt):
+        train_members(
+            architecture(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(1)]), [0, 1]
+        )
+
+
+def test_verbosity(capfd):
+    """Silent by default, one bar with 1, a table of epochs with 2."""
+    data = training_set()
+    train_members(architecture(), data, schedule(), [0, 1])
+    assert capfd.readouterr() == ("", "")
+    train_members(architecture(), data, schedule(verbose=1), [0, 1])
+    out, err = capfd.readouterr()
+    assert out == "" and "training" in err and "3/3" in err
+    train_members(architecture(), data, schedule(verbose=2), [0, 1])
+    out, _ = capfd.readouterr()
+    assert "train_loss" in out and "held_out_mse" in out
+
+
+def test_nothing_global_is_left_changed():
+    """Training leaves torch's and numpy's global generators and the thread count alone."""
+    torch.manual_seed(0)
+    legacy = np.random.mtrand._rand
+    before = torch.get_rng_state(), legacy.get_state()[1].copy(), torch.get_num_threads()
+    train_members(architecture(), training_set(), schedule(), [0, 1])
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], legacy.get_state()[1])
+    assert before[2] == torch.get_num_threads()
+
+
+def test_held_out_is_a_callback_that_judges_without_stopping():
+    """Without early stopping no epoch is kept, and training runs to its end."""
+    held = HeldOut(early_stopping=False, n_iter_no_change=1)
+    assert not held.early_stopping
+    trained = train_members(
+        architecture(), training_set(), schedule(early_stopping=False, max_epochs=4), [0, 1]
+    )
+    assert len(trained.history) == 4
+    assert "held_out_mse" not in trained.history[0]
