@@ -180,7 +180,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
-        X, y, weight = check_training(self, X, y, sample_weight)
+        X, y, weight, _ = check_training(self, X, y, sample_weight)
         roles = self._named("coordinates crs time elevation spectral site")
         self.columns_ = Columns.learn(X, **roles)
         table = self.columns_.split(X)

@@ -160,6 +160,11 @@ def combine(
 def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
     """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
     values = {name: array for name, array in features.streams(table).items() if name in streams}
+    if not values:
+        raise ValueError(
+            f"streams={tuple(streams)} leaves the network nothing to read: X has "
+            f"{sorted(features.streams(table))}."
+        )
     return Rows(
         {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()},
         {
@@ -207,54 +212,30 @@ def fit_ensemble(
     rng : RandomState
     """
     features = Features.learn(columns, table)
+    rows = make_rows(features, table, streams)
     spaces = features.spaces(table)
-    relations = tuple(name for name in relations if name in spaces)
-    spaces = {name: spaces[name] for name in relations}
     place = location_labels(table.coordinates, table.site)
     n_members = architecture["n_members"]
-    parts = partition(features.spaces(table)["spatial"], place, n_members, rng)
+    parts = partition(spaces["spatial"], place, n_members, rng)
+    relations = tuple(name for name in relations if name in spaces)
+    spaces = {name: spaces[name] for name in relations}
 
     model = offset = None
     if base is not None:
         tabular = features.tabular(table)
         offset = out_of_fold(base, tabular, y, weight, parts.member[0])
         model = fit_base(base, tabular, y, weight)
-    rows = make_rows(features, table, streams)
 
     workers = effective_n_jobs(n_jobs)
-    graphs = [
-        build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
-        for labels in (place, *parts.far)
-    ]
-    left_out = np.array([parts.held_out(member) for member in range(n_members)])
-    data = TrainingSet(
-        rows=rows,
-        targets=y,
-        weight=weight,
-        candidates=graphs,
-        held_out=left_out,
-        held_senders=np.array(
-            [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
-        ),
-        rounds=parts.rounds(n_members),
-        n_neighbors=n_neighbors,
-    )
-    edge_features = tuple(name for name in NAMES if name in rows.description)
-    shape = Architecture(
-        streams={name: values.shape[1] for name, values in rows.streams.items()},
-        relations=relations,
-        edge_features=edge_features,
-        own_feature=tuple(_own_feature(name, edge_features) for name in relations),
-        **architecture,
-    )
+    data = _training_set(rows, y, weight, spaces, parts, n_members, n_neighbors, workers)
+    shape = _shape(rows, relations, architecture)
     seeds = rng.randint(2**31 - 1, size=n_members)
     trained = _train(shape, data, schedule, seeds, device, n_jobs)
 
-    network = trained.network.to(device)
-    neighbours = graphs[0][:, :, :n_neighbors]
-    targets = torch.from_numpy(data.targets.astype(np.float32)).to(device)
-    rows = rows.to(device)
+    network, rows = trained.network.to(device), rows.to(device)
+    neighbours = data.candidates[0][:, :, :n_neighbors]
     senders = torch.from_numpy(neighbours[None]).to(device)
+    targets = torch.from_numpy(y.astype(np.float32)).to(device)
     context = build_context(network, rows, senders, targets)
     everyone = torch.arange(len(y), device=device)[None]
     inside = run(network, rows, everyone, senders, context, rows.description)
@@ -283,13 +264,59 @@ def fit_ensemble(
     )
 
 
+def _training_set(
+    rows: Rows,
+    y: np.ndarray,
+    weight: np.ndarray,
+    spaces: dict[str, np.ndarray],
+    parts: Partitions,
+    n_members: int,
+    n_neighbors: int,
+    workers: int,
+) -> TrainingSet:
+    """Build the graph in its three forms: true, far folds hidden, member folds hidden."""
+    return TrainingSet(
+        rows=rows,
+        targets=y,
+        weight=weight,
+        candidates=[
+            build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
+            for labels in (parts.place, *parts.far)
+        ],
+        held_out=np.array([parts.held_out(member) for member in range(n_members)]),
+        held_senders=np.array(
+            [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
+        ),
+        rounds=parts.rounds(n_members),
+        n_neighbors=n_neighbors,
+    )
+
+
+def _shape(rows: Rows, relations: tuple[str, ...], settings: dict[str, Any]) -> Architecture:
+    edge_features = tuple(name for name in NAMES if name in rows.description)
+    return Architecture(
+        streams={name: values.shape[1] for name, values in rows.streams.items()},
+        relations=relations,
+        edge_features=edge_features,
+        own_feature=tuple(_own_feature(name, edge_features) for name in relations),
+        **settings,
+    )
+
+
 def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
     own = _OWN_DISTANCE.get(relation)
     return edge_features.index(own) if own in edge_features else -1
 
 
-def _train(shape, data, schedule, seeds, device, n_jobs):
-    """All members in one pass, or in `n_jobs` groups of processes."""
+def _train(
+    shape: Architecture,
+    data: TrainingSet,
+    schedule: Schedule,
+    seeds: np.ndarray,
+    device: str,
+    n_jobs: int | None,
+) -> Trained:
+    """Train all members in one pass, or in `n_jobs` groups of processes."""
     n_groups = min(effective_n_jobs(n_jobs), len(seeds)) if n_jobs is not None else 1
     groups = np.array_split(np.arange(len(seeds)), n_groups)
     parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1)(
@@ -327,10 +354,10 @@ def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> Pr
 
 
 def _blend(held: Predicted, offset: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Share of the network's correction that serves held-out rows best, by least squares.
+    """Return the share of the network's correction that serves held-out rows best.
 
-    Few held-out rows decide badly, and equal shares are hard to beat then; they count as
-    `_EQUAL_SHARE_ROWS` rows of the average size of correction.
+    It is the least-squares share. Few held-out rows decide badly, and equal shares are hard to beat
+    then; they count as `_EQUAL_SHARE_ROWS` rows of the average size of correction.
     """
     correction = held.mean[0] - offset
     prior = _EQUAL_SHARE_ROWS * np.average(correction**2, weights=weight)
@@ -340,7 +367,7 @@ def _blend(held: Predicted, offset: np.ndarray, y: np.ndarray, weight: np.ndarra
 
 
 def _variance_scale(predicted: Predicted, y: np.ndarray, weight: np.ndarray) -> float:
-    """Factor that brings the mean squared standardised error of held-out rows to one.
+    """Return the factor that brings the mean squared standardised error of held-out rows to one.
 
     The errors are those of single members, so the intervals of the whole ensemble err on the wide
     side.

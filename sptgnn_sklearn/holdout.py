@@ -38,7 +38,7 @@ class Partitions:
         Rows of one place share a label.
     member : ndarray of shape (n_rounds, n)
         Row r belongs to the folds of members r * N_FOLDS, r * N_FOLDS + 1, ... Where there are
-        fewer than N_FOLDS places, some members hold nothing out.
+        fewer than N_FOLDS places, members share folds: each must have rows to be judged by.
     far : list of ndarray of shape (n,)
         One for each size of block; none where there are too few places to be far from any.
 
@@ -58,7 +58,8 @@ class Partitions:
 
     def held_out(self, member: int) -> np.ndarray:
         """Return the mask of the rows that a member does not train on."""
-        return self.member[member // N_FOLDS] == member % N_FOLDS
+        folds = self.member[member // N_FOLDS]
+        return folds == member % N_FOLDS % (folds.max() + 1)
 
     @staticmethod
     def rounds(n_members: int) -> np.ndarray:

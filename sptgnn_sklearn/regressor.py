@@ -22,7 +22,7 @@ from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
 from .rows import merge_rows
 from .targets import TargetScale, mixture_quantiles
-from .training import Schedule
+from .training import Schedule, check_callbacks
 from .validation import check_queries, check_training
 
 RELATIONS = ("spatial", "spectral", "elevation")
@@ -315,7 +315,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self._validate_params()
         self._check_parameters()
         rng = check_random_state(self.random_state)
-        X, y, weight = check_training(self, X, y, sample_weight)
+        n_rows = len(y) if y is not None else 0
+        X, y, weight, present = check_training(self, X, y, sample_weight)
         self.columns_ = Columns.learn(X, **self._roles())
         table = self.columns_.split(X)
         merged = merge_rows(table, y, weight)
@@ -339,9 +340,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         )
         self.relations_, self.streams_ = self.ensemble_.relations, self.ensemble_.streams
         self.history_ = self.ensemble_.history
+        self._merged = merged.among(present, n_rows)
         held_out = self._mean_std(self.ensemble_.held_out)[0]
-        self.oob_prediction_ = np.where(merged.inverse < 0, np.nan, held_out[merged.inverse])
-        self._merged = merged
+        inverse = self._merged.inverse
+        self.oob_prediction_ = np.where(inverse < 0, np.nan, held_out[inverse])
         return self
 
     def predict(self, X, return_std=False):
@@ -474,6 +476,15 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             odd = [value for value in getattr(self, name) if value not in known]
             if odd:
                 raise ValueError(f"{name}={odd} are not known; choose from {known}.")
+        if self.target_bounds is not None:
+            sides = [side for side in self.target_bounds if side is not None]
+            numbers = all(isinstance(side, Real) for side in sides)
+            if len(self.target_bounds) != 2 or not numbers or sides != sorted(set(sides)):
+                raise ValueError(
+                    f"target_bounds={self.target_bounds!r} must be (low, high) with low below "
+                    "high; None leaves a side open."
+                )
+        check_callbacks(self.callbacks or ())
         if self.hidden_size % self.n_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
@@ -514,10 +525,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     def _reachable_neighbors(self, table: Table) -> int:
         """Neighbours that a row can have: all other places, if n_neighbors is more than that."""
         others = len(np.unique(location_labels(table.coordinates, table.site))) - 1
-        if others < self.n_neighbors and self.relations:
+        if 0 < others < self.n_neighbors and self.relations:
             warnings.warn(
                 f"n_neighbors={self.n_neighbors} is more than the {others} other locations; "
-                f"{max(others, 1)} are used.",
+                f"{others} are used.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -549,4 +560,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "pass 'auto', 'cpu' or a device that torch finds."
+        ) from error
     return name

@@ -78,6 +78,13 @@ class Schedule:
         return self.max_epochs
 
 
+def check_callbacks(callbacks: Sequence[object]) -> None:
+    """Raise a ValueError for what skorch cannot call."""
+    odd = [item for item in callbacks if not isinstance(item, Callback)]
+    if odd:
+        raise ValueError(f"callbacks={odd} are no instances of skorch.callbacks.Callback.")
+
+
 @dataclass
 class TrainingSet:
     """What the members are trained on.

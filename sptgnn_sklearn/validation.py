@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
@@ -24,7 +25,7 @@ _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
 
 def check_training(
     estimator: Any, X: Any, y: Any, sample_weight: Any
-) -> tuple[Any, np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     """Check the arguments of fit and learn the feature names.
 
     Parameters
@@ -37,9 +38,11 @@ def check_training(
 
     Returns
     -------
-    X : DataFrame or ndarray of shape (n_samples, n_features)
+    X : DataFrame or ndarray of shape (n_present, n_features)
         What its columns hold is not checked here but by `columns.Columns`.
-    y, weight : ndarray of shape (n_samples,), float64
+    y, weight : ndarray of shape (n_present,), float64
+    present : ndarray of shape (n_present,) of int
+        Where these rows, those of positive weight, stand in the caller's table.
 
     Raises
     ------
@@ -66,13 +69,13 @@ def check_training(
     y = _check_target(y)
     check_consistent_length(X, y)
     weight = _check_weight(sample_weight, y)
-    present = int((weight > 0).sum())
-    if present < MIN_ROWS:
+    present = np.flatnonzero(weight > 0)
+    if len(present) < MIN_ROWS:
         raise ValueError(
-            f"Found {present} sample(s) with a positive weight (n_samples={len(y)}) while a "
+            f"Found {len(present)} sample(s) with a positive weight (n_samples={len(y)}) while a "
             f"minimum of {MIN_ROWS} is required: a spatial model needs neighbours to learn from."
         )
-    return X, y, weight
+    return _safe_indexing(X, present), y[present], weight[present], present
 
 
 def check_queries(estimator: Any, X: Any) -> Any:

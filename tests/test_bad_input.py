@@ -519,7 +519,10 @@ def test_rows_of_weight_zero_may_be_the_only_ones_that_vary():
         height=np.where(weight, np.nan, HEIGHT),
         date=survey()["date"].where(weight == 0),
     )
-    assert_works(X, sample_weight=weight, time="date", elevation="height")
+    with pytest.warns(UserWarning, match="ignored") as said:
+        assert_works(X, sample_weight=weight, time="date", elevation="height")
+    listed = " ".join(str(warning.message) for warning in said)
+    assert all(name in listed for name in ("more", "gone", "height", "date"))
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5, -1e6])

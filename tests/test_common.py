@@ -16,7 +16,7 @@ ESTIMATORS = [
         n_neighbors=5,
         max_epochs=20,
         random_state=0,
-    )
+    ),
 ]
 
 # What the checks' made-up tables rightly make the estimators say.

@@ -96,12 +96,14 @@ def test_a_seed_gives_the_same_partitions():
 @pytest.mark.parametrize("n_places", [2, 3, 4, 5, 9, 10, 11, 14, 15, 19, 20, 21, 25, 40])
 @pytest.mark.parametrize("seed", range(3))
 def test_few_places_make_fewer_folds(n_places, seed):
-    """Down to two places every row is held out once, by members that keep other rows."""
+    """Down to two places each row is held out, and each member holds out some rows and not all."""
     parts = draw(n_places=n_places, n_rows=60, seed=seed)
     held = np.array([parts.held_out(member) for member in range(N_FOLDS)])
-    np.testing.assert_array_equal(held.sum(axis=0), 1)
+    if n_places >= N_FOLDS:
+        np.testing.assert_array_equal(held.sum(axis=0), 1)
+    assert held.any(axis=0).all()
+    assert held.any(axis=1).all()
     assert not held.all(axis=1).any()
-    assert held.any(axis=1).sum() == min(n_places, N_FOLDS)
     for folds in labels_of(parts):
         assert len(set(folds)) >= 2
         assert pd.Series(folds).groupby(parts.place).nunique().max() == 1

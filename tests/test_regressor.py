@@ -92,6 +92,21 @@ def test_a_weight_is_a_repetition(survey):
     assert np.isfinite(weighted.oob_prediction_[weight > 0]).all()
 
 
+def test_rows_of_weight_zero_teach_nothing(survey):
+    """A column or level that only absent rows have is as if it were not there."""
+    X = survey.data.head(60).assign(tillage="ploughed")
+    X.loc[X.index[40:], "tillage"] = "none"
+    weight = np.repeat([1.0, 0.0], [40, 20])
+    with pytest.warns(UserWarning, match="tillage"):
+        weighted = small().fit(X, survey.target.head(60), sample_weight=weight)
+    with pytest.warns(UserWarning, match="tillage"):
+        absent = small().fit(X.head(40), survey.target.head(40))
+    np.testing.assert_array_equal(
+        weighted.predict(X.drop(columns="tillage").assign(tillage="ploughed")),
+        absent.predict(X.drop(columns="tillage").assign(tillage="ploughed")),
+    )
+
+
 @pytest.mark.parametrize("target_transform", [None, "log1p"])
 def test_variance_is_taken_apart_without_rest(survey, target_transform):
     """Total variance is aleatoric plus epistemic, in the unit of y and in X's own index."""
@@ -189,6 +204,27 @@ def test_a_base_is_corrected(survey, base):
     model = small(base=base).fit(survey.data, survey.target)
     assert 0 <= model.ensemble_.blend <= 1
     assert np.isfinite(model.predict(survey.data)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_bounds": (5, 1)}, "target_bounds"),
+        ({"target_bounds": (1, 2, 3)}, "target_bounds"),
+        ({"target_bounds": ("a", None)}, "target_bounds"),
+        ({"callbacks": [3]}, "callbacks="),
+        ({"device": "abacus"}, "device='abacus'"),
+        ({"streams": ("soil",)}, "streams="),
+        ({"time": None, "streams": ("time",)}, "nothing to read"),
+        ({"relations": ("spatial", "lineage")}, "relations="),
+        ({"hidden_size": 18}, "multiple of n_heads"),
+        ({"target_transform": "sqrt"}, "target_transform"),
+    ],
+)
+def test_unusable_parameters_are_named(survey, changes, message):
+    """A parameter that cannot be used is named before anything is trained."""
+    with pytest.raises(ValueError, match=message):
+        small(**changes).fit(survey.data, survey.target)
 
 
 def test_unknown_base_is_refused(survey):
