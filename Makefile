@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean
+.PHONY: help venv demo test test-slow lint docs clean distclean bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -49,6 +49,9 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warnings are errors
 	$(ONE_THREAD) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(STAMP) ## score model, twin without graph and XGBoost on simulated surveys
+	$(BIN)/python -m benchmarks.survey
 
 clean: ## remove caches and built files, but keep .venv
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

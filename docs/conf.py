@@ -1,11 +1,15 @@
 """Sphinx settings: ``make docs``. Nothing here needs a network."""
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 import sptgnn_sklearn
+from sptgnn_sklearn import comparison
 
 # The gallery is run beside other work, and small tables are no faster with more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +23,15 @@ def gallery_arguments(gallery_conf, script_vars):
     """Return the command line of an example: its files go to the build, not over the demo's."""
     return ["--out", "../docs/_build/examples"]
 
+
+class NoBar(tqdm):
+    """A progress bar that keeps silent: on a page every step of it would be a line."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **{**settings, "disable": True})
+
+
+comparison.tqdm = NoBar
 
 project = "sptgnn-sklearn"
 author = "sptgnn-sklearn developers"
@@ -59,3 +72,22 @@ html_title = "sptgnn-sklearn"
 html_show_sourcelink = False
 html_sidebars = {"index": [], "method": []}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+
+
+def mend_docstring(app, what, name, obj, options, lines):
+    """Write two habits of numpydoc docstrings in a way that docutils reads as it is meant.
+
+    A trailing underscore in a shape is no link, and the parts of a returned Bunch are a list.
+    """
+    section = ""
+    for i, line in enumerate(lines):
+        if i + 1 < len(lines) and line and set(lines[i + 1]) == {"-"}:
+            section = line
+        line = line.replace("(n_features_in_,)", r"(n_features_in\_,)")
+        if section == "Returns":
+            line = re.sub(r"^    (?=\w[\w, ]* : )", "    - ", line)
+        lines[i] = line
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc

@@ -13,6 +13,7 @@ honestly beside boosted trees and the training mean, and say how far it can be t
 # flooding, soil, lime and land use. The table is a DataFrame: nothing has to be encoded or scaled.
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
@@ -64,7 +65,7 @@ print(f"\nOrganic matter in %, {len(y)} samples, 5 folds\n\n{result.to_markdown(
 # its 90 % interval, the vertical bar, does not hold the measured value.
 
 options = argparse.ArgumentParser(description="Score SpTGNN on the Meuse survey and draw it.")
-options.add_argument("--out", type=Path, default=Path(__file__).parent / "output")
+options.add_argument("--out", type=Path, default=Path(sys.argv[0]).parent / "output")
 folder = options.parse_args().out
 folder.mkdir(parents=True, exist_ok=True)
 
