@@ -315,7 +315,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self._validate_params()
         self._check_parameters()
         rng = check_random_state(self.random_state)
-        n_rows = len(y) if y is not None else 0
         X, y, weight, present = check_training(self, X, y, sample_weight)
         self.columns_ = Columns.learn(X, **self._roles())
         table = self.columns_.split(X)
@@ -340,7 +339,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         )
         self.relations_, self.streams_ = self.ensemble_.relations, self.ensemble_.streams
         self.history_ = self.ensemble_.history
-        self._merged = merged.among(present, n_rows)
+        self._merged = merged.among(present)
         held_out = self._mean_std(self.ensemble_.held_out)[0]
         inverse = self._merged.inverse
         self.oob_prediction_ = np.where(inverse < 0, np.nan, held_out[inverse])

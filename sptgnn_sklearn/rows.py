@@ -29,19 +29,17 @@ class Merged:
     weight: np.ndarray
     inverse: np.ndarray
 
-    def among(self, present: np.ndarray, n_rows: int) -> Merged:
+    def among(self, present: np.ndarray) -> Merged:
         """Return the same rows as they stand in a larger table.
 
         Parameters
         ----------
-        present : ndarray of shape (n,)
-            Where the rows that were merged stand in the larger table.
-        n_rows : int
-            Rows of the larger table; those that are not present have no distinct row.
+        present : ndarray of shape (n_rows,) of bool
+            Which rows of the larger table were merged; the others have no distinct row.
         """
-        inverse = np.full(n_rows, -1)
+        inverse = np.full(len(present), -1)
         inverse[present] = self.inverse
-        return Merged(present[self.rows], self.weight, inverse)
+        return Merged(np.flatnonzero(present)[self.rows], self.weight, inverse)
 
 
 def merge_rows(table: Table, y: np.ndarray, weight: np.ndarray) -> Merged:

@@ -41,8 +41,8 @@ def check_training(
     X : DataFrame or ndarray of shape (n_present, n_features)
         What its columns hold is not checked here but by `columns.Columns`.
     y, weight : ndarray of shape (n_present,), float64
-    present : ndarray of shape (n_present,) of int
-        Where these rows, those of positive weight, stand in the caller's table.
+    present : ndarray of shape (n_samples,) of bool
+        Which rows have a positive weight: only these come back.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def check_training(
     y = _check_target(y)
     check_consistent_length(X, y)
     weight = _check_weight(sample_weight, y)
-    present = np.flatnonzero(weight > 0)
-    if len(present) < MIN_ROWS:
+    present = weight > 0
+    if present.sum() < MIN_ROWS:
         raise ValueError(
-            f"Found {len(present)} sample(s) with a positive weight (n_samples={len(y)}) while a "
+            f"Found {present.sum()} sample(s) with a positive weight (n_samples={len(y)}) while a "
             f"minimum of {MIN_ROWS} is required: a spatial model needs neighbours to learn from."
         )
     return _safe_indexing(X, present), y[present], weight[present], present
