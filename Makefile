@@ -31,8 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## fit, score and map the Meuse survey, and save the figure
 	$(BIN)/python examples/plot_meuse.py
 
+# scikit-learn skips its check of array API input unless this is set before scipy is imported.
 test: $(STAMP) ## run the tests and the examples in docstrings, without the slow ones
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-slow: $(STAMP) ## run the slow tests only
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
