@@ -118,16 +118,15 @@ class Ensemble:
             senders, self.relations, edges, self.node_features, self.context.targets.cpu().numpy()
         )
 
-    def neighbours_of(self, table: Table, n_neighbors: int | None = None) -> np.ndarray:
+    def neighbours_of(self, table: Table) -> np.ndarray:
         """Training rows (n, R, K) that send to each row of a table."""
-        n_neighbors = n_neighbors or self.n_neighbors
         if not self.relations:
-            return np.empty((len(table), 0, n_neighbors), dtype=np.int32)
+            return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32)
         spaces = self.features.spaces(table)
         return extend_graph(
             self.spaces,
             {name: spaces[name] for name in self.relations},
-            n_neighbors,
+            self.n_neighbors,
             workers=self.workers,
         )
 
