@@ -28,8 +28,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	@touch $@
 
-demo: $(STAMP) ## fit, score and map the Meuse survey, and save the figure
+demo: $(STAMP) ## fit, score and map the Meuse survey, and save the figure; IMAGES=1 adds chips
 	$(BIN)/python examples/plot_meuse.py
+	$(if $(IMAGES),$(BIN)/python examples/plot_imagery.py)
 
 # scikit-learn skips its check of array API input unless this is set before scipy is imported.
 test: $(STAMP) ## run the tests and the examples in docstrings, without the slow ones

@@ -1,8 +1,10 @@
 """Spatio-temporal graph neural networks for soil tables, as a scikit-learn estimator."""
 
 from .baseline import XGBoostBaseline
+from .images.extraction import extract_chips
+from .images.transformer import TerraMindEmbedder
 from .regressor import SpTGNNRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["SpTGNNRegressor", "XGBoostBaseline"]
+__all__ = ["SpTGNNRegressor", "TerraMindEmbedder", "XGBoostBaseline", "extract_chips"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -13,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .base import boosted_trees, fit_base, out_of_fold
 from .blocks import assign_folds, location_labels
-from .columns import Columns, Table
-from .features import Features
+from .columns import Columns, Table, named_roles
+from .features import SIMILARITIES, Features
 from .rows import merge_rows
 from .targets import TargetScale
 from .validation import check_queries, check_training
@@ -33,9 +34,10 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    coordinates, crs, time, elevation, spectral, site
-        Roles of columns, as in `SpTGNNRegressor`. `elevation` and `spectral` are covariates here
-        and nothing else.
+    coordinates, crs, time, elevation, spectral, site, images
+        Roles of columns, as in `SpTGNNRegressor`. Columns of `elevation` and `spectral` are
+        covariates here and nothing else. Images are left out, as trees cannot read them; a
+        `TerraMindEmbedder` before the trees can.
     use_coordinates : bool, default=True
         Whether the trees see the coordinates.
     target_transform : None, "log1p" or "auto", default=None
@@ -102,8 +104,9 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         "crs": "no_validation",
         "time": "no_validation",
         "elevation": "no_validation",
-        "spectral": ["array-like", None],
+        "spectral": ["array-like", StrOptions(set(SIMILARITIES)), None],
         "site": "no_validation",
+        "images": [Mapping, None],
         "use_coordinates": ["boolean"],
         "target_transform": [StrOptions({"log1p", "auto"}), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -126,6 +129,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         elevation=None,
         spectral=None,
         site=None,
+        images=None,
         use_coordinates=True,
         target_transform=None,
         n_estimators=500,
@@ -144,6 +148,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         self.elevation = elevation
         self.spectral = spectral
         self.site = site
+        self.images = images
         self.use_coordinates = use_coordinates
         self.target_transform = target_transform
         self.n_estimators = n_estimators
@@ -181,8 +186,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         self._validate_params()
         rng = check_random_state(self.random_state)
         X, y, weight, _ = check_training(self, X, y, sample_weight)
-        roles = self._named("coordinates crs time elevation spectral site")
-        self.columns_ = Columns.learn(X, **roles)
+        self.columns_ = Columns.learn(X, **named_roles(self))
         table = self.columns_.split(X)
         # As in SpTGNNRegressor: without this, sampling of rows would tell a weight from a copy.
         merged = merge_rows(table, y, weight)

@@ -7,7 +7,7 @@ columns into the plain arrays of a `Table`. Nothing after this module sees a Dat
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 
 from .geography import Frame, check_coordinates, resolve_frame
+from .images.imagery import read_paths
+from .images.modalities import image_columns
 from .values import category_codes, category_levels, decimal_years, is_categorical, numbers
 
-__all__ = ["Columns", "Table", "as_frame", "locate_coordinates"]
+__all__ = ["Columns", "Table", "as_frame", "find_column", "locate_coordinates", "named_roles"]
 
 # Pairs that are recognised without being named, in this order: a table that carries both planar and
 # geographic coordinates is measured in the planar ones, which need no conversion.
@@ -62,6 +64,13 @@ class Table:
         Decimal years; NaN is unknown.
     site : ndarray of shape (n,) of object or None
         Ids of sites; None is unknown.
+    images : dict of str to ndarray of shape (n,) of object
+        For each modality the paths of chips; None is no image.
+    embedding : ndarray of shape (n, d) or None
+        What the image encoder says of each row; NaN without any image. `Columns.split` leaves it
+        out: files are read elsewhere.
+    indices : ndarray of shape (n, i) or None
+        Spectral indices of the chips; NaN where they cannot be computed.
     """
 
     coordinates: np.ndarray
@@ -70,6 +79,9 @@ class Table:
     elevation: np.ndarray | None = None
     time: np.ndarray | None = None
     site: np.ndarray | None = None
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    embedding: np.ndarray | None = None
+    indices: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -83,6 +95,9 @@ class Table:
             elevation=None if self.elevation is None else self.elevation[rows],
             time=None if self.time is None else self.time[rows],
             site=None if self.site is None else self.site[rows],
+            images={name: paths[rows] for name, paths in self.images.items()},
+            embedding=None if self.embedding is None else self.embedding[rows],
+            indices=None if self.indices is None else self.indices[rows],
         )
 
 
@@ -104,6 +119,8 @@ class Columns:
     spectral : tuple of labels
         Numeric covariates that define spectral similarity; empty means all covariates.
     time, elevation, site : label or None
+    images : dict of str to label
+        Column of the chips of each modality.
     ignored : tuple of labels
         Columns that are constant or wholly missing in the training table.
     labels : tuple of labels
@@ -132,6 +149,7 @@ class Columns:
     time: Hashable | None = None
     elevation: Hashable | None = None
     site: Hashable | None = None
+    images: dict[str, Hashable] = field(default_factory=dict)
     ignored: tuple[Hashable, ...] = ()
     labels: tuple[Hashable, ...] = ()
 
@@ -146,6 +164,7 @@ class Columns:
         elevation: Hashable | None = None,
         spectral: Sequence[Hashable] | None = None,
         site: Hashable | None = None,
+        images: Mapping[str, Hashable] | None = None,
     ) -> Columns:
         """Learn roles, kinds and levels from the training table.
 
@@ -154,6 +173,8 @@ class Columns:
         X : DataFrame or array-like of shape (n_samples, n_features)
         coordinates, crs, time, elevation, spectral, site
             Roles, as in `SpTGNNRegressor`: labels of columns or else their positions.
+        images : mapping of str to label or position
+            Column of the chips of each modality.
 
         Returns
         -------
@@ -171,15 +192,21 @@ class Columns:
         pair = _coordinate_labels(frame, coordinates)
         reference = resolve_frame(crs, [str(label) for label in pair])
         check_coordinates(_coordinate_values(frame, pair), reference, pair, fitting=True)
-        time = None if time is None else _find(frame, time, "time")
-        elevation = None if elevation is None else _find(frame, elevation, "elevation")
-        site = None if site is None else _find(frame, site, "site")
+        time = None if time is None else find_column(frame, time, "time")
+        elevation = None if elevation is None else find_column(frame, elevation, "elevation")
+        site = None if site is None else find_column(frame, site, "site")
         similar = () if spectral is None else tuple(_find_all(frame, spectral, "spectral"))
-        _refuse_shared_roles(pair, time=time, site=site, elevation=elevation)
+        chips = {
+            name: find_column(frame, label, f"images[{name!r}]")
+            for name, label in (images or {}).items()
+        }
+        named = {f"images[{name!r}]": label for name, label in chips.items()}
+        _refuse_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
         for label in similar:
-            _refuse_shared_roles(pair, time=time, site=site, spectral=label)
+            _refuse_shared_roles(pair, time=time, site=site, spectral=label, **named)
 
-        covariates = [label for label in frame.columns if label not in (*pair, time, site)]
+        no_covariates = (*pair, time, site, *chips.values())
+        covariates = [label for label in frame.columns if label not in no_covariates]
         numeric, categorical = _kinds(frame, covariates)
         for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
             if label in categorical:
@@ -209,6 +236,7 @@ class Columns:
             time=time,
             elevation=elevation if elevation in numeric else None,
             site=site,
+            images=chips,
             ignored=tuple(ignored),
             labels=tuple(frame.columns),
         )
@@ -233,6 +261,7 @@ class Columns:
         """
         frame = self._by_name(as_frame(X))
         used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
+        used += self.images.values()
         missing = [label for label in used if label is not None and label not in frame.columns]
         if missing:
             raise ValueError(
@@ -254,6 +283,7 @@ class Columns:
             elevation=None if self.elevation is None else numeric[self.elevation],
             time=None if self.time is None else decimal_years(frame[self.time], self.time),
             site=None if self.site is None else _sites(frame[self.site]),
+            images={name: read_paths(frame[label]) for name, label in self.images.items()},
         )
 
     def _by_name(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -268,6 +298,29 @@ class Columns:
     def spectral_positions(self) -> list[int]:
         """Positions of the spectral columns among the numeric ones."""
         return [self.numeric.index(label) for label in self.spectral]
+
+
+def named_roles(estimator: Any) -> dict[str, Any]:
+    """Return the arguments of `Columns.learn` that an estimator's parameters stand for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the role parameters of `SpTGNNRegressor`.
+
+    Raises
+    ------
+    ValueError
+        If `images` is no mapping of modalities to columns.
+    """
+    names = ("coordinates", "crs", "time", "elevation", "site")
+    roles = {name: getattr(estimator, name) for name in names}
+    # A text names a kind of similarity and not a column.
+    roles["spectral"] = None if isinstance(estimator.spectral, str) else estimator.spectral
+    if estimator.images is not None:
+        found = image_columns(estimator.images)
+        roles["images"] = {name: column.column for name, column in found.items()}
+    return roles
 
 
 def locate_coordinates(
@@ -336,8 +389,28 @@ def as_frame(X: Any) -> pd.DataFrame:
     return X
 
 
-def _find(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
-    """Return the column that a role names by label or by position."""
+def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
+    """Return the column that a role names by label or by position.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    label : label or position
+    role : str
+        The parameter that names it, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.columns import find_column
+    >>> find_column(pd.DataFrame({"lon": [5.0], "lat": [52.0]}), 1, "elevation")
+    'lat'
+    """
     if isinstance(label, Hashable) and not isinstance(label, bool):
         if label in frame.columns:
             return label
@@ -353,7 +426,7 @@ def _find_all(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> lis
     """Return the distinct columns that a role names."""
     if isinstance(labels, str) or not isinstance(labels, Iterable):
         raise ValueError(f"{role} must be a sequence of columns; found {labels!r}.")
-    return list(dict.fromkeys(_find(frame, label, role) for label in labels))
+    return list(dict.fromkeys(find_column(frame, label, role) for label in labels))
 
 
 def _coordinate_labels(

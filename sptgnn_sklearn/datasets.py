@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,7 @@ elevation    m above sea level
 date         day of sampling
 land_use     cropland, forest, grassland or wetland
 cov_0 ..     covariates of mean 0 and variance 1 over the region; the first `n_informative` matter
+s2_path, s1_path, dem_path   files of made-up satellite chips, only if a folder for them was given
 """
 
 
@@ -327,6 +329,9 @@ _STRENGTH = [Interval(Real, 0, None, closed="left")]
         "missing": [Interval(Real, 0, 1, closed="left")],
         "coordinates": ["array-like", None],
         "crs": "no_validation",
+        "image_dir": [str, os.PathLike, None],
+        "image_sd": _STRENGTH,
+        "chip_size": [Interval(Integral, 8, 1024, closed="both")],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -351,6 +356,9 @@ def make_soil_survey(
     missing: float = 0.0,
     coordinates: ArrayLike | None = None,
     crs: Any = "EPSG:4326",
+    image_dir: str | os.PathLike[str] | None = None,
+    image_sd: float = 5.0,
+    chip_size: int = 32,
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
     """Make a soil survey like one of organic carbon, with its truth known part by part.
@@ -414,24 +422,37 @@ def make_soil_survey(
     crs : any form that pyproj reads, default="EPSG:4326"
         A geographic CRS gives columns `lon` and `lat`, a projected CRS in metres `x` and `y`. None
         is longitude and latitude too.
+    image_dir : path, default=None
+        Folder for made-up satellite chips of every sample: Sentinel-2, Sentinel-1 and heights, with
+        bare soil that is the darker the more carbon it holds. The target gets a part `imagery` that
+        only they show. The rest of the survey is the same as without them. Names of files hold a
+        digest of their content's origin: the same survey finds its files again, and several surveys
+        may share a folder. Needs rasterio.
+    image_sd : float, default=5.0
+        Standard deviation of the part `imagery`, g/kg: independent from row to row and of all other
+        columns. Not used without `image_dir`.
+    chip_size : int, default=32
+        Side of a chip, in pixels of 10 m, 8 to 1024. Not used without `image_dir`.
     random_state : int, RandomState instance or None, default=None
-        Decides the world, the sampled places, dates and noise. The same int gives the same survey.
+        Decides the world, the sampled places, dates, noise and chips. The same int gives the same
+        survey.
 
     Returns
     -------
     survey : :class:`~sklearn.utils.Bunch`
-        data : DataFrame of shape (n_samples, 5 + n_covariates)
+        data : DataFrame of shape (n_samples, 5 + n_covariates), 3 columns more with `image_dir`
             `lon` and `lat` in degrees, or `x` and `y` in metres; `elevation` in m; `date`, from
-            2005 to 2020; `land_use`, a category; and the covariates.
+            2005 to 2020; `land_use`, a category; and the covariates. With `image_dir` also
+            `s2_path`, `s1_path` and `dem_path`, the files of the row's chips.
         target : Series of shape (n_samples,)
             `soc`, g/kg.
         frame : DataFrame
             `data` and `target` together.
-        truth : DataFrame of shape (n_samples, 7)
-            The parts `covariates`, `field`, `elevation`, `season` and `trend`; and what a perfect
-            model would give: `mean` and `noise_sd`, the expectation and the standard deviation of
-            the target in this row, g/kg. If `distribution` is "normal", `mean` is the sum of
-            `intercept` and the parts.
+        truth : DataFrame of shape (n_samples, 7), or 8 with `image_dir`
+            The parts `covariates`, `field`, `elevation`, `season` and `trend`, and with `image_dir`
+            `imagery`; and what a perfect model would give: `mean` and `noise_sd`, the expectation
+            and the standard deviation of the target in this row, g/kg. If `distribution` is
+            "normal", `mean` is the sum of `intercept` and the parts.
         intercept : float
         feature_names, target_names : list of str
         crs : as given
@@ -439,9 +460,11 @@ def make_soil_survey(
 
     Raises
     ------
+    ImportError
+        If `image_dir` is given and rasterio is not installed.
     ValueError
-        If a parameter is out of its range, `crs` is in another unit than degrees or metres, or
-        `coordinates` cannot be coordinates in it.
+        If a parameter is out of its range, `crs` is in another unit than degrees or metres,
+        `coordinates` cannot be coordinates in it, or `image_dir` is a file.
 
     Notes
     -----
@@ -468,6 +491,14 @@ def make_soil_survey(
     ... )
     >>> there.truth.shape
     (2, 7)
+
+    With chips (written to a folder that is not kept here):
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     survey = make_soil_survey(5, image_dir=folder, random_state=0)
+    >>> survey.data.columns[-3:].tolist()
+    ['s2_path', 's1_path', 'dem_path']
     """
     if n_informative > n_covariates:
         raise ValueError(f"n_informative={n_informative} is more than n_covariates={n_covariates}.")
@@ -516,6 +547,9 @@ def make_soil_survey(
             "trend": trend_sd * decline,
         }
     )
+    if image_dir is not None:
+        signal = np.random.default_rng([seed, 6]).standard_normal(n_samples)
+        truth["imagery"] = image_sd * signal
     latent = intercept + truth.sum(axis=1).to_numpy()
     spread = np.exp(noise_variation * log_noise)
     spread_at_reference = np.exp(noise_variation * at_reference[:, 1])
@@ -532,16 +566,31 @@ def make_soil_survey(
         truth["noise_sd"] = sd
 
     covariates[missing_rng.random(covariates.shape) < missing] = np.nan
+    metres = 600.0 * np.exp(0.6 * height)
     data = pd.DataFrame(
         {
             names[0]: places[:, 0],
             names[1]: places[:, 1],
-            "elevation": 600.0 * np.exp(0.6 * height),
+            "elevation": metres,
             "date": dates,
             "land_use": pd.Categorical.from_codes(land_use, categories=pd.Index(_LAND_USES)),
             **{f"cov_{j}": covariates[:, j] for j in range(n_covariates)},
         }
     )
+    if image_dir is not None:
+        from sptgnn_sklearn.images.simulation import CHIP_COLUMNS, write_survey_chips
+
+        chips = write_survey_chips(
+            image_dir,
+            signal,
+            places,
+            crs=crs,
+            elevation=metres,
+            chip_size=chip_size,
+            seed=[seed, 7],
+        )
+        for modality, column in CHIP_COLUMNS.items():
+            data[column] = chips[modality]
     soc = pd.Series(target, name="soc")
     return Bunch(
         data=data,

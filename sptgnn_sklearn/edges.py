@@ -18,7 +18,13 @@ from .features import Features
 __all__ = ["NAMES", "describe", "differences"]
 
 # Edge features in the order in which the network sees them.
-NAMES = ("distance", "covariate_distance", "elevation_difference", "time_difference")
+NAMES = (
+    "distance",
+    "covariate_distance",
+    "image_distance",
+    "elevation_difference",
+    "time_difference",
+)
 
 
 def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
@@ -34,7 +40,8 @@ def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
     -------
     dict of str to ndarray of shape (n, d)
         Those of `NAMES` that the table has. "distance" is in CRS units, or in km straight through
-        the earth; the others are in standard deviations of the training rows.
+        the earth; the others are in standard deviations of the training rows. "image_distance" is
+        NaN in rows without image, and there only if spectral similarity looks at images.
 
     Examples
     --------
@@ -51,8 +58,11 @@ def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
     """
     spaces = features.spaces(table)
     rows = {"distance": spaces["spatial"]}
-    if "spectral" in spaces:
-        rows["covariate_distance"] = spaces["spectral"]
+    covariates, images = features.covariate_space(table), features.image_space(table)
+    if covariates is not None:
+        rows["covariate_distance"] = covariates
+    if images is not None:
+        rows["image_distance"] = images
     if "elevation" in spaces:
         rows["elevation_difference"] = features.standard_elevation(table)[:, None]
     if features.period is not None:

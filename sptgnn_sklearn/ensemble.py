@@ -17,14 +17,41 @@ from .edges import NAMES, describe, differences
 from .features import Features
 from .graph import build_graph, extend_graph, to_hetero_data
 from .holdout import Partitions, partition
+from .images.archive import ChipArchive
+from .images.embedder import ChipEmbedder
+from .images.imagery import Imagery
+from .images.members import MemberEncoders
 from .inference import Rows, build_context, run
-from .network import Architecture, Context, SpTGNN
-from .training import Schedule, Trained, TrainingSet, join, train_members
+from .network import IMAGERY, Architecture, Context, SpTGNN
+from .training import Schedule, Trained, TrainingSet, TunedImagery, join, train_members
 
-_OWN_DISTANCE = {"spatial": "distance", "spectral": "covariate_distance"}
+_OWN_DISTANCE = {
+    "spatial": ("distance",),
+    "spectral": ("image_distance", "covariate_distance"),  # the first that there is
+}
 _SPARE = 2  # candidates for each neighbour: some are hidden from a member that holds them out
 _EQUAL_SHARE_ROWS = 100  # how many held-out rows it takes to outweigh equal shares
 _QUERY_CHUNK = 20_000  # rows whose graph is built at a time
+_CHIP_CHUNK = 64  # rows whose chips are read and encoded at a time
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How image encoders are tuned with the network.
+
+    Attributes
+    ----------
+    embedder : ChipEmbedder
+        With the encoder from which all members start.
+    stages : True or int
+        All of it, or the last so many blocks.
+    recompute : bool
+        Whether to save memory by computing activations twice.
+    """
+
+    embedder: ChipEmbedder
+    stages: bool | int
+    recompute: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,8 @@ class Ensemble:
     n_neighbors : int
     device : str
     workers : int
+    imagery : Imagery or None
+        How chips are read for the network's own encoders; None where there are none.
     """
 
     features: Features
@@ -94,6 +123,7 @@ class Ensemble:
     n_neighbors: int
     device: str
     workers: int = 1
+    imagery: Imagery | None = None
 
     def predict(self, table: Table) -> Predicted:
         """Predict rows from the training rows and their own columns."""
@@ -135,6 +165,9 @@ class Ensemble:
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
         rows = make_rows(self.features, table, self.streams).to(self.device)
+        if self.imagery is not None and self.network.image_encoders is not None:
+            encoders = self.network.image_encoders
+            rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
         senders = torch.from_numpy(self.neighbours_of(table)[None]).to(self.device)
         index = torch.arange(len(table), device=self.device)[None]
         mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
@@ -143,6 +176,20 @@ class Ensemble:
             np.exp(log_variance.cpu().numpy().astype(np.float64)),
         )
         return combine(found, offset, self.blend, self.variance_scale)
+
+
+@torch.no_grad()
+def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: int) -> torch.Tensor:
+    """Image stream (M, n, d) of a table by the encoders of the members."""
+    parts = []
+    for start in range(0, len(table), _CHIP_CHUNK):
+        part = np.arange(start, min(start + _CHIP_CHUNK, len(table)))
+        groups = [
+            (places, {name: torch.from_numpy(values) for name, values in chips.items()})
+            for places, chips in imagery.chips(table.images, part, workers=workers)
+        ]
+        parts.append(encoders.encode_for_all(groups, len(part)))
+    return torch.cat(parts, dim=1)
 
 
 def combine(
@@ -189,6 +236,8 @@ def fit_ensemble(
     device: str,
     n_jobs: int | None,
     rng: np.random.RandomState,
+    similarity: str | None = None,
+    tuning: Tuning | None = None,
 ) -> Ensemble:
     """Fit base, graph and members on distinct, canonically ordered rows.
 
@@ -209,8 +258,12 @@ def fit_ensemble(
     device : str
     n_jobs : int or None
     rng : RandomState
+    similarity : {"embeddings", "indices", "covariates"} or None
+        See `Features.learn`.
+    tuning : Tuning or None
+        None leaves the image encoder as it is.
     """
-    features = Features.learn(columns, table)
+    features = Features.learn(columns, table, similarity)
     rows = make_rows(features, table, streams)
     spaces = features.spaces(table)
     place = location_labels(table.coordinates, table.site)
@@ -227,10 +280,15 @@ def fit_ensemble(
 
     workers = effective_n_jobs(n_jobs)
     data = _training_set(rows, y, weight, spaces, parts, n_members, n_neighbors, workers)
+    if tuning is not None:
+        data = replace(data, tuned=_tuned(tuning, features, table, n_members))
     shape = _shape(rows, relations, architecture)
     seeds = rng.randint(2**31 - 1, size=n_members)
     trained = _train(shape, data, schedule, seeds, device, n_jobs)
 
+    node_features = np.hstack([values.numpy() for values in rows.streams.values()])
+    if trained.imagery is not None:
+        rows.streams[IMAGERY] = trained.imagery
     network, rows = trained.network.to(device), rows.to(device)
     neighbours = data.candidates[0][:, :, :n_neighbors]
     senders = torch.from_numpy(neighbours[None]).to(device)
@@ -249,7 +307,7 @@ def fit_ensemble(
         spaces=spaces,
         context=context,
         description=rows.description,
-        node_features=np.hstack([values.cpu().numpy() for values in rows.streams.values()]),
+        node_features=node_features,
         base=model,
         blend=blend,
         variance_scale=_variance_scale(held_out, y, weight) if calibrate else 1.0,
@@ -260,6 +318,30 @@ def fit_ensemble(
         n_neighbors=n_neighbors,
         device=device,
         workers=workers,
+        imagery=None if tuning is None else tuning.embedder.imagery,
+    )
+
+
+def _tuned(tuning: Tuning, features: Features, table: Table, n_members: int) -> TunedImagery:
+    """Decode the chips of the training rows, and make the encoders from which members start."""
+    embedder = tuning.embedder
+    if features.image_scale is None:
+        raise ValueError("fine_tune needs images, and no training row has one.")
+    return TunedImagery(
+        chips=ChipArchive(
+            embedder.imagery,
+            table.images,
+            embedder.directory,
+            workers=embedder.workers,
+            verbose=embedder.verbose,
+        ),
+        encoders=MemberEncoders(
+            embedder.encoder.stages,
+            n_members,
+            tuning.stages,
+            *features.image_scale,
+            recompute=tuning.recompute,
+        ),
     )
 
 
@@ -303,8 +385,8 @@ def _shape(rows: Rows, relations: tuple[str, ...], settings: dict[str, Any]) -> 
 
 
 def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
-    own = _OWN_DISTANCE.get(relation)
-    return edge_features.index(own) if own in edge_features else -1
+    own = [name for name in _OWN_DISTANCE.get(relation, ()) if name in edge_features]
+    return edge_features.index(own[0]) if own else -1
 
 
 def _train(

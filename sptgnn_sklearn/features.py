@@ -9,11 +9,14 @@ position
     and a patch within it can be learned.
 time
     Season and trend; a row without a date says so.
+imagery
+    Standardised embedding of the chips; a row without any image says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -22,7 +25,10 @@ from sklearn.decomposition import PCA
 from .columns import Columns, Table
 from .geography import local_plane, metric_space, plane_origin
 
-__all__ = ["Features", "normal_scores"]
+__all__ = ["SIMILARITIES", "Features", "normal_scores"]
+
+# What spectral similarity can look at.
+SIMILARITIES = ("embeddings", "indices", "covariates")
 
 _CLIP = 3.0  # beyond three standard deviations a covariate says no more than "extreme"
 _MAX_QUANTILES = 1000
@@ -61,8 +67,15 @@ class Features:
     heights : tuple of float or None
         Mean and standard deviation of elevation; None where it is not known.
     axes : tuple of ndarray or None
-        Mean of shape (f,) and principal axes of shape (c, f) of what spectral similarity looks at;
-        None where nothing varies.
+        Mean of shape (f,) and principal axes of shape (c, f) of the covariates; None where nothing
+        varies.
+    image_scale : tuple of ndarray or None
+        Mean and standard deviation (d,) of the embedding; None without images.
+    image_axes : tuple of ndarray or None
+        Mean and principal axes of what spectral similarity looks at in images; None where it looks
+        at covariates.
+    similarity : {"embeddings", "indices", "covariates"}
+        What spectral similarity looks at.
 
     Examples
     --------
@@ -90,9 +103,12 @@ class Features:
     seasonal: bool
     heights: tuple[float, float] | None
     axes: tuple[np.ndarray, np.ndarray] | None = None
+    image_scale: tuple[np.ndarray, np.ndarray] | None = None
+    image_axes: tuple[np.ndarray, np.ndarray] | None = None
+    similarity: str = "covariates"
 
     @classmethod
-    def learn(cls, columns: Columns, table: Table) -> Features:
+    def learn(cls, columns: Columns, table: Table, similarity: str | None = None) -> Features:
         """Learn scales, levels and principal axes from the training rows.
 
         Parameters
@@ -100,7 +116,11 @@ class Features:
         columns : Columns
         table : Table
             Training rows.
+        similarity : {"embeddings", "indices", "covariates"}, default=None
+            What spectral similarity looks at. None: embeddings where there are images.
         """
+        if similarity is None:
+            similarity = "covariates" if table.embedding is None else "embeddings"
         origin = plane_origin(table.coordinates, columns.frame)
         plane = local_plane(table.coordinates, columns.frame, origin)
         points = metric_space(table.coordinates, columns.frame)
@@ -117,8 +137,13 @@ class Features:
             period=_centre_scale(dates),
             seasonal=bool((dates % 1 > 0).any()),
             heights=None if table.elevation is None else _centre_scale(table.elevation),
+            image_scale=None if table.embedding is None else _columns_scale(table.embedding),
+            similarity=similarity,
         )
-        return replace(features, axes=_principal_axes(features._spectral_inputs(table)))
+        features = replace(features, axes=_principal_axes(features._spectral_inputs(table)))
+        if similarity != "covariates":
+            features = replace(features, image_axes=_principal_axes(features._image_inputs(table)))
+        return features
 
     def streams(self, table: Table) -> dict[str, np.ndarray]:
         """Return the inputs of each stream that the table has.
@@ -130,11 +155,14 @@ class Features:
         Returns
         -------
         dict of str to ndarray of shape (n, width), float32
-            Of "covariates", "position" and "time" those that are there.
+            Of "imagery", "covariates", "position" and "time" those that are there. The last column
+            of "imagery" is one where a row has no image; all its others are zero then.
         """
         streams = {"covariates": self._covariates(table), "position": self._position(table)}
         if self.period is not None:
             streams["time"] = self._time(table)
+        if self.image_scale is not None:
+            streams = {"imagery": self._imagery(table), **streams}
         return {
             name: values.astype(np.float32) for name, values in streams.items() if values.shape[1]
         }
@@ -149,20 +177,34 @@ class Features:
         Returns
         -------
         dict of str to ndarray of shape (n, d)
-            "spatial" is in km or CRS units. "spectral" is in standard deviations of the covariates,
-            and is there if any varies. "elevation" is in standard deviations of elevation with a
+            "spatial" is in km or CRS units. "spectral" is in standard deviations of the covariates
+            or of what images show, and is there if any varies; a row without image has no place in
+            the latter and is NaN. "elevation" is in standard deviations of elevation with a
             weak pull of position, and is there if elevation is known.
         """
         # Centred, so that single precision keeps metres in coordinates of millions of metres.
         spaces = {"spatial": metric_space(table.coordinates, self.columns.frame) - self.centre}
-        if self.axes is not None:
-            mean, axes = self.axes
-            spaces["spectral"] = (self._spectral_inputs(table) - mean) @ axes.T
+        similar = (
+            self.covariate_space(table) if self.image_axes is None else self.image_space(table)
+        )
+        if similar is not None:
+            spaces["spectral"] = similar
         if self.heights is not None:
             # Divided by its root mean square radius, the plane has half of the variance by axis.
             pull = _ELEVATION_PULL * np.sqrt(2) * self._plane(table)
             spaces["elevation"] = np.hstack([self.standard_elevation(table)[:, None], pull])
         return spaces
+
+    def covariate_space(self, table: Table) -> np.ndarray | None:
+        """Return leading principal components (n, c) of the covariates, if any varies."""
+        return _project(self._spectral_inputs(table), self.axes)
+
+    def image_space(self, table: Table) -> np.ndarray | None:
+        """Return leading principal components (n, c) of embeddings or indices; NaN without image.
+
+        None where spectral similarity does not look at images.
+        """
+        return _project(self._image_inputs(table), self.image_axes)
 
     def standard_elevation(self, table: Table) -> np.ndarray:
         """Return elevation in standard deviations of the training rows; the unknown is average."""
@@ -202,6 +244,18 @@ class Features:
         if not chosen:
             return self._covariates(table)
         return np.nan_to_num(normal_scores(table.numeric[:, chosen], self.quantiles[:, chosen]))
+
+    def _imagery(self, table: Table) -> np.ndarray:
+        embedding = _standardise(table.embedding, self.image_scale)
+        missing = np.isnan(embedding).any(axis=1, keepdims=True)
+        return np.hstack([np.where(missing, 0.0, embedding), missing])
+
+    def _image_inputs(self, table: Table) -> np.ndarray:
+        if self.similarity == "indices" and table.indices is not None:
+            return table.indices
+        if self.similarity == "embeddings" and table.embedding is not None:
+            return _standardise(table.embedding, self.image_scale)
+        return np.empty((len(table), 0))
 
     def _one_hot(self, table: Table) -> list[np.ndarray]:
         # Rare, unseen and missing levels have no column: all zeros is "none of the usual ones".
@@ -281,10 +335,25 @@ def _frequent_levels(codes: np.ndarray) -> np.ndarray:
 
 
 def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    if not (np.ptp(inputs, axis=0) > 0).any():
+    inputs = inputs[~np.isnan(inputs).any(axis=1)]
+    if len(inputs) == 0 or not (np.ptp(inputs, axis=0) > 0).any():
         return None
     pca = PCA(min(_N_COMPONENTS, *inputs.shape), svd_solver="full").fit(inputs)
     return pca.mean_, pca.components_
+
+
+def _project(inputs: np.ndarray, axes: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
+    return None if axes is None else (inputs - axes[0]) @ axes[1].T
+
+
+def _columns_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and standard deviation of each column over the rows that have values."""
+    known = values[~np.isnan(values).any(axis=1)].astype(np.float64)
+    if len(known) == 0:
+        return None
+    spread = known.std(axis=0)
+    steady = spread <= 1e-6 * np.abs(known).max(axis=0)  # single precision rounds
+    return known.mean(axis=0), np.where(steady, 1.0, spread)
 
 
 def _centre_scale(values: np.ndarray) -> tuple[float, float] | None:
@@ -297,7 +366,7 @@ def _centre_scale(values: np.ndarray) -> tuple[float, float] | None:
     return float(known.mean()), float(scale) if scale > _ROUNDING * np.abs(known).max() else 1.0
 
 
-def _standardise(values: np.ndarray | None, scale: tuple[float, float] | None) -> np.ndarray:
+def _standardise(values: np.ndarray | None, scale: tuple[Any, Any] | None) -> np.ndarray:
     if values is None or scale is None:
         raise ValueError("The training rows have no such column.")
     return (values - scale[0]) / scale[1]

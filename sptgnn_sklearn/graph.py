@@ -34,7 +34,8 @@ def build_graph(
     Parameters
     ----------
     spaces : mapping of relation name to ndarray of shape (n, d)
-        The space of each relation.
+        The space of each relation. A row with NaN has no place in it: it is nobody's neighbour and
+        has none.
     n_neighbors : int
         Length of each list.
     labels : ndarray of shape (n,) of int
@@ -56,7 +57,11 @@ def build_graph(
     >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    lists = [_nearest_outside(space, n_neighbors, labels, workers) for space in spaces.values()]
+    lists = []
+    for space in spaces.values():
+        placed = _placed(space)
+        local = _nearest_outside(space[placed], n_neighbors, labels[placed], workers)
+        lists.append(_spread(local, placed, placed, len(space)))
     return _stack(lists, len(labels), n_neighbors)
 
 
@@ -72,7 +77,7 @@ def extend_graph(
     Parameters
     ----------
     training, queries : mapping of relation name to ndarray of shape (n, d), (m, d)
-        Training and query rows in the space of each relation.
+        Training and query rows in the space of each relation; NaN is no place.
     n_neighbors : int
         Length of each list.
     workers : int, default=1
@@ -92,9 +97,12 @@ def extend_graph(
     >>> extend_graph({"spatial": line}, {"spatial": np.array([[6.0]])}, 2).tolist()
     [[[3, 2]]]
     """
-    lists = [
-        _nearest(cKDTree(training[name]), queries[name], n_neighbors, workers) for name in training
-    ]
+    lists = []
+    for name, space in training.items():
+        senders, receivers = _placed(space), _placed(queries[name])
+        points = queries[name][receivers]
+        local = _nearest(cKDTree(space[senders]), points, n_neighbors, workers)
+        lists.append(_spread(local, senders, receivers, len(queries[name])))
     n_queries = len(next(iter(queries.values()))) if queries else 0
     return _stack(lists, n_queries, n_neighbors)
 
@@ -191,10 +199,27 @@ def _first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     return np.where(np.take_along_axis(kept, order, axis=-1), chosen, NOBODY).astype(np.int32)
 
 
+def _placed(space: np.ndarray) -> np.ndarray:
+    """Return the rows that have a place in a space."""
+    return np.flatnonzero(~np.isnan(space).any(axis=1))
+
+
+def _spread(
+    local: np.ndarray, senders: np.ndarray, receivers: np.ndarray, n_rows: int
+) -> np.ndarray:
+    """Turn lists among some rows into lists of all rows."""
+    lists = np.full((n_rows, local.shape[1]), NOBODY, dtype=np.int32)
+    if len(senders):
+        lists[receivers] = np.where(local == NOBODY, NOBODY, senders[local])
+    return lists
+
+
 def _nearest(tree: cKDTree, points: np.ndarray, k: int, workers: int) -> np.ndarray:
     """Return the k nearest points of a tree, padded where the tree has fewer."""
     found = min(k, tree.n)
     lists = np.full((len(points), k), NOBODY, dtype=np.int32)
+    if found == 0:
+        return lists
     lists[:, :found] = tree.query(points, k=np.arange(1, found + 1), workers=workers)[1]
     return lists
 

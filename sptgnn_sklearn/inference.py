@@ -20,7 +20,8 @@ class Rows:
 
     Attributes
     ----------
-    streams : dict of str to Tensor of shape (n, width)
+    streams : dict of str to Tensor of shape (n, width) or (M, n, width)
+        The latter where members read differently.
     description : dict of str to Tensor of shape (n, d)
         What edge features are taken from.
     """
@@ -29,7 +30,7 @@ class Rows:
     description: dict[str, Tensor]
 
     def __len__(self) -> int:
-        return len(next(iter(self.streams.values())))
+        return next(iter(self.streams.values())).shape[-2]
 
     def to(self, device: torch.device | str) -> Rows:
         """Return the rows on a device."""
@@ -47,15 +48,22 @@ def read(
     context: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], Neighbourhood]:
     """Streams and edges of the rows at (M or 1, B) positions with senders (M or 1, B, R, K)."""
-    streams = {name: values[index] for name, values in rows.streams.items()}
+    streams = {name: _pick(values, index) for name, values in rows.streams.items()}
     senders = senders.transpose(1, 2).long()  # relations before rows: (M or 1, R, B, K)
+    distances = edge_distances(rows, index, senders, context)
+    return streams, Neighbourhood(senders, network.edge_scale(distances))
+
+
+def edge_distances(
+    rows: Rows, index: Tensor, senders: Tensor, context: Mapping[str, Tensor]
+) -> Tensor:
+    """Distances (M or 1, R, B, K, F) to senders (M or 1, R, B, K); NaN is not known."""
     places = senders.clamp(min=0)
     distances = differences(
         {name: values[index][:, None, :, None, :] for name, values in rows.description.items()},
         {name: values[places] for name, values in context.items()},
     )
-    stacked = torch.stack([distances[name] for name in NAMES if name in distances], dim=-1)
-    return streams, Neighbourhood(senders, network.edge_scale(stacked))
+    return torch.stack([distances[name] for name in NAMES if name in distances], dim=-1)
 
 
 @torch.no_grad()
@@ -78,7 +86,7 @@ def build_context(
     members = network.architecture.n_members
     parts = list(_parts(len(rows), chunk))
     encoded = [
-        network.encode(_for_members({k: v[None, part] for k, v in rows.streams.items()}, members))
+        network.encode(_for_members({k: _part(v, part) for k, v in rows.streams.items()}, members))
         for part in parts
     ]
     baseline = torch.cat([base for _, base, *_ in encoded], dim=1)
@@ -130,6 +138,17 @@ def run(
         means.append(output.mean)
         log_variances.append(output.log_variance)
     return torch.cat(means, dim=1), torch.cat(log_variances, dim=1)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Rows at (M or 1, B) positions of values (n, width) or (M, n, width)."""
+    if values.dim() == 2:
+        return values[index]
+    return values[torch.arange(len(values), device=index.device)[:, None], index]
+
+
+def _part(values: Tensor, part: slice) -> Tensor:
+    return values[None, part] if values.dim() == 2 else values[:, part]
 
 
 def _parts(n: int, chunk: int) -> Iterator[slice]:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from .images.members import MemberEncoders
 
 LOG_VARIANCE_RANGE = (-9.0, 1.5)  # of a standardised target: a sd of 0.01 to 2 times its own
 _N_BASES = 8  # radial bases for each edge feature
@@ -25,6 +28,7 @@ _SLOPE_RATE = 8.0  # distance decay must move far in few steps, so its parameter
 _START_SLOPES = (0.0, 0.5, 1.0, 2.0)  # heads start as inverse-distance weights of these powers
 _START_SURPRISE = 0.6  # share of the spatial neighbours' surprise that the mean starts with
 _SURPRISE = 1  # its place among the injected values
+IMAGERY = "imagery"  # the stream whose last column is one where a row has no image
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class Architecture:
         Experts of the mixture and how many serve a row; ``n_experts=0`` is one plain residual MLP.
     messages, neighbour_targets : bool
         Whether attention carries node states, and whether the last layer carries targets.
-    dropout, feature_dropout, neighbour_dropout : float
-        Rates on states, on input features and on neighbours.
+    dropout, feature_dropout, neighbour_dropout, image_dropout : float
+        Rates on states, on input features, on neighbours and on all images of a row. The last
+        trains the state of a row without image, which may be met in queries only.
     """
 
     streams: dict[str, int]
@@ -69,6 +74,7 @@ class Architecture:
     dropout: float = 0.2
     feature_dropout: float = 0.1
     neighbour_dropout: float = 0.1
+    image_dropout: float = 0.1
 
 
 class Context(NamedTuple):
@@ -100,24 +106,31 @@ class EdgeScale(nn.Module):
     """Distances of any unit to standardised logarithms, on the scale of the training graph.
 
     The logarithm is what inverse-distance weights are linear in. A floor of a tenth of the typical
-    distance keeps coincident rows finite.
+    distance keeps coincident rows finite. A distance that is not known (NaN) counts as typical.
     """
 
     def __init__(self, n_features: int):
         super().__init__()
+        self.floor: Tensor
+        self.centre: Tensor
+        self.spread: Tensor
         self.register_buffer("floor", torch.ones(n_features))
         self.register_buffer("centre", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
 
     def learn(self, distances: Tensor) -> None:
         """Set the scale from the distances (n_edges, F) of the training graph."""
-        typical = distances.median(dim=0).values
+        typical = distances.nanmedian(dim=0).values
         self.floor = torch.where(typical > 0, 0.1 * typical, torch.ones_like(typical))
         logs = (distances + self.floor).log()
-        self.centre, self.spread = logs.mean(0), logs.std(0).clamp(min=0.1)
+        for feature, values in enumerate(logs.T):
+            known = values[~values.isnan()]
+            if len(known) > 1:
+                self.centre[feature] = known.mean()
+                self.spread[feature] = known.std().clamp(min=0.1)
 
     def forward(self, distances: Tensor) -> Tensor:
-        return ((distances + self.floor).log() - self.centre) / self.spread
+        return (((distances + self.floor).log() - self.centre) / self.spread).nan_to_num(nan=0.0)
 
 
 class MemberLinear(nn.Module):
@@ -272,11 +285,15 @@ class SpTGNN(nn.Module):
     Parameters
     ----------
     architecture : Architecture
+    image_encoders : MemberEncoders or None, default=None
+        Encoders of the members that are tuned with the network and make its stream "imagery". None:
+        that stream, if any, is given as it is.
     """
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: Architecture, image_encoders: MemberEncoders | None = None):
         super().__init__()
         self.architecture = a = architecture
+        self.image_encoders: MemberEncoders | None = image_encoders
         self.generators: list[torch.Generator] | None = None
         hidden = 2 * a.width
         self.encoders = nn.ModuleDict(
@@ -340,18 +357,19 @@ class SpTGNN(nn.Module):
 
     def encode(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Streams (M, B, width of stream) to state (M, B, D), baseline (M, B), router losses."""
+        a = self.architecture
         encoded = [
-            encoder(self.drop(streams[name], self.architecture.feature_dropout))
+            encoder(self.drop(self.hide_images(name, streams[name]), a.feature_dropout))
             for name, encoder in self.encoders.items()
         ]
         together = torch.cat(encoded, dim=-1)  # (M, B, streams * D)
         state = self.norm(torch.stack(encoded).sum(0))
-        if self.architecture.n_experts:
+        if a.n_experts:
             change, balance, z_loss = self.mixture(together)
         else:
             change = self.residual(together)
             balance = z_loss = change.new_zeros(len(change))
-        state = state + self.drop(change, self.architecture.dropout)
+        state = state + self.drop(change, a.dropout)
         return state, self.baseline(state).squeeze(-1), balance, z_loss
 
     def propagate(
@@ -421,6 +439,16 @@ class SpTGNN(nn.Module):
         spread = summed[..., 2] - summed[..., 1].square()
         parts = [level, summed[..., 1], spread, trust, *summed[..., 3:].unbind(-1)]
         return torch.stack(parts, dim=-1).transpose(1, 2).flatten(2)
+
+    def hide_images(self, name: str, stream: Tensor) -> Tensor:
+        """In training take some rows' images away, as if they had none."""
+        rate = self.architecture.image_dropout
+        if name != IMAGERY or not self.training or rate == 0:
+            return stream
+        none = torch.zeros_like(stream[0, 0])
+        none[-1] = 1.0
+        hidden = self.uniform((*stream.shape[:2], 1), stream) < rate
+        return torch.where(hidden, none, stream)
 
     def drop(self, x: Tensor, rate: float) -> Tensor:
         """Dropout that each member draws from its own generator."""

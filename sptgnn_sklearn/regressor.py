@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -16,28 +18,34 @@ from sklearn.utils.validation import check_is_fitted
 
 from .base import make_base
 from .blocks import location_labels
-from .columns import Columns, Table
-from .ensemble import Predicted, fit_ensemble
+from .callbacks import check_callbacks
+from .columns import Columns, Table, named_roles
+from .devices import choose_device
+from .ensemble import Predicted, Tuning, fit_ensemble
+from .features import SIMILARITIES
 from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
+from .images.embedder import ChipEmbedder
+from .images.modalities import image_columns
 from .rows import merge_rows
 from .targets import TargetScale, mixture_quantiles
-from .training import Schedule, check_callbacks
+from .training import Schedule
 from .validation import check_queries, check_training
 
 RELATIONS = ("spatial", "spectral", "elevation")
-STREAMS = ("covariates", "position", "time")
+STREAMS = ("imagery", "covariates", "position", "time")
 
 
 class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     """Spatio-temporal graph neural network regressor for tables of located samples.
 
     Samples are nodes of a graph with up to three relations: spatial proximity, spectral similarity
-    and elevation similarity. Streams of node features (covariates, position, time) are fused by a
-    sparse mixture of experts; relational graph attention weighs the neighbours, whose targets enter
-    last. An ensemble of members with heteroscedastic heads gives aleatoric and epistemic
-    uncertainty. The method is SpTGNN [1]_, whose layer sizes, neighbour counts and loss weights are
-    not public: those here are this package's choices, as are the tabular base and its correction.
+    and elevation similarity. Streams of node features (imagery, covariates, position, time) are
+    fused by a sparse mixture of experts; relational graph attention weighs the neighbours, whose
+    targets enter last. An ensemble of members with heteroscedastic heads gives aleatoric and
+    epistemic uncertainty. The method is SpTGNN [1]_, whose layer sizes, neighbour counts and loss
+    weights are not public: those here are this package's choices, as are the tabular base and its
+    correction.
 
     Every column of X is a covariate unless a parameter gives it a role. A prediction depends on its
     own row and the training rows, never on the other rows of X. A query at the place of a training
@@ -57,17 +65,46 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Column of sampling dates: datetimes, date strings or decimal years; may have gaps.
     elevation : label or position, default=None
         Column of elevation; it is a covariate too.
-    spectral : sequence of labels or positions, default=None
-        Numeric columns that define spectral similarity; they are covariates too. None takes the
-        leading principal components of all covariates.
+    spectral : None, "embeddings", "indices", "covariates" or sequence of labels, default=None
+        What defines spectral similarity: the embeddings of the chips, their mean NDVI, BSI and
+        NDMI, leading principal components of all covariates, or some numeric columns, which stay
+        covariates too. None takes embeddings where there are images, else covariates.
     site : label or position, default=None
         Column of profile or site ids. Rows of one site are one location: held out together, never
         each other's neighbours in training. None: equal coordinates.
     relations : sequence of {"spatial", "spectral", "elevation"}, default=all three
         Relations of the graph. Those without the columns they need are left out; an empty sequence
         switches the graph off.
-    streams : sequence of {"covariates", "position", "time"}, default=all three
+    streams : sequence of {"imagery", "covariates", "position", "time"}, default=all four
         Node features in use.
+    images : mapping of str to label, position or ImageColumn, default=None
+        Columns of paths of chips: GeoTIFF or ``.npy``, by modality. TerraMind knows "S2L2A",
+        "S2L1C", "S1GRD", "S1RTC", "DEM" and "RGB"; any other name is a new modality, whose patch
+        weights start random. Any row may lack any image. Needs the extra "images".
+    chip_size : int, default=None
+        Pixels on a side that the encoder sees, a multiple of 16; chips are cropped to their middle
+        or mirrored at their edges. None takes the size of the chips, at most 224.
+    encoder : str, default="terramind_v1_tiny"
+        "terramind_v1_tiny", "_small", "_base" or "_large", from terratorch.
+    encoder_weights : "pretrained", path or None, default="pretrained"
+        "pretrained" takes published weights from the Hugging Face hub. None is random weights.
+    fine_tune : bool or int, default=False
+        Whether the encoder is trained with the network: all of it, or its last so many blocks. Each
+        member has its own. False computes embeddings once and keeps them on disk.
+    encoder_learning_rate : float, default=None
+        Peak learning rate of the encoder's last stage. None: 1e-4, from random weights 1e-3.
+    layer_decay : float, default=None
+        Factor on that from each stage to the one below. None: 0.75, from random weights 1.
+    augment : bool, default=True
+        Turn and mirror chips at random while the encoder is tuned.
+    gradient_checkpointing : bool, default=False
+        Compute the encoder's activations twice to keep fewer of them.
+    cache_dir : path, None or False, default=None
+        Where embeddings are kept. None: "sptgnn_sklearn" in the user's cache folder, or the
+        environment variable SPTGNN_CACHE. False keeps none.
+    on_image_error : {"raise", "ignore"}, default="raise"
+        What to do with a file that cannot be used; "ignore" warns and treats the row as without
+        that image.
     n_neighbors : int, default=10
         Neighbours in each relation.
     base : None, "xgboost" or regressor, default="xgboost"
@@ -138,6 +175,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Streams in use.
     target_ : TargetScale
         Transform and scale of the target.
+    embedder_ : ChipEmbedder or None
+        The image encoder and how chips are read; None without images.
     ensemble_ : Ensemble
         The fitted network, its base and the training rows it predicts from.
     oob_prediction_ : ndarray of shape (n_samples,)
@@ -178,10 +217,21 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "crs": "no_validation",
         "time": "no_validation",
         "elevation": "no_validation",
-        "spectral": ["array-like", None],
+        "spectral": ["array-like", StrOptions(set(SIMILARITIES)), None],
         "site": "no_validation",
         "relations": ["array-like"],
         "streams": ["array-like"],
+        "images": [Mapping, None],
+        "chip_size": [Interval(Integral, 16, None, closed="left"), None],
+        "encoder": [str],
+        "encoder_weights": [str, PathLike, None],
+        "fine_tune": ["boolean", Interval(Integral, 0, None, closed="left")],
+        "encoder_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "layer_decay": [Interval(Real, 0, 1, closed="right"), None],
+        "augment": ["boolean"],
+        "gradient_checkpointing": ["boolean"],
+        "cache_dir": [str, PathLike, "boolean", None],
+        "on_image_error": [StrOptions({"raise", "ignore"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "base": "no_validation",
         "target_transform": [StrOptions({"log1p", "auto"}), None],
@@ -223,6 +273,17 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         site=None,
         relations=RELATIONS,
         streams=STREAMS,
+        images=None,
+        chip_size=None,
+        encoder="terramind_v1_tiny",
+        encoder_weights="pretrained",
+        fine_tune=False,
+        encoder_learning_rate=None,
+        layer_decay=None,
+        augment=True,
+        gradient_checkpointing=False,
+        cache_dir=None,
+        on_image_error="raise",
         n_neighbors=10,
         base="xgboost",
         target_transform=None,
@@ -260,6 +321,17 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.site = site
         self.relations = relations
         self.streams = streams
+        self.images = images
+        self.chip_size = chip_size
+        self.encoder = encoder
+        self.encoder_weights = encoder_weights
+        self.fine_tune = fine_tune
+        self.encoder_learning_rate = encoder_learning_rate
+        self.layer_decay = layer_decay
+        self.augment = augment
+        self.gradient_checkpointing = gradient_checkpointing
+        self.cache_dir = cache_dir
+        self.on_image_error = on_image_error
         self.n_neighbors = n_neighbors
         self.base = base
         self.target_transform = target_transform
@@ -316,8 +388,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self._check_parameters()
         rng = check_random_state(self.random_state)
         X, y, weight, present = check_training(self, X, y, sample_weight)
-        self.columns_ = Columns.learn(X, **self._roles())
+        self.columns_ = Columns.learn(X, **named_roles(self))
         table = self.columns_.split(X)
+        self.embedder_ = self._learn_images(table)
+        table = self._with_images(table)
         merged = merge_rows(table, y, weight)
         self.target_ = TargetScale.learn(y[merged.rows], merged.weight, self.target_transform)
         table = table.take(merged.rows)
@@ -333,9 +407,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             n_neighbors=self._reachable_neighbors(table),
             base=make_base(self.base, rng.randint(2**31 - 1), self.n_jobs),
             calibrate=self.calibration is not None,
-            device=_device(self.device),
+            device=choose_device(self.device),
             n_jobs=self.n_jobs,
             rng=rng,
+            similarity=self._similarity(),
+            tuning=self._tuning(),
         )
         self.relations_, self.streams_ = self.ensemble_.relations, self.ensemble_.streams
         self.history_ = self.ensemble_.history
@@ -484,14 +560,21 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
                     "high; None leaves a side open."
                 )
         check_callbacks(self.callbacks or ())
+        if self.images is None:
+            needing = {"fine_tune": bool(self.fine_tune)} | {
+                f"spectral={name!r}": isinstance(self.spectral, str) and self.spectral == name
+                for name in ("embeddings", "indices")
+            }
+            for what in (what for what, there in needing.items() if there):
+                raise ValueError(f"{what} needs images, and images=None.")
+        elif self.fine_tune and "imagery" not in self.streams:
+            raise ValueError(
+                f"fine_tune={self.fine_tune} needs the stream 'imagery'; streams={self.streams!r}."
+            )
         if self.hidden_size % self.n_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
             )
-
-    def _roles(self) -> dict[str, Any]:
-        names = ("coordinates", "crs", "time", "elevation", "spectral", "site")
-        return {name: getattr(self, name) for name in names}
 
     def _architecture(self) -> dict[str, Any]:
         return {
@@ -508,6 +591,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         }
 
     def _schedule(self) -> Schedule:
+        untaught = self.encoder_weights is None
         return Schedule(
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -517,9 +601,53 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             beta=self.beta,
             moran_weight=self.moran_weight,
+            encoder_learning_rate=self.encoder_learning_rate or (1e-3 if untaught else 1e-4),
+            layer_decay=self.layer_decay or (1.0 if untaught else 0.75),
+            augment=self.augment,
             callbacks=tuple(self.callbacks or ()),
             verbose=int(self.verbose),
         )
+
+    def _learn_images(self, table: Table) -> ChipEmbedder | None:
+        if not table.images:
+            return None
+        columns = image_columns(self.images)
+        return ChipEmbedder.learn(
+            table.images,
+            {name: replace(columns[name], column=label) for name, label in self._image_labels()},
+            encoder=self.encoder,
+            weights=self.encoder_weights,
+            chip_size=self.chip_size,
+            on_error=self.on_image_error,
+            cache_dir=self.cache_dir,
+            device=choose_device(self.device),
+            n_jobs=self.n_jobs,
+            verbose=int(self.verbose),
+        )
+
+    def _image_labels(self) -> list[tuple[str, Any]]:
+        return list(self.columns_.images.items())
+
+    def _with_images(self, table: Table) -> Table:
+        """Read what the chips of a table say; without images the table stays as it is."""
+        if self.embedder_ is None:
+            return table
+        embedding, usable = self.embedder_.embed(table.images)
+        indices = None
+        if isinstance(self.spectral, str) and self.spectral == "indices":
+            indices = self.embedder_.imagery.indices(usable, self.embedder_.workers)
+        return replace(table, embedding=embedding, images=usable, indices=indices)
+
+    def _similarity(self) -> str | None:
+        if self.spectral is None or isinstance(self.spectral, str):
+            return self.spectral
+        return "covariates"  # some of them are named
+
+    def _tuning(self) -> Tuning | None:
+        if self.embedder_ is None or not self.fine_tune:
+            return None
+        stages = True if self.fine_tune is True else int(self.fine_tune)
+        return Tuning(self.embedder_, stages, self.gradient_checkpointing)
 
     def _reachable_neighbors(self, table: Table) -> int:
         """Neighbours that a row can have: all other places, if n_neighbors is more than that."""
@@ -535,7 +663,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
-        return self.columns_.split(check_queries(self, X))
+        return self._with_images(self.columns_.split(check_queries(self, X)))
 
     def _predict(self, X: Any) -> Predicted:
         table = self._table(X)
@@ -554,16 +682,3 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             return values
         low, high = self.target_bounds
         return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "pass 'auto', 'cpu' or a device that torch finds."
-        ) from error
-    return name

@@ -89,11 +89,17 @@ def _keys(table: Table, y: np.ndarray) -> np.ndarray:
     parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
     if table.time is not None:
         parts.append(table.time[:, None])
+    parts += [_ranks(paths) for _, paths in sorted(table.images.items())]
     if table.site is not None:
-        rank = np.unique([str(site) for site in table.site], return_inverse=True)[1]
-        known = np.array([site is not None for site in table.site])
-        parts.append(np.where(known, rank, -1)[:, None])
+        parts.append(_ranks(table.site))
     values = np.column_stack(parts) + 0.0  # -0.0 and 0.0 are one value, not two
     values[np.isnan(values)] = np.nan  # NaN has many bit patterns; keep one
     values = np.ascontiguousarray(values)
     return values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
+
+
+def _ranks(labels: np.ndarray) -> np.ndarray:
+    """Return the rank of each label in the order of their texts, -1 for None, as a column."""
+    rank = np.unique([str(label) for label in labels], return_inverse=True)[1]
+    known = np.array([label is not None for label in labels])
+    return np.where(known, rank, -1)[:, None]

@@ -8,7 +8,6 @@ callbacks.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,19 +15,29 @@ from functools import partial
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, LRScheduler, PrintLog
+from skorch.callbacks import Callback, PrintLog
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from .callbacks import (
+    AverageWeights,
+    ClipMembers,
+    HeldOut,
+    Progress,
+    RefuseNonFinite,
+    check_interrupted,
+)
 from .graph import choose_allowed
-from .inference import Rows, build_context, read, run
+from .images.archive import ChipArchive
+from .images.members import Groups, MemberEncoders, turn
+from .inference import Rows, build_context, edge_distances, read, run
 from .losses import SpTGNNLoss
-from .network import Architecture, Context, Output, SpTGNN
+from .network import IMAGERY, Architecture, Context, Output, SpTGNN
+from .optimisation import one_cycle, parameter_groups
 
 _MIN_STEPS = 120  # a small table needs more epochs to see as many steps
-_CLIP_NORM = 2.0
 _AVERAGE_DECAY = 0.99
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
+_BANK_BATCH = 64  # rows that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class Schedule:
         Epochs without improvement of any member before stopping.
     beta, moran_weight : float
         See `losses.SpTGNNLoss`.
+    encoder_learning_rate, layer_decay : float
+        Peak for the last stage of the image encoders; factor from each stage to the one below.
+    augment : bool
+        Turn and mirror chips at random.
     callbacks : sequence of skorch callbacks
         The user's own.
     verbose : int
@@ -63,6 +76,9 @@ class Schedule:
     n_iter_no_change: int = 10
     beta: float = 0.5
     moran_weight: float = 0.0
+    encoder_learning_rate: float = 1e-4
+    layer_decay: float = 0.75
+    augment: bool = True
     callbacks: Sequence[Callback] = ()
     verbose: int = 0
 
@@ -78,11 +94,20 @@ class Schedule:
         return self.max_epochs
 
 
-def check_callbacks(callbacks: Sequence[object]) -> None:
-    """Raise a ValueError for what skorch cannot call."""
-    odd = [item for item in callbacks if not isinstance(item, Callback)]
-    if odd:
-        raise ValueError(f"callbacks={odd} are no instances of skorch.callbacks.Callback.")
+@dataclass(frozen=True)
+class TunedImagery:
+    """What tuning image encoders takes.
+
+    Attributes
+    ----------
+    chips : ChipArchive
+        Of all training rows.
+    encoders : MemberEncoders
+        From which the members start.
+    """
+
+    chips: ChipArchive
+    encoders: MemberEncoders
 
 
 @dataclass
@@ -103,6 +128,8 @@ class TrainingSet:
     rounds : ndarray of shape (M,)
         The round that each member belongs to.
     n_neighbors : int
+    tuned : TunedImagery or None
+        None where image encoders are not tuned.
     """
 
     rows: Rows
@@ -113,6 +140,7 @@ class TrainingSet:
     held_senders: np.ndarray
     rounds: np.ndarray
     n_neighbors: int
+    tuned: TunedImagery | None = None
 
     def for_members(self, members: np.ndarray) -> TrainingSet:
         """Return the set as the given members see it."""
@@ -132,12 +160,15 @@ class Trained:
         Each member's predictions of the rows that were held out from it; NaN elsewhere.
     history : list of dict
         One entry for each epoch.
+    imagery : Tensor of shape (M, n, d) or None
+        The image stream of the training rows, where encoders were tuned.
     """
 
     network: SpTGNN
     mean: np.ndarray
     log_variance: np.ndarray
     history: list[dict]
+    imagery: Tensor | None = None
 
 
 def train_members(
@@ -160,24 +191,32 @@ def train_members(
     device : str
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    network = SpTGNN(architecture).start(generators)
+    encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
+    network = SpTGNN(architecture, encoders).start(generators)
     network.generators = None
     lists = _member_lists(data)
     if architecture.relations:
-        network.edge_scale.learn(_training_distances(network, data))
-    graph = TrainingGraph(network, data, lists[:, 0]).to(device)
+        network.edge_scale.learn(_training_distances(data))
+    graph = TrainingGraph(network, data, lists[:, 0], schedule.augment).to(device)
     network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     n_rows = int((~data.held_out).sum(1).max())
     batches = partial(MemberBatches, data=data, lists=lists, seeds=seeds)
     epochs = schedule.epochs(n_rows)
     steps = -(-n_rows // schedule.batch(n_rows))
+    groups = parameter_groups(
+        network,
+        learning_rate=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        encoder_learning_rate=schedule.encoder_learning_rate,
+        layer_decay=schedule.layer_decay,
+    )
     held = HeldOut(schedule.early_stopping, schedule.n_iter_no_change)
     callbacks: list[tuple[str, Callback]] = [
         ("clip", ClipMembers()),
         ("average", AverageWeights()),
         ("finite", RefuseNonFinite()),
-        ("rate", _one_cycle(schedule.learning_rate, epochs * steps)),
+        ("rate", one_cycle([group["lr"] for group in groups], epochs * steps)),
         ("held_out", held),
         *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
     ]
@@ -188,7 +227,7 @@ def train_members(
     net = NeuralNet(
         graph,
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
-        optimizer=partial(_adamw, graph.network, schedule.weight_decay),
+        optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, foreach=True),
         lr=schedule.learning_rate,
         max_epochs=epochs,
         batch_size=schedule.batch(n_rows),
@@ -203,18 +242,23 @@ def train_members(
         device=device,
     )
     net.fit(np.arange(n_rows), None)
-    _check_interrupted(net, held, epochs)
+    check_interrupted(net, held, epochs)
     held.restore(graph)
     graph.refresh()
     mean, log_variance = graph.predict_held_out()
-    return Trained(graph.averaged.cpu(), mean, log_variance, list(net.history))
+    bank = None if data.tuned is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
+    return Trained(graph.averaged.cpu(), mean, log_variance, list(net.history), bank)
 
 
 def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
     """Join members that were trained in groups into one network."""
     if len(parts) == 1:
         return parts[0]
-    network = SpTGNN(architecture).eval()
+    encoders = parts[0].network.image_encoders
+    banks = [part.imagery for part in parts if part.imagery is not None]
+    if encoders is not None:
+        encoders = encoders.resized(architecture.n_members)
+    network = SpTGNN(architecture, encoders).eval()
     pieces = [part.network.state_dict() for part in parts]
     shared = {name for name, _ in network.named_buffers()}
     network.load_state_dict(
@@ -228,6 +272,7 @@ def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
         np.concatenate([part.mean for part in parts]),
         np.concatenate([part.log_variance for part in parts]),
         [entry for part in parts for entry in part.history],
+        torch.cat(banks) if banks else None,
     )
 
 
@@ -238,9 +283,12 @@ class TrainingGraph(nn.Module):
     computed once an epoch), it is what held-out rows are judged by, and it is the result.
     """
 
-    def __init__(self, network: SpTGNN, data: TrainingSet, senders: np.ndarray):
+    def __init__(
+        self, network: SpTGNN, data: TrainingSet, senders: np.ndarray, augment: bool = True
+    ):
         super().__init__()
         self.network = network
+        self.augment = augment
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         self.data = data
         self.steps = 0
@@ -252,10 +300,19 @@ class TrainingGraph(nn.Module):
             "held_index": torch.from_numpy(held_index),
             "held_senders": torch.from_numpy(data.held_senders[data.rounds[:, None], held_index]),
             **{f"stream_{name}": values for name, values in data.rows.streams.items()},
+            **self._bank(),
             **{f"row_{name}": values for name, values in data.rows.description.items()},
         }
         for name, values in tensors.items():
             self.register_buffer(name, values, persistent=False)
+
+    def _bank(self) -> dict[str, Tensor]:
+        """All rows' images as each member sees them; at first, as the frozen encoder does."""
+        if self.data.tuned is None:
+            return {}
+        members = self.network.architecture.n_members
+        start = self.data.rows.streams[IMAGERY]
+        return {f"stream_{IMAGERY}": start.expand(members, -1, -1).clone()}
 
     @property
     def rows(self) -> Rows:
@@ -272,8 +329,16 @@ class TrainingGraph(nn.Module):
         self.averaged.eval()
         return self
 
+    @torch.no_grad()
     def refresh(self) -> None:
-        """Encode the context anew."""
+        """Encode the images of all rows anew, and then the context."""
+        if self.data.tuned is not None and self.averaged.image_encoders is not None:
+            bank = self.get_buffer(f"stream_{IMAGERY}")
+            for start in range(0, bank.shape[1], _BANK_BATCH):
+                part = np.arange(start, min(start + _BANK_BATCH, bank.shape[1]))
+                groups = self.data.tuned.chips.groups(part)
+                encoded = self.averaged.image_encoders.encode_for_all(groups, len(part))
+                bank[:, part] = encoded
         senders, targets = self.get_buffer("senders"), self.get_buffer("targets")
         self.context = build_context(self.averaged, self.rows, senders, targets)
 
@@ -281,7 +346,24 @@ class TrainingGraph(nn.Module):
         """Predict a batch: row positions (M, B), their neighbours (M, B, R, K)."""
         everyone = self.rows
         streams, around = read(self.network, everyone, rows, senders, everyone.description)
+        if self.data.tuned is not None and self.network.image_encoders is not None:
+            chips, generators = self.data.tuned.chips, self.network.generators or ()
+            own = [
+                self._turned(chips.groups(places.cpu().numpy()), generator, len(places))
+                for places, generator in zip(rows, generators, strict=True)
+            ]
+            streams[IMAGERY] = self.network.image_encoders(own, rows.shape[1])
         return self.network(streams, around, self.context)
+
+    def _turned(self, groups: Groups, generator: torch.Generator, n_rows: int) -> Groups:
+        """Turn and mirror the chips of a member's rows as it draws."""
+        if not (self.training and self.augment):
+            return groups
+        ways = torch.randint(8, (n_rows,), generator=generator, device=generator.device).cpu()
+        return [
+            (places, {name: turn(values, ways[places]) for name, values in chips.items()})
+            for places, chips in groups
+        ]
 
     @torch.no_grad()
     def average(self) -> None:
@@ -353,123 +435,6 @@ class MemberBatches:
             yield {"rows": rows, "senders": senders}, truth
 
 
-class ClipMembers(Callback):
-    """Clip the gradient of each member by its own norm, so that members stay independent."""
-
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        grads = [p.grad for p in net.module_.network.parameters() if p.grad is not None]
-        norm = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0).sqrt()
-        scale = (_CLIP_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
-        for grad in grads:
-            grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
-
-
-class AverageWeights(Callback):
-    """Move the running average of the weights after each step."""
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        if training:
-            net.module_.average()
-
-
-class RefuseNonFinite(Callback):
-    """Stop with an error as soon as the loss is not a number."""
-
-    def on_epoch_end(self, net, **kwargs):
-        losses = [batch["train_loss"] for batch in net.history[-1]["batches"]]
-        net.history.record("train_loss", float(np.mean(losses)))
-        if not np.isfinite(losses).all():
-            raise FloatingPointError(
-                f"The training loss became {losses[-1]} in epoch {len(net.history)}. Lower "
-                "learning_rate, or look for extreme values in y and in the covariates."
-            )
-
-
-class HeldOut(Callback):
-    """After each epoch encode the context anew and judge each member on its held-out rows.
-
-    With early stopping, keep each member's best epoch and stop when no member improves.
-    """
-
-    def __init__(self, early_stopping: bool, n_iter_no_change: int):
-        self.early_stopping, self.n_iter_no_change = early_stopping, n_iter_no_change
-
-    def on_train_begin(self, net, **kwargs):
-        net.module_.refresh()
-        self.best = np.full(net.module_.data.held_out.shape[0], np.inf)
-        self.best_weights: dict[str, Tensor] = {}
-        self.waited, self.stopped = 0, False
-
-    def on_epoch_end(self, net, **kwargs):
-        graph: TrainingGraph = net.module_
-        graph.refresh()
-        if not self.early_stopping:
-            return
-        mean, _ = graph.predict_held_out()
-        error = np.where(np.isnan(mean), 0.0, mean - graph.data.targets) ** 2 * graph.data.weight
-        known = (~np.isnan(mean) * graph.data.weight).sum(1)
-        score = error.sum(1) / np.maximum(known, 1e-12)
-        net.history.record("held_out_mse", float(score.mean()))
-        better = score < self.best
-        self.best[better] = score[better]
-        for name, value in graph.averaged.named_parameters():
-            kept = self.best_weights.setdefault(name, value.clone())
-            kept[torch.from_numpy(better)] = value[torch.from_numpy(better)]
-        self.waited = 0 if better.any() else self.waited + 1
-        if self.waited >= self.n_iter_no_change:
-            self.stopped = True
-            raise KeyboardInterrupt  # the way in which skorch's own EarlyStopping ends a fit
-
-    def restore(self, graph: TrainingGraph) -> None:
-        """Give each member the weights of its best epoch."""
-        if self.best_weights:
-            graph.averaged.load_state_dict(self.best_weights, strict=False)
-
-
-class Progress(Callback):
-    """One bar over all epochs."""
-
-    def __init__(self, n_epochs: int):
-        self.n_epochs = n_epochs
-
-    def on_train_begin(self, net, **kwargs):
-        self.bar = tqdm(total=self.n_epochs, desc="training", unit="epoch")
-
-    def on_epoch_end(self, net, **kwargs):
-        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, net, **kwargs):
-        self.bar.close()
-
-
-def _one_cycle(peak: float, total_steps: int) -> LRScheduler:
-    return LRScheduler(
-        policy=torch.optim.lr_scheduler.OneCycleLR,
-        max_lr=peak,
-        # The policy divides by the length of its phases: a run of a few steps gets a longer cycle.
-        total_steps=max(total_steps + 1, 12),
-        pct_start=0.2,
-        step_every="batch",
-    )
-
-
-def _adamw(network: SpTGNN, weight_decay: float, _: object, lr: float) -> torch.optim.AdamW:
-    """AdamW that does not shrink offsets, gains and slopes, which decay would only bias."""
-    spared = ("bias", "gain", "offset", "level", "slope_change")
-    groups: list[list[nn.Parameter]] = [[], []]
-    for name, parameter in network.named_parameters():
-        groups[name.endswith(spared)].append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": groups[0], "weight_decay": weight_decay},
-            {"params": groups[1], "weight_decay": 0.0},
-        ],
-        lr=lr,
-        foreach=True,
-    )
-
-
 def _member_lists(data: TrainingSet) -> np.ndarray:
     """Neighbour lists (M, V, n, R, K) in which no row that a member holds out sends."""
     return np.stack(
@@ -480,28 +445,12 @@ def _member_lists(data: TrainingSet) -> np.ndarray:
     )
 
 
-def _training_distances(network: SpTGNN, data: TrainingSet) -> Tensor:
+def _training_distances(data: TrainingSet) -> Tensor:
     """Edge features (n_edges, F) of the true lists, for the scale of distances."""
     senders = torch.from_numpy(data.candidates[0][None, :, :, : data.n_neighbors])
     rows = torch.arange(senders.shape[1])[None]
-    _, around = read(network, data.rows, rows, senders, data.rows.description)
-    # The scale starts as the identity on log(distance + 1); undo it to get distances.
-    return (around.edges.exp() - 1)[around.senders >= 0].clamp(min=0)
-
-
-def _check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> None:
-    """Tell the user's Ctrl-C, which skorch swallows, from stopping early."""
-    whole = sum("train_loss" in entry for entry in net.history)
-    if held.stopped or whole >= epochs:
-        return
-    if whole == 0:
-        raise KeyboardInterrupt
-    warnings.warn(
-        f"Training was interrupted after {whole} of {epochs} epochs; the estimator uses the "
-        "weights reached by then.",
-        UserWarning,
-        stacklevel=2,
-    )
+    senders = senders.transpose(1, 2).long()
+    return edge_distances(data.rows, rows, senders, data.rows.description)[senders >= 0]
 
 
 def _padded(lists: list[np.ndarray]) -> np.ndarray:

@@ -334,12 +334,128 @@ def test_missing_values_are_of_covariates_only():
         ({"coordinates": [[30.0, 0.0, 5.0]]}, "coordinates must have 2 columns"),
         ({"coordinates": [[0.0, 95.0]]}, "lat"),
         ({"crs": "EPSG:2263"}, "projected in metres"),
+        ({"image_dir": 3}, "'image_dir' parameter"),
+        ({"image_sd": -1.0}, "'image_sd' parameter"),
+        ({"chip_size": 7}, "'chip_size' parameter"),
     ],
 )
 def test_wrong_arguments(arguments, message):
     """Errors name the argument."""
     with pytest.raises(ValueError, match=message):
         make_soil_survey(**arguments)
+
+
+CHIPS = ["s2_path", "s1_path", "dem_path"]
+
+
+@pytest.mark.parametrize("distribution", ["normal", "lognormal"])
+def test_chips_add_a_part_and_change_nothing_else(distribution, tmp_path):
+    """The target gains `imagery`; all else is the survey without chips, bit for bit."""
+    pytest.importorskip("rasterio")
+    settings = {"n_samples": 40, "distribution": distribution, "random_state": 19}
+    plain = make_soil_survey(**settings)
+    survey = make_soil_survey(**settings, image_dir=tmp_path, image_sd=4.0, chip_size=8)
+    pd.testing.assert_frame_equal(survey.data.drop(columns=CHIPS), plain.data, check_exact=True)
+    assert survey.feature_names == [*plain.feature_names, *CHIPS]
+    assert survey.frame.columns.tolist() == [*survey.feature_names, "soc"]
+    pd.testing.assert_frame_equal(survey.truth[PARTS], plain.truth[PARTS], check_exact=True)
+    assert survey.truth.columns.tolist() == [*PARTS, "imagery", "mean", "noise_sd"]
+    if distribution == "normal":
+        for found, before in (
+            (survey.target, plain.target),
+            (survey.truth["mean"], plain.truth["mean"]),
+        ):
+            np.testing.assert_allclose(found, before + survey.truth["imagery"])
+    else:
+        gain = np.log(survey.target / plain.target)
+        np.testing.assert_allclose(gain, survey.truth["imagery"] / 30.0)
+    # Sizes and chips mean nothing where there is no folder for them.
+    other = make_soil_survey(**settings, image_sd=9.0, chip_size=64)
+    pd.testing.assert_frame_equal(other.frame, plain.frame, check_exact=True)
+    pd.testing.assert_frame_equal(other.truth, plain.truth, check_exact=True)
+
+
+def test_only_chips_show_their_part(tmp_path, monkeypatch):
+    """The part has the standard deviation asked for and goes with no column and no neighbour."""
+    pytest.importorskip("rasterio")
+    told = {}
+
+    def instead(directory, signal, places, **options):
+        told.update(options, signal=signal)
+        return {name: [""] * len(signal) for name in ("S2L2A", "S1GRD", "DEM")}
+
+    monkeypatch.setattr("sptgnn_sklearn.images.simulation.write_survey_chips", instead)
+    survey = make_soil_survey(20_000, image_dir=tmp_path, image_sd=4.0, random_state=20)
+    part = survey.truth["imagery"]
+    assert part.std() == pytest.approx(4.0, rel=0.02)
+    np.testing.assert_allclose(told["signal"], part / 4.0)
+    assert abs(nearest_neighbour_correlation(survey, part)) < 0.03
+    others = survey.data.select_dtypes("number").join(survey.truth[PARTS].add_prefix("part "))
+    others["noise"] = survey.target - survey.truth["mean"]
+    assert others.corrwith(part).abs().max() < 0.03
+    seed = told["seed"]
+    make_soil_survey(5, image_dir=tmp_path, random_state=21)
+    assert told["seed"] != seed
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32636"])
+def test_chips_show_their_row(crs, tmp_path):
+    """Rows have files of their own, at their place and height, also at places that are given."""
+    rasterio = pytest.importorskip("rasterio")
+    import pyproj
+
+    survey = make_soil_survey(12, image_dir=tmp_path, crs=crs, chip_size=16, random_state=21)
+    places = survey.data.iloc[3:7, :2]
+    there = make_soil_survey(
+        coordinates=places, image_dir=tmp_path, crs=crs, chip_size=16, random_state=21
+    )
+    assert len(there.data) == 4
+    for data in (survey.data, there.data):
+        assert not data[CHIPS].stack().duplicated().any()
+        for x, y, height, *paths in data.iloc[:, [0, 1, 2, -3, -2, -1]].itertuples(index=False):
+            for path, n_bands in zip(paths, (12, 2, 1), strict=True):
+                with rasterio.open(path) as chip:
+                    assert (chip.count, *chip.shape) == (n_bands, 16, 16)
+                    to_chip = pyproj.Transformer.from_crs(crs, chip.crs.to_wkt(), always_xy=True)
+                    east, north = to_chip.transform(x, y)
+                    assert (east - chip.transform.c) // 10 == 8
+                    assert (chip.transform.f - north) // 10 == 8
+                    values = chip.read()
+            assert values[0, 8, 8] == pytest.approx(height, rel=1e-6)
+
+
+def test_chips_are_dark_where_there_is_carbon(tmp_path):
+    """Red light of the brightest pixels of each chip, bare soil, falls with the part `imagery`."""
+    rasterio = pytest.importorskip("rasterio")
+    survey = make_soil_survey(150, image_dir=tmp_path, chip_size=16, random_state=22)
+    bright = []
+    for path in survey.data["s2_path"]:
+        with rasterio.open(path) as chip:
+            bright.append(np.quantile(chip.read(4), 0.8))
+    assert np.corrcoef(np.log(bright), survey.truth["imagery"])[0, 1] < -0.6
+
+
+def test_same_survey_finds_its_chips(tmp_path):
+    """The same arguments give the same files; another seed adds its own beside them."""
+    pytest.importorskip("rasterio")
+    settings = {"n_samples": 5, "image_dir": tmp_path, "chip_size": 8}
+    first = make_soil_survey(**settings, random_state=23)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    content = {path: path.read_bytes() for path in before}
+    again = make_soil_survey(**settings, random_state=23)
+    pd.testing.assert_frame_equal(again.frame, first.frame, check_exact=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    make_soil_survey(**settings, random_state=24)
+    assert len(list(tmp_path.iterdir())) == 2 * len(before) == 30
+    assert {path: path.read_bytes() for path in before} == content
+
+
+def test_chips_need_rasterio(tmp_path, monkeypatch):
+    """Without rasterio the error says what to install, and surveys without chips still come."""
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(ImportError, match=r"^Images need rasterio and terratorch: pip install"):
+        make_soil_survey(5, image_dir=tmp_path)
+    assert len(make_soil_survey(5).data) == 5
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """What edges carry, against loops, in numpy and in torch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from sptgnn_sklearn.edges import NAMES, describe, differences
 from sptgnn_sklearn.features import Features
 
 ROLES = {"time": "year", "elevation": "height"}
+EMBEDDING = np.random.default_rng(7).normal(size=(20, 6))
 
 
 def survey(n=20):
@@ -27,16 +30,16 @@ def survey(n=20):
     return X
 
 
-def described(X, **roles):
+def described(X, embedding=None, **roles):
     columns = Columns.learn(X, **roles)
-    table = columns.split(X)
+    table = replace(columns.split(X), embedding=embedding)
     return describe(Features.learn(columns, table), table)
 
 
 def test_rows_are_described_in_their_units():
     """Position in the unit of the CRS, all else in standard deviations, unknown ones as average."""
     X = survey()
-    rows = described(X, **ROLES)
+    rows = described(X, EMBEDDING, **ROLES)
     assert tuple(rows) == NAMES
     xy = X[["x", "y"]].to_numpy()
     np.testing.assert_allclose(rows["distance"], xy - xy.mean(axis=0))
@@ -66,7 +69,7 @@ def test_edges_carry_what_the_table_has(columns, roles, names):
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_differences_agree_with_loops(library):
     """Each edge gets the Euclidean difference of its two ends, from arrays and from tensors."""
-    rows = described(survey(), **ROLES)
+    rows = described(survey(), EMBEDDING, **ROLES)
     senders = np.random.default_rng(1).integers(0, 20, (20, 3, 4))
     read = {"numpy": np.asarray, "torch": torch.as_tensor}[library]
     found = differences(
@@ -83,7 +86,17 @@ def test_differences_agree_with_loops(library):
 
 def test_differences_come_in_the_order_of_the_network():
     """The order is that of NAMES, however the descriptions are ordered."""
-    rows = described(survey(), **ROLES)
+    rows = described(survey(), EMBEDDING, **ROLES)
     backwards = dict(reversed(rows.items()))
     assert tuple(differences(backwards, backwards)) == NAMES
     assert all((values == 0).all() for values in differences(rows, rows).values())
+
+
+def test_a_row_without_image_has_no_image_distance():
+    """What is not known is NaN at either end, and the network is told so."""
+    embedding = EMBEDDING.copy()
+    embedding[3] = np.nan
+    rows = described(survey(), embedding, **ROLES)
+    found = differences(rows, {name: values[[3] * 20] for name, values in rows.items()})
+    assert np.isnan(found["image_distance"]).all()
+    assert np.isfinite(found["covariate_distance"]).all()

@@ -1,0 +1,281 @@
+"""What a column of chips holds: its bands, their units, and the scale that the encoder expects."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["KNOWN", "ImageColumn", "Modality", "band_positions", "image_columns", "make_modality"]
+
+# Bands in the order in which TerraMind was trained on them, with the means and standard deviations
+# of its training set: digital numbers of reflectance (10,000 is 1), dB for radar, metres for
+# height, 0 to 255 for RGB. Figures from terratorch 1.2.11, models/backbones/terramind/model/
+# terramind_register.py (PRETRAINED_BANDS, v1_pretraining_mean and _std); a test compares.
+_S2L2A = {
+    "COASTAL_AEROSOL": (1390.458, 2106.761),
+    "BLUE": (1503.317, 2141.107),
+    "GREEN": (1718.197, 2038.973),
+    "RED": (1853.91, 2134.138),
+    "RED_EDGE_1": (2199.1, 2085.321),
+    "RED_EDGE_2": (2779.975, 1889.926),
+    "RED_EDGE_3": (2987.011, 1820.257),
+    "NIR_BROAD": (3083.234, 1871.918),
+    "NIR_NARROW": (3132.22, 1753.829),
+    "WATER_VAPOR": (3162.988, 1797.379),
+    "SWIR_1": (2424.884, 1434.261),
+    "SWIR_2": (1857.648, 1334.311),
+}
+_S2L1C = {
+    "COASTAL_AEROSOL": (2357.089, 1624.683),
+    "BLUE": (2137.385, 1675.806),
+    "GREEN": (2018.788, 1557.708),
+    "RED": (2082.986, 1833.702),
+    "RED_EDGE_1": (2295.651, 1823.738),
+    "RED_EDGE_2": (2854.537, 1733.977),
+    "RED_EDGE_3": (3122.849, 1732.131),
+    "NIR_BROAD": (3040.56, 1679.732),
+    "NIR_NARROW": (3306.481, 1727.26),
+    "WATER_VAPOR": (1473.847, 1024.687),
+    "CIRRUS": (506.07, 442.165),
+    "SWIR_1": (2472.825, 1331.411),
+    "SWIR_2": (1838.929, 1160.419),
+}
+KNOWN: dict[str, dict[str, tuple[float, float]]] = {
+    "S2L2A": _S2L2A,
+    "S2L1C": _S2L1C,
+    "S1GRD": {"VV": (-12.599, 5.195), "VH": (-20.293, 5.890)},
+    "S1RTC": {"VV": (-10.93, 4.391), "VH": (-17.329, 4.459)},
+    "DEM": {"DEM": (670.665, 951.272)},
+    "RGB": {"RED": (87.271, 58.767), "GREEN": (80.931, 47.663), "BLUE": (66.667, 42.631)},
+}
+
+# Sentinel-2's own names of the bands (ESA, Sentinel-2 User Handbook, table 1).
+_SENTINEL_2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
+_ALIASES = dict(zip(_SENTINEL_2, _S2L1C, strict=True))
+
+
+@dataclass(frozen=True)
+class ImageColumn:
+    """A column of chip paths whose files need more than their name to be read.
+
+    Values are read as ``scale * (stored + offset)``, which has to give digital numbers of
+    reflectance (10,000 is 1) for Sentinel-2, dB for radar and metres for heights.
+
+    Parameters
+    ----------
+    column : label or position
+        Column of X.
+    bands : sequence of str, default=None
+        Bands in the order of the file, by the names in `KNOWN` or Sentinel-2's ("B2", "B8A"). None:
+        names found in the file's band descriptions, else all bands of the modality in their order.
+    scale, offset : float, default=1, 0
+        ``scale=10000`` for reflectance between 0 and 1; ``offset=-1000`` for Sentinel-2 L2A of
+        processing baseline 04.00 and later (since January 2022).
+    linear : bool, default=False
+        Whether radar backscatter is stored as linear power, to be turned into dB.
+    mean, std : sequence of float, default=None
+        By band, to standardise by. None: TerraMind's own, or for a modality that it does not know
+        those of the training chips.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.modalities import ImageColumn
+    >>> ImageColumn("s2_path", bands=("B4", "B8"), offset=-1000).bands
+    ('B4', 'B8')
+    """
+
+    column: Hashable
+    bands: Sequence[str] | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    linear: bool = False
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What the chips of one column are, wholly decided.
+
+    Attributes
+    ----------
+    name : str
+        A key of `KNOWN`, or any other name for a modality that TerraMind has not met.
+    bands : tuple of str
+        In the order in which the encoder gets them. A modality that is not known has bands named
+        "0", "1", ...
+    named : bool
+        Whether the file order of the bands was declared by the user.
+    mean, std : tuple of float
+        By band. Empty for a modality that is not known, until training chips give them.
+    scale, offset : float
+    linear : bool
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    named: bool = False
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: float = 1.0
+    offset: float = 0.0
+    linear: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether TerraMind was trained on this modality."""
+        return self.name in KNOWN
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bands of a known modality are there, in TerraMind's order."""
+        return self.known and self.bands == tuple(KNOWN[self.name])
+
+
+def image_columns(images: Any) -> dict[str, ImageColumn]:
+    """Read the parameter `images`: modality to column, or to an `ImageColumn`.
+
+    Parameters
+    ----------
+    images : mapping of str to label, position or ImageColumn
+
+    Raises
+    ------
+    ValueError
+        If it is no such mapping, is empty, or one column stands for two modalities.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.modalities import image_columns
+    >>> image_columns({"DEM": "dem_path"})["DEM"].column
+    'dem_path'
+    """
+    if not isinstance(images, Mapping) or not images:
+        raise ValueError(
+            f"images={images!r} must be a mapping of modality to column, such as "
+            '{"S2L2A": "s2_path", "DEM": "dem_path"}.'
+        )
+    found = {}
+    for name, value in images.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"images has the modality {name!r}; a modality is a name.")
+        column = value if isinstance(value, ImageColumn) else ImageColumn(value)
+        if not isinstance(column.column, Hashable):
+            raise ValueError(f"images[{name!r}]={value!r} must be a column of X or an ImageColumn.")
+        found[name] = column
+    columns = [column.column for column in found.values()]
+    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    if twice:
+        raise ValueError(f"images names the column {twice[0]!r} for more than one modality.")
+    return found
+
+
+def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
+    """Decide what the chips of a column are.
+
+    Parameters
+    ----------
+    name : str
+    column : ImageColumn
+    n_bands : int
+        Bands of the files; it counts for modalities that TerraMind does not know.
+
+    Raises
+    ------
+    ValueError
+        If bands are not known or named twice, or figures do not fit the bands.
+    """
+    if name in KNOWN:
+        known = KNOWN[name]
+        wanted = tuple(known) if column.bands is None else tuple(column.bands)
+        bands = tuple(band_name(band) for band in wanted)
+        odd = [raw for raw, band in zip(wanted, bands, strict=True) if band not in known]
+        if odd or not bands or len(set(bands)) < len(bands):
+            raise ValueError(
+                f"images[{name!r}] has bands {list(wanted)}; choose from {list(known)}, each once."
+            )
+        mean = tuple(known[band][0] for band in bands)
+        std = tuple(known[band][1] for band in bands)
+    else:
+        names = [str(i) for i in range(n_bands)] if column.bands is None else column.bands
+        bands, mean, std = tuple(str(band) for band in names), (), ()
+    for figures, what in ((column.mean, "mean"), (column.std, "std")):
+        if figures is not None and len(figures) != len(bands):
+            raise ValueError(
+                f"images[{name!r}] has {len(figures)} values in {what} for {len(bands)} bands."
+            )
+    if column.std is not None and min(column.std) <= 0:
+        raise ValueError(f"images[{name!r}] has std={column.std}; all must be positive.")
+    if (column.mean is None) != (column.std is None):
+        raise ValueError(f"images[{name!r}] needs both mean and std, or neither.")
+    return Modality(
+        name=name,
+        bands=bands,
+        named=column.bands is not None,
+        mean=mean if column.mean is None else tuple(float(value) for value in column.mean),
+        std=std if column.std is None else tuple(float(value) for value in column.std),
+        scale=float(column.scale),
+        offset=float(column.offset),
+        linear=bool(column.linear),
+    )
+
+
+def band_name(name: str) -> str:
+    """Return TerraMind's name of a band: "B2", "b02" and "blue" all are BLUE.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.modalities import band_name
+    >>> band_name("B08"), band_name("b8a"), band_name("vv")
+    ('NIR_BROAD', 'NIR_NARROW', 'VV')
+    """
+    plain = str(name).strip().upper().replace(" ", "_").replace("-", "_")
+    short = plain[0] + plain[1:].lstrip("0") if plain[:1] == "B" else plain
+    return _ALIASES.get(short, plain)
+
+
+def band_positions(
+    modality: Modality, n_bands: int, descriptions: Sequence[str | None]
+) -> tuple[int, ...]:
+    """Find the bands of a modality in a file.
+
+    Parameters
+    ----------
+    modality : Modality
+    n_bands : int
+        Bands of the file.
+    descriptions : sequence of str or None
+        The file's own names of them.
+
+    Returns
+    -------
+    tuple of int
+        Positions from 0, one for each of `modality.bands`.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be told.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.modalities import ImageColumn, band_positions, make_modality
+    >>> radar = make_modality("S1GRD", ImageColumn("s1_path"), 2)
+    >>> band_positions(radar, 2, ["VH", "VV"])
+    (1, 0)
+    """
+    wanted = modality.bands
+    if not modality.named:
+        names = [band_name(text) if text else "" for text in descriptions]
+        if all(band in names for band in wanted):
+            return tuple(names.index(band) for band in wanted)
+    if n_bands == len(wanted):
+        return tuple(range(n_bands))
+    if modality.name == "S2L2A" and modality.complete and n_bands == len(_S2L1C):
+        # Thirteen bands are the level 1C order: the same with cirrus, which level 2A has not.
+        return tuple(i for i, band in enumerate(_S2L1C) if band != "CIRRUS")
+    raise ValueError(
+        f"has {n_bands} band{'s' * (n_bands != 1)} where {modality.name} has {len(wanted)} "
+        f"({', '.join(wanted[:13])}); name those of the file by ImageColumn(..., bands=[...])"
+    )

@@ -1,0 +1,108 @@
+"""TerraMindEmbedder: the embeddings of the regressor, for any estimator."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from small_encoder import write_chips
+from xgboost import XGBRegressor
+
+from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder
+
+pytestmark = pytest.mark.filterwarnings("ignore:encoder_weights=None")
+N = 30
+
+
+@pytest.fixture
+def table(tmp_path):
+    signal = np.random.default_rng(0).normal(size=N)
+    X = pd.DataFrame(
+        {
+            "x": np.arange(N, dtype=float),
+            "y": np.arange(N, dtype=float) ** 2,
+            "dem": write_chips(tmp_path, N, signal=signal),
+        }
+    )
+    X.loc[4, "dem"] = None
+    return X, signal
+
+
+@pytest.fixture
+def embedder(tmp_path):
+    return TerraMindEmbedder({"DEM": "dem"}, encoder_weights=None, cache_dir=tmp_path / "cache")
+
+
+def test_embeddings_have_names_and_gaps(table, embedder):
+    """One row for each row, NaN without image, columns with names, as a frame if wanted."""
+    X, _ = table
+    found = embedder.fit_transform(X)
+    assert found.shape == (N, 192)
+    assert found.dtype == np.float32
+    assert np.isnan(found[4]).all()
+    assert np.isfinite(np.delete(found, 4, axis=0)).all()
+    frame = clone(embedder).set_output(transform="pandas").fit_transform(X.set_index(X["x"] + 5))
+    assert list(frame.columns[:2]) == ["terramind_0", "terramind_1"]
+    assert list(frame.columns) == list(embedder.get_feature_names_out())
+    assert frame.index[0] == 5
+    np.testing.assert_array_equal(frame, found)
+
+
+def test_it_gives_what_the_regressor_reads(table, embedder):
+    """The same chips, encoder and cache."""
+    X, signal = table
+    found = embedder.fit_transform(X)
+    model = SpTGNNRegressor(
+        images={"DEM": "dem"},
+        encoder_weights=None,
+        cache_dir=embedder.cache_dir,
+        base=None,
+        n_members=1,
+        max_epochs=1,
+        n_neighbors=3,
+    ).fit(X, signal)
+    np.testing.assert_array_equal(model._table(X).embedding, found)
+
+
+def test_trees_read_chips_in_a_pipeline(table, embedder):
+    """Beside other columns, with columns picked by position or name, in cross-validation."""
+    X, signal = table
+    model = make_pipeline(
+        make_column_transformer((embedder, ["dem"]), remainder="passthrough"),
+        XGBRegressor(n_estimators=30, max_depth=2),
+    )
+    found = cross_val_predict(model, X, signal, cv=5)
+    assert np.corrcoef(found, signal)[0, 1] > 0.6
+    array = X.to_numpy(dtype=object)
+    by_position = clone(embedder).set_params(images={"DEM": 2}).fit_transform(array)
+    np.testing.assert_array_equal(by_position, embedder.fit_transform(X))
+
+
+def test_other_columns_do_not_matter(table, embedder):
+    """Columns that are no images may be added, moved or missing their values."""
+    X, _ = table
+    expected = embedder.fit(X).transform(X)
+    with pytest.raises(ValueError, match="feature names"):
+        embedder.transform(X[["dem", "x", "y"]])
+    np.testing.assert_array_equal(embedder.transform(X.assign(x=np.nan)), expected)
+
+
+def test_mistakes_are_named(table, embedder):
+    """Columns that are not there, values that are no files, and use before fit."""
+    X, _ = table
+    with pytest.raises(NotFittedError):
+        embedder.transform(X)
+    with pytest.raises(ValueError, match=r"images\['DEM'\]='dem' names a column that X does not"):
+        embedder.fit(X[["x", "y"]])
+    with pytest.raises(ValueError, match="'dem'"):
+        embedder.fit(X.assign(dem=1.0))
+    with pytest.raises(ValueError, match="must be a mapping of modality to column"):
+        clone(embedder).set_params(images={}).fit(X)
+    embedder.fit(X)
+    with pytest.raises(ValueError, match=r"Row 2, column 'dem': /nowhere.tif does not exist"):
+        embedder.transform(
+            X.assign(dem=["/nowhere.tif" if i == 2 else v for i, v in enumerate(X["dem"])])
+        )
