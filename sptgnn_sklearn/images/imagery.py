@@ -25,7 +25,16 @@ from urllib.request import url2pathname
 import numpy as np
 from tqdm.auto import tqdm
 
-from .chips import INDICES, ChipError, band_indices, fetch, measure, read_chip, standardise
+from .chips import (
+    INDICES,
+    ChipError,
+    band_indices,
+    fetch,
+    measure,
+    prepare_thread,
+    read_chip,
+    standardise,
+)
 from .modalities import ImageColumn, Modality, make_modality
 from .store import EmbeddingStore
 
@@ -707,7 +716,7 @@ def _over_paths(
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that read; on an error, what is not begun is not waited for."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="chips")
+    pool = ThreadPoolExecutor(workers, "chips", initializer=prepare_thread)
     try:
         yield pool
     finally:
