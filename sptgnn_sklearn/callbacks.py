@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .optimisation import apart
-
-if TYPE_CHECKING:
-    from .training import TrainingGraph
 
 _CLIP_NORM = 2.0
 
@@ -83,7 +79,7 @@ class HeldOut(Callback):
         self.waited, self.stopped = 0, False
 
     def on_epoch_end(self, net, **kwargs):
-        graph: TrainingGraph = net.module_
+        graph = net.module_  # the TrainingGraph
         graph.refresh()
         if not self.early_stopping:
             return
@@ -102,10 +98,10 @@ class HeldOut(Callback):
             self.stopped = True
             raise KeyboardInterrupt  # the way in which skorch's own EarlyStopping ends a fit
 
-    def restore(self, graph: TrainingGraph) -> None:
+    def restore(self, graph: nn.Module) -> None:
         """Give each member the weights of its best epoch."""
         if self.best_weights:
-            graph.averaged.load_state_dict(self.best_weights, strict=False)
+            graph.get_submodule("averaged").load_state_dict(self.best_weights, strict=False)
 
 
 class Progress(Callback):

@@ -13,8 +13,13 @@ def test_every_module_has_its_place_in_the_readme():
     """A reader finds each module in the table of the method, and none that is not there."""
     table = README.split("## The method")[1].split("## Limits")[0]
     steps = [line for line in table.splitlines() if line.startswith("|")][2:]
-    named = {name for line in steps for name in re.findall(r"`(\w+)`", line.split("|")[2])}
-    modules = {path.stem for path in (ROOT / "sptgnn_sklearn").glob("*.py")} - {"__init__"}
+    named = {name for line in steps for name in re.findall(r"`([\w/]+)`", line.split("|")[2])}
+    package = ROOT / "sptgnn_sklearn"
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
     assert named == modules
 
 
@@ -36,8 +41,11 @@ def test_table_of_the_demo_is_filled():
 
 
 @pytest.mark.slow
-def test_code_of_the_readme_runs(capsys):
+@pytest.mark.filterwarnings("ignore:encoder_weights=None")
+def test_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     """All code blocks run one after the other, as a reader would run them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPTGNN_CACHE", str(tmp_path / "cache"))
     names = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(block, names)
