@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean bench
+.PHONY: help venv demo test test-slow lint docs clean distclean bench bench-images
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -54,6 +54,10 @@ docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warning
 
 bench: $(STAMP) ## score model, twin without graph and XGBoost on simulated surveys
 	$(BIN)/python -m benchmarks.survey
+
+bench-images: $(STAMP) ## score and time images: known answer, frozen path; about half an hour
+	$(BIN)/python -m benchmarks.images survey
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.images speed --workers 1
 
 clean: ## remove caches and built files, but keep .venv
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

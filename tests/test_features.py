@@ -1,5 +1,7 @@
 """Streams, spaces and the tabular matrix, against formulas and slower ways."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -302,3 +304,59 @@ def test_columns_that_say_nothing_in_these_rows_do_no_harm():
     assert (features.streams(table)["covariates"][:, :2] == 0).all()
     with pytest.raises(ValueError, match="no such column"):
         features.standard_elevation(table)
+
+
+def with_images(gaps=(3, 8), **changes):
+    X = survey(**changes)
+    rng = np.random.default_rng(4)
+    embedding = rng.normal(5, 3, (len(X), 12)).astype(np.float32)
+    indices = rng.uniform(-1, 1, (len(X), 3))
+    embedding[list(gaps)] = indices[list(gaps)] = np.nan
+    columns = Columns.learn(X, **ROLES)
+    return columns, replace(columns.split(X), embedding=embedding, indices=indices)
+
+
+def test_imagery_is_standardised_and_says_where_there_is_none():
+    """Zero mean, unit deviation over the rows with images; zeros and a one elsewhere."""
+    columns, table = with_images()
+    features = Features.learn(columns, table)
+    stream = features.streams(table)["imagery"]
+    assert next(iter(features.streams(table))) == "imagery"
+    assert stream.shape == (60, 13)
+    np.testing.assert_array_equal(np.flatnonzero(stream[:, -1]), [3, 8])
+    np.testing.assert_array_equal(stream[[3, 8], :-1], 0)
+    known = np.delete(stream[:, :-1], [3, 8], axis=0)
+    np.testing.assert_allclose(known.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(known.std(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", [None, "embeddings", "indices", "covariates"])
+def test_spectral_space_is_what_is_asked_for(similarity):
+    """Distances in the space are those between embeddings, indices or covariates."""
+    columns, table = with_images()
+    features = Features.learn(columns, table, similarity)
+    space = features.spaces(table)["spectral"]
+    plain = Features.learn(columns, replace(table, embedding=None, indices=None))
+    if similarity == "covariates":
+        np.testing.assert_allclose(space, plain.spaces(table)["spectral"])
+        assert features.image_space(table) is None
+        return
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(space).any(axis=1)), [3, 8])
+    known = np.delete(np.arange(60), [3, 8])
+    inputs = table.indices
+    if similarity != "indices":
+        inputs = features.streams(table)["imagery"][:, :-1]
+        centred = inputs[known] - inputs[known].mean(axis=0)
+        axes = np.linalg.svd(centred, full_matrices=False)[2][:8]
+        inputs = inputs @ axes.T
+    np.testing.assert_allclose(pdist(space[known]), pdist(inputs[known]), rtol=1e-3)
+
+
+def test_images_that_do_not_vary_give_no_space():
+    """Equal embeddings tell nobody apart, and the covariates are looked at instead."""
+    columns, table = with_images()
+    table = replace(table, embedding=np.ones_like(table.embedding))
+    features = Features.learn(columns, table)
+    assert features.image_space(table) is None
+    assert np.isfinite(features.streams(table)["imagery"]).all()
+    assert "spectral" in features.spaces(table)

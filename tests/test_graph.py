@@ -155,3 +155,28 @@ def test_hetero_data_has_an_edge_for_each_sender():
         found = np.column_stack([edge.edge_index.numpy().T, edge.edge_attr.numpy()])
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert data.validate()
+
+
+@pytest.mark.parametrize("k", [1, 7, 200])
+def test_rows_without_a_place_have_no_neighbours(k):
+    """NaN is no place in a space: the others are joined as if those rows were not there."""
+    space = SPREAD.copy()
+    lost = np.arange(0, N, 7)
+    space[lost, 0] = np.nan
+    there = np.setdiff1d(np.arange(N), lost)
+    labels = LABELS["folds"]
+    lists = build_graph({"spatial": SPREAD, "spectral": space}, k, labels)
+    assert (lists[lost, 1] == NOBODY).all()
+    alone = build_graph({"spectral": SPREAD[there]}, k, labels[there])[:, 0]
+    np.testing.assert_array_equal(lists[there, 1], np.where(alone < 0, NOBODY, there[alone]))
+    np.testing.assert_array_equal(lists[:, 0], build_graph({"a": SPREAD}, k, labels)[:, 0])
+    asked = extend_graph({"spectral": space}, {"spectral": space[:20]}, k)[:, 0]
+    assert (asked[lost[lost < 20]] == NOBODY).all()
+    assert not np.isin(asked, lost).any()
+
+
+def test_a_space_without_any_row_joins_nobody():
+    """Where no training row has an image, no list has an entry."""
+    nowhere = np.full((N, 2), np.nan)
+    assert (build_graph({"spectral": nowhere}, 3, np.arange(N)) == NOBODY).all()
+    assert (extend_graph({"spectral": nowhere}, {"spectral": SPREAD}, 3) == NOBODY).all()

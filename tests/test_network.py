@@ -290,3 +290,56 @@ def test_dropout_needs_generators():
     network = SpTGNN(architecture()).train()
     with pytest.raises(RuntimeError, match="start"):
         network.drop(torch.ones(2, 3, 4), 0.5)
+
+
+def test_images_are_taken_away_in_training_only():
+    """A share of the rows becomes the row without image, all else stays as it is."""
+    network = random_network(streams={"imagery": 4, "position": 3}, image_dropout=0.4)
+    network.generators = [torch.Generator().manual_seed(i) for i in range(2)]
+    stream = torch.randn(2, 500, 4)
+    stream[..., -1] = 0.0
+    assert torch.equal(network.hide_images("imagery", stream), stream)
+    network.train()
+    assert torch.equal(network.hide_images("position", stream), stream)
+    hidden = network.hide_images("imagery", stream)
+    gone = hidden[..., -1] == 1
+    assert 0.3 < gone.float().mean() < 0.5
+    assert not torch.equal(gone[0], gone[1])
+    assert (hidden[gone] == torch.tensor([0.0, 0, 0, 1])).all()
+    assert torch.equal(hidden[~gone], stream[~gone])
+
+
+def test_distances_that_are_not_known_count_as_typical():
+    """NaN neither moves the scale nor reaches the network."""
+    known = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 0.1
+    gaps = torch.cat([known, torch.stack([known[:50, 0], torch.full((50,), torch.nan)], 1)])
+    scale, plain = EdgeScale(2), EdgeScale(2)
+    scale.learn(gaps)
+    plain.learn(known)
+    for name in ("floor", "centre", "spread"):
+        torch.testing.assert_close(getattr(scale, name)[1], getattr(plain, name)[1])
+    scaled = scale(gaps)
+    assert scaled.isfinite().all()
+    assert (scaled[200:, 1] == 0).all()
+    empty = EdgeScale(2)
+    empty.learn(torch.full((10, 2), torch.nan))
+    assert (empty(torch.full((3, 2), torch.nan)) == 0).all()
+
+
+def test_streams_of_each_member_are_read_by_that_member():
+    """A stream may differ from member to member, as encoders of their own make it."""
+    network, rows, senders, targets = random_network(), *graph()
+    index = torch.arange(N)[None]
+    every = {name: values.expand(2, -1, -1) for name, values in rows.streams.items()}
+    apart = Rows(every, rows.description)
+    for given in (apart, rows):
+        context = build_context(network, given, senders, targets)
+        mean, _ = run(network, given, index, senders, context, rows.description)
+        if given is apart:
+            first = mean
+    torch.testing.assert_close(first, mean)
+    other = {name: torch.stack([values[0], values[1].flip(0)]) for name, values in every.items()}
+    context = build_context(network, Rows(other, rows.description), senders, targets)
+    mean, _ = run(network, Rows(other, rows.description), index, senders, context, rows.description)
+    assert torch.equal(mean[0], first[0])
+    assert not torch.allclose(mean[1], first[1])
