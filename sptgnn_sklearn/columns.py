@@ -43,6 +43,7 @@ _COORDINATE_PAIRS = (
 _FARTHEST = 1e15
 # A text with so many values, new in every other row, rather is a number or a name.
 _MANY_LEVELS = 32
+_CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
@@ -499,7 +500,15 @@ def _kinds(
 
 
 def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None:
-    if n_levels > max(_MANY_LEVELS, len(column) / 2):
+    first = str(column.dropna().iloc[0]) if n_levels else ""
+    if first.lower().endswith(_CHIP_SUFFIXES) and n_levels > 1:
+        warnings.warn(
+            f"Column {label!r} holds paths such as {first!r} and is taken for a category. Give "
+            'paths of chips by images, such as images={"S2L2A": ' + f"{label!r}" + "}, or drop it.",
+            UserWarning,
+            stacklevel=5,
+        )
+    elif n_levels > max(_MANY_LEVELS, len(column) / 2):
         warnings.warn(
             f"Column {label!r} is text with {n_levels} different values in {len(column)} rows. If "
             "these are numbers, convert them (a decimal comma or '<0.1' makes a column text); if "

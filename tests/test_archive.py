@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,3 +75,23 @@ def test_files_that_vanish_are_named(survey):
     Path(images["DEM"][3]).unlink()
     with pytest.raises(ValueError, match="Row 3, column 'dem'"):
         ChipArchive(imagery, images, folder)
+
+
+def peak_of_archive(folder, n_rows):
+    """Bytes that decoding the chips of so many rows and reading a batch of them takes at most."""
+    dem = np.array(write_chips(folder, n_rows), dtype=object)
+    imagery = Imagery.learn(
+        {"DEM": dem}, {"DEM": ImageColumn("dem")}, chip_size=128, on_error="raise"
+    )
+    tracemalloc.start()
+    ChipArchive(imagery, {"DEM": dem}, folder).groups(np.arange(40))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_follows_the_batch(tmp_path, monkeypatch):
+    """Four times the rows take no more memory; their chips would take 34 MB."""
+    monkeypatch.setattr("small_encoder.SIDE", 128)
+    few, many = (peak_of_archive(tmp_path, n) for n in (130, 520))
+    assert many < 1.2 * few

@@ -360,3 +360,14 @@ def test_names_may_be_tuples():
 def test_tables_know_their_length():
     """The length of a table is its number of rows, without covariates too."""
     assert len(Table(np.zeros((3, 2)), np.empty((3, 0)), np.empty((3, 0), dtype=int))) == 3
+
+
+def test_a_column_of_paths_is_told():
+    """Paths without a role would be one category each."""
+    X = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": 0.0, "chip": ["a.tif", "b.TIF", None]})
+    with pytest.warns(UserWarning, match=r"Column 'chip' holds paths such as 'a.tif'.*images="):
+        Columns.learn(X)
+    learned = Columns.learn(X, images={"DEM": "chip"})
+    assert learned.images == {"DEM": "chip"}
+    assert not learned.categorical
+    assert learned.split(X).images["DEM"].tolist() == ["a.tif", "b.TIF", None]

@@ -296,7 +296,7 @@ def test_chips_that_cannot_be_used(survey, quick, break_it, message):
         ({"time": "dem"}, "dem"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Column .* is text with")
+@pytest.mark.filterwarnings("ignore:Column .* holds paths")
 def test_parameters_that_do_not_fit(survey, quick, parameters, message):
     """Each is refused by its name before anything is trained."""
     X, y = survey

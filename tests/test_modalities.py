@@ -169,3 +169,20 @@ def test_figures_are_those_of_terratorch():
         assert list(KNOWN[name]) == list(register.PRETRAINED_BANDS[key])
         assert list(mean) == pytest.approx(list(register.v1_pretraining_mean[key]))
         assert list(std) == pytest.approx(list(register.v1_pretraining_std[key]))
+
+
+def test_some_bands_of_a_whole_file():
+    """Named bands are found among all bands of the modality, or by the file's own names."""
+    some = make_modality("S2L2A", ImageColumn("a", bands=("B8", "B4")), 12)
+    assert band_positions(some, 12, [None] * 12) == (7, 3)
+    assert band_positions(some, 2, [None] * 2) == (0, 1)
+    assert band_positions(some, 3, ["B4", "B2", "B8"]) == (2, 0)
+    with pytest.raises(ValueError, match="has 5 bands where S2L2A has 2"):
+        band_positions(some, 5, [None] * 5)
+
+
+@pytest.mark.parametrize("name", ["s2l2a", "S2_L2A", "Sentinel2-L2A", "dem"])
+def test_near_names_of_modalities_are_refused(name):
+    """A slip of the case would start a modality anew, with random weights."""
+    with pytest.raises(ValueError, match="TerraMind's is "):
+        image_columns({name: "path"})

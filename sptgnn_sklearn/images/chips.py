@@ -506,7 +506,6 @@ def _damage() -> Iterator[None]:
         raise ChipError(f"cannot be read ({text or type(error).__name__})") from None
 
 
-@functools.cache
 def prepare_thread() -> None:
     """Set GDAL up for a thread that is to read many files and ends after that.
 
@@ -527,6 +526,7 @@ def _environment(rasterio: Any) -> Any:
     return rasterio.Env(rasterio.session.DummySession(), **_OPTIONS)
 
 
+@functools.cache
 def _rasterio() -> tuple[Any, Any]:
     """Import rasterio; return it and a reader that does not warn of a missing georeference."""
     rasterio = import_rasterio()

@@ -67,8 +67,9 @@ class ImageColumn:
     column : label or position
         Column of X.
     bands : sequence of str, default=None
-        Bands in the order of the file, by the names in `KNOWN` or Sentinel-2's ("B2", "B8A"). None:
-        names found in the file's band descriptions, else all bands of the modality in their order.
+        Bands to use, by the names in `KNOWN` or Sentinel-2's ("B2", "B8A"). A file of just so many
+        bands has them in this order; in others they are found by the band descriptions, or by their
+        place among all bands of the modality. None is all bands.
     scale, offset : float, default=1, 0
         ``scale=10000`` for reflectance between 0 and 1; ``offset=-1000`` for Sentinel-2 L2A of
         processing baseline 04.00 and later (since January 2022).
@@ -160,6 +161,9 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
     for name, value in images.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"images has the modality {name!r}; a modality is a name.")
+        meant = [known for known in KNOWN if known != name and _plain(known) == _plain(name)]
+        if meant:
+            raise ValueError(f"images has the modality {name!r}; TerraMind's is {meant[0]!r}.")
         column = value if isinstance(value, ImageColumn) else ImageColumn(value)
         if not isinstance(column.column, Hashable):
             raise ValueError(f"images[{name!r}]={value!r} must be a column of X or an ImageColumn.")
@@ -169,6 +173,10 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
     if twice:
         raise ValueError(f"images names the column {twice[0]!r} for more than one modality.")
     return found
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.upper() if c.isalnum()).replace("SENTINEL", "S")
 
 
 def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
@@ -266,12 +274,16 @@ def band_positions(
     (1, 0)
     """
     wanted = modality.bands
-    if not modality.named:
-        names = [band_name(text) if text else "" for text in descriptions]
-        if all(band in names for band in wanted):
-            return tuple(names.index(band) for band in wanted)
+    names = [band_name(text) if text else "" for text in descriptions]
+    if modality.named and n_bands == len(wanted):
+        return tuple(range(n_bands))  # the order that was declared
+    if all(band in names for band in wanted):
+        return tuple(names.index(band) for band in wanted)
     if n_bands == len(wanted):
         return tuple(range(n_bands))
+    if modality.named and modality.known and n_bands == len(KNOWN[modality.name]):
+        order = list(KNOWN[modality.name])  # some bands of a file that has them all
+        return tuple(order.index(band) for band in wanted)
     if modality.name == "S2L2A" and modality.complete and n_bands == len(_S2L1C):
         # Thirteen bands are the level 1C order: the same with cirrus, which level 2A has not.
         return tuple(i for i, band in enumerate(_S2L1C) if band != "CIRRUS")
