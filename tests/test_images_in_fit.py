@@ -18,7 +18,7 @@ from small_encoder import write_chips
 
 from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
 from sptgnn_sklearn.images.modalities import ImageColumn
-from sptgnn_sklearn.images.terramind import FrozenEncoder
+from sptgnn_sklearn.images.terramind import FrozenEncoder, split
 
 pytestmark = pytest.mark.filterwarnings("ignore:encoder_weights=None")
 N = 48
@@ -139,7 +139,7 @@ def test_tuning_moves_the_last_blocks_only(survey, quick):
     frozen = start[: len(encoders.trunk)].state_dict()
     assert len(encoders.trunk) == 1 + 10
     assert all(torch.equal(encoders.trunk.state_dict()[name], v) for name, v in frozen.items())
-    before = dict(start[len(encoders.trunk) :].named_parameters())
+    before = dict(split(start, 2)[1].named_parameters())
     for name, after in encoders.tail.named_parameters():
         for member in after:
             assert not torch.equal(member, before[name]), name
