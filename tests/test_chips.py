@@ -414,7 +414,7 @@ def test_fetch_says_when_reading_is_not_allowed(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(ChipError, match=r"^cannot be read \(Permission denied\)$"):
         fetch(str(path))
 
