@@ -611,10 +611,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     def _learn_images(self, table: Table) -> ChipEmbedder | None:
         if not table.images:
             return None
-        columns = image_columns(self.images)
         return ChipEmbedder.learn(
             table.images,
-            {name: replace(columns[name], column=label) for name, label in self._image_labels()},
+            image_columns(self.images),
+            self.columns_.images,
             encoder=self.encoder,
             weights=self.encoder_weights,
             chip_size=self.chip_size,
@@ -624,9 +624,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             verbose=int(self.verbose),
         )
-
-    def _image_labels(self) -> list[tuple[str, Any]]:
-        return list(self.columns_.images.items())
 
     def _with_images(self, table: Table) -> Table:
         """Read what the chips of a table say; without images the table stays as it is."""

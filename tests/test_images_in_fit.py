@@ -219,6 +219,21 @@ def test_without_a_cache_nothing_is_kept(survey, quick, tmp_path, encoded, monke
     assert list((tmp_path / "home").rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    "changed", [{"augment": False}, {"encoder_learning_rate": 1e-5}, {"layer_decay": 0.5}]
+)
+def test_settings_of_tuning_do_something(survey, quick, changed):
+    """Each changes what the encoders become."""
+    X, y = survey
+    settings = {"fine_tune": 2, "max_epochs": 1}
+    first, second = (
+        quick(**settings, **more).fit(X, y).ensemble_.network.image_encoders.state_dict()
+        for more in ({}, changed)
+    )
+    name = next(name for name in first if name.startswith("tail.0.") and "fc1.weight" in name)
+    assert not torch.equal(first[name], second[name])
+
+
 @pytest.mark.parametrize("spectral", [None, "embeddings", "covariates", ["clay"]])
 def test_what_spectral_similarity_looks_at(survey, quick, spectral):
     """Embeddings where there are images, unless something else is asked for."""
@@ -288,12 +303,12 @@ def test_chips_that_cannot_be_used(survey, quick, break_it, message):
         ({"fine_tune": 3, "streams": ("covariates",)}, "fine_tune=3 needs the stream 'imagery'"),
         ({"fine_tune": 99}, "fine_tune=99 must be True, False or .* from 1 to 12"),
         ({"images": {"DEM": "nowhere"}}, r"images\['DEM'\]='nowhere' names a column that X does"),
-        ({"images": {"DEM": "clay"}}, "clay"),
+        ({"images": {"DEM": "clay"}}, "Column 'clay' has no usable image of DEM"),
         ({"images": {"DEM": "dem", "S1GRD": "dem"}}, "the column 'dem' for more than one"),
         ({"images": {}}, "must be a mapping of modality to column"),
         ({"chip_size": 20}, "chip_size=20"),
         ({"encoder": "resnet50"}, "encoder='resnet50' is not known"),
-        ({"time": "dem"}, "dem"),
+        ({"time": "dem"}, r"'dem' .*(time|images)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Column .* holds paths")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class ChipEmbedder:
         cls,
         images: Images,
         columns: Mapping[str, ImageColumn],
+        labels: Mapping[str, Hashable],
         *,
         encoder: str,
         weights: str | PathLike[str] | None,
@@ -65,6 +66,8 @@ class ChipEmbedder:
         images : mapping of str to ndarray of shape (n,) of object
             Paths of the training rows.
         columns : mapping of str to ImageColumn
+        labels : mapping of str to label
+            The table's names of those columns, for messages.
         encoder : str
         weights : "pretrained", path or None
         chip_size : int or None
@@ -82,6 +85,7 @@ class ChipEmbedder:
             If a column, file, encoder or its weights cannot be used.
         """
         workers = effective_n_jobs(n_jobs)
+        columns = {name: replace(columns[name], column=label) for name, label in labels.items()}
         imagery = Imagery.learn(
             images, columns, chip_size=chip_size, on_error=on_error, workers=workers
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar
@@ -140,7 +139,8 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         }
         self.embedder_ = ChipEmbedder.learn(
             self._paths(frame),
-            {name: replace(columns[name], column=label) for name, label in self.columns_.items()},
+            columns,
+            self.columns_,
             encoder=self.encoder,
             weights=self.encoder_weights,
             chip_size=self.chip_size,
