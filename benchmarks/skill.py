@@ -1,91 +1,98 @@
-"""Skill of the estimators on one table with fixed folds, as a JSON record.
+"""Skill of the estimators and their opponents on tables with fixed folds, as JSON records.
 
-A table is a Parquet file in which ``target_*`` columns are targets, ``meta_*`` columns never are
-covariates, ``x, y`` or ``lon, lat`` are the coordinates, and every other column is a covariate. The
-columns ``meta_fold_random`` and ``meta_fold_block`` hold the folds:
+    python -m benchmarks.skill --table soil.parquet --target soc --log --elevation dem
+    python -m benchmarks.skill --data FOLDER --models sptgnn xgboost_tuned --seeds 0 1 2
 
-    python -m benchmarks.skill --table soil.parquet --target target_soc --log --elevation dem
+A run that was cut off goes on where it stopped. See `benchmarks.tables` for what a table is, and
+`benchmarks.report` for tables of what was found.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-from importlib.metadata import version
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 
-from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
-from sptgnn_sklearn.comparison import compare
+from sptgnn_sklearn import SpTGNNRegressor
 
-MODELS = {
-    "SpTGNN": lambda roles: SpTGNNRegressor(**roles),
-    "SpTGNN, base=None": lambda roles: SpTGNNRegressor(base=None, **roles),
-    "SpTGNN, no graph": lambda roles: SpTGNNRegressor(relations=(), **roles),
-    "XGBoost": lambda roles: XGBoostBaseline(**roles),
+from .cells import (
+    PREDICTIONS,
+    RECORDS,
+    Cell,
+    Folder,
+    Record,
+    fit_and_predict,
+    mean_of,
+    run_cell,
+)
+from .opponents import MEANS, OPPONENTS, SMALL_ONLY, OnTable
+from .report import leaderboard
+from .tables import FOLDS, Data, Task, add_arguments, chosen, read
+
+THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+
+OURS: dict[str, dict[str, Any]] = {
+    "sptgnn": {},
+    "sptgnn_network": {"base": None},
 }
-PACKAGES = ("torch", "scikit-learn", "xgboost", "skorch", "numpy", "pandas")
+MODELS = (*OURS, *OPPONENTS, *MEANS)
 
 
-def read(options: argparse.Namespace) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return X, the target on the modelling scale, and the whole table."""
-    table = pd.read_parquet(options.table)
-    table = table[table[options.target].notna()].reset_index(drop=True)
-    kept = [name for name in table if not name.startswith(("target_", "meta_"))]
-    if {"x", "y"} <= set(kept):
-        kept = [name for name in kept if name not in ("lon", "lat")]
-    X = table[kept + ([options.time] if options.time else [])].copy()
-    for name in options.categorical:
-        X[name] = X[name].astype("category")
-    y = table[options.target].to_numpy(float)
-    return X, np.log1p(y) if options.log else y, table
+def maker(model: str, task: Task, seed: int) -> Callable[[], BaseEstimator]:
+    """Return what makes an unfitted model for a table."""
+    roles = {"elevation": task.elevation, "time": task.time, "random_state": seed}
+    if model in OURS:
+        return partial(SpTGNNRegressor, **roles, **OURS[model])
+    return partial(OnTable, model, threads=THREADS, **roles)
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Score the models on both kinds of folds and return the record."""
-    X, y, table = read(options)
-    roles = {"elevation": options.elevation, "time": options.time, "random_state": options.seed}
-    models: dict[str, BaseEstimator] = {name: MODELS[name](roles) for name in options.models}
-    folds = {kind: table[f"meta_fold_{kind}"].to_numpy() for kind in options.folds}
-    result = compare(models, X, y, folds)
-    print(result.to_markdown())
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    return {
-        "table": options.table.stem,
-        "target": options.target,
-        "scale": "log1p" if options.log else "unit of the target",
-        "seed": options.seed,
-        "rows": len(X),
-        "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "scores": json.loads(result.table.to_json(orient="records")),
-    }
+def fill(cell: Cell, data: Data, folder: Folder) -> dict[str, Any]:
+    """Return the entry of a cell, and fit what it takes."""
+    if cell.model in MEANS:
+        parts = [replace(cell, model=model) for model in MEANS[cell.model]]
+        for part in parts:
+            fill(part, data, replace(folder, fresh=False))
+        return run_cell(cell, data, partial(mean_of, parts, data, folder), folder)
+    make = maker(cell.model, cell.task, cell.seed)
+    return run_cell(cell, data, partial(fit_and_predict, make, data), folder)
 
 
 def main() -> None:
-    """Read the options, score, and write the record."""
+    """Read the options, fill the cells that are not on record, and print the leaderboard."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", type=Path, required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--log", action="store_true", help="model log1p of the target")
-    parser.add_argument("--elevation", help="column of elevation")
-    parser.add_argument("--time", help="column of dates or years")
-    parser.add_argument("--categorical", nargs="*", default=[], help="columns of class codes")
-    parser.add_argument("--folds", nargs="*", default=["random", "block"])
-    parser.add_argument("--models", nargs="*", default=["SpTGNN", "XGBoost"], choices=MODELS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "records")
+    add_arguments(parser)
+    parser.add_argument("--folds", nargs="*", default=list(FOLDS), choices=FOLDS)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS, metavar="M")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--fresh", action="store_true", help="fit again what is on record")
+    parser.add_argument("--out", type=Path, default=RECORDS / "skill")
+    parser.add_argument("--predictions", type=Path, default=PREDICTIONS)
     options = parser.parse_args()
-    record = run(options)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{record['table']}-{options.target}-seed{options.seed}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"record: {path}")
+    folder = Folder(options.predictions, options.fresh)
+    for seed in options.seeds:
+        for path, task in chosen(options):
+            record = Record(options.out, task, seed)
+            cells = [
+                Cell(task, folds, model, seed)
+                for folds in options.folds
+                for model in options.models
+            ]
+            missing = [cell for cell in cells if options.fresh or record.find(cell) is None]
+            if not missing:
+                continue
+            data = read(path, task, options.folds)
+            for cell in missing:
+                if len(data.y) <= SMALL_ONLY.get(cell.model, len(data.y)):
+                    entry = fill(cell, data, folder)
+                    record.add(entry)
+                    print(f"{cell.place}: R2 {entry['R2']:.3f}", flush=True)
+    print(leaderboard(options.out, [task for _, task in chosen(options)]))
 
 
 if __name__ == "__main__":
