@@ -219,10 +219,8 @@ class GaussianProcessBoosting(RegressorMixin, BaseEstimator):
         return np.asarray(found["response_mean"])
 
 
-def _boosted(rows: int, columns: int, seed: int, threads: int, **settings: Any) -> Any:
-    if columns > _WIDE:
-        settings = {"max_bin": 64, "colsample_bytree": 0.3, **settings}
-    return boosted_trees(seed, threads, **settings)
+def _boosted(rows: int, columns: int, seed: int, threads: int) -> Any:
+    return boosted_trees(seed, threads, n_columns=columns)
 
 
 def _tuned(rows: int, columns: int, seed: int, threads: int) -> Any:

@@ -1,2 +1,284 @@
-def leaderboard(*a):
-    return ""
+"""Tables of what is on record: skill by table, ranks, and differences with their intervals.
+
+    python -m benchmarks.report            # print
+    python -m benchmarks.report --check    # say which aims are met
+
+Scores are means over the seeds on record. Where two models are compared, folds are the units: each
+fold's difference is averaged over seeds, and the interval is that of Student's t over folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from .cells import RECORDS
+from .opponents import MEANS
+from .tables import FOLDS
+
+OURS = "sptgnn"
+NAMES = {
+    "sptgnn": "SpTGNN",
+    "sptgnn_network": "SpTGNN, base=None",
+    "mean_of_four_trees": "mean of four trees",
+    "xgboost_tuned": "XGBoost, tuned",
+    "xgboost": "XGBoost",
+    "xgboost_neighbours": "XGBoost, neighbours",
+    "random_forest": "random forest",
+    "extra_trees_neighbours": "extra-trees, neighbours",
+    "quantile_forest": "quantile forest",
+    "gpboost": "GPBoost",
+    "regression_kriging": "regression kriging",
+    "mlp_ensemble": "MLP ensemble",
+}
+LEVEL = 0.95  # of intervals of differences
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of text below a head, for Markdown or reStructuredText."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+    def to_markdown(self) -> str:
+        """Return the grid as a Markdown table."""
+        rule = ["---", *["--:"] * (len(self.head) - 1)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [self.head, rule, *self.rows])
+
+    def to_rst(self, title: str) -> str:
+        """Return the grid as a list-table of reStructuredText."""
+        lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+        for row in [self.head, *self.rows]:
+            lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher the R2 of one model is than that of another, with its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+class Results:
+    """Cells of a folder of records, of all tables or some, by table, folds, model and seed."""
+
+    def __init__(self, folder: Path, tables: Container[str] | None = None):
+        self.cells: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
+        self.rows: dict[str, int] = {}
+        for path in sorted(folder.glob("*.json")):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if tables is not None and record["table"] not in tables:
+                continue
+            for entry in record["cells"]:
+                key = record["table"], entry["folds"], entry["model"]
+                self.cells.setdefault(key, {})[record["seed"]] = entry
+                self.rows[record["table"]] = sum(part["rows"] for part in entry["parts"])
+
+    @property
+    def tables(self) -> list[str]:
+        """Tables, the smallest first."""
+        return sorted(self.rows, key=lambda name: (self.rows[name], name))
+
+    def models(self, order: Sequence[str]) -> list[str]:
+        """Models that are on record, in this order, then others."""
+        known = {model for _, _, model in self.cells}
+        return [m for m in order if m in known] + sorted(known - set(order))
+
+    def seeds(self, table: str, folds: str, model: str) -> int:
+        """How many seeds of a cell are on record."""
+        return len(self.cells.get((table, folds, model), {}))
+
+    def score(self, table: str, folds: str, model: str, name: str = "R2") -> float:
+        """Mean over seeds of a score, NaN where there is none."""
+        found = self.cells.get((table, folds, model), {}).values()
+        return float(np.mean([entry[name] for entry in found])) if found else float("nan")
+
+    def seconds(self, table: str, folds: str, model: str) -> float:
+        """Mean wall time of a fit."""
+        found = self.cells.get((table, folds, model), {}).values()
+        times = [part["fit_seconds"] for entry in found for part in entry["parts"]]
+        return float(np.mean(times)) if times else float("nan")
+
+    def difference(self, table: str, folds: str, one: str, other: str) -> Difference | None:
+        """How much better the first model is, over the seeds that both have."""
+        ones, others = (self.cells.get((table, folds, model), {}) for model in (one, other))
+        seeds = sorted(set(ones) & set(others))
+        if not seeds:
+            return None
+        gains = np.mean([_gains(ones[seed], others[seed]) for seed in seeds], axis=0)
+        spread = (
+            gains.std(ddof=1) / np.sqrt(len(gains)) * student.ppf(LEVEL / 2 + 0.5, len(gains) - 1)
+        )
+        return Difference(gains.mean(), gains.mean() - spread, gains.mean() + spread)
+
+    def rank(self, table: str, folds: str, model: str, field: Iterable[str]) -> float:
+        """Place of a model in a field of others by R2, 1 for the best; NaN without a score."""
+        own = self.score(table, folds, model)
+        others = [self.score(table, folds, other) for other in field if other != model]
+        return float("nan") if np.isnan(own) else 1 + sum(value > own for value in others)
+
+
+def _gains(one: dict[str, Any], other: dict[str, Any]) -> np.ndarray:
+    """Contribution of each fold to the difference of R2, times the number of folds."""
+    errors = [
+        {part["fold"]: part["squared_error"] for part in entry["parts"]} for entry in (one, other)
+    ]
+    gains = [errors[1][fold] - errors[0][fold] for fold in sorted(errors[0])]
+    return len(gains) * np.array(gains) / one["total_square"]
+
+
+def skill(results: Results, folds: str) -> Grid:
+    """R2 of each model on each table, their mean, and the mean rank among single models.
+
+    The mean is over tables that all models but those for small tables have; the rank of a mean of
+    several models is not counted.
+    """
+    tables = results.tables
+    models = results.models(list(NAMES))
+    single = [model for model in models if model not in MEANS and model != "sptgnn_network"]
+    rows = []
+    for model in models:
+        values = [results.score(table, folds, model) for table in tables]
+        ranks = [results.rank(table, folds, model, single) for table in tables]
+        whole = not np.isnan(values).any()
+        rank = f"{np.mean(ranks):.2f}" if whole and model in single else "–"
+        cells = ["–" if np.isnan(value) else f"{value:.3f}" for value in values]
+        mean = f"{np.mean(values):.3f}" if whole else "–"
+        rows.append([NAMES.get(model, model), *cells, mean, rank])
+    return Grid(["model", *map(_short, tables), "mean", "mean rank"], rows)
+
+
+def differences(results: Results, folds: str, reference: str = OURS) -> Grid:
+    """How much better the reference is than each other model, with intervals."""
+    tables = [table for table in results.tables if (table, folds, reference) in results.cells]
+    rows = []
+    for model in results.models(list(NAMES)):
+        if model == reference:
+            continue
+        found = [results.difference(table, folds, reference, model) for table in tables]
+        rows.append([NAMES.get(model, model), *("–" if d is None else str(d) for d in found)])
+    return Grid(["against", *map(_short, tables)], rows)
+
+
+def ablations(results: Results, folds: str, variants: Iterable[str]) -> Grid:
+    """R2 of variants minus that of the first of them, with intervals, and the mean over tables."""
+    default, *others = variants
+    tables = [table for table in results.tables if (table, folds, default) in results.cells]
+    rows = []
+    for name in others:
+        found = [results.difference(table, folds, name, default) for table in tables]
+        known = [difference.mean for difference in found if difference is not None]
+        mean = f"{np.mean(known):+.3f}" if known else "–"
+        rows.append([name, *("–" if d is None else str(d) for d in found), mean])
+    values = [f"{results.score(table, folds, default):.3f}" for table in tables]
+    rows.insert(0, [f"{default}, R2", *values, "–"])
+    return Grid(["variant", *map(_short, tables), "mean"], rows)
+
+
+def residual_structure(results: Results, folds: str) -> Grid:
+    """Moran's I of the residuals."""
+    tables = results.tables
+    rows = []
+    for model in results.models(list(NAMES)):
+        values = [results.score(table, folds, model, "moran_i") for table in tables]
+        cells = ["–" if np.isnan(value) else f"{value:.3f}" for value in values]
+        rows.append([NAMES.get(model, model), *cells])
+    return Grid(["model", *map(_short, tables)], rows)
+
+
+def cost(results: Results) -> Grid:
+    """Mean seconds of a fit; good for ratios within a column only."""
+    rows = []
+    for model in results.models(list(NAMES)):
+        values = [results.seconds(table, FOLDS[0], model) for table in results.tables]
+        cells = ["–" if np.isnan(value) else f"{value:.1f}" for value in values]
+        rows.append([NAMES.get(model, model), *cells])
+    return Grid(["model", *map(_short, results.tables)], rows)
+
+
+def aims(results: Results) -> list[str]:
+    """What is aimed at, and what is reached, a line each."""
+    single = [m for m in results.models([]) if m not in (*MEANS, OURS, "sptgnn_network")]
+    lines = []
+    ranks, worst = [], []
+    for folds in FOLDS:
+        tables = [table for table in results.tables if (table, folds, OURS) in results.cells]
+        for other in ("xgboost_tuned", "mean_of_four_trees"):
+            both = [table for table in tables if results.seeds(table, folds, other)]
+            found = {
+                table: results.score(table, folds, OURS) - results.score(table, folds, other)
+                for table in both
+            }
+            if found:
+                better = sum(value > 0 for value in found.values())
+                lines.append(
+                    f"{folds}: {np.mean(list(found.values())):+.3f} above {NAMES[other]}, "
+                    f"better on {better} of {len(found)} tables"
+                )
+        gaps = [
+            results.score(table, folds, "sptgnn_network")
+            - results.score(table, folds, "xgboost_tuned")
+            for table in tables
+        ]
+        gaps = [gap for gap in gaps if not np.isnan(gap)]
+        if gaps:
+            lines.append(f"{folds}: network alone {np.mean(gaps):+.3f} above XGBoost, tuned")
+        for table in tables:
+            ranks.append(results.rank(table, folds, OURS, single))
+            scores = {model: results.score(table, folds, model) for model in single}
+            best = max((m for m in scores if not np.isnan(scores[m])), key=lambda m: scores[m])
+            gain = results.difference(table, folds, OURS, best)
+            if gain is not None and gain.mean < 0:
+                worst.append(f"{table}, {folds} folds: {gain} against {NAMES.get(best, best)}")
+    if ranks:
+        lines.append(f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} cells")
+    lines += [f"behind: {line}" for line in worst]
+    return lines
+
+
+def leaderboard(results: Results, kinds: Iterable[str] = FOLDS) -> str:
+    """Return the skill of all models as text."""
+    return "\n\n".join(
+        f"{kind} folds, R2\n\n{skill(results, kind).to_markdown()}" for kind in kinds
+    )
+
+
+def _short(table: str) -> str:
+    return table.removeprefix("limesoda_").split("_")[0]
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=Path, default=RECORDS / "skill")
+    parser.add_argument("--check", action="store_true", help="only what is aimed at")
+    options = parser.parse_args()
+    results = Results(options.records)
+    if not options.check:
+        for folds in FOLDS:
+            for name, make in (
+                ("R2", skill),
+                ("R2 of SpTGNN minus that of others", differences),
+                ("Moran's I of residuals", residual_structure),
+            ):
+                print(f"\n{folds} folds, {name}\n\n{make(results, folds).to_markdown()}")
+        print(f"\nseconds of a fit\n\n{cost(results).to_markdown()}")
+    print("\n" + "\n".join(aims(results)))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from sptgnn_sklearn import SpTGNNRegressor
@@ -32,8 +33,9 @@ from .cells import (
     run_cell,
 )
 from .opponents import MEANS, OPPONENTS, SMALL_ONLY, OnTable
-from .report import leaderboard
-from .tables import FOLDS, Data, Task, add_arguments, chosen, read
+from .report import Results, leaderboard
+from .sources import add_arguments, chosen
+from .tables import FOLDS, Data, Task
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 
@@ -60,7 +62,26 @@ def fill(cell: Cell, data: Data, folder: Folder) -> dict[str, Any]:
             fill(part, data, replace(folder, fresh=False))
         return run_cell(cell, data, partial(mean_of, parts, data, folder), folder)
     make = maker(cell.model, cell.task, cell.seed)
-    return run_cell(cell, data, partial(fit_and_predict, make, data), folder)
+    predict = partial(fit_and_predict, make, data)
+    if cell.model == "sptgnn":
+        predict = partial(fit_both, make, data, replace(cell, model="sptgnn_network"), folder)
+    return run_cell(cell, data, predict, folder)
+
+
+def fit_both(
+    make: Callable[[], SpTGNNRegressor],
+    data: Data,
+    network: Cell,
+    folder: Folder,
+    test: np.ndarray,
+) -> dict[str, Any]:
+    """Fit with the base, and keep what the network alone says, which is trained without it."""
+    model = make()
+    found = fit_and_predict(lambda: model, data, test)
+    model.ensemble_ = replace(model.ensemble_, base=None, blend=1.0)
+    alone = {**found, "mean": model.predict(data.X[test]).astype(float)}
+    folder.keep(network, data.folds[network.folds][test][0], alone)
+    return found
 
 
 def main() -> None:
@@ -76,7 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     folder = Folder(options.predictions, options.fresh)
     for seed in options.seeds:
-        for path, task in chosen(options):
+        for source in chosen(options):
+            task = source.task
             record = Record(options.out, task, seed)
             cells = [
                 Cell(task, folds, model, seed)
@@ -86,13 +108,14 @@ def main() -> None:
             missing = [cell for cell in cells if options.fresh or record.find(cell) is None]
             if not missing:
                 continue
-            data = read(path, task, options.folds)
+            data = source.load()
             for cell in missing:
                 if len(data.y) <= SMALL_ONLY.get(cell.model, len(data.y)):
                     entry = fill(cell, data, folder)
                     record.add(entry)
                     print(f"{cell.place}: R2 {entry['R2']:.3f}", flush=True)
-    print(leaderboard(options.out, [task for _, task in chosen(options)]))
+    tables = {source.task.table for source in chosen(options)}
+    print(leaderboard(Results(options.out, tables), options.folds))
 
 
 if __name__ == "__main__":

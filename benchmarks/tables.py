@@ -7,11 +7,9 @@ other column is a covariate. ``meta_fold_random`` and ``meta_fold_block`` hold t
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +57,7 @@ TASKS = {
         Task("limesoda_BB250", "target_soc_pct", elevation="Altitude"),
         Task("meuse", "target_om_pct", elevation="elev"),
         Task("eberg_texture", "target_clay_pct", elevation="DEMSRT6"),
-        Task("usgs_ds801_soc", "target_soc_pct", log=True),
+        Task("usgs_ds801_soc", "target_soc_pct", log=True, elevation="dtm_elevation_terrain"),
         Task("afsp_soc", "target_soc_gkg", log=True),
         Task("california_housing", "target_median_house_value_usd", log=True),
     )
@@ -124,41 +122,3 @@ def read(path: Path, task: Task, kinds: Sequence[str] = FOLDS) -> Data:
         coordinates=table[["x", "y"] if planar else ["lon", "lat"]].to_numpy(float),
         crs=None if planar else "EPSG:4326",
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name tables: one table with its roles, or a folder of public ones."""
-    group = parser.add_argument_group("one table")
-    group.add_argument("--table", type=Path, help="Parquet file")
-    group.add_argument("--target", help="column of the target")
-    group.add_argument("--log", action="store_true", help="model log1p of the target")
-    group.add_argument("--elevation", help="column of elevation")
-    group.add_argument("--time", help="column of dates or years")
-    group.add_argument("--categorical", nargs="*", default=[], help="columns of class codes")
-    group = parser.add_argument_group("public tables, instead")
-    group.add_argument("--data", type=Path, help="folder that holds their Parquet files")
-    group.add_argument("--tables", nargs="*", default=list(TASKS), choices=TASKS, metavar="NAME")
-
-
-def chosen(options: argparse.Namespace) -> list[tuple[Path, Task]]:
-    """Return file and task of each table that the options name.
-
-    Raises
-    ------
-    SystemExit
-        If they name none, or a file is not there.
-    """
-    if options.data is not None:
-        found = [(options.data / f"{name}.parquet", TASKS[name]) for name in options.tables]
-    elif options.table is not None and options.target is not None:
-        roles: dict[str, Any] = {
-            name: getattr(options, name) for name in ("target", "log", "elevation", "time")
-        }
-        task = Task(options.table.stem, categorical=tuple(options.categorical), **roles)
-        found = [(options.table, task)]
-    else:
-        raise SystemExit("Name a table with --table and --target, or a folder with --data.")
-    for path, _ in found:
-        if not path.is_file():
-            raise SystemExit(f"There is no file {path}.")
-    return found

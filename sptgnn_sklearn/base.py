@@ -19,10 +19,15 @@ from xgboost import XGBRegressor
 __all__ = ["boosted_trees", "fit_base", "make_base", "out_of_fold"]
 
 _MOST_REPEATS = 20  # rows for each row that stand in for weights
+_WIDE = 60  # columns; from here on trees sample fewer of them and cut them into fewer bins
 
 
 def boosted_trees(
-    random_state: int | None = None, n_jobs: int | None = None, **settings: Any
+    random_state: int | None = None,
+    n_jobs: int | None = None,
+    *,
+    n_columns: int = 0,
+    **settings: Any,
 ) -> XGBRegressor:
     """Return the XGBoost regressor that serves both as base and as baseline.
 
@@ -35,6 +40,9 @@ def boosted_trees(
         Seed of the sampling.
     n_jobs : int or None
         Threads; None leaves their number to XGBoost.
+    n_columns : int, default=0
+        Of the table. Many columns are often of one kind, so that a few of them with coarse
+        cuts say as much, in a third of the time.
     **settings
         Parameters of XGBRegressor that replace the defaults.
 
@@ -54,10 +62,12 @@ def boosted_trees(
         "reg_lambda": 1.0,
         "tree_method": "hist",
     }
+    if n_columns > _WIDE:
+        defaults |= {"colsample_bytree": 0.3, "max_bin": 64}
     return XGBRegressor(**{**defaults, **settings}, random_state=random_state, n_jobs=n_jobs)
 
 
-def make_base(base: Any, random_state: int, n_jobs: int | None) -> Any | None:
+def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int = 0) -> Any | None:
     """Return an unfitted regressor for the parameter `base`, or None.
 
     Parameters
@@ -68,6 +78,8 @@ def make_base(base: Any, random_state: int, n_jobs: int | None) -> Any | None:
     random_state : int
     n_jobs : int or None
         Threads of "xgboost".
+    n_columns : int, default=0
+        Of the table, for "xgboost".
 
     Raises
     ------
@@ -84,7 +96,7 @@ def make_base(base: Any, random_state: int, n_jobs: int | None) -> Any | None:
     if base is None:
         return None
     if isinstance(base, str) and base == "xgboost":
-        return boosted_trees(random_state, n_jobs)
+        return boosted_trees(random_state, n_jobs, n_columns=n_columns)
     if isinstance(base, type) or not hasattr(base, "fit") or not is_regressor(base):
         raise ValueError(
             f"base={base!r} is not known; pass None, 'xgboost' or a scikit-learn regressor, such "

@@ -405,7 +405,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             relations=tuple(name for name in RELATIONS if name in self.relations),
             streams=self.streams,
             n_neighbors=self._reachable_neighbors(table),
-            base=make_base(self.base, rng.randint(2**31 - 1), self.n_jobs),
+            base=make_base(self.base, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape[1]),
             calibrate=self.calibration is not None,
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
