@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+BENCH_STAMP := $(VENV)/.installed-bench
 
 # Tests run in one process for each worker, so that threads of the linear algebra libraries would
 # only take the cores from one another.
@@ -13,11 +14,12 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean bench bench-images
+.PHONY: help venv demo test test-slow lint docs clean distclean
+.PHONY: bench bench-skill bench-ablation bench-images
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
-		awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+		awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 venv: $(STAMP) ## make .venv with the pinned versions and this package, editable
 
@@ -52,8 +54,24 @@ $(DOCS_STAMP): $(STAMP)
 docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warnings are errors
 	$(ONE_THREAD) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(STAMP) ## score model, twin without graph and XGBoost on simulated surveys
-	$(BIN)/python -m benchmarks.survey
+$(BENCH_STAMP): $(STAMP)
+	@rm -f $@
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	@touch $@
+
+# Where the Parquet files of the public tables are, and which seeds are run.
+DATA ?= data
+SEEDS ?= 0
+
+bench: $(BENCH_STAMP) ## score model and opponents on simulated surveys; about an hour
+	$(BIN)/python -m benchmarks.skill --worlds --seeds $(SEEDS)
+
+bench-skill: $(BENCH_STAMP) ## the same on public tables: DATA=folder SEEDS="0 1 2"; hours, goes on
+	$(BIN)/python -m benchmarks.skill --data $(DATA) --seeds $(SEEDS)
+
+bench-ablation: $(BENCH_STAMP) ## what each ingredient is worth, on the same tables; hours, goes on
+	$(BIN)/python -m benchmarks.ablation --data $(DATA) --seeds $(SEEDS)
+	$(BIN)/python -m benchmarks.ablation --worlds --folds random --seeds $(SEEDS)
 
 bench-images: $(STAMP) ## score and time images: known answer, frozen path; about half an hour
 	$(BIN)/python -m benchmarks.images survey

@@ -1,7 +1,8 @@
 """Tables of what is on record: skill by table, ranks, and differences with their intervals.
 
-    python -m benchmarks.report            # print
-    python -m benchmarks.report --check    # say which aims are met
+    python -m benchmarks.report            # print everything
+    python -m benchmarks.report --check    # print what is aimed at, and what is reached
+    python -m benchmarks.report --write    # write the tables of the docs
 
 Scores are means over the seeds on record. Where two models are compared, folds are the units: each
 fold's difference is averaged over seeds, and the interval is that of Student's t over folds.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Container, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from scipy.stats import t as student
 from .cells import RECORDS
 from .opponents import MEANS
 from .tables import FOLDS
+from .variants import VARIANTS
+from .worlds import WORLDS
 
 OURS = "sptgnn"
 NAMES = {
@@ -87,6 +91,12 @@ class Results:
                 key = record["table"], entry["folds"], entry["model"]
                 self.cells.setdefault(key, {})[record["seed"]] = entry
                 self.rows[record["table"]] = sum(part["rows"] for part in entry["parts"])
+
+    def only(self, real: bool) -> Results:
+        """Return the results of real tables, or those of simulated surveys."""
+        chosen = copy(self)
+        chosen.rows = {name: n for name, n in self.rows.items() if (name not in WORLDS) == real}
+        return chosen
 
     @property
     def tables(self) -> list[str]:
@@ -261,13 +271,43 @@ def _short(table: str) -> str:
     return table.removeprefix("limesoda_").split("_")[0]
 
 
+def documents(skill_results: Results, ablation_results: Results) -> dict[str, str]:
+    """Return the tables of the docs, by file name."""
+    found = {}
+    for kind in FOLDS:
+        found |= {
+            f"skill-{kind}": skill(skill_results, kind).to_rst(f"R2, {kind} folds"),
+            f"differences-{kind}": differences(skill_results, kind).to_rst(
+                f"R2 of SpTGNN minus that of another model, {kind} folds"
+            ),
+            f"moran-{kind}": residual_structure(skill_results, kind).to_rst(
+                f"Moran's I of the residuals, {kind} folds"
+            ),
+            f"ablation-{kind}": ablations(ablation_results.only(real=True), kind, VARIANTS).to_rst(
+                f"R2 of a variant minus that of the default, {kind} folds"
+            ),
+        }
+    worlds = ablations(ablation_results.only(real=False), "random", VARIANTS)
+    found["ablation-worlds"] = worlds.to_rst("The same on simulated surveys, random folds")
+    found["cost"] = cost(skill_results).to_rst("Seconds of a fit, random folds, one thread")
+    return {f"{name}.rst": text for name, text in found.items()}
+
+
 def main() -> None:
-    """Print all tables."""
+    """Print or write all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=Path, default=RECORDS / "skill")
+    parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--check", action="store_true", help="only what is aimed at")
+    parser.add_argument("--write", action="store_true", help="write the tables of the docs")
     options = parser.parse_args()
-    results = Results(options.records)
+    results = Results(options.records / "skill")
+    if options.write:
+        folder = Path(__file__).resolve().parent.parent / "docs" / "measured"
+        folder.mkdir(exist_ok=True)
+        for name, text in documents(results, Results(options.records / "ablation")).items():
+            (folder / name).write_text(text, encoding="utf-8")
+            print(folder / name)
+        return
     if not options.check:
         for folds in FOLDS:
             for name, make in (

@@ -43,7 +43,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "measured"]
 templates_path = ["_templates"]
 # Single backticks in docstrings link to what can be imported, and are italics otherwise.
 default_role = "autolink"
