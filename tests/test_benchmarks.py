@@ -311,6 +311,7 @@ def test_the_command_of_ablations(tmp_path, monkeypatch, capsys):
             for n, v in ablation.VARIANTS.items()
         },
     )
+    monkeypatch.setitem(skill.OURS, "sptgnn", ablation.VARIANTS["default"])
     out = run(
         ablation, monkeypatch, capsys, "--worlds", "no field", "--folds", "random",
         "--variants", "default", "no graph",
