@@ -257,6 +257,13 @@ def aims(results: Results) -> list[str]:
     if ranks:
         lines.append(f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} cells")
     lines += [f"behind: {line}" for line in worst]
+    for table in results.tables:
+        moran = {
+            model: results.score(table, "random", model, "moran_i")
+            for model in (OURS, "xgboost_tuned", "xgboost")
+        }
+        text = ", ".join(f"{NAMES[model]} {value:+.3f}" for model, value in moran.items())
+        lines.append(f"Moran's I of residuals, random folds, {table}: {text}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.skill --table soil.parquet --target soc --log --elevation dem
     python -m benchmarks.skill --data FOLDER --models sptgnn xgboost_tuned --seeds 0 1 2
+    python -m benchmarks.skill --data FOLDER --tables meuse --shuffled    # nothing to learn
 
 A run that was cut off goes on where it stopped. See `benchmarks.tables` for what a table is, and
 `benchmarks.report` for tables of what was found.
@@ -92,14 +93,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS, metavar="M")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--fresh", action="store_true", help="fit again what is on record")
-    parser.add_argument("--out", type=Path, default=RECORDS / "skill")
+    parser.add_argument("--out", type=Path, help="folder of records")
     parser.add_argument("--predictions", type=Path, default=PREDICTIONS)
     options = parser.parse_args()
+    out = options.out or RECORDS / ("shuffled" if options.shuffled else "skill")
     folder = Folder(options.predictions, options.fresh)
     for seed in options.seeds:
         for source in chosen(options):
             task = source.task
-            record = Record(options.out, task, seed)
+            record = Record(out, task, seed)
             cells = [
                 Cell(task, folds, model, seed)
                 for folds in options.folds
@@ -115,7 +117,7 @@ def main() -> None:
                     record.add(entry)
                     print(f"{cell.place}: R2 {entry['R2']:.3f}", flush=True)
     tables = {source.task.table for source in chosen(options)}
-    print(leaderboard(Results(options.out, tables), options.folds))
+    print(leaderboard(Results(out, tables), options.folds))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("public tables, instead")
     group.add_argument("--data", type=Path, help="folder that holds their Parquet files")
     group.add_argument("--tables", nargs="*", default=list(TASKS), choices=TASKS, metavar="NAME")
+    group.add_argument("--shuffled", action="store_true", help="deal targets to other rows")
     group = parser.add_argument_group("simulated surveys, instead")
     names = list(WORLDS)
     group.add_argument("--worlds", nargs="*", choices=names, metavar="NAME", help=f"of {names}")
@@ -64,4 +65,5 @@ def chosen(options: argparse.Namespace) -> list[Source]:
     for path, _ in found:
         if not path.is_file():
             raise SystemExit(f"There is no file {path}.")
+    found = [(path, replace(task, shuffled=options.shuffled)) for path, task in found]
     return [Source(task, partial(read, path, task)) for path, task in found]

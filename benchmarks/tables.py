@@ -32,6 +32,8 @@ class Task:
         Columns of these roles.
     categorical : tuple of str
         Columns of class codes that are numbers.
+    shuffled : bool
+        Whether the targets are dealt to other rows, so that there is nothing to learn.
     """
 
     table: str
@@ -40,11 +42,12 @@ class Task:
     elevation: str | None = None
     time: str | None = None
     categorical: tuple[str, ...] = ()
+    shuffled: bool = False
 
     @property
     def name(self) -> str:
         """Name of the table, and of the target, for files."""
-        return f"{self.table}-{self.target}"
+        return f"{self.table}-{self.target}" + ("-shuffled" if self.shuffled else "")
 
 
 # Public tables in the convention: real soil surveys from a field to a continent, one of them
@@ -114,6 +117,8 @@ def read(path: Path, task: Task, kinds: Sequence[str] = FOLDS) -> Data:
     for name in task.categorical:
         X[name] = X[name].astype("category")
     observed = table[task.target].to_numpy(float)
+    if task.shuffled:
+        observed = np.random.RandomState(0).permutation(observed)
     return Data(
         X=X,
         y=np.log1p(observed) if task.log else observed,

@@ -76,6 +76,15 @@ def test_numbers_that_are_codes(parquet):
     np.testing.assert_array_equal(data.y, data.observed)
 
 
+def test_shuffled_targets_are_the_same_numbers(parquet, data):
+    """Nothing is left to learn, and files have names of their own."""
+    task = replace(TASK, shuffled=True)
+    shuffled = read(parquet, task)
+    assert (shuffled.y != data.y).mean() > 0.9
+    np.testing.assert_allclose(np.sort(shuffled.y), np.sort(data.y))
+    assert task.name != TASK.name
+
+
 def test_columns_that_are_not_there_are_named(parquet):
     with pytest.raises(SystemExit, match=r"no column \['hight'\]; it has .*'elevation'"):
         read(parquet, replace(TASK, elevation="hight"))
