@@ -23,6 +23,7 @@ from .images.imagery import Imagery
 from .images.members import MemberEncoders
 from .inference import Rows, build_context, run
 from .network import IMAGERY, Architecture, Context, SpTGNN
+from .stacking import Stacking
 from .training import Schedule, Trained, TrainingSet, TunedImagery, join, train_members
 
 _OWN_DISTANCE = {
@@ -30,7 +31,6 @@ _OWN_DISTANCE = {
     "spectral": ("image_distance", "covariate_distance"),  # the first that there is
 }
 _SPARE = 2  # candidates for each neighbour: some are hidden from a member that holds them out
-_EQUAL_SHARE_ROWS = 100  # how many held-out rows it takes to outweigh equal shares
 _QUERY_CHUNK = 20_000  # rows whose graph is built at a time
 _CHIP_CHUNK = 64  # rows whose chips are read and encoded at a time
 
@@ -87,8 +87,10 @@ class Ensemble:
     node_features : ndarray of shape (n, f)
         All streams of the training rows side by side.
     base : fitted regressor or None
-    blend : float
-        Share of the network's correction of the base that is kept, 0 to 1; 1 without a base.
+    stacking : Stacking
+        What network and base count for.
+    network_stacking : Stacking
+        What the network counts for where there is no base: it is trained without it.
     variance_scale : float
         Factor that calibrates variances on held-out rows.
     partitions : Partitions
@@ -114,7 +116,8 @@ class Ensemble:
     description: dict[str, torch.Tensor]
     node_features: np.ndarray
     base: Any
-    blend: float
+    stacking: Stacking
+    network_stacking: Stacking
     variance_scale: float
     partitions: Partitions
     neighbours: np.ndarray
@@ -175,7 +178,7 @@ class Ensemble:
             mean.cpu().numpy().astype(np.float64),
             np.exp(log_variance.cpu().numpy().astype(np.float64)),
         )
-        return combine(found, offset, self.blend, self.variance_scale)
+        return combine(found, offset, self.stacking, self.variance_scale)
 
 
 @torch.no_grad()
@@ -193,10 +196,10 @@ def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: i
 
 
 def combine(
-    network: Predicted, offset: np.ndarray | None, blend: float, variance_scale: float
+    network: Predicted, base: np.ndarray | None, stacking: Stacking, variance_scale: float
 ) -> Predicted:
-    """Correct the base by the kept share of what the network says else, and calibrate."""
-    mean = network.mean if offset is None else offset + blend * (network.mean - offset)
+    """Join the members with the base, and calibrate."""
+    mean = stacking.join(network.mean, base)
     # Members keep their mean: scaling the disagreement too calibrates the whole variance.
     centre = mean.mean(0)
     mean = centre + np.sqrt(variance_scale) * (mean - centre)
@@ -297,8 +300,8 @@ def fit_ensemble(
     everyone = torch.arange(len(y), device=device)[None]
     inside = run(network, rows, everyone, senders, context, rows.description)
     held = _held_out(trained, inside)
-    blend = 1.0 if offset is None else _blend(held, offset, y, weight)
-    held_out = combine(held, offset, blend, 1.0)
+    stacking = Stacking.learn(held.mean[0], offset, y, weight)
+    held_out = combine(held, offset, stacking, 1.0)
     return Ensemble(
         features=features,
         network=network,
@@ -309,7 +312,8 @@ def fit_ensemble(
         description=rows.description,
         node_features=node_features,
         base=model,
-        blend=blend,
+        stacking=stacking,
+        network_stacking=Stacking.learn(held.mean[0], None, y, weight),
         variance_scale=_variance_scale(held_out, y, weight) if calibrate else 1.0,
         partitions=parts,
         neighbours=neighbours,
@@ -432,19 +436,6 @@ def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> Pr
         np.where(held, own_mean, mean.mean(0))[None],
         (np.where(held, own_variance, variance.mean(0)) + mean.var(0))[None],
     )
-
-
-def _blend(held: Predicted, offset: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the share of the network's correction that serves held-out rows best.
-
-    It is the least-squares share. Few held-out rows decide badly, and equal shares are hard to beat
-    then; they count as `_EQUAL_SHARE_ROWS` rows of the average size of correction.
-    """
-    correction = held.mean[0] - offset
-    prior = _EQUAL_SHARE_ROWS * np.average(correction**2, weights=weight)
-    gain = np.sum(weight * correction * (y - offset)) + 0.5 * prior
-    size = np.sum(weight * correction**2) + prior
-    return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 1.0
 
 
 def _variance_scale(predicted: Predicted, y: np.ndarray, weight: np.ndarray) -> float:

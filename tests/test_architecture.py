@@ -25,7 +25,7 @@ LAYERS = [
     {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
     {"edges", "graph", "holdout", "metrics"},
     {"network"},
-    {"inference", "losses", "optimisation"},
+    {"inference", "losses", "optimisation", "stacking"},
     {"callbacks"},
     {"training"},
     {"ensemble"},

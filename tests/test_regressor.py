@@ -19,9 +19,10 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble import Predicted, _blend, _variance_scale, combine
+from sptgnn_sklearn.ensemble import Predicted, _variance_scale, combine
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
+from sptgnn_sklearn.stacking import Stacking
 
 SMALL = {
     "time": "date",
@@ -204,34 +205,19 @@ def test_a_base_is_corrected(survey, base):
     """The mean lies between base and network, as far as the blend says."""
     model = small(base=base).fit(survey.data, survey.target)
     ensemble = model.ensemble_
-    kept = ensemble.blend
-    assert 0 < kept < 1
+    kept = ensemble.stacking
+    assert 0 < kept.blend < 1
     blended = model.predict(survey.data)
-    ensemble.blend = 0.0
+    ensemble.stacking = Stacking(0.0, 1.0)
     tabular = ensemble.features.tabular(model.columns_.split(survey.data))
     alone = model.target_.restore(ensemble.base.predict(tabular))
     np.testing.assert_allclose(model.predict(survey.data), alone, rtol=1e-4)
-    ensemble.blend = 1.0
+    ensemble.stacking = Stacking(1.0, 1.0)
     network = model.predict(survey.data)
-    np.testing.assert_allclose(blended, alone + kept * (network - alone), rtol=1e-4, atol=1e-4)
+    joined = alone + kept.blend * (network - alone)
+    expected = survey.target.mean() + kept.trust * (joined - survey.target.mean())
+    np.testing.assert_allclose(blended, expected, rtol=1e-4, atol=1e-4)
     assert not np.allclose(network, alone, rtol=0.01)
-
-
-def test_the_blend_follows_who_is_right_on_held_out_rows():
-    """Many held-out rows decide between base and network; few leave them equal shares."""
-    rng = np.random.RandomState(0)
-    y, noise = rng.normal(size=(2, 5000))
-    right, wrong = (
-        Predicted(y[None], np.ones((1, 5000))),
-        Predicted(noise[None], np.ones((1, 5000))),
-    )
-    base = np.zeros(5000)
-    weight = np.ones(5000)
-    assert _blend(right, base, y, weight) > 0.98
-    assert _blend(wrong, base, y, weight) < 0.05
-    few = slice(5)
-    short = Predicted(y[None, few], np.ones((1, 5)))
-    assert _blend(short, base[few], y[few], weight[few]) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_variance_scale_makes_errors_standard():
@@ -241,7 +227,7 @@ def test_the_variance_scale_makes_errors_standard():
     scale = _variance_scale(stated, error, np.ones(20_000))
     assert scale == pytest.approx(4, rel=0.05)
     members = Predicted(np.array([[1.0], [3.0]]), np.array([[1.0], [1.0]]))
-    scaled = combine(members, None, 1.0, 4.0)
+    scaled = combine(members, None, Stacking(1.0, 1.0), 4.0)
     np.testing.assert_allclose(scaled.mean[:, 0], [0.0, 4.0])  # the mean stays, the spread doubles
     np.testing.assert_allclose(scaled.variance, 4.0)
 
