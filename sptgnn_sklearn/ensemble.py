@@ -12,10 +12,11 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from .base import fit_base, out_of_fold
 from .blocks import location_labels
+from .calibration import Calibration, HeldOutErrors, few_members
 from .columns import Columns, Table
 from .edges import NAMES, describe, differences
 from .features import Features
-from .graph import build_graph, extend_graph, to_hetero_data
+from .graph import NOBODY, build_graph, extend_graph, to_hetero_data
 from .holdout import Partitions, partition
 from .images.archive import ChipArchive
 from .images.embedder import ChipEmbedder
@@ -91,14 +92,14 @@ class Ensemble:
         What network and base count for.
     network_stacking : Stacking
         What the network counts for where there is no base: it is trained without it.
-    variance_scale : float
-        Factor that calibrates variances on held-out rows.
+    calibration : Calibration
+        Learnt on held-out rows.
     partitions : Partitions
     neighbours : ndarray of shape (n, R, K)
         Lists of the training rows.
     held_out : Predicted
         Predictions (1, n) of the training rows that used neither their target nor a member
-        trained on it, where there is such a member.
+        trained on it, where there is such a member; calibrated.
     history : list of dict
     n_neighbors : int
     device : str
@@ -118,7 +119,7 @@ class Ensemble:
     base: Any
     stacking: Stacking
     network_stacking: Stacking
-    variance_scale: float
+    calibration: Calibration
     partitions: Partitions
     neighbours: np.ndarray
     held_out: Predicted
@@ -153,15 +154,20 @@ class Ensemble:
 
     def neighbours_of(self, table: Table) -> np.ndarray:
         """Training rows (n, R, K) that send to each row of a table."""
+        return self._around(table)[0]
+
+    def _around(self, table: Table) -> tuple[np.ndarray, np.ndarray | None]:
+        """Neighbours (n, R, K) of the rows of a table, and how far the spatial ones are (n,)."""
         if not self.relations:
-            return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32)
+            return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32), None
         spaces = self.features.spaces(table)
-        return extend_graph(
+        neighbours = extend_graph(
             self.spaces,
             {name: spaces[name] for name in self.relations},
             self.n_neighbors,
             workers=self.workers,
         )
+        return neighbours, _spatial_distance(spaces, self.spaces, neighbours)
 
     def _predict(self, table: Table) -> Predicted:
         offset = None
@@ -171,14 +177,15 @@ class Ensemble:
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
             rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
-        senders = torch.from_numpy(self.neighbours_of(table)[None]).to(self.device)
+        neighbours, distance = self._around(table)
+        senders = torch.from_numpy(neighbours[None]).to(self.device)
         index = torch.arange(len(table), device=self.device)[None]
         mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
         found = Predicted(
             mean.cpu().numpy().astype(np.float64),
             np.exp(log_variance.cpu().numpy().astype(np.float64)),
         )
-        return combine(found, offset, self.stacking, self.variance_scale)
+        return combine(found, offset, self.stacking, self.calibration.factor(distance))
 
 
 @torch.no_grad()
@@ -196,14 +203,17 @@ def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: i
 
 
 def combine(
-    network: Predicted, base: np.ndarray | None, stacking: Stacking, variance_scale: float
+    network: Predicted,
+    base: np.ndarray | None,
+    stacking: Stacking,
+    factor: np.ndarray | float,
 ) -> Predicted:
-    """Join the members with the base, and calibrate."""
+    """Join the members with the base, and scale their variances by a factor for each row."""
     mean = stacking.join(network.mean, base)
     # Members keep their mean: scaling the disagreement too calibrates the whole variance.
     centre = mean.mean(0)
-    mean = centre + np.sqrt(variance_scale) * (mean - centre)
-    return Predicted(mean, variance_scale * network.variance)
+    mean = centre + np.sqrt(factor) * (mean - centre)
+    return Predicted(mean, factor * network.variance)
 
 
 def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
@@ -235,7 +245,7 @@ def fit_ensemble(
     streams: Sequence[str],
     n_neighbors: int,
     base: Any,
-    calibrate: bool,
+    calibration: str | None,
     device: str,
     n_jobs: int | None,
     rng: np.random.RandomState,
@@ -256,8 +266,8 @@ def fit_ensemble(
         Those wanted; those that the table cannot give are left out.
     n_neighbors : int
     base : unfitted regressor or None
-    calibrate : bool
-        Whether to scale variances on held-out rows.
+    calibration : None, "scale" or "isotonic"
+        See `calibration.Calibration.learn`.
     device : str
     n_jobs : int or None
     rng : RandomState
@@ -300,8 +310,17 @@ def fit_ensemble(
     everyone = torch.arange(len(y), device=device)[None]
     inside = run(network, rows, everyone, senders, context, rows.description)
     held = _held_out(trained, inside)
-    stacking = Stacking.learn(held.mean[0], offset, y, weight)
-    held_out = combine(held, offset, stacking, 1.0)
+    honest = held.count > 0
+    known = None if offset is None else offset[honest]
+    stacking = Stacking.learn(held.mean[honest], known, y[honest], weight[honest])
+    distance = _spatial_distance(spaces, spaces, data.held_senders[0])
+    calibrated = _calibrate(held, offset, stacking, distance, y, weight, n_members, calibration)
+    held_out = combine(
+        Predicted(held.mean[None], (held.noise + stacking.blend**2 * held.between)[None]),
+        offset,
+        stacking,
+        calibrated.factor(distance),
+    )
     return Ensemble(
         features=features,
         network=network,
@@ -313,8 +332,8 @@ def fit_ensemble(
         node_features=node_features,
         base=model,
         stacking=stacking,
-        network_stacking=Stacking.learn(held.mean[0], None, y, weight),
-        variance_scale=_variance_scale(held_out, y, weight) if calibrate else 1.0,
+        network_stacking=Stacking.learn(held.mean[honest], None, y[honest], weight[honest]),
+        calibration=calibrated,
         partitions=parts,
         neighbours=neighbours,
         held_out=held_out,
@@ -417,12 +436,31 @@ def _train(
     return join(parts, shape)
 
 
-def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> Predicted:
-    """Collect honest predictions (1, n) of the training rows, by the members that held each out.
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """What the members that did not train on a row say of it, in standardised units.
 
-    A row that no member held out takes the mean of all members, which saw it in training, though
-    not through its messages. The variance includes the members' disagreement, as that of a
-    prediction does.
+    Attributes
+    ----------
+    mean, noise : ndarray of shape (n,)
+        Mean of their means and of their variances; of all members where none held the row out.
+    between : ndarray of shape (n,)
+        Variance of all members' means.
+    count : ndarray of shape (n,)
+        How many members held the row out.
+    """
+
+    mean: np.ndarray
+    noise: np.ndarray
+    between: np.ndarray
+    count: np.ndarray
+
+
+def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> HeldOutPredictions:
+    """Collect honest predictions of the training rows, by the members that held each out.
+
+    `inside` are predictions (M, n) by all members from the true neighbours: of rows that they saw
+    in training, though not through its messages.
     """
     mean = inside[0].cpu().numpy().astype(np.float64)
     variance = np.exp(inside[1].cpu().numpy().astype(np.float64))
@@ -432,18 +470,54 @@ def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> Pr
     own_variance = np.where(known, np.exp(np.nan_to_num(trained.log_variance)), 0).sum(0)
     own_variance = own_variance / np.maximum(count, 1)
     held = count > 0
-    return Predicted(
-        np.where(held, own_mean, mean.mean(0))[None],
-        (np.where(held, own_variance, variance.mean(0)) + mean.var(0))[None],
+    return HeldOutPredictions(
+        np.where(held, own_mean, mean.mean(0)),
+        np.where(held, own_variance, variance.mean(0)),
+        mean.var(0),
+        count,
     )
 
 
-def _variance_scale(predicted: Predicted, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the factor that brings the mean squared standardised error of held-out rows to one.
+def _calibrate(
+    held: HeldOutPredictions,
+    base: np.ndarray | None,
+    stacking: Stacking,
+    distance: np.ndarray | None,
+    y: np.ndarray,
+    weight: np.ndarray,
+    n_members: int,
+    kind: str | None,
+) -> Calibration:
+    """Learn from rows that members held out how wide and of what shape errors are."""
+    between = stacking.blend**2 * held.between
+    honest = held.count > 0
+    found = HeldOutErrors(
+        error=(y - stacking.join(held.mean, base))[honest],
+        variance=(held.noise + between)[honest],
+        excess=few_members(between[honest], held.count[honest], n_members),
+        distance=None if distance is None else distance[honest],
+        weight=weight[honest],
+    )
+    return Calibration.learn(found, kind)
 
-    The errors are those of single members, so the intervals of the whole ensemble err on the wide
-    side.
+
+def _spatial_distance(
+    spaces: dict[str, np.ndarray], training: dict[str, np.ndarray], senders: np.ndarray
+) -> np.ndarray | None:
+    """Mean distance (n,) to the senders (n, R, K) in space; None where no relation is spatial."""
+    if "spatial" not in training:
+        return None
+    relation = list(training).index("spatial")
+    return mean_distance(spaces["spatial"], training["spatial"], senders[:, relation])
+
+
+def mean_distance(points: np.ndarray, training: np.ndarray, senders: np.ndarray) -> np.ndarray:
+    """Mean distance (n,) of points (n, d) to their senders (n, K) among training rows (m, d).
+
+    Infinite for points without any.
     """
-    error = (y - predicted.mean[0]) ** 2
-    scale = np.average(error / predicted.variance[0], weights=weight)
-    return float(np.clip(scale, 0.05, 20.0))
+    there = senders != NOBODY
+    distance = np.linalg.norm(points[:, None] - training[senders], axis=-1)
+    count = there.sum(1)
+    total = np.where(there, distance, 0.0).sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.inf)

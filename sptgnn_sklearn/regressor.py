@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .base import make_base
 from .blocks import location_labels
+from .calibration import KINDS
 from .callbacks import check_callbacks
 from .columns import Columns, Table, named_roles
 from .devices import choose_device
@@ -151,8 +152,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Keep each member's best epoch, judged on the locations that it leaves out.
     n_iter_no_change : int, default=10
         Epochs without improvement of any member after which training stops.
-    calibration : None or "scale", default="scale"
-        "scale" multiplies variances so that they match the errors on left-out locations.
+    calibration : None, "scale" or "isotonic", default="isotonic"
+        "scale" multiplies variances so that they match the errors on left-out locations, by a
+        factor that grows with the distance to the neighbours where errors do. "isotonic" gives
+        quantiles the shape of these errors as well. None leaves both as the network states them.
     callbacks : sequence of skorch callbacks, default=None
         Called by the training loop, after the package's own.
     device : str, default="auto"
@@ -254,7 +257,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "moran_weight": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "calibration": [StrOptions({"scale"}), None],
+        "calibration": [StrOptions(set(KINDS)), None],
         "callbacks": ["array-like", None],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -306,7 +309,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         moran_weight=0.01,
         early_stopping=True,
         n_iter_no_change=10,
-        calibration="scale",
+        calibration="isotonic",
         callbacks=None,
         device="auto",
         n_jobs=None,
@@ -406,7 +409,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             streams=self.streams,
             n_neighbors=self._reachable_neighbors(table),
             base=make_base(self.base, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape[1]),
-            calibrate=self.calibration is not None,
+            calibration=self.calibration,
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
             rng=rng,
@@ -470,7 +473,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         )
 
     def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
-        """Predict quantiles of the mixture of the members' Gaussians.
+        """Predict quantiles: of the mixture of the members' Gaussians, calibrated.
 
         Parameters
         ----------
@@ -487,6 +490,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
         predicted = self._predict(X)
+        levels = self.ensemble_.calibration.levels(levels)
         points = mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
         return self._clip(self.target_.restore(points))
 

@@ -47,9 +47,18 @@ class Stacking:
         return cls(blend, _trust(found, y, weight))
 
     def join(self, network: np.ndarray, base: np.ndarray | None) -> np.ndarray:
-        """Return what both say together; the network's values may be of several members (M, n)."""
+        """Return what both say together.
+
+        Parameters
+        ----------
+        network : ndarray of shape (n,) or (M, n)
+            The latter of several members, whose mean is drawn to that of the target. How far they
+            disagree stays: not to know is no reason to be sure.
+        base : ndarray of shape (n,) or None
+        """
         found = network if base is None else base + self.blend * (network - base)
-        return self.trust * found
+        centre = found if found.ndim == 1 else found.mean(0)
+        return found + (self.trust - 1) * centre
 
 
 def _blend(network: np.ndarray, base: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:

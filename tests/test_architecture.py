@@ -18,14 +18,15 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"base", "blocks", "geography", "random_fields", "targets", "values"},
+    {"base", "blocks", "calibration", "geography", "random_fields", "stacking", "targets"}
+    | {"values"},
     {"columns"},
     {"devices", "images.extraction"},
     {"images.transformer"},
     {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
     {"edges", "graph", "holdout", "metrics"},
     {"network"},
-    {"inference", "losses", "optimisation", "stacking"},
+    {"inference", "losses", "optimisation"},
     {"callbacks"},
     {"training"},
     {"ensemble"},
@@ -63,8 +64,10 @@ LAZY_ROOMS = {
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
+    | {"calibration", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
+    | {"calibration", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"},
 }
 

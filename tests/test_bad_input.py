@@ -283,7 +283,7 @@ BAD_PARAMETERS = [
     {"max_epochs": 0},
     {"learning_rate": -1.0},
     {"beta": 2.0},
-    {"calibration": "isotonic"},
+    {"calibration": "platt"},
     {"device": None},
     {"random_state": "seed"},
 ]

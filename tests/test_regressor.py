@@ -19,7 +19,7 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble import Predicted, _variance_scale, combine
+from sptgnn_sklearn.ensemble import Predicted, combine, mean_distance
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
 from sptgnn_sklearn.stacking import Stacking
@@ -220,16 +220,20 @@ def test_a_base_is_corrected(survey, base):
     assert not np.allclose(network, alone, rtol=0.01)
 
 
-def test_the_variance_scale_makes_errors_standard():
-    """Held-out errors twice as large as stated double the standard deviation."""
-    error = 2 * np.random.RandomState(0).normal(size=20_000)
-    stated = Predicted(np.zeros((1, 20_000)), np.ones((1, 20_000)))
-    scale = _variance_scale(stated, error, np.ones(20_000))
-    assert scale == pytest.approx(4, rel=0.05)
-    members = Predicted(np.array([[1.0], [3.0]]), np.array([[1.0], [1.0]]))
-    scaled = combine(members, None, Stacking(1.0, 1.0), 4.0)
-    np.testing.assert_allclose(scaled.mean[:, 0], [0.0, 4.0])  # the mean stays, the spread doubles
-    np.testing.assert_allclose(scaled.variance, 4.0)
+def test_a_factor_scales_the_whole_variance():
+    """The mean stays, noise and disagreement of the members grow alike, row by row."""
+    members = Predicted(np.array([[1.0, 1.0], [3.0, 3.0]]), np.ones((2, 2)))
+    scaled = combine(members, None, Stacking(1.0, 1.0), np.array([4.0, 1.0]))
+    np.testing.assert_allclose(scaled.mean, [[0.0, 1.0], [4.0, 3.0]])
+    np.testing.assert_allclose(scaled.variance, [[4.0, 1.0], [4.0, 1.0]])
+
+
+def test_the_mean_distance_leaves_out_who_is_not_there():
+    """Nobody has no distance, and a row with nobody around it is infinitely far."""
+    training = np.array([[0.0], [10.0], [20.0]])
+    senders = np.array([[0, 1], [2, -1], [-1, -1]])
+    found = mean_distance(np.array([[1.0], [1.0], [1.0]]), training, senders)
+    np.testing.assert_allclose(found, [5.0, 19.0, np.inf])
 
 
 @pytest.mark.parametrize(

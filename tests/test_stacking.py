@@ -56,11 +56,14 @@ def test_a_constant_prediction_is_left_alone():
     assert Stacking.learn(zero, None, zero, np.ones(10)) == Stacking(1.0, 1.0)
 
 
-def test_members_are_joined_one_by_one(rng):
-    """Network's values may have an axis of members."""
+def test_members_keep_their_disagreement(rng):
+    """The mean of members is drawn to that of the target, and their distances to it stay."""
     network, base = rng.normal(size=(3, 10)), rng.normal(size=10)
     found = Stacking(0.25, 0.5).join(network, base)
-    np.testing.assert_allclose(found, 0.5 * (base + 0.25 * (network - base)))
+    blended = base + 0.25 * (network - base)
+    np.testing.assert_allclose(found.mean(0), 0.5 * blended.mean(0))
+    np.testing.assert_allclose(found - found.mean(0), blended - blended.mean(0))
+    np.testing.assert_allclose(Stacking(0.25, 0.5).join(network[0], base), 0.5 * blended[0])
 
 
 def test_a_target_of_noise_is_predicted_by_its_mean(rng):
