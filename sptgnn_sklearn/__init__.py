@@ -1,10 +1,18 @@
 """Spatio-temporal graph neural networks for soil tables, as a scikit-learn estimator."""
 
 from .baseline import XGBoostBaseline
+from .delegation import predict_interval, predict_uncertainty
 from .images.extraction import extract_chips
 from .images.transformer import TerraMindEmbedder
 from .regressor import SpTGNNRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["SpTGNNRegressor", "TerraMindEmbedder", "XGBoostBaseline", "extract_chips"]
+__all__ = [
+    "SpTGNNRegressor",
+    "TerraMindEmbedder",
+    "XGBoostBaseline",
+    "extract_chips",
+    "predict_interval",
+    "predict_uncertainty",
+]

@@ -6,7 +6,7 @@ set aside for it. In standardised units of the target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -66,6 +66,8 @@ class Calibration:
     shape : ndarray of shape (121,) or None
         Standardised errors at the levels of the normal scores -3, -2.95, ... 3, from held-out rows.
         None leaves the distributions as they are.
+    scores : ndarray of shape (n,)
+        Standardised errors of the held-out rows, in rising order.
 
     Examples
     --------
@@ -88,6 +90,7 @@ class Calibration:
     centre: float = 0.0
     reach: tuple[float, float] = (0.0, 0.0)
     shape: np.ndarray | None = None
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def learn(cls, found: HeldOutErrors, kind: str | None) -> Calibration:
@@ -99,17 +102,16 @@ class Calibration:
         kind : None, "scale" or "isotonic"
             "scale" learns the factor; "isotonic" the shape of the standardised errors as well.
         """
-        if kind is None:
-            return cls()
         weight = found.weight / found.weight.mean()
         kept = _kept_share(found, weight)
-        ratio = kept * found.error**2 / found.variance
-        scale = cls._learn_scale(ratio, found.distance, weight)
-        if kind == "scale":
-            return scale
+        scale = cls()
+        if kind is not None:
+            ratio = kept * found.error**2 / found.variance
+            scale = cls._learn_scale(ratio, found.distance, weight)
         variance = scale.factor(found.distance) * found.variance
         score = found.error * np.sqrt(kept / variance)
-        return cls(scale.level, scale.slope, scale.centre, scale.reach, _shape(score, weight))
+        shape = _shape(score, weight) if kind == "isotonic" else None
+        return replace(scale, shape=shape, scores=np.sort(score))
 
     @classmethod
     def _learn_scale(

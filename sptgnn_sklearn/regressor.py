@@ -21,6 +21,7 @@ from .blocks import location_labels
 from .calibration import KINDS
 from .callbacks import check_callbacks
 from .columns import Columns, Table, named_roles
+from .conformal import conformal_limits
 from .devices import choose_device
 from .ensemble import Predicted, Tuning, fit_ensemble
 from .features import SIMILARITIES
@@ -493,6 +494,39 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         levels = self.ensemble_.calibration.levels(levels)
         points = mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
         return self._clip(self.target_.restore(points))
+
+    def predict_interval(self, X, coverage=0.9):
+        """Predict conformal intervals.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        coverage : float, default=0.9
+            Share of new rows whose targets the intervals shall hold.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+            Lower and upper limit, in the unit of y.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is not between 0 and 1, or too few rows were held out to tell it.
+
+        Notes
+        -----
+        Errors on left-out locations, over the predicted standard deviation, say how far intervals
+        reach on either side (split conformal prediction, by MAPIE). Coverage is promised for rows
+        like those that were left out: half of them singly, half in whole blocks. It is a share of
+        all rows, not a probability for each.
+        """
+        predicted = self._predict(X)
+        low, high = conformal_limits(self.ensemble_.calibration.scores, coverage)
+        mean = predicted.mean.mean(0)
+        std = np.sqrt(predicted.variance.mean(0) + predicted.mean.var(0))
+        limits = mean[:, None] + std[:, None] * np.array([low, high])
+        return self._clip(self.target_.restore(limits))
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
         """Return the training rows that send to each row in one relation.

@@ -18,7 +18,16 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"base", "blocks", "calibration", "geography", "random_fields", "stacking", "targets"}
+    {
+        "base",
+        "blocks",
+        "calibration",
+        "conformal",
+        "geography",
+        "random_fields",
+        "stacking",
+        "targets",
+    }
     | {"values"},
     {"columns"},
     {"devices", "images.extraction"},
@@ -31,7 +40,7 @@ LAYERS = [
     {"training"},
     {"ensemble"},
     {"baseline", "regressor"},
-    {"comparison"},
+    {"comparison", "delegation"},
     {"plotting"},
     {"cli"},
     {"__init__", "__main__"},
@@ -48,6 +57,7 @@ ROOMS = {
     "pyproj": {"geography"},
     "esda": set(),
     "libpysal": set(),
+    "mapie": set(),
     "matplotlib": set(),
     "rasterio": set(),
     "terratorch": set(),
@@ -56,6 +66,7 @@ ROOMS = {
 
 # The only functions that may import such a library when they are called.
 LAZY_ROOMS = {
+    "mapie": {"conformal.conformal_limits"},
     "torch": {"graph.to_hetero_data"},
     "torch_geometric": {"graph.to_hetero_data"},
     "rasterio": {"images.files.import_rasterio"},
@@ -64,7 +75,7 @@ LAZY_ROOMS = {
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
-    | {"calibration", "stacking"}
+    | {"calibration", "conformal", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "stacking"}

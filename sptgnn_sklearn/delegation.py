@@ -1,0 +1,144 @@
+"""Uncertainty through the wrappers of scikit-learn, which hand on `predict` and little else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+
+__all__ = ["predict_interval", "predict_uncertainty"]
+
+_NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
+
+
+def predict_uncertainty(estimator: Any, X: Any) -> pd.DataFrame:
+    """Predict mean and uncertainty by the estimator inside of wrappers.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        `SpTGNNRegressor` or any that has ``predict_uncertainty``, itself or within Pipelines,
+        searches such as GridSearchCV, and TransformedTargetRegressors of linear transforms.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        As the outermost estimator takes it.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 4)
+        Columns mean, std, aleatoric and epistemic, in the unit of y.
+
+    Raises
+    ------
+    TypeError
+        If there is no such estimator inside, or it is within a wrapper that is not known.
+    ValueError
+        If a transform of the target is not linear: standard deviations cannot be taken back.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sptgnn_sklearn import SpTGNNRegressor, predict_uncertainty
+    >>> from sptgnn_sklearn.datasets import make_soil_survey
+    >>> survey = make_soil_survey(n_samples=100, random_state=0)
+    >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+    >>> pipe = make_pipeline("passthrough", model).fit(survey.data, survey.target)
+    >>> predict_uncertainty(pipe, survey.data.head(3)).shape
+    (3, 4)
+    """
+    return _through(estimator, X, "predict_uncertainty", {})
+
+
+def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarray:
+    """Predict intervals by the estimator inside of wrappers.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        `SpTGNNRegressor` or any that has ``predict_interval``, itself or within Pipelines,
+        searches such as GridSearchCV, and TransformedTargetRegressors.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        As the outermost estimator takes it.
+    coverage : float, default=0.9
+        Share of new rows whose targets the intervals shall hold.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 2)
+        Lower and upper limit, in the unit of y. A transform of the target is taken to be monotone.
+
+    Raises
+    ------
+    TypeError
+        If there is no such estimator inside, or it is within a wrapper that is not known.
+
+    Examples
+    --------
+    >>> from sklearn.compose import TransformedTargetRegressor
+    >>> import numpy as np
+    >>> from sptgnn_sklearn import SpTGNNRegressor, predict_interval
+    >>> from sptgnn_sklearn.datasets import make_soil_survey
+    >>> survey = make_soil_survey(n_samples=100, random_state=0)
+    >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+    >>> logarithm = TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1)
+    >>> logarithm = logarithm.fit(survey.data, survey.target.clip(0))
+    >>> predict_interval(logarithm, survey.data.head(3), coverage=0.8).shape
+    (3, 2)
+    """
+    return _through(estimator, X, "predict_interval", {"coverage": coverage})
+
+
+def _through(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
+    """Call a method of the innermost estimator, from the outside in, and take its result back."""
+    if hasattr(estimator, method):
+        return getattr(estimator, method)(X, **settings)
+    if isinstance(estimator, Pipeline):
+        *_, (_, last) = estimator.steps
+        return _through(
+            last, estimator[:-1].transform(X) if len(estimator) > 1 else X, method, settings
+        )
+    if hasattr(estimator, "best_estimator_"):
+        return _through(estimator.best_estimator_, X, method, settings)
+    if isinstance(estimator, TransformedTargetRegressor):
+        return _TAKE_BACK[method](estimator, _through(estimator.regressor_, X, method, settings))
+    name = type(estimator).__name__
+    if hasattr(estimator, "best_score_") or hasattr(estimator, "best_params_"):
+        raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
+    raise TypeError(
+        f"{name} has no {method}. SpTGNNRegressor has; it may stand in a Pipeline, a search or a "
+        "TransformedTargetRegressor. For other regressors, wrap them by MAPIE."
+    )
+
+
+def _inverse(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
+    back = estimator.transformer_.inverse_transform(np.reshape(values, (-1, 1)))
+    return np.reshape(back, np.shape(values))
+
+
+def _interval_back(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
+    return np.sort(_inverse(estimator, found), axis=1)  # a falling transform turns limits around
+
+
+def _uncertainty_back(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:
+    """Move moments through the inverse of the transform, which must be linear for that."""
+    mean, std = found["mean"].to_numpy(), found["std"].to_numpy()
+    low, middle, high = (_inverse(estimator, mean + side * std) for side in (-1, 0, 1))
+    width = (high - low) / 2
+    if np.any(np.abs(high + low - 2 * middle) > _NOT_LINEAR * np.abs(width)):
+        raise ValueError(
+            f"TransformedTargetRegressor with {estimator.transformer_} is not linear, so that a "
+            "standard deviation cannot be taken back through it. Use predict_interval, or "
+            "SpTGNNRegressor(target_transform='log1p') without the wrapper."
+        )
+    ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
+    parts = {name: ratio * found[name] for name in ("std", "aleatoric", "epistemic")}
+    return found.assign(mean=middle, **parts)
+
+
+_TAKE_BACK: dict[str, Callable[..., Any]] = {
+    "predict_uncertainty": _uncertainty_back,
+    "predict_interval": _interval_back,
+}
