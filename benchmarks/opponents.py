@@ -6,7 +6,8 @@ two coordinates, the numeric covariates with their gaps, one-hot categories, and
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -54,6 +55,8 @@ class OnTable(RegressorMixin, BaseEstimator):
     random_state : int, default=0
     """
 
+    makers: ClassVar[Mapping[str, Callable[..., Any]]]  # OPPONENTS, of this module
+
     def __init__(self, name, time=None, elevation=None, threads=1, random_state=0):
         self.name = name
         self.time = time
@@ -73,7 +76,7 @@ class OnTable(RegressorMixin, BaseEstimator):
         frame = self.columns_.frame
         self.origin_ = plane_origin(table.coordinates, frame)
         inputs = self._inputs(table)
-        model = OPPONENTS[self.name](*inputs.shape, self.random_state, self.threads)
+        model = self.makers[self.name](*inputs.shape, self.random_state, self.threads)
         grouped = isinstance(model, RandomizedSearchCV)
         places = {"groups": location_labels(table.coordinates, table.site)} if grouped else {}
         self.model_ = model.fit(inputs, np.asarray(y, dtype=float), **places)
@@ -218,6 +221,13 @@ class GaussianProcessBoosting(RegressorMixin, BaseEstimator):
         )
         return self.scaler_.inverse_transform(np.asarray(found["response_mean"])[:, None]).ravel()
 
+    def predict_std(self, X):
+        """Predict the standard deviation of the response."""
+        found = self.booster_.predict(
+            data=X, gp_coords_pred=X[:, :2] / self.reach_, predict_var=True, pred_latent=False
+        )
+        return np.sqrt(np.asarray(found["response_var"])) * self.scaler_.scale_
+
     def _process(self, X):
         import gpboost
 
@@ -331,6 +341,7 @@ OPPONENTS = {
     "regression_kriging": lambda *about: RegressionKriging(_forest(*about)),
     "mlp_ensemble": _mlp_ensemble,
 }
+OnTable.makers = OPPONENTS
 # Means of other models' predictions.
 MEANS = {"mean_of_four_trees": FOUR_TREES}
 SMALL_ONLY = {"regression_kriging": 5000}  # rows that a model is run on at most
