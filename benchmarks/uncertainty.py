@@ -46,10 +46,11 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     X = data.X[test]
     ends = np.hstack([model.predict_interval(X, coverage) for coverage in COVERAGES])
     found = {"sptgnn": model.predict_quantiles(X, LEVELS), CONFORMAL: np.sort(ends, axis=1)}
-    calibration = model.ensemble_.calibration
-    model.ensemble_.calibration = replace(calibration, shape=None)
+    judgement = model.ensemble_.judgement
+    scale = replace(judgement.calibration, shape=None)
+    model.ensemble_.judgement = replace(judgement, calibration=scale)
     found["sptgnn_scale"] = model.predict_quantiles(X, LEVELS)
-    model.ensemble_.calibration = Calibration()
+    model.ensemble_.judgement = replace(judgement, calibration=Calibration())
     found["sptgnn_uncalibrated"] = model.predict_quantiles(X, LEVELS)
     return found
 

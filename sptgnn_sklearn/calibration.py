@@ -67,7 +67,7 @@ class Calibration:
         Standardised errors at the levels of the normal scores -3, -2.95, ... 3, from held-out rows.
         None leaves the distributions as they are.
     scores : ndarray of shape (n,)
-        Standardised errors of the held-out rows, in rising order.
+        Standardised errors of the held-out rows.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class Calibration:
         variance = scale.factor(found.distance) * found.variance
         score = found.error * np.sqrt(kept / variance)
         shape = _shape(score, weight) if kind == "isotonic" else None
-        return replace(scale, shape=shape, scores=np.sort(score))
+        return replace(scale, shape=shape, scores=score)
 
     @classmethod
     def _learn_scale(

@@ -12,7 +12,6 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from .base import fit_base, out_of_fold
 from .blocks import location_labels
-from .calibration import Calibration, HeldOutErrors, few_members
 from .columns import Columns, Table
 from .edges import NAMES, describe, differences
 from .features import Features
@@ -23,8 +22,8 @@ from .images.embedder import ChipEmbedder
 from .images.imagery import Imagery
 from .images.members import MemberEncoders
 from .inference import Rows, build_context, run
+from .judgement import HeldOut, Judgement, Predicted
 from .network import IMAGERY, Architecture, Context, SpTGNN
-from .stacking import Stacking
 from .training import Schedule, Trained, TrainingSet, TunedImagery, join, train_members
 
 _OWN_DISTANCE = {
@@ -55,19 +54,6 @@ class Tuning:
     recompute: bool = False
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Gaussians of the members, in standardised units of the target.
-
-    Attributes
-    ----------
-    mean, variance : ndarray of shape (M, n)
-    """
-
-    mean: np.ndarray
-    variance: np.ndarray
-
-
 @dataclass
 class Ensemble:
     """A fitted ensemble with the training rows that it predicts from.
@@ -88,12 +74,8 @@ class Ensemble:
     node_features : ndarray of shape (n, f)
         All streams of the training rows side by side.
     base : fitted regressor or None
-    stacking : Stacking
-        What network and base count for.
-    network_stacking : Stacking
-        What the network counts for where there is no base: it is trained without it.
-    calibration : Calibration
-        Learnt on held-out rows.
+    judgement : Judgement
+        How network and base are used, learnt on held-out rows.
     partitions : Partitions
     neighbours : ndarray of shape (n, R, K)
         Lists of the training rows.
@@ -117,9 +99,7 @@ class Ensemble:
     description: dict[str, torch.Tensor]
     node_features: np.ndarray
     base: Any
-    stacking: Stacking
-    network_stacking: Stacking
-    calibration: Calibration
+    judgement: Judgement
     partitions: Partitions
     neighbours: np.ndarray
     held_out: Predicted
@@ -181,11 +161,8 @@ class Ensemble:
         senders = torch.from_numpy(neighbours[None]).to(self.device)
         index = torch.arange(len(table), device=self.device)[None]
         mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
-        found = Predicted(
-            mean.cpu().numpy().astype(np.float64),
-            np.exp(log_variance.cpu().numpy().astype(np.float64)),
-        )
-        return combine(found, offset, self.stacking, self.calibration.factor(distance))
+        found = Predicted(*_moments(mean, log_variance))
+        return self.judgement.apply(found, offset, distance)
 
 
 @torch.no_grad()
@@ -200,20 +177,6 @@ def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: i
         ]
         parts.append(encoders.encode_for_all(groups, len(part)))
     return torch.cat(parts, dim=1)
-
-
-def combine(
-    network: Predicted,
-    base: np.ndarray | None,
-    stacking: Stacking,
-    factor: np.ndarray | float,
-) -> Predicted:
-    """Join the members with the base, and scale their variances by a factor for each row."""
-    mean = stacking.join(network.mean, base)
-    # Members keep their mean: scaling the disagreement too calibrates the whole variance.
-    centre = mean.mean(0)
-    mean = centre + np.sqrt(factor) * (mean - centre)
-    return Predicted(mean, factor * network.variance)
 
 
 def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
@@ -281,7 +244,8 @@ def fit_ensemble(
     spaces = features.spaces(table)
     place = location_labels(table.coordinates, table.site)
     n_members = architecture["n_members"]
-    parts = partition(spaces["spatial"], place, n_members, rng)
+    positions = spaces["spatial"]
+    parts = partition(positions, place, n_members, rng)
     relations = tuple(name for name in relations if name in spaces)
     spaces = {name: spaces[name] for name in relations}
 
@@ -309,17 +273,19 @@ def fit_ensemble(
     context = build_context(network, rows, senders, targets)
     everyone = torch.arange(len(y), device=device)[None]
     inside = run(network, rows, everyone, senders, context, rows.description)
-    held = _held_out(trained, inside)
-    honest = held.count > 0
-    known = None if offset is None else offset[honest]
-    stacking = Stacking.learn(held.mean[honest], known, y[honest], weight[honest])
+    held = HeldOut.collect(
+        trained.mean, np.exp(trained.log_variance), *_moments(*inside), base=offset
+    )
     distance = _spatial_distance(spaces, spaces, data.held_senders[0])
-    calibrated = _calibrate(held, offset, stacking, distance, y, weight, n_members, calibration)
-    held_out = combine(
-        Predicted(held.mean[None], (held.noise + stacking.blend**2 * held.between)[None]),
-        offset,
-        stacking,
-        calibrated.factor(distance),
+    judgement = Judgement.learn(
+        held,
+        y,
+        weight,
+        positions,
+        distance,
+        n_members=n_members,
+        calibration=calibration,
+        rng=rng,
     )
     return Ensemble(
         features=features,
@@ -331,12 +297,10 @@ def fit_ensemble(
         description=rows.description,
         node_features=node_features,
         base=model,
-        stacking=stacking,
-        network_stacking=Stacking.learn(held.mean[honest], None, y[honest], weight[honest]),
-        calibration=calibrated,
+        judgement=judgement,
         partitions=parts,
         neighbours=neighbours,
-        held_out=held_out,
+        held_out=judgement.apply_held_out(held, distance),
         history=trained.history,
         n_neighbors=n_neighbors,
         device=device,
@@ -436,69 +400,12 @@ def _train(
     return join(parts, shape)
 
 
-@dataclass(frozen=True)
-class HeldOutPredictions:
-    """What the members that did not train on a row say of it, in standardised units.
-
-    Attributes
-    ----------
-    mean, noise : ndarray of shape (n,)
-        Mean of their means and of their variances; of all members where none held the row out.
-    between : ndarray of shape (n,)
-        Variance of all members' means.
-    count : ndarray of shape (n,)
-        How many members held the row out.
-    """
-
-    mean: np.ndarray
-    noise: np.ndarray
-    between: np.ndarray
-    count: np.ndarray
-
-
-def _held_out(trained: Trained, inside: tuple[torch.Tensor, torch.Tensor]) -> HeldOutPredictions:
-    """Collect honest predictions of the training rows, by the members that held each out.
-
-    `inside` are predictions (M, n) by all members from the true neighbours: of rows that they saw
-    in training, though not through its messages.
-    """
-    mean = inside[0].cpu().numpy().astype(np.float64)
-    variance = np.exp(inside[1].cpu().numpy().astype(np.float64))
-    known = ~np.isnan(trained.mean)
-    count = known.sum(0)
-    own_mean = np.where(known, trained.mean, 0).sum(0) / np.maximum(count, 1)
-    own_variance = np.where(known, np.exp(np.nan_to_num(trained.log_variance)), 0).sum(0)
-    own_variance = own_variance / np.maximum(count, 1)
-    held = count > 0
-    return HeldOutPredictions(
-        np.where(held, own_mean, mean.mean(0)),
-        np.where(held, own_variance, variance.mean(0)),
-        mean.var(0),
-        count,
+def _moments(mean: torch.Tensor, log_variance: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance as arrays of double precision."""
+    return (
+        mean.cpu().numpy().astype(np.float64),
+        np.exp(log_variance.cpu().numpy().astype(np.float64)),
     )
-
-
-def _calibrate(
-    held: HeldOutPredictions,
-    base: np.ndarray | None,
-    stacking: Stacking,
-    distance: np.ndarray | None,
-    y: np.ndarray,
-    weight: np.ndarray,
-    n_members: int,
-    kind: str | None,
-) -> Calibration:
-    """Learn from rows that members held out how wide and of what shape errors are."""
-    between = stacking.blend**2 * held.between
-    honest = held.count > 0
-    found = HeldOutErrors(
-        error=(y - stacking.join(held.mean, base))[honest],
-        variance=(held.noise + between)[honest],
-        excess=few_members(between[honest], held.count[honest], n_members),
-        distance=None if distance is None else distance[honest],
-        weight=weight[honest],
-    )
-    return Calibration.learn(found, kind)
 
 
 def _spatial_distance(

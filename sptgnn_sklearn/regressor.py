@@ -23,12 +23,13 @@ from .callbacks import check_callbacks
 from .columns import Columns, Table, named_roles
 from .conformal import conformal_limits
 from .devices import choose_device
-from .ensemble import Predicted, Tuning, fit_ensemble
+from .ensemble import Tuning, fit_ensemble
 from .features import SIMILARITIES
 from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
 from .images.embedder import ChipEmbedder
 from .images.modalities import image_columns
+from .judgement import Predicted
 from .rows import merge_rows
 from .targets import TargetScale, mixture_quantiles
 from .training import Schedule
@@ -491,7 +492,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
         predicted = self._predict(X)
-        levels = self.ensemble_.calibration.levels(levels)
+        levels = self.ensemble_.judgement.calibration.levels(levels)
         points = mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
         return self._clip(self.target_.restore(points))
 
@@ -522,9 +523,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         all rows, not a probability for each.
         """
         predicted = self._predict(X)
-        low, high = conformal_limits(self.ensemble_.calibration.scores, coverage)
-        mean = predicted.mean.mean(0)
-        std = np.sqrt(predicted.variance.mean(0) + predicted.mean.var(0))
+        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
+        mean, std = predicted.total
         limits = mean[:, None] + std[:, None] * np.array([low, high])
         return self._clip(self.target_.restore(limits))
 

@@ -33,7 +33,8 @@ LAYERS = [
     {"devices", "images.extraction"},
     {"images.transformer"},
     {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
-    {"edges", "graph", "holdout", "metrics"},
+    {"edges", "graph", "holdout", "joint", "metrics"},
+    {"judgement"},
     {"network"},
     {"inference", "losses", "optimisation"},
     {"callbacks"},
@@ -75,10 +76,10 @@ LAZY_ROOMS = {
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
-    | {"calibration", "conformal", "stacking"}
+    | {"calibration", "conformal", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
-    | {"calibration", "stacking"}
+    | {"calibration", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"},
 }
 

@@ -1,6 +1,7 @@
 """The estimator as its users meet it: invariances, uncertainty, composition with scikit-learn."""
 
 import pickle
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble import Predicted, combine, mean_distance
+from sptgnn_sklearn.ensemble import mean_distance
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
 from sptgnn_sklearn.stacking import Stacking
@@ -205,27 +206,19 @@ def test_a_base_is_corrected(survey, base):
     """The mean lies between base and network, as far as the blend says."""
     model = small(base=base).fit(survey.data, survey.target)
     ensemble = model.ensemble_
-    kept = ensemble.stacking
+    judgement, kept = ensemble.judgement, ensemble.judgement.stacking
     assert 0 < kept.blend < 1
     blended = model.predict(survey.data)
-    ensemble.stacking = Stacking(0.0, 1.0)
+    ensemble.judgement = replace(judgement, stacking=Stacking(0.0, 1.0))
     tabular = ensemble.features.tabular(model.columns_.split(survey.data))
     alone = model.target_.restore(ensemble.base.predict(tabular))
     np.testing.assert_allclose(model.predict(survey.data), alone, rtol=1e-4)
-    ensemble.stacking = Stacking(1.0, 1.0)
+    ensemble.judgement = replace(judgement, stacking=Stacking(1.0, 1.0))
     network = model.predict(survey.data)
     joined = alone + kept.blend * (network - alone)
     expected = survey.target.mean() + kept.trust * (joined - survey.target.mean())
     np.testing.assert_allclose(blended, expected, rtol=1e-4, atol=1e-4)
     assert not np.allclose(network, alone, rtol=0.01)
-
-
-def test_a_factor_scales_the_whole_variance():
-    """The mean stays, noise and disagreement of the members grow alike, row by row."""
-    members = Predicted(np.array([[1.0, 1.0], [3.0, 3.0]]), np.ones((2, 2)))
-    scaled = combine(members, None, Stacking(1.0, 1.0), np.array([4.0, 1.0]))
-    np.testing.assert_allclose(scaled.mean, [[0.0, 1.0], [4.0, 3.0]])
-    np.testing.assert_allclose(scaled.variance, [[4.0, 1.0], [4.0, 1.0]])
 
 
 def test_the_mean_distance_leaves_out_who_is_not_there():
