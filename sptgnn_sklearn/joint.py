@@ -10,13 +10,14 @@ from scipy.spatial import cKDTree
 
 from .random_fields import CHUNK, matern_frequencies
 
-__all__ = ["ErrorCorrelation", "matern_correlation"]
+__all__ = ["SCORES", "ErrorCorrelation", "matern_correlation", "values_at_scores"]
 
 _NEAREST = 20  # pairs of each row with its nearest tell of short distances,
 _SCATTERED = 1500  # and all pairs of so many rows of long ones
 _BINS = 24
 _FEWEST_PAIRS = 30  # in a bin
 _COSINES = 1024
+SCORES = np.linspace(-4.0, 4.0, 65)  # normal scores at which the quantiles of a row are computed
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,34 @@ def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarr
     """
     scaled = np.sqrt(3) * 2.739 * np.asarray(distance) / practical_range
     return (1 + scaled) * np.exp(-scaled)
+
+
+def values_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the quantiles of rows at normal scores, between those at `SCORES`.
+
+    Parameters
+    ----------
+    quantiles : ndarray of shape (n, 65)
+        Of each row at the levels of `SCORES`.
+    scores : ndarray of shape (n, k)
+        Of each row.
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.joint import SCORES, values_at_scores
+    >>> values_at_scores(10 + 2 * SCORES[None], np.array([[0.0, 1.3, -5.0]])).round(6)
+    array([[10. , 12.6,  0. ]])
+    """
+    step = SCORES[1] - SCORES[0]
+    place = np.clip(((scores - SCORES[0]) / step).astype(int), 0, len(SCORES) - 2)
+    low = np.take_along_axis(quantiles, place, axis=1)
+    high = np.take_along_axis(quantiles, place + 1, axis=1)
+    return low + (scores - SCORES[place]) / step * (high - low)
 
 
 def _pairs(positions: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -29,6 +30,7 @@ from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
 from .images.embedder import ChipEmbedder
 from .images.modalities import image_columns
+from .joint import SCORES, values_at_scores
 from .judgement import Predicted
 from .rows import merge_rows
 from .targets import TargetScale, mixture_quantiles
@@ -492,9 +494,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
         predicted = self._predict(X)
-        levels = self.ensemble_.judgement.calibration.levels(levels)
-        points = mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
-        return self._clip(self.target_.restore(points))
+        return self._clip(self.target_.restore(self._quantiles(predicted, levels)))
 
     def predict_interval(self, X, coverage=0.9):
         """Predict conformal intervals.
@@ -527,6 +527,54 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         mean, std = predicted.total
         limits = mean[:, None] + std[:, None] * np.array([low, high])
         return self._clip(self.target_.restore(limits))
+
+    def sample(self, X, n_samples=1, random_state=None):
+        """Draw from the joint predictive distribution of rows.
+
+        Errors of rows that are close are alike, so that the mean over a field or a region is less
+        certain than if every row erred by itself. Take the quantity of interest of each draw, such
+        as the mean of its rows, and its quantiles over draws.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_features)
+        n_samples : int, default=1
+            Draws.
+        random_state : int, RandomState or None, default=None
+            The part of errors that rows share is a function of the place, which an int fixes: maps
+            that are drawn tile by tile with one int agree at the edges.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_samples)
+            In the unit of y. Each row alone follows `predict_quantiles`.
+
+        Notes
+        -----
+        The correlation of errors by distance is learnt from those on left-out locations. It says
+        nothing about an error that all rows have in common, such as a shift between laboratories.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sptgnn_sklearn import SpTGNNRegressor
+        >>> from sptgnn_sklearn.datasets import make_soil_survey
+        >>> survey = make_soil_survey(n_samples=200, random_state=0)
+        >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=5, random_state=0)
+        >>> draws = model.fit(survey.data, survey.target).sample(survey.data, 500, random_state=0)
+        >>> low, high = np.quantile(draws.mean(axis=0), [0.05, 0.95])  # of the region's mean
+        >>> bool(low < survey.target.mean() < high)
+        True
+        """
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a whole number above 0; found {n_samples!r}.")
+        rng = check_random_state(random_state)
+        table = self._table(X)
+        judgement = self.ensemble_.judgement
+        positions = self.ensemble_.features.spaces(table)["spatial"]
+        scores = judgement.correlation.draw(positions, int(n_samples), rng)
+        quantiles = self._quantiles(self.ensemble_.predict(table), ndtr(SCORES))
+        return self._clip(self.target_.restore(values_at_scores(quantiles, scores)))
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
         """Return the training rows that send to each row in one relation.
@@ -703,6 +751,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     def _predict(self, X: Any) -> Predicted:
         table = self._table(X)
         return self.ensemble_.predict(table)
+
+    def _quantiles(self, predicted: Predicted, levels: np.ndarray) -> np.ndarray:
+        """Calibrated quantiles (n, q) in standardised units."""
+        levels = self.ensemble_.judgement.calibration.levels(levels)
+        return mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
 
     def _mean_std(self, predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, aleatoric and epistemic standard deviation in the unit of y.
