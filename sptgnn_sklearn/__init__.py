@@ -1,5 +1,6 @@
 """Spatio-temporal graph neural networks for soil tables, as a scikit-learn estimator."""
 
+from .applicability import AreaOfApplicability
 from .baseline import XGBoostBaseline
 from .images.extraction import extract_chips
 from .images.transformer import TerraMindEmbedder
@@ -7,4 +8,10 @@ from .regressor import SpTGNNRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["SpTGNNRegressor", "TerraMindEmbedder", "XGBoostBaseline", "extract_chips"]
+__all__ = [
+    "AreaOfApplicability",
+    "SpTGNNRegressor",
+    "TerraMindEmbedder",
+    "XGBoostBaseline",
+    "extract_chips",
+]

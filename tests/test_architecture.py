@@ -18,12 +18,13 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"base", "blocks", "geography", "random_fields", "targets", "values"},
-    {"columns"},
+    {"base", "blocks", "dissimilarity", "geography", "importance", "random_fields", "targets"}
+    | {"values"},
+    {"columns", "covariates", "folds"},
     {"devices", "images.extraction"},
     {"images.transformer"},
     {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
-    {"edges", "graph", "holdout", "metrics"},
+    {"applicability", "edges", "graph", "holdout", "metrics"},
     {"network"},
     {"inference", "losses", "optimisation", "stacking"},
     {"callbacks"},
@@ -62,14 +63,15 @@ LAZY_ROOMS = {
 
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
-    "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
+    "pandas": {"base", "dissimilarity", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
-    "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
+    "sklearn": {"columns", "covariates", "dissimilarity", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"random_fields", "rows", "targets", "training", "values"},
 }
 
 # What a user may want without a network.
-FREE_OF_TORCH = {"autocorrelation", "baseline", "comparison", "datasets", "metrics"} | {
+FREE_OF_TORCH = {"applicability", "autocorrelation", "baseline", "comparison", "datasets"} | {
+    "metrics",
     "model_selection",
     "plotting",
     "roles",
