@@ -63,9 +63,28 @@ LAZY_ROOMS = {
 
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
-    "pandas": {"base", "dissimilarity", "edges", "ensemble", "features", "geography", "graph", "holdout"}
+    "pandas": {
+        "base",
+        "dissimilarity",
+        "edges",
+        "ensemble",
+        "features",
+        "geography",
+        "graph",
+        "holdout",
+    }
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
-    "sklearn": {"columns", "covariates", "dissimilarity", "edges", "graph", "holdout", "inference", "losses", "network"}
+    "sklearn": {
+        "columns",
+        "covariates",
+        "dissimilarity",
+        "edges",
+        "graph",
+        "holdout",
+        "inference",
+        "losses",
+        "network",
+    }
     | {"random_fields", "rows", "targets", "training", "values"},
 }
 
