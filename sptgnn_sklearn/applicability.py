@@ -306,21 +306,32 @@ class AreaOfApplicability(BaseEstimator):
             X, lambda points, workers: self._tree.query(points, workers=workers)[0]
         )
 
-    def local_point_density(self, X):
+    def local_point_density(self, X, *, most=None):
         """Return how many training rows are within the threshold of each row.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
+        most : int, default=None
+            Count no further than this; a small number is several times faster where there are many.
+            None counts all.
 
         Returns
         -------
         ndarray of shape (n_samples,) of int
             0 outside the area of applicability.
+
+        Raises
+        ------
+        ValueError
+            If `most` is not a number of 1 or more.
         """
+        if most is not None and (not isinstance(most, Integral) or most < 1):
+            raise ValueError(f"most must be a whole number of 1 or more, or None; found {most!r}.")
+        cap = None if most is None else int(most)
         return self._in_chunks(
             X,
-            lambda points, workers: count_within(self._tree, points, self.threshold_, workers),
+            lambda points, workers: count_within(self._tree, points, self.threshold_, workers, cap),
         )
 
     def _in_chunks(self, X: Any, measure: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:

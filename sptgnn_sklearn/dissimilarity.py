@@ -129,7 +129,13 @@ def held_out_counts(points: np.ndarray, splits: Splits | None, radius: float) ->
     return found
 
 
-def count_within(tree: cKDTree, queries: np.ndarray, radius: float, workers: int = 1) -> np.ndarray:
+def count_within(
+    tree: cKDTree,
+    queries: np.ndarray,
+    radius: float,
+    workers: int = 1,
+    most: int | None = None,
+) -> np.ndarray:
     """Return how many points of a tree are within a radius of each query, its edge included.
 
     Parameters
@@ -139,6 +145,8 @@ def count_within(tree: cKDTree, queries: np.ndarray, radius: float, workers: int
     radius : float
     workers : int, default=1
         Threads.
+    most : int, default=None
+        Count no further than this, which is faster where there are many. None counts all.
 
     Returns
     -------
@@ -152,6 +160,16 @@ def count_within(tree: cKDTree, queries: np.ndarray, radius: float, workers: int
     [2, 1]
     """
     reach = radius * (1 + _ROUNDING)
+    if most is not None:
+        most = min(most, tree.n)
+        step = max(1, _CELLS // most)
+        bound = np.nextafter(reach, np.inf)  # the search leaves out what is at its bound
+        pieces = np.split(queries, range(step, len(queries), step))
+        nearest = (
+            tree.query(piece, k=range(1, most + 1), distance_upper_bound=bound, workers=workers)[0]
+            for piece in map(np.asarray, pieces)
+        )
+        return np.concatenate([(distance <= reach).sum(axis=1) for distance in nearest])
     found = tree.query_ball_point(queries, reach, workers=workers, return_length=True)
     return np.asarray(found, dtype=np.int64)
 

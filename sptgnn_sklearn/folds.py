@@ -51,7 +51,7 @@ def as_splits(cv: Any, X: Any, y: Any = None) -> list[tuple[np.ndarray, np.ndarr
         cv = list(cv)
         if not all(isinstance(part, tuple | list) and len(part) == 2 for part in cv):
             return _label_splits(cv, n_rows)
-    found = [(np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(X, y)]
+    found = [(_rows(train), _rows(test)) for train, test in check_cv(cv).split(X, y)]
     rows = np.zeros(n_rows, dtype=np.int64)
     for fold, (train, test) in enumerate(found):
         if not len(train) or max(train.max(), test.max(initial=0)) >= n_rows:
@@ -65,6 +65,11 @@ def as_splits(cv: Any, X: Any, y: Any = None) -> list[tuple[np.ndarray, np.ndarr
             f"rows are in no test set, and {which_rows(rows > 1)} in several."
         )
     return found
+
+
+def _rows(part: Any) -> np.ndarray:
+    part = np.asarray(part)
+    return np.flatnonzero(part) if part.dtype == bool else part.astype(np.int64)
 
 
 def _label_splits(labels: list, n_rows: int) -> list[tuple[np.ndarray, np.ndarray]]:

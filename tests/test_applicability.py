@@ -125,7 +125,7 @@ def test_extrapolation_is_outside_and_the_well_sampled_inside():
     rng = np.random.default_rng(0)
     area = AreaOfApplicability(cv=SpatialBlockKFold(5)).fit(rng.uniform(size=(400, 2)))
     assert (area.predict(rng.uniform(size=(200, 2))) == 1).all()
-    assert (area.predict(rng.uniform(size=(200, 2)) + [1.5, 0]) == -1).all()
+    assert (area.predict(rng.uniform([1.5, 0], [2.5, 1], (200, 2))) == -1).all()
 
 
 def test_folds_widen_the_area():
@@ -173,7 +173,7 @@ def test_rows_that_are_never_held_out_have_no_index():
     area = AreaOfApplicability(cv=[(np.arange(5), np.arange(5, 10))]).fit(X)
     assert np.isnan(area.train_di_[:5]).all()
     assert np.isnan(area.train_lpd_[:5]).all()
-    step = 1 / area.mean_train_distance_
+    step = 1 / X.std() / area.mean_train_distance_
     np.testing.assert_allclose(area.train_di_[5:], np.arange(1, 6) * step)
     assert area.threshold_ == pytest.approx(5 * step)
 
@@ -187,6 +187,7 @@ def test_chunks_do_not_show(monkeypatch):
     monkeypatch.setattr(module, "_CHUNK", 7)
     np.testing.assert_array_equal(area.dissimilarity_index(cells), whole[0])
     np.testing.assert_array_equal(area.local_point_density(cells), whole[1])
+    np.testing.assert_array_equal(area.local_point_density(cells, most=3), np.minimum(whole[1], 3))
     threaded = AreaOfApplicability(n_jobs=2).fit(X)
     np.testing.assert_array_equal(threaded.local_point_density(cells), whole[1])
 
@@ -361,6 +362,13 @@ def test_gaps_are_refused_by_name():
             AreaOfApplicability().fit(gappy)
         with pytest.raises(ValueError, match=message):
             area.predict(gappy)
+
+
+@pytest.mark.parametrize("most", [0, 1.5, "all"])
+def test_counts_go_to_whole_numbers(most):
+    """Density is counted up to one row at least."""
+    with pytest.raises(ValueError, match=f"most must be a whole number .* found {most!r}"):
+        AreaOfApplicability().fit(CORNERS).local_point_density(CORNERS, most=most)
 
 
 def test_tables_without_distances_are_refused():

@@ -63,29 +63,11 @@ LAZY_ROOMS = {
 
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
-    "pandas": {
-        "base",
-        "dissimilarity",
-        "edges",
-        "ensemble",
-        "features",
-        "geography",
-        "graph",
-        "holdout",
-    }
-    | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
-    "sklearn": {
-        "columns",
-        "covariates",
-        "dissimilarity",
-        "edges",
-        "graph",
-        "holdout",
-        "inference",
-        "losses",
-        "network",
-    }
-    | {"random_fields", "rows", "targets", "training", "values"},
+    "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
+    | {"dissimilarity", "inference", "losses", "network", "random_fields", "rows", "targets"}
+    | {"training"},
+    "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
+    | {"covariates", "dissimilarity", "random_fields", "rows", "targets", "training", "values"},
 }
 
 # What a user may want without a network.

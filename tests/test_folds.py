@@ -24,8 +24,9 @@ def listed(splits):
         KFold(2),
         [([3, 4, 5], [0, 1, 2]), ([0, 1, 2], [3, 4, 5])],
         KFold(2).split(X),
+        [(np.arange(6) >= 3, np.arange(6) < 3), (np.arange(6) < 3, np.arange(6) >= 3)],
     ],
-    ids=["list", "text", "series", "number", "splitter", "pairs", "iterator"],
+    ids=["list", "text", "series", "number", "splitter", "pairs", "iterator", "masks"],
 )
 def test_all_forms_of_the_same_folds(cv):
     """The first three rows and the others."""

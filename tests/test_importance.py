@@ -45,25 +45,25 @@ def test_shuffling_raises_the_squared_error_by_twice_the_variance():
 def test_held_out_rows_tell_memory_from_knowledge():
     """A model that remembers its rows finds noise important in them, and not in held-out rows."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(100, 2)), rng.normal(size=100)
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     model = KNeighborsRegressor(1).fit(X, y)
     remembered = permutation(model, X, y, **SHUFFLING)
     folds = list(LeaveOneOut().split(X))
     known = held_out(model, X, y, folds, **SHUFFLING)
     assert (remembered > 1).all()
-    assert (np.abs(known) < 0.3 * remembered).all()
+    assert (known < 0.3 * remembered).all()
 
 
 def test_held_out_rows_are_predicted_by_the_model_of_their_fold():
-    """With two groups that follow opposite formulas, only the wrong models make errors as here."""
+    """Two halves follow opposite formulas, so that each is mispredicted by the other's model."""
     X = np.arange(8.0)[:, None]
     y = np.r_[X[:4, 0], -X[4:, 0]]
     halves = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
-    found = held_out(LinearRegression(), X, y, halves, n_repeats=200, random_state=0)
-    # Model 0 says x, model 1 says -x. The error of a row is its x and the given x together, whose
-    # squares are 4 x2 on average as given, and x2 + mean(x2) + 2 x mean(x) when shuffled.
+    found = held_out(LinearRegression(), X, y, halves, n_repeats=2000, random_state=0)
+    # The error of a row is its x plus the x that the model is shown: squared 4 x^2 unshuffled, and
+    # on average x^2 + mean(x^2) + 2 x mean(x) when the other x is any row's.
     square, mean = (X**2).mean(), X.mean()
-    assert found[0] == pytest.approx(2 * square + 2 * mean**2 - 4 * square, abs=0.7)
+    assert found[0] == pytest.approx(2 * square + 2 * mean**2 - 4 * square, abs=0.4)
 
 
 def test_classifiers_lose_accuracy():
@@ -91,7 +91,7 @@ def test_models_that_are_not_fitted_are_fitted():
         lambda model: model,
         lambda model: make_pipeline(StandardScaler(), "passthrough", model),
         lambda model: make_pipeline(
-            ColumnTransformer([("second", StandardScaler(), ["b", "c"]), ("first", "passthrough", ["a"])]),
+            ColumnTransformer([("2", StandardScaler(), ["b", "c"]), ("1", "passthrough", ["a"])]),
             model,
         ),
         lambda model: GridSearchCV(make_pipeline(StandardScaler(), model), {}, cv=2),
@@ -123,9 +123,8 @@ def test_native_reads_importances_of_trees(model):
 def test_native_of_a_dropped_column_is_zero():
     """A column that a step leaves out counts for nothing."""
     X, y = table()
-    model = make_pipeline(
-        ColumnTransformer([("some", "passthrough", ["c", "b"])]), LinearRegression()
-    )
+    some = ColumnTransformer([("some", "passthrough", ["c", "b"])])
+    model = make_pipeline(some, LinearRegression())
     found = native(model.fit(X, y), X, y)
     assert found[0] == 0
     assert found[1] > 1
