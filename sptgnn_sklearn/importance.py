@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -93,6 +94,8 @@ def held_out(
     """
     if splits is None:
         raise ValueError('importance="held_out" needs folds: give them as cv.')
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator  # which has to be fitted anew
     models = [
         clone(estimator).fit(_safe_indexing(X, train), _safe_indexing(y, train))
         for train, _ in splits
@@ -281,8 +284,7 @@ def _unwrapped(estimator: Any) -> tuple[Any, list[Any]]:
             estimator = found[-1]
             continue
         inner = [getattr(estimator, name) for name in _INNER if hasattr(estimator, name)]
-        # A frozen estimator keeps what it froze in the parameter itself.
-        if not inner and type(estimator).__name__ == "FrozenEstimator":
+        if isinstance(estimator, FrozenEstimator):
             inner = [estimator.estimator]
         if not inner or hasattr(estimator, "feature_importances_"):
             return estimator, steps

@@ -52,6 +52,7 @@ def test_held_out_rows_tell_memory_from_knowledge():
     known = held_out(model, X, y, folds, **SHUFFLING)
     assert (remembered > 1).all()
     assert (known < 0.3 * remembered).all()
+    np.testing.assert_array_equal(held_out(FrozenEstimator(model), X, y, folds, **SHUFFLING), known)
 
 
 def test_held_out_rows_are_predicted_by_the_model_of_their_fold():
