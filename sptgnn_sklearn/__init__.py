@@ -1,5 +1,6 @@
 """Spatio-temporal graph neural networks for soil tables, as a scikit-learn estimator."""
 
+from .applicability import AreaOfApplicability
 from .baseline import XGBoostBaseline
 from .delegation import predict_interval, predict_uncertainty
 from .images.extraction import extract_chips
@@ -9,6 +10,7 @@ from .regressor import SpTGNNRegressor
 __version__ = "0.1.0"
 
 __all__ = [
+    "AreaOfApplicability",
     "SpTGNNRegressor",
     "TerraMindEmbedder",
     "XGBoostBaseline",

@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
 from .columns import as_frame
 from .values import LARGEST, numbers, which_rows
 
-__all__ = ["MIN_ROWS", "check_queries", "check_training"]
+__all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training"]
 
 MIN_ROWS = 5
 _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
@@ -65,7 +65,7 @@ def check_training(
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
-    X = _check_table(estimator, X, reset=True)
+    X = check_table(estimator, X, reset=True)
     y = _check_target(y)
     check_consistent_length(X, y)
     weight = _check_weight(sample_weight, y)
@@ -106,10 +106,40 @@ def check_queries(estimator: Any, X: Any) -> Any:
     array([[ 1.,  2.],
            [ 3., nan]])
     """
-    return _check_table(estimator, X, reset=False)
+    return check_table(estimator, X, reset=False)
 
 
-def _check_table(estimator: Any, X: Any, reset: bool) -> Any:
+def check_table(estimator: Any, X: Any, reset: bool) -> Any:
+    """Check that X is a table, and learn or compare its feature names.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets `n_features_in_` and, where X has names, `feature_names_in_`, if these are learnt.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    reset : bool
+        Whether names are learnt (fit) or compared with those of fit.
+
+    Returns
+    -------
+    DataFrame or ndarray of shape (n_samples, n_features)
+        What its columns hold is not checked here.
+
+    Raises
+    ------
+    ValueError
+        If X is no table, has no rows, or has other columns than in fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.validation import check_table
+    >>> estimator = BaseEstimator()
+    >>> _ = check_table(estimator, pd.DataFrame({"clay": [0.1, 0.2]}), reset=True)
+    >>> estimator.feature_names_in_.tolist()
+    ['clay']
+    """
     if hasattr(X, "columns"):
         frame = as_frame(X)
         validate_data(estimator, frame, skip_check_array=True, reset=reset)

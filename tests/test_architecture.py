@@ -18,22 +18,13 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {
-        "base",
-        "blocks",
-        "calibration",
-        "conformal",
-        "geography",
-        "random_fields",
-        "stacking",
-        "targets",
-    }
-    | {"values"},
-    {"columns"},
+    {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
+    | {"random_fields", "stacking", "targets", "values"},
+    {"columns", "covariates", "folds"},
     {"devices", "images.extraction"},
     {"images.transformer"},
     {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
-    {"edges", "graph", "holdout", "joint", "metrics"},
+    {"applicability", "edges", "graph", "holdout", "joint", "metrics"},
     {"judgement"},
     {"network"},
     {"inference", "losses", "optimisation"},
@@ -76,15 +67,16 @@ LAZY_ROOMS = {
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
 WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
-    | {"calibration", "conformal", "joint", "judgement", "stacking"}
+    | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
-    | {"calibration", "joint", "judgement", "stacking"}
+    | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"},
 }
 
 # What a user may want without a network.
-FREE_OF_TORCH = {"autocorrelation", "baseline", "comparison", "datasets", "metrics"} | {
+FREE_OF_TORCH = {"applicability", "autocorrelation", "baseline", "comparison", "datasets"} | {
+    "metrics",
     "model_selection",
     "plotting",
     "roles",

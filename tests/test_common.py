@@ -3,10 +3,11 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
+from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline
 
 # Small and quick, yet trained to the end: the checks also ask for skill.
 ESTIMATORS = [
+    AreaOfApplicability(),
     XGBoostBaseline(n_estimators=20, random_state=0),
     SpTGNNRegressor(
         base=None,
@@ -29,5 +30,5 @@ pytestmark = [
 
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_check(estimator, check):
-    """Every check that scikit-learn has for a regressor passes."""
+    """Every check that scikit-learn has for an estimator passes."""
     check(estimator)
