@@ -12,7 +12,15 @@ import pytest
 from benchmarks import ablation, skill
 from benchmarks.cells import Cell, Folder, Record, fit_and_predict, mean_of, run_cell
 from benchmarks.opponents import FOUR_TREES, OPPONENTS, NeighbourColumns, OnTable
-from benchmarks.report import Results, ablations, aims, cost, differences, leaderboard
+from benchmarks.report import (
+    Results,
+    ablations,
+    aims,
+    cost,
+    differences,
+    leaderboard,
+    left_out,
+)
 from benchmarks.sources import add_arguments, chosen
 from benchmarks.tables import TASKS, Data, Task, read
 from benchmarks.worlds import WORLDS, make_world
@@ -240,6 +248,18 @@ def test_ablations_are_differences_from_the_default(tmp_path):
     text = ablations(Results(tmp_path), "random", ["default", "no graph"]).to_markdown()
     assert "| default, R2 | 0.700 | – |" in text
     assert "| no graph | -0.060 [-0.060, -0.060] | -0.060 |" in text
+
+
+def test_a_choice_is_judged_by_the_tables_that_did_not_make_it(tmp_path):
+    """The mean over all tables but one, the least and the most of it; both kinds of folds count."""
+    for name, error in (("a", 8), ("b", 13), ("c", 10)):
+        record = Record(tmp_path, replace(TASK, table=name), 0)
+        for kind in ("random", "block"):
+            record.add(entry(kind, "default", [10, 10, 10]))
+            record.add(entry(kind, "no graph", [error] * 3))
+    text = left_out(Results(tmp_path), ["default", "no graph", "two layers"]).to_markdown()
+    assert "| no graph | -0.0100 | -0.0450 | +0.0300 |" in text
+    assert "two layers" not in text
 
 
 QUICK = [name for name in OPPONENTS if name not in ("xgboost_tuned", "mlp_ensemble")]
