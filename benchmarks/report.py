@@ -42,6 +42,24 @@ NAMES = {
     "regression_kriging": "regression kriging",
     "mlp_ensemble": "MLP ensemble",
 }
+STATED = {
+    "sptgnn": "SpTGNN",
+    "sptgnn_conformal": "SpTGNN, predict_interval",
+    "sptgnn_scale": 'SpTGNN, calibration="scale"',
+    "sptgnn_uncalibrated": "SpTGNN, calibration=None",
+    "quantile_forest": "quantile forest",
+    "ngboost": "NGBoost",
+    "mapie_xgboost": "MAPIE on XGBoost",
+    "gpboost": "GPBoost",
+}
+HONESTY = {
+    "ece": "Expected calibration error",
+    "coverage_90%": "Coverage of the central 90 % interval",
+    "below_05": "Share of rows below it",
+    "above_95": "Share of rows above it",
+    "crps": "CRPS, modelling scale",
+    "interval_score_90": "Interval score of it, modelling scale",
+}
 LEVEL = 0.95  # of intervals of differences
 
 
@@ -231,6 +249,17 @@ def residual_structure(results: Results, folds: str) -> Grid:
     return Grid(["model", *map(_short, tables)], rows)
 
 
+def honesty(results: Results, folds: str, score: str) -> Grid:
+    """One score of stated uncertainty, of each model on each table."""
+    rows = []
+    for model in results.models(list(STATED)):
+        found = [results.cells.get((table, folds, model), {}) for table in results.tables]
+        known = [[entry[score] for entry in one.values() if score in entry] for one in found]
+        cells = [f"{np.mean(values):.3f}" if values else "–" for values in known]
+        rows.append([STATED.get(model, model), *cells])
+    return Grid(["model", *map(_short, results.tables)], rows)
+
+
 def cost(results: Results) -> Grid:
     """Mean seconds of a fit; good for ratios within a column only."""
     rows = []
@@ -299,9 +328,16 @@ def _short(table: str) -> str:
     return table.removeprefix("limesoda_").split("_")[0]
 
 
-def documents(skill_results: Results, ablation_results: Results) -> dict[str, str]:
+def documents(
+    skill_results: Results, ablation_results: Results, uncertainty_results: Results
+) -> dict[str, str]:
     """Return the tables of the docs, by file name."""
     found = {}
+    for kind in FOLDS:
+        found[f"honesty-{kind}"] = "\n".join(
+            honesty(uncertainty_results, kind, score).to_rst(title)
+            for score, title in HONESTY.items()
+        )
     for kind in FOLDS:
         found |= {
             f"skill-{kind}": skill(skill_results, kind).to_rst(f"R2, {kind} folds"),
@@ -336,7 +372,8 @@ def main() -> None:
     if options.write:
         folder = Path(__file__).resolve().parent.parent / "docs" / "measured"
         folder.mkdir(exist_ok=True)
-        for name, text in documents(results, Results(options.records / "ablation")).items():
+        others = (Results(options.records / name) for name in ("ablation", "uncertainty"))
+        for name, text in documents(results, *others).items():
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)
         return
@@ -348,6 +385,10 @@ def main() -> None:
                 ("Moran's I of residuals", residual_structure),
             ):
                 print(f"\n{folds} folds, {name}\n\n{make(results, folds).to_markdown()}")
+        stated = Results(options.records / "uncertainty")
+        for folds in FOLDS:
+            for score, title in HONESTY.items():
+                print(f"\n{folds} folds, {title}\n\n{honesty(stated, folds, score).to_markdown()}")
         print(f"\nseconds of a fit\n\n{cost(results).to_markdown()}")
     print("\n" + "\n".join(aims(results)))
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from mapie.regression import CrossConformalRegressor, SplitConformalRegressor
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import Ridge
@@ -396,24 +395,6 @@ def test_pipeline_that_reorders_columns(survey):
     assert pipe[-1].columns_.coordinates == ("lon", "lat")
     mean, std = pipe.predict(survey.data, return_std=True)
     assert np.isfinite(mean).all() and (std > 0).all()
-
-
-def test_mapie_wraps_the_estimator(survey):
-    """Split and cross conformal intervals of MAPIE hold about what they promise."""
-    X = survey.data[["lon", "lat", "elevation", "cov_0", "cov_1", "cov_2"]].fillna(0).to_numpy()
-    y = survey.target.to_numpy()
-    model = SpTGNNRegressor(**{**SMALL, "time": None, "elevation": 2})
-    split = SplitConformalRegressor(
-        clone(model).fit(X[:90], y[:90]), confidence_level=0.9, prefit=True
-    )
-    split.conformalize(X[90:], y[90:])
-    _, interval = split.predict_interval(X[90:])
-    inside = (interval[:, 0, 0] <= y[90:]) & (y[90:] <= interval[:, 1, 0])
-    assert inside.mean() >= 0.85
-    cross = CrossConformalRegressor(clone(model), confidence_level=0.9, cv=KFold(2))
-    cross.fit_conformalize(X, y)
-    _, interval = cross.predict_interval(X)
-    assert ((interval[:, 0, 0] <= y) & (y <= interval[:, 1, 0])).mean() >= 0.85
 
 
 def test_held_out_skill_follows_neighbours():
