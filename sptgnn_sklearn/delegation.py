@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-__all__ = ["predict_interval", "predict_uncertainty"]
+__all__ = ["predict_interval", "predict_mean_std", "predict_uncertainty"]
 
 _NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
 
@@ -91,15 +92,62 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     return _through(estimator, X, "predict_interval", {"coverage": coverage})
 
 
+def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Predict mean and standard deviation by the estimator inside of wrappers.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        Any that has ``predict_uncertainty`` or takes ``predict(X, return_std=True)``, itself or
+        within Pipelines, searches, and TransformedTargetRegressors of linear transforms.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        As the outermost estimator takes it.
+
+    Returns
+    -------
+    mean, std : ndarray of shape (n_samples,)
+        In the unit of y.
+
+    Raises
+    ------
+    TypeError
+        If there is no such estimator inside, or it is within a wrapper that is not known.
+    ValueError
+        If a transform of the target is not linear.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sptgnn_sklearn.delegation import predict_mean_std
+    >>> X = np.arange(9.0)[:, None]
+    >>> search = GridSearchCV(BayesianRidge(), {"max_iter": [100]}, cv=2).fit(X, X[:, 0])
+    >>> mean, std = predict_mean_std(search, X)
+    >>> mean.round(1).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    """
+    found = _through(estimator, X, "predict_std", {})
+    return found["mean"].to_numpy(), found["std"].to_numpy()
+
+
+def _ask(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
+    """Call a method of an estimator, or return None if it has none."""
+    if method == "predict_std":
+        if hasattr(estimator, "predict_uncertainty"):
+            return estimator.predict_uncertainty(X)
+        if "return_std" not in inspect.signature(estimator.predict).parameters:
+            return None
+        mean, std = estimator.predict(X, return_std=True)
+        return pd.DataFrame({"mean": mean, "std": std})
+    return getattr(estimator, method)(X, **settings) if hasattr(estimator, method) else None
+
+
 def _through(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
-    """Call a method of the innermost estimator, from the outside in, and take its result back."""
-    if hasattr(estimator, method):
-        return getattr(estimator, method)(X, **settings)
+    """Ask the innermost estimator, from the outside in, and take its answer back."""
     if isinstance(estimator, Pipeline):
-        *_, (_, last) = estimator.steps
-        return _through(
-            last, estimator[:-1].transform(X) if len(estimator) > 1 else X, method, settings
-        )
+        prepared = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return _through(estimator[-1], prepared, method, settings)
     if hasattr(estimator, "best_estimator_"):
         return _through(estimator.best_estimator_, X, method, settings)
     if isinstance(estimator, TransformedTargetRegressor):
@@ -107,10 +155,14 @@ def _through(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> A
     name = type(estimator).__name__
     if hasattr(estimator, "best_score_") or hasattr(estimator, "best_params_"):
         raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
-    raise TypeError(
-        f"{name} has no {method}. SpTGNNRegressor has; it may stand in a Pipeline, a search or a "
-        "TransformedTargetRegressor. For other regressors, wrap them by MAPIE."
-    )
+    found = _ask(estimator, X, method, settings)
+    if found is None:
+        what = "predict(X, return_std=True)" if method == "predict_std" else method
+        raise TypeError(
+            f"{name} has no {what}. SpTGNNRegressor has; it may stand in a Pipeline, a search or "
+            "a TransformedTargetRegressor. For other regressors, wrap them by MAPIE."
+        )
+    return found
 
 
 def _inverse(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
@@ -134,11 +186,12 @@ def _uncertainty_back(estimator: TransformedTargetRegressor, found: pd.DataFrame
             "SpTGNNRegressor(target_transform='log1p') without the wrapper."
         )
     ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
-    parts = {name: ratio * found[name] for name in ("std", "aleatoric", "epistemic")}
+    parts = {name: ratio * found[name] for name in found.columns if name != "mean"}
     return found.assign(mean=middle, **parts)
 
 
 _TAKE_BACK: dict[str, Callable[..., Any]] = {
+    "predict_std": _uncertainty_back,
     "predict_uncertainty": _uncertainty_back,
     "predict_interval": _interval_back,
 }

@@ -1,162 +1,22 @@
-"""Scores for soil maps: accuracy, structure in space that is left, and honesty of uncertainty.
-
-Functions return a plain float, and their docstrings say which value is best. Objects whose name
-ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
-"""
+"""How honest stated uncertainty is: normal predictions and intervals."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy.special import erf, ndtr
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import r2_score
 
-from .autocorrelation import (
-    aligned_vectors,
-    expected_morans_i,
-    make_residual_morans_i_scorer,
-    morans_i,
-    neg_abs_residual_morans_i_scorer,
-    residual_morans_i,
-)
+from ..autocorrelation import aligned_vectors
 
 __all__ = [
-    "bias",
     "crps_gaussian",
     "expected_calibration_error",
-    "expected_morans_i",
     "interval_coverage",
     "interval_score",
-    "lins_ccc",
-    "make_residual_morans_i_scorer",
-    "model_efficiency",
-    "morans_i",
-    "neg_abs_residual_morans_i_scorer",
-    "residual_morans_i",
-    "rpiq",
+    "reliability",
+    "tail_coverage",
 ]
-
-
-def lins_ccc(y_true: Any, y_pred: Any) -> float:
-    """Return Lin's concordance correlation coefficient; 1 is best.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples,)
-        Measured and predicted values.
-
-    Returns
-    -------
-    ccc : float
-        ``2 cov / (var_true + var_pred + (mean_true - mean_pred)**2)`` with moments of the sample
-        (divided by n; Lin 1989, Biometrics 45, 255-268). nan, with an UndefinedMetricWarning, if
-        all values are one and the same.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not finite.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.metrics import lins_ccc
-    >>> lins_ccc([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), lins_ccc([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
-    (1.0, -1.0)
-    """
-    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    true, pred = y_true - y_true.mean(), y_pred - y_pred.mean()
-    scatter = (true**2).mean() + (pred**2).mean() + (y_true.mean() - y_pred.mean()) ** 2
-    return _ratio(2 * (true * pred).mean(), scatter, "Lin's CCC")
-
-
-def rpiq(y_true: Any, y_pred: Any) -> float:
-    """Return the ratio of performance to interquartile distance; greater is better.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples,)
-        Measured and predicted values.
-
-    Returns
-    -------
-    rpiq : float
-        ``(q75 - q25) / RMSE`` with quartiles of `y_true` (Bellon-Maurel et al. 2010, Trends in
-        Analytical Chemistry 29, 1073-1081). Infinite for perfect predictions; nan, with an
-        UndefinedMetricWarning, if the quartiles are equal as well.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not finite.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.metrics import rpiq
-    >>> rpiq([0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 3.0, 2.0, 5.0])
-    2.0
-    """
-    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    lower, upper = np.quantile(y_true, [0.25, 0.75])
-    return _ratio(upper - lower, np.sqrt(((y_true - y_pred) ** 2).mean()), "RPIQ")
-
-
-def model_efficiency(y_true: Any, y_pred: Any) -> float:
-    """Return the model efficiency coefficient: another name of R2; 1 is best.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples,)
-        Measured and predicted values.
-
-    Returns
-    -------
-    mec : float
-        ``1 - SS_residual / SS_total`` (Nash and Sutcliffe 1970, J. Hydrology 10, 282-290), as
-        `sklearn.metrics.r2_score`: 0 for predicting the mean, and not the squared correlation.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not finite.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.metrics import model_efficiency
-    >>> model_efficiency([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
-    0.0
-    """
-    return float(r2_score(*aligned_vectors(y_true=y_true, y_pred=y_pred)))
-
-
-def bias(y_true: Any, y_pred: Any) -> float:
-    """Return the mean error ``mean(y_pred - y_true)``, positive for overestimation; best is 0.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples,)
-        Measured and predicted values.
-
-    Returns
-    -------
-    bias : float
-        In the unit of `y_true`.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not finite.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.metrics import bias
-    >>> bias([1.0, 2.0], [2.0, 4.0])
-    1.5
-    """
-    y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    return float((y_pred - y_true).mean())
 
 
 def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
@@ -228,6 +88,38 @@ def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
     return float(((lower <= y) & (y <= upper)).mean())
 
 
+def tail_coverage(y: Any, lower: Any, upper: Any) -> tuple[float, float]:
+    """Return the shares of values below their intervals and above them.
+
+    An interval that is shifted to one side may cover as many values as it should.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    lower, upper : array-like of shape (n_samples,)
+        Limits, which belong to the interval. They may be infinite.
+
+    Returns
+    -------
+    below, above : float
+        Between 0 and 1; best is half of what the intervals leave out, each.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is NaN, or a lower limit is above its upper one.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import tail_coverage
+    >>> tail_coverage([1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0], [3.0, 3.0, 3.0, 3.0])
+    (0.25, 0.25)
+    """
+    y, lower, upper = _intervals(y, lower, upper)
+    return float((y < lower).mean()), float((y > upper).mean())
+
+
 def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
     """Return the mean interval score: width plus a penalty for each miss; 0 is best.
 
@@ -263,6 +155,54 @@ def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
     y, lower, upper = _intervals(y, lower, upper)
     miss = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
     return float((upper - lower + 2 / (1 - coverage) * miss).mean())
+
+
+def reliability(y: Any, mean: Any, std: Any, levels: int = 99) -> tuple[np.ndarray, np.ndarray]:
+    """Return the levels of central normal intervals, and the share of values in each.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Measured values.
+    mean, std : array-like of shape (n_samples,)
+        Predicted means and standard deviations.
+    levels : int, default=99
+        Number of levels ``p = i / (levels + 1)``, i = 1 to `levels`.
+
+    Returns
+    -------
+    nominal, observed : ndarray of shape (levels,)
+        Observed coverage above the nominal one: intervals are too wide.
+
+    Raises
+    ------
+    ValueError
+        As `expected_calibration_error` does.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.metrics import reliability
+    >>> reliability([0.0, 3.0], [0.0, 0.0], [1.0, 1.0], levels=3)
+    (array([0.25, 0.5 , 0.75]), array([0.5, 0.5, 0.5]))
+    """
+    y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
+    # The level at which the central interval just reaches y; y is covered from there upwards.
+    return coverage_of_levels(erf(np.abs(_standard_scores(y, mean, std)) / np.sqrt(2)), levels)
+
+
+def coverage_of_levels(reached: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return levels and the share of rows that each covers.
+
+    Parameters
+    ----------
+    reached : ndarray of shape (n_samples,)
+        Level at which the central interval of each row just reaches its value.
+    levels : int
+    """
+    if levels < 1:
+        raise ValueError(f"levels must be at least 1; found {levels!r}.")
+    nominal = np.arange(1, levels + 1) / (levels + 1)
+    return nominal, np.searchsorted(np.sort(reached), nominal, side="right") / len(reached)
 
 
 def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) -> float:
@@ -301,13 +241,7 @@ def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) ->
     >>> round(expected_calibration_error(y, mean, 2 * std), 2)  # intervals twice too wide
     0.21
     """
-    if levels < 1:
-        raise ValueError(f"levels must be at least 1; found {levels!r}.")
-    y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
-    # The level at which the central interval just reaches y; y is covered from there upwards.
-    reached = np.sort(erf(np.abs(_standard_scores(y, mean, std)) / np.sqrt(2)))
-    nominal = np.arange(1, levels + 1) / (levels + 1)
-    observed = np.searchsorted(reached, nominal, side="right") / len(y)
+    nominal, observed = reliability(y, mean, std, levels)
     return float(np.abs(nominal - observed).mean())
 
 
@@ -334,14 +268,3 @@ def _intervals(y: Any, lower: Any, upper: Any) -> list[np.ndarray]:
             f"(first at position {crossed.argmax()})."
         )
     return [y, lower, upper]
-
-
-def _ratio(numerator: float, denominator: float, name: str) -> float:
-    if denominator == 0 and numerator == 0:
-        warnings.warn(
-            f"{name} is not defined for values without variation.",
-            UndefinedMetricWarning,
-            stacklevel=3,
-        )
-        return float("nan")
-    return float(numerator / denominator) if denominator else float("inf")

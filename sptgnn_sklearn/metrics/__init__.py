@@ -1,0 +1,64 @@
+"""Scores for soil maps: accuracy, structure in space that is left, and honesty of uncertainty.
+
+Functions return a plain float, and their docstrings say which value is best. Objects whose name
+ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
+"""
+
+from ..autocorrelation import (
+    expected_morans_i,
+    make_residual_morans_i_scorer,
+    morans_i,
+    neg_abs_residual_morans_i_scorer,
+    residual_morans_i,
+)
+from .accuracy import bias, lins_ccc, model_efficiency, rpiq
+from .mixtures import (
+    calibration_error_of_levels,
+    crps_mixture,
+    log_score_mixture,
+    probability_integral_transform,
+)
+from .scorers import (
+    lins_ccc_scorer,
+    make_interval_coverage_scorer,
+    make_interval_score_scorer,
+    neg_calibration_error_scorer,
+    neg_crps_scorer,
+    rpiq_scorer,
+)
+from .uncertainty import (
+    crps_gaussian,
+    expected_calibration_error,
+    interval_coverage,
+    interval_score,
+    reliability,
+    tail_coverage,
+)
+
+__all__ = [
+    "bias",
+    "calibration_error_of_levels",
+    "crps_gaussian",
+    "crps_mixture",
+    "expected_calibration_error",
+    "expected_morans_i",
+    "interval_coverage",
+    "interval_score",
+    "lins_ccc",
+    "lins_ccc_scorer",
+    "log_score_mixture",
+    "make_interval_coverage_scorer",
+    "make_interval_score_scorer",
+    "make_residual_morans_i_scorer",
+    "model_efficiency",
+    "morans_i",
+    "neg_abs_residual_morans_i_scorer",
+    "neg_calibration_error_scorer",
+    "neg_crps_scorer",
+    "probability_integral_transform",
+    "reliability",
+    "residual_morans_i",
+    "rpiq",
+    "rpiq_scorer",
+    "tail_coverage",
+]

@@ -1,0 +1,144 @@
+"""Scorers of uncertainty in scikit-learn's tools."""
+
+import pickle
+
+import numpy as np
+import pytest
+from mapie.metrics.regression import regression_coverage_score
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import BayesianRidge, LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.metrics import (
+    crps_gaussian,
+    expected_calibration_error,
+    interval_coverage,
+    interval_score,
+    lins_ccc_scorer,
+    make_interval_coverage_scorer,
+    make_interval_score_scorer,
+    neg_calibration_error_scorer,
+    neg_crps_scorer,
+    reliability,
+    rpiq_scorer,
+    tail_coverage,
+)
+
+SCORERS = {
+    "crps": neg_crps_scorer,
+    "ece": neg_calibration_error_scorer,
+    "interval": make_interval_score_scorer(0.8),
+    "coverage": make_interval_coverage_scorer(0.8),
+    "ccc": lins_ccc_scorer,
+    "rpiq": rpiq_scorer,
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-3, 3, size=(90, 2))
+    return X, 5 + 2 * X[:, 0] + rng.normal(size=90)
+
+
+def test_scores_are_those_of_the_predictions(rows):
+    """Each scorer is minus the score of mean and standard deviation."""
+    X, y = rows
+    model = BayesianRidge().fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    low, high = mean - norm.ppf(0.9) * std, mean + norm.ppf(0.9) * std
+    expected = {
+        "crps": -crps_gaussian(y, mean, std),
+        "ece": -expected_calibration_error(y, mean, std),
+        "interval": -interval_score(y, low, high, 0.8),
+        "coverage": -abs(0.8 - interval_coverage(y, low, high)),
+    }
+    assert {name: SCORERS[name](model, X, y) for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: make_pipeline(StandardScaler(), model),
+        lambda model: GridSearchCV(model, {"max_iter": [300]}, cv=3),
+        lambda model: TransformedTargetRegressor(model, transformer=StandardScaler()),
+    ],
+    ids=["pipeline", "search", "target"],
+)
+def test_wrappers_do_not_hide_the_uncertainty(rows, wrap):
+    """The scores of a linear model hardly change with the units of what it sees."""
+    X, y = rows
+    bare = BayesianRidge().fit(X, y)
+    outer = wrap(BayesianRidge()).fit(X, y)
+    assert neg_crps_scorer(outer, X, y) == pytest.approx(neg_crps_scorer(bare, X, y), rel=0.02)
+
+
+def test_scorers_serve_in_searches(rows):
+    """A search by CRPS finds the noise that was put in; all scores together, through pickle too."""
+    X, y = rows
+    model = make_pipeline(
+        StandardScaler(), GaussianProcessRegressor(RBF() + WhiteKernel(0.3), optimizer=None)
+    )
+    grid = {"gaussianprocessregressor__kernel__k2__noise_level": [1e-4, 1.0, 100.0]}
+    search = GridSearchCV(model, grid, scoring=neg_crps_scorer, cv=3).fit(X, y)
+    assert list(search.best_params_.values()) == [1.0]
+    copies = pickle.loads(pickle.dumps(SCORERS))
+    found = cross_validate(clone(model), X, y, scoring=copies, cv=3)
+    assert all(np.isfinite(found[f"test_{name}"]).all() for name in SCORERS)
+    assert repr(copies["interval"]) == "make_interval_score_scorer(0.8)"
+    assert repr(copies["crps"]) == "neg_crps_scorer"
+
+
+def test_the_network_is_scored():
+    """By its calibrated standard deviation."""
+    survey = make_soil_survey(n_samples=100, random_state=0)
+    model = SpTGNNRegressor(time="date", base=None, n_members=2, max_epochs=2, random_state=0)
+    model.fit(survey.data, survey.target)
+    mean, std = model.predict(survey.data, return_std=True)
+    expected = -crps_gaussian(survey.target, mean, std)
+    assert neg_crps_scorer(model, survey.data, survey.target) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_without_uncertainty_is_refused(rows):
+    """The message names it and what it lacks."""
+    X, y = rows
+    with pytest.raises(TypeError, match=r"LinearRegression has no predict\(X, return_std=True\)"):
+        neg_crps_scorer(make_pipeline(LinearRegression()).fit(X, y), X, y)
+
+
+@pytest.mark.parametrize("make", [make_interval_score_scorer, make_interval_coverage_scorer])
+@pytest.mark.parametrize("coverage", [0, 1, 90])
+def test_a_coverage_that_cannot_be_is_refused(make, coverage):
+    with pytest.raises(ValueError, match=f"coverage must lie between 0 and 1; found {coverage}"):
+        make(coverage)
+
+
+def test_coverage_is_that_of_mapie(rows):
+    """Shares inside, below and above add up to one."""
+    X, y = rows
+    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
+    low, high = mean - std, mean + std
+    inside = interval_coverage(y, low, high)
+    assert inside == pytest.approx(regression_coverage_score(y, np.c_[low, high])[0], abs=1e-12)
+    assert inside + sum(tail_coverage(y, low, high)) == pytest.approx(1)
+
+
+def test_the_calibration_error_is_a_plain_mean_over_levels(rows):
+    """Mean absolute calibration error, level by level: |p - share of |z| within the p interval|."""
+    X, y = rows
+    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
+    gaps = []
+    for i in range(1, 100):
+        half = norm.ppf(0.5 + i / 200) * std
+        gaps.append(abs(i / 100 - np.mean(np.abs(y - mean) <= half)))
+    assert expected_calibration_error(y, mean, std) == pytest.approx(np.mean(gaps), abs=1e-12)
+    nominal, observed = reliability(y, mean, std)
+    assert np.abs(nominal - observed).mean() == pytest.approx(np.mean(gaps), abs=1e-12)
