@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import Results, skill  # noqa: E402
+from benchmarks.report import Results, honesty, skill  # noqa: E402
 
 DEMO = ROOT / "examples" / "output"
 README = ROOT / "README.md"
@@ -24,9 +24,12 @@ COLOURS = 255  # with so many nobody sees the difference, at a third of the byte
 def measured() -> dict[str, str]:
     """Return the Markdown tables of the README by their names."""
     results = Results(RECORDS / "skill")
+    stated = Results(RECORDS / "uncertainty")
     return {
         "skill random": skill(results, "random").to_markdown(),
         "skill block": skill(results, "block").to_markdown(),
+        "honesty random": honesty(stated, "random", "ece").to_markdown(),
+        "honesty block": honesty(stated, "block", "ece").to_markdown(),
         "images": images(),
     }
 
