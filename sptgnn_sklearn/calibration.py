@@ -122,7 +122,8 @@ class Calibration:
         Per row it is, but for constants, ``log f + r / f`` with the factor f and the ratio r of
         squared error and stated variance.
         """
-        level = float(np.clip(np.log(np.average(ratio, weights=weight)), -_LIMIT, _LIMIT))
+        mean = float(np.average(ratio, weights=weight))  # 0 where every target is the same
+        level = float(np.log(np.clip(mean, np.exp(-_LIMIT), np.exp(_LIMIT))))
         log_distance = None if distance is None else _log(distance)
         if log_distance is None or not np.ptp(log_distance) > 0:
             return cls(level)

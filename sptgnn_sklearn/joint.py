@@ -74,7 +74,10 @@ class ErrorCorrelation:
         if len(distance) < _FEWEST_PAIRS:
             return cls(0.0, 1.0)
         # Errors have a mean of their own, and it is shared: around zero, not around that mean.
-        product = score[first] * score[second] / np.mean(score**2)
+        scale = np.mean(score**2)
+        if not scale > 0:  # a constant target, predicted without error
+            return cls(0.0, 1.0)
+        product = score[first] * score[second] / scale
         edges = np.geomspace(distance.min(), distance.max() * (1 + 1e-9), _BINS + 1)
         place = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, _BINS - 1)
         count = np.bincount(place, minlength=_BINS)
