@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-__all__ = ["assign_folds", "cluster_labels", "grid_labels", "location_labels"]
+__all__ = ["assign_folds", "cluster_labels", "grid_labels", "hexagon_labels", "location_labels"]
 
 # Beyond this many places k-means is ten times faster in mini-batches, for blocks as compact.
 _MOST_PLACES_FOR_KMEANS = 20_000
@@ -178,6 +178,56 @@ def grid_labels(
         # The northern and eastern edges of the box belong to the last cells.
         cells = np.minimum(cells, counts - 1)
     return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def hexagon_labels(
+    plane_xy: np.ndarray, spacing: float | Sequence[float] | None = None
+) -> np.ndarray:
+    """Label points by the cells of a grid of regular hexagons.
+
+    Parameters
+    ----------
+    plane_xy : ndarray of shape (n_points, 2)
+        East and north, as of `geography.local_plane`: km, or units of the CRS.
+    spacing : float
+        Distance between the centres of neighbouring cells, which is that of opposite sides.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_points,) of int
+        Cells that hold points, by rows of centres from the south-west.
+
+    Raises
+    ------
+    ValueError
+        If `spacing` is missing or not a positive number.
+
+    Notes
+    -----
+    The centres are two rectangular lattices, one in the middle of the other's cells; a point
+    belongs to the nearest centre of both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.blocks import hexagon_labels
+    >>> hexagon_labels(np.array([[0.0, 0.0], [0.4, 0.1], [1.0, 0.0], [0.5, 0.9]]), spacing=1)
+    array([0, 0, 1, 2])
+    """
+    size = _positive_pair("spacing", np.nan if spacing is None else spacing)
+    if size.ndim:
+        raise ValueError(f"spacing of hexagons must be one positive number; found {spacing!r}.")
+    plane_xy = np.asarray(plane_xy, dtype=np.float64)
+    points = (plane_xy - plane_xy.min(axis=0)) / size
+    cell = np.array([1.0, np.sqrt(3.0)])
+    # In halves of a lattice cell, so that the centres of both lattices are whole numbers.
+    even = 2 * np.round(points / cell)
+    odd = 2 * np.floor(points / cell) + 1
+    from_even, from_odd = (
+        np.square(points - centre * cell / 2).sum(axis=1) for centre in (even, odd)
+    )
+    centres = np.where((from_even <= from_odd)[:, None], even, odd)
+    return np.unique(centres[:, ::-1], axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def assign_folds(

@@ -29,6 +29,7 @@ __all__ = [
     "metric_space",
     "plane_origin",
     "resolve_frame",
+    "transform",
 ]
 
 # Mean radius R1 of the GRS 80 ellipsoid (Moritz 2000, J. Geodesy 74, 128-133).
@@ -167,6 +168,33 @@ value 510): mend or drop these rows, or set crs to the system that the coordinat
     _refuse_out_of_range(xy, frame, names)
     if fitting:
         _refuse_scaled(xy, names)
+
+
+def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
+    """Transform coordinates of another system to a frame.
+
+    Parameters
+    ----------
+    xy : ndarray of shape (n_samples, 2)
+        First (longitude, easting) and second (latitude, northing) coordinate in `crs`.
+    crs : anything pyproj knows
+    frame : Frame
+        Of known system.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 2)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.geography import resolve_frame, transform
+    >>> transform(np.array([[155000.0, 463000.0]]), 28992, resolve_frame(4326, [])).round(3)
+    array([[ 5.387, 52.155]])
+    """
+    there = pyproj.CRS.from_user_input(frame.crs)
+    turn = pyproj.Transformer.from_crs(_horizontal_crs(crs), there, always_xy=True)
+    return np.column_stack(turn.transform(xy[:, 0], xy[:, 1]))
 
 
 def metric_space(xy: np.ndarray, frame: Frame) -> np.ndarray:

@@ -23,11 +23,14 @@ LAYERS = [
     {"columns", "covariates", "delegation", "folds"},
     {"devices", "images.extraction"},
     {"images.transformer"},
-    {"autocorrelation", "datasets", "features", "model_selection", "roles", "rows", "validation"},
-    {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
+    {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
+    | {"validation"},
+    {"model_selection.area", "model_selection.block_size", "model_selection.blocking"}
+    | {"model_selection.environment", "model_selection.leaving"}
+    | {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
     | {"metrics.uncertainty"},
-    {"judgement", "metrics.mixtures", "metrics.scorers"},
-    {"metrics.__init__"},
+    {"judgement", "metrics.mixtures", "metrics.scorers", "model_selection.matching"},
+    {"metrics.__init__", "model_selection.__init__"},
     {"network"},
     {"inference", "losses", "optimisation"},
     {"callbacks"},
@@ -35,7 +38,10 @@ LAYERS = [
     {"ensemble"},
     {"baseline", "regressor"},
     {"comparison"},
-    {"plotting"},
+    {"plotting.canvas", "plotting.maps"},
+    {"plotting.agreement", "plotting.folds"},
+    {"plotting.models"},
+    {"plotting.__init__"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -54,6 +60,8 @@ ROOMS = {
     "mapie": set(),
     "matplotlib": set(),
     "rasterio": set(),
+    "shapely": set(),
+    "skgstat": set(),
     "terratorch": set(),
     "xarray": set(),
 }
@@ -63,7 +71,9 @@ LAZY_ROOMS = {
     "mapie": {"conformal.conformal_limits"},
     "torch": {"graph.to_hetero_data"},
     "torch_geometric": {"graph.to_hetero_data"},
-    "rasterio": {"images.files.import_rasterio"},
+    "rasterio": {"images.files.import_rasterio", "model_selection.area._of_raster"},
+    "shapely": {"model_selection.area._of_geometry", "model_selection.area._shape"},
+    "skgstat": {"model_selection.block_size.suggest_block_size"},
 }
 
 # Beyond the tables there are arrays only, and beyond the arrays tensors only.
@@ -79,8 +89,8 @@ WITHOUT = {
 # What a user may want without a network.
 FREE_OF_TORCH = {"applicability", "autocorrelation", "baseline", "comparison", "datasets"} | {
     "metrics.__init__",
-    "model_selection",
-    "plotting",
+    "model_selection.__init__",
+    "plotting.__init__",
     "roles",
 }
 

@@ -15,7 +15,14 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 from sptgnn_sklearn.comparison import compare
-from sptgnn_sklearn.plotting import plot_comparison, plot_map, plot_observed_predicted
+from sptgnn_sklearn.model_selection import KNNDMKFold, SpatialBlockKFold
+from sptgnn_sklearn.plotting import (
+    plot_comparison,
+    plot_fold_distances,
+    plot_folds,
+    plot_map,
+    plot_observed_predicted,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -231,3 +238,29 @@ def test_missing_matplotlib_is_said_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"sptgnn-sklearn\[plot\]"):
         plot_map(places(), np.arange(40.0))
+
+
+def test_folds_are_drawn_with_their_rows():
+    """Each fold has its own colour and marker, and the legend counts its rows."""
+    X = places()
+    ax = plot_folds(X, SpatialBlockKFold(4))
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sum(int(text.split()[1]) for text in texts) == 40
+    assert len(ax.collections) == 4
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("longitude (°)", "latitude (°)")
+    with pytest.raises(ValueError, match="cv must be"):
+        plot_folds(X, None)
+
+
+def test_fold_distances_are_distribution_functions():
+    """Lines end at one; the places of kNNDM folds, or those given, have a line of their own."""
+    X = places()
+    cv = KNNDMKFold(4, prediction_points=places(200, seed=1))
+    ax = plot_fold_distances(X, cv)
+    assert len(ax.lines) == 3
+    other = plot_fold_distances(X, KFold(4), prediction_points=places(200, seed=1)[["lat", "lon"]])
+    for line, same in zip(ax.lines[1:], other.lines[1:], strict=True):
+        assert line.get_ydata()[-1] == 1.0
+        np.testing.assert_allclose(line.get_xdata(), same.get_xdata())
+    assert len(plot_fold_distances(X, KFold(4), groups=np.arange(40)).lines) == 2
+    assert ax.get_xlabel() == "distance to the nearest row (km)"

@@ -1,8 +1,4 @@
-"""Splitters for samples that have a place: neighbours in space are not split into train and test.
-
-They read the coordinates from columns of X, so that they serve in `cross_validate`,
-`GridSearchCV` and nested cross-validation as any splitter of scikit-learn does.
-"""
+"""Blocks in space, held out whole."""
 
 from __future__ import annotations
 
@@ -11,20 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
-from .blocks import (
+from ..blocks import (
     as_random_state,
     assign_folds,
     cluster_labels,
     grid_labels,
-    location_labels,
+    hexagon_labels,
     require_count,
 )
-from .columns import locate_coordinates
-from .geography import Frame, check_coordinates, distance_to_chord, local_plane, metric_space
+from ..geography import distance_to_chord, local_plane, metric_space
+from .survey import Survey, check_distance, nearest, read_survey
 
 __all__ = ["SpatialBlockKFold", "spatial_blocks"]
 
@@ -79,7 +74,7 @@ def spatial_blocks(
     >>> GroupKFold(n_splits=4).get_n_splits(X, groups=blocks)
     4
     """
-    survey = _read_survey(X, coordinates, crs, groups)
+    survey = read_survey(X, coordinates, crs, groups)
     settings = _BlockSettings(method, n_blocks, spacing, shape)
     return _label_blocks(survey, settings, n_folds=5, rng=as_random_state(random_state))
 
@@ -101,14 +96,15 @@ class SpatialBlockKFold(BaseCrossValidator):
     crs : int, str or pyproj.CRS, default=None
         Coordinate reference system. None: longitude and latitude if the columns are so named, else
         a plane. Distances are km for geographic coordinates, else units of the CRS.
-    method : {"kmeans", "grid"}, default="kmeans"
-        Blocks by k-means of the places, or by the cells of a regular grid in the local plane.
+    method : {"kmeans", "grid", "hexagon"}, default="kmeans"
+        Blocks by k-means of the places, or by the cells of a grid of rectangles or of regular
+        hexagons in the local plane.
     n_blocks : int, default=None
         For "kmeans": number of blocks. None makes five for each fold, but not more than one for
         four locations.
     spacing : float or pair of float, default=None
         For "grid": size of the cells, or sizes from south to north and from west to east, in km or
-        units of the CRS.
+        units of the CRS. For "hexagon": distance between the centres of neighbouring cells.
     shape : pair of int, default=None
         For "grid": numbers of rows and columns of cells, instead of `spacing`.
     balance : bool, default=True
@@ -215,14 +211,9 @@ class SpatialBlockKFold(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         require_count("n_splits", self.n_splits, least=2)
-        _check_buffer(self.buffer)
-        survey = _read_survey(X, self.coordinates, self.crs, groups)
-        if survey.n_units < self.n_splits:
-            raise ValueError(
-                f"n_splits={self.n_splits} folds need at least as many locations; the "
-                f"{len(survey.xy)} rows of X lie at {survey.n_units} location(s)"
-                f"{'' if groups is None else ', rows of one group counted as one'}."
-            )
+        check_distance("buffer", self.buffer)
+        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey.require_units(self.n_splits, groups)
         rng = as_random_state(self.random_state)
         settings = _BlockSettings(self.method, self.n_blocks, self.spacing, self.shape)
         blocks = _label_blocks(survey, settings, self.n_splits, rng)
@@ -239,7 +230,7 @@ class SpatialBlockKFold(BaseCrossValidator):
             train = np.flatnonzero(folds != fold)
             if self.buffer > 0:
                 reach = distance_to_chord(self.buffer, survey.frame)
-                train = train[_nearest(space[train], space[test]) >= reach]
+                train = train[nearest(space[train], space[test]) >= reach]
             if not len(train):
                 raise ValueError(
                     f"buffer={self.buffer} {survey.frame.unit} leaves no training rows in fold "
@@ -264,24 +255,6 @@ class SpatialBlockKFold(BaseCrossValidator):
 
 
 @dataclass(frozen=True)
-class _Survey:
-    """Where the rows are, and which of them (one location, one group) must stay together."""
-
-    xy: np.ndarray  # (n, 2)
-    frame: Frame
-    unit: np.ndarray  # (n,) of int
-
-    @property
-    def n_units(self) -> int:
-        return int(self.unit.max()) + 1
-
-    def centres(self, points: np.ndarray) -> np.ndarray:
-        """Return the mean of some points (n, d) over the rows of each unit (n_units, d)."""
-        rows = np.bincount(self.unit)
-        return np.column_stack([np.bincount(self.unit, axis) / rows for axis in points.T])
-
-
-@dataclass(frozen=True)
 class _BlockSettings:
     """What the user said about blocks."""
 
@@ -295,15 +268,8 @@ class _BlockSettings:
         return ", ".join(f"{name}={value!r}" for name, value in given.items())
 
 
-def _read_survey(X: Any, coordinates: Sequence[Hashable] | None, crs: Any, groups: Any) -> _Survey:
-    xy, frame, names = locate_coordinates(X, coordinates, crs)
-    # A splitter is given whole tables: here coordinates that were scaled before splitting show.
-    check_coordinates(xy, frame, names, fitting=True)
-    return _Survey(xy, frame, location_labels(xy, groups))
-
-
 def _kmeans_blocks(
-    survey: _Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     n_blocks = settings.n_blocks
     if n_blocks is None:
@@ -314,21 +280,29 @@ def _kmeans_blocks(
 
 
 def _grid_blocks(
-    survey: _Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     plane = local_plane(survey.xy, survey.frame)
     return grid_labels(survey.centres(plane), settings.spacing, settings.shape)
+
+
+def _hexagon_blocks(
+    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+) -> np.ndarray:
+    plane = local_plane(survey.xy, survey.frame)
+    return hexagon_labels(survey.centres(plane), settings.spacing)
 
 
 # Each method with the settings that it reads.
 _METHODS: dict[str, tuple[Callable[..., np.ndarray], frozenset[str]]] = {
     "kmeans": (_kmeans_blocks, frozenset({"n_blocks"})),
     "grid": (_grid_blocks, frozenset({"spacing", "shape"})),
+    "hexagon": (_hexagon_blocks, frozenset({"spacing"})),
 }
 
 
 def _label_blocks(
-    survey: _Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     """Return the block of each row."""
     if settings.method not in _METHODS:
@@ -341,17 +315,3 @@ def _label_blocks(
                 f"which reads {sorted(reads)}: leave it out, or change the method."
             )
     return label(survey, settings, n_folds, rng)[survey.unit]
-
-
-def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the distance from each point to the nearest of the others."""
-    return cKDTree(others).query(points, k=1)[0]
-
-
-def _check_buffer(buffer: Any) -> None:
-    number = isinstance(buffer, int | float | np.number) and not isinstance(buffer, bool)
-    if not number or not np.isfinite(buffer) or buffer < 0:
-        raise ValueError(
-            f"buffer must be a distance of zero or more, in km or units of the CRS; "
-            f"found {buffer!r}."
-        )

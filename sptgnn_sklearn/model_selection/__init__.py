@@ -1,0 +1,21 @@
+"""Splitters for samples that have a place: neighbours in space are not split into train and test.
+
+They read the coordinates from columns of X, so that they serve in `cross_validate`,
+`GridSearchCV` and nested cross-validation as any splitter of scikit-learn does.
+"""
+
+from .block_size import suggest_block_size
+from .blocking import SpatialBlockKFold, spatial_blocks
+from .environment import EnvironmentalBlockKFold
+from .leaving import BufferedLeaveOneOut, LeaveLocationAndTimeOut
+from .matching import KNNDMKFold
+
+__all__ = [
+    "BufferedLeaveOneOut",
+    "EnvironmentalBlockKFold",
+    "KNNDMKFold",
+    "LeaveLocationAndTimeOut",
+    "SpatialBlockKFold",
+    "spatial_blocks",
+    "suggest_block_size",
+]
