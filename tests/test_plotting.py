@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 
 matplotlib.use("agg")
 
@@ -262,5 +262,5 @@ def test_fold_distances_are_distribution_functions():
     for line, same in zip(ax.lines[1:], other.lines[1:], strict=True):
         assert line.get_ydata()[-1] == 1.0
         np.testing.assert_allclose(line.get_xdata(), same.get_xdata())
-    assert len(plot_fold_distances(X, KFold(4), groups=np.arange(40)).lines) == 2
+    assert len(plot_fold_distances(X, GroupKFold(4), groups=np.arange(40)).lines) == 2
     assert ax.get_xlabel() == "distance to the nearest row (km)"

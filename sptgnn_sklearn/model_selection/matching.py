@@ -21,6 +21,7 @@ from .survey import nearest, read_survey
 __all__ = ["KNNDMKFold"]
 
 _SIGNIFICANT = 0.05  # samples are clustered if so small a part of random ones would be as close
+_MOST_FOR_EXACT = 10_000  # pairs, beyond which the p-value is the asymptotic one
 _CUTS = 100  # numbers of clusters that are tried, at most
 _MOST_FOR_HIERARCHY = 8_000  # locations; the memory of a linkage grows with their square
 _FAR = 10.0  # prediction places this many diameters of the survey away are of another system
@@ -220,7 +221,8 @@ class KNNDMKFold(BaseCrossValidator):
         between = to_other_folds(points, np.arange(n))
         self.n_clusters_ = n
         # "greater": the distribution function of the samples' distances lies above the other.
-        if ks_2samp(between, wanted, alternative="greater").pvalue >= _SIGNIFICANT:
+        method = "exact" if n * len(wanted) < _MOST_FOR_EXACT else "asymp"
+        if ks_2samp(between, wanted, alternative="greater", method=method).pvalue >= _SIGNIFICANT:
             return rng.permutation(np.arange(n) % k)
         order = PCA(1, svd_solver="full").fit(points)
         cut = _Cuts(points, self.clustering, rng)
