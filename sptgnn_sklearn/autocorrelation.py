@@ -109,7 +109,7 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
     # Importing esda takes seconds, because it brings geopandas and numba along.
     from esda import Moran
 
-    graph = _neighbour_graph(metric_space(xy, frame), min(int(n_neighbors), len(values) - 1))
+    graph = neighbour_graph(metric_space(xy, frame), min(int(n_neighbors), len(values) - 1))
     # Moran also derives variances, which are 0 / 0 for a handful of rows. They are not used.
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(Moran(values, graph, transformation="r", permutations=0).I)
@@ -266,7 +266,7 @@ neg_abs_residual_morans_i_scorer = make_residual_morans_i_scorer()
 """Scorer ``-|Moran's I of the residuals|`` with the defaults of `make_residual_morans_i_scorer`."""
 
 
-def _neighbour_graph(points: np.ndarray, n_neighbors: int) -> Graph:
+def neighbour_graph(points: np.ndarray, n_neighbors: int) -> Graph:
     """Return row-standardised weights of the nearest neighbours, ties sharing their part."""
     from libpysal.graph import Graph
 

@@ -21,7 +21,7 @@ from .images.archive import ChipArchive
 from .images.embedder import ChipEmbedder
 from .images.imagery import Imagery
 from .images.members import MemberEncoders
-from .inference import Rows, build_context, run
+from .inference import Rows, build_context, look, run
 from .judgement import HeldOut, Judgement, Predicted
 from .network import IMAGERY, Architecture, Context, SpTGNN
 from .training import Schedule, Trained, TrainingSet, TunedImagery, join, train_members
@@ -52,6 +52,25 @@ class Tuning:
     embedder: ChipEmbedder
     stages: bool | int
     recompute: bool = False
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the network looks at when it predicts rows.
+
+    Attributes
+    ----------
+    neighbours : ndarray of shape (n, R, K)
+        Training rows by relation.
+    attention : ndarray of shape (n, R, K)
+        Their weights, mean of members and heads; what is missing to 1 is left to "nobody".
+    gates : ndarray of shape (n, M, E)
+        Shares of the experts of each member.
+    """
+
+    neighbours: np.ndarray
+    attention: np.ndarray
+    gates: np.ndarray
 
 
 @dataclass
@@ -132,6 +151,18 @@ class Ensemble:
             senders, self.relations, edges, self.node_features, self.context.targets.cpu().numpy()
         )
 
+    def look(self, table: Table) -> Looked:
+        """Return what the network looks at when it predicts the rows of a table."""
+        rows, index = self._rows(table)
+        neighbours, _ = self._around(table)
+        senders = torch.from_numpy(neighbours[None]).to(self.device)
+        gates, weights = look(self.network, rows, index, senders, self.context, self.description)
+        return Looked(
+            neighbours=neighbours,
+            attention=weights.mean(0).transpose(0, 1).cpu().numpy().astype(np.float64),
+            gates=gates.transpose(0, 1).cpu().numpy().astype(np.float64),
+        )
+
     def neighbours_of(self, table: Table) -> np.ndarray:
         """Training rows (n, R, K) that send to each row of a table."""
         return self._around(table)[0]
@@ -153,16 +184,20 @@ class Ensemble:
         offset = None
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
+        rows, index = self._rows(table)
+        neighbours, distance = self._around(table)
+        senders = torch.from_numpy(neighbours[None]).to(self.device)
+        mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
+        found = Predicted(*_moments(mean, log_variance))
+        return self.judgement.apply(found, offset, distance)
+
+    def _rows(self, table: Table) -> tuple[Rows, torch.Tensor]:
+        """Tensors of a table, and the index (1, n) of all its rows."""
         rows = make_rows(self.features, table, self.streams).to(self.device)
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
             rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
-        neighbours, distance = self._around(table)
-        senders = torch.from_numpy(neighbours[None]).to(self.device)
-        index = torch.arange(len(table), device=self.device)[None]
-        mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
-        found = Predicted(*_moments(mean, log_variance))
-        return self.judgement.apply(found, offset, distance)
+        return rows, torch.arange(len(table), device=self.device)[None]
 
 
 @torch.no_grad()

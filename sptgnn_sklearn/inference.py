@@ -140,6 +140,27 @@ def run(
     return torch.cat(means, dim=1), torch.cat(log_variances, dim=1)
 
 
+@torch.no_grad()
+def look(
+    network: SpTGNN,
+    rows: Rows,
+    index: Tensor,
+    senders: Tensor,
+    context: Context,
+    context_description: Mapping[str, Tensor],
+    chunk: int = _CHUNK,
+) -> tuple[Tensor, Tensor]:
+    """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
+    members = network.architecture.n_members
+    found = []
+    for part in _parts(index.shape[1], chunk):
+        streams, around = read(network, rows, index[:, part], senders[:, part], context_description)
+        around = _spread(around, members)
+        found.append(network.look(_for_members(streams, members), around, context))
+    gates, weights = zip(*found, strict=True)
+    return torch.cat(gates, dim=1), torch.cat(weights, dim=2)
+
+
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Rows at (M or 1, B) positions of values (n, width) or (M, n, width)."""
     if values.dim() == 2:

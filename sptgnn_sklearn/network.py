@@ -362,7 +362,7 @@ class SpTGNN(nn.Module):
             encoder(self.drop(self.hide_images(name, streams[name]), a.feature_dropout))
             for name, encoder in self.encoders.items()
         ]
-        together = torch.cat(encoded, dim=-1)  # (M, B, streams * D)
+        together = torch.cat(encoded, dim=-1)  # (M, B, streams * D), as in `look`
         state = self.norm(torch.stack(encoded).sum(0))
         if a.n_experts:
             change, balance, z_loss = self.mixture(together)
@@ -415,6 +415,31 @@ class SpTGNN(nn.Module):
         known = state if injected is None else torch.cat([state, injected], dim=-1)
         log_variance = self.variance_head(known).squeeze(-1)
         return Output(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), baseline, balance, z_loss)
+
+    def look(
+        self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Return what a prediction looks at, in evaluation mode.
+
+        Returns
+        -------
+        gates : Tensor of shape (M, B, E)
+            Shares of the experts; without a mixture E is 0.
+        weights : Tensor of shape (M, R, B, K)
+            Of the neighbours in the last attention layer, mean of the heads; what is missing to 1
+            is left to "nobody". Without relations R is 0.
+        """
+        a = self.architecture
+        state = self.encode(streams)[0]
+        gates = state.new_zeros((*state.shape[:2], 0))
+        if a.n_experts:
+            encoded = [encoder(streams[name]) for name, encoder in self.encoders.items()]
+            gates = self.mixture.gates(torch.cat(encoded, dim=-1))[0]
+        if not a.relations:
+            return gates, state.new_zeros((len(state), 0, state.shape[1], around.senders.shape[-1]))
+        for layer, context_state in enumerate(context.states):
+            state, weights = self.propagate(layer, state, context_state, around)
+        return gates, weights.mean(-1)
 
     @staticmethod
     def neighbour_targets(

@@ -30,6 +30,7 @@ from .geography import chord_to_distance
 from .graph import NOBODY, extend_graph
 from .images.embedder import ChipEmbedder
 from .images.modalities import image_columns
+from .inspection.attention import attention_table, expert_table
 from .joint import SCORES, values_at_scores
 from .judgement import Predicted
 from .rows import merge_rows
@@ -617,10 +618,94 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         indices = np.where(lists == NOBODY, -1, self._merged.rows[lists])
         if not return_distance:
             return indices
-        distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
-        if relation == "spatial":
-            distances = chord_to_distance(distances, self.columns_.frame)
-        return np.where(lists == NOBODY, np.inf, distances), indices
+        return self._neighbor_distances(points, relation, lists), indices
+
+    def attention(self, X):
+        """Tell which training rows a prediction looks at, by which relation, with what weight.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        DataFrame
+            A line for each row, relation and neighbour, with the columns row (position in X),
+            relation, neighbor (position in the X of fit; -1 is nobody), weight and distance (in the
+            relation's own space, as `kneighbors` gives it). Weights are those of the last attention
+            layer, the mean of heads and members; those of a row and relation sum to 1, with what
+            was left to nobody.
+
+        Raises
+        ------
+        ValueError
+            If the graph is switched off.
+
+        Notes
+        -----
+        Weights say where the network looks, not by how much a neighbour moves the prediction.
+
+        Examples
+        --------
+        >>> from sptgnn_sklearn import SpTGNNRegressor
+        >>> from sptgnn_sklearn.datasets import make_soil_survey
+        >>> survey = make_soil_survey(n_samples=100, random_state=0)
+        >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+        >>> looks = model.fit(survey.data, survey.target).attention(survey.data.head(2))
+        >>> looks.groupby(["row", "relation"])["weight"].sum().round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
+        table = self._table(X)
+        if not self.relations_:
+            raise ValueError("There is no attention without a graph: relations_ is empty.")
+        looked = self.ensemble_.look(table)
+        spaces = self.ensemble_.features.spaces(table)
+        distances = [
+            self._neighbor_distances(spaces[name], name, looked.neighbours[:, place])
+            for place, name in enumerate(self.relations_)
+        ]
+        there = looked.neighbours != NOBODY
+        return attention_table(
+            self.relations_,
+            np.where(there, self._merged.rows[looked.neighbours], -1),
+            looked.attention,
+            np.stack(distances, axis=1),
+        )
+
+    def expert_weights(self, X):
+        """Tell which experts of the mixture serve each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_members * n_experts)
+            Columns (member, expert), the index is that of X. The shares of each member sum to 1,
+            and at most `top_k` of them are not 0. Experts of different members have nothing to do
+            with each other.
+
+        Raises
+        ------
+        ValueError
+            If there is no mixture of experts.
+
+        Examples
+        --------
+        >>> from sptgnn_sklearn import SpTGNNRegressor
+        >>> from sptgnn_sklearn.datasets import make_soil_survey
+        >>> survey = make_soil_survey(n_samples=100, random_state=0)
+        >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+        >>> shares = model.fit(survey.data, survey.target).expert_weights(survey.data)
+        >>> shares.shape, (shares[0] > 0).sum(axis=1).max()
+        ((100, 8), np.int64(2))
+        """
+        table = self._table(X)
+        if not self.n_experts:
+            raise ValueError("There is no mixture: n_experts=0.")
+        gates = self.ensemble_.look(table).gates
+        return expert_table(gates, X.index if isinstance(X, pd.DataFrame) else None)
 
     def to_hetero_data(self):
         """Return the training graph for use with PyTorch Geometric.
@@ -633,6 +718,16 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.ensemble_.to_hetero_data()
+
+    def _neighbor_distances(
+        self, points: np.ndarray, relation: str, lists: np.ndarray
+    ) -> np.ndarray:
+        """Distances (n, K) of points (n, d) to training rows (n, K) in the space of a relation."""
+        training = self.ensemble_.spaces[relation]
+        distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
+        if relation == "spatial":
+            distances = chord_to_distance(distances, self.columns_.frame)
+        return np.where(lists == NOBODY, np.inf, distances)
 
     def _check_parameters(self) -> None:
         for name, known in (("relations", RELATIONS), ("streams", STREAMS)):

@@ -22,7 +22,7 @@ LAYERS = [
     | {"random_fields", "stacking", "targets", "values"},
     {"columns", "covariates", "delegation", "folds"},
     {"devices", "images.extraction"},
-    {"images.transformer"},
+    {"images.transformer", "inspection.attention", "inspection.ingredients"},
     {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
     | {"validation"},
     {"model_selection.area", "model_selection.block_size", "model_selection.blocking"}
@@ -30,7 +30,8 @@ LAYERS = [
     | {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
     | {"metrics.uncertainty"},
     {"judgement", "metrics.mixtures", "metrics.scorers", "model_selection.matching"},
-    {"metrics.__init__", "model_selection.__init__"},
+    {"inspection.groups", "inspection.local", "metrics.__init__", "model_selection.__init__"},
+    {"inspection.__init__"},
     {"network"},
     {"inference", "losses", "optimisation"},
     {"callbacks"},
@@ -89,6 +90,7 @@ WITHOUT = {
 
 # What a user may want without a network.
 FREE_OF_TORCH = {"applicability", "autocorrelation", "baseline", "comparison", "datasets"} | {
+    "inspection.__init__",
     "metrics.__init__",
     "model_selection.__init__",
     "plotting.__init__",
