@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.dummy import DummyRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.model_selection import GroupKFold, KFold
@@ -17,6 +18,7 @@ import matplotlib.pyplot as plt
 from sptgnn_sklearn.comparison import compare
 from sptgnn_sklearn.model_selection import KNNDMKFold, SpatialBlockKFold
 from sptgnn_sklearn.plotting import (
+    plot_calibration,
     plot_comparison,
     plot_fold_distances,
     plot_folds,
@@ -264,3 +266,22 @@ def test_fold_distances_are_distribution_functions():
         np.testing.assert_allclose(line.get_xdata(), same.get_xdata())
     assert len(plot_fold_distances(X, GroupKFold(4), groups=np.arange(40)).lines) == 2
     assert ax.get_xlabel() == "distance to the nearest row (km)"
+
+
+def test_calibration_curves():
+    """Right quantiles lie on the diagonal, narrow ones below it; models share the axes."""
+    rng = np.random.default_rng(0)
+    levels = np.linspace(0.01, 0.99, 99)
+    y = rng.normal(size=20_000)
+    quantiles = np.tile(norm.ppf(levels), (len(y), 1))
+    ax = plot_calibration(y, quantiles, levels, label="right")
+    ax = plot_calibration(y, 0.5 * quantiles, levels, label="narrow", ax=ax)
+    _, right, narrow = ax.lines
+    np.testing.assert_allclose(right.get_ydata(), right.get_xdata(), atol=0.02)
+    assert (narrow.get_ydata()[1:-1] < narrow.get_xdata()[1:-1]).all()
+    assert right.get_label().startswith("right: mean gap 0.00")
+    assert right.get_color() != narrow.get_color()
+    with pytest.raises(ValueError, match="symmetric"):
+        plot_calibration(y, quantiles[:, :3], levels[:3])
+    with pytest.raises(ValueError, match="found shape"):
+        plot_calibration(y, quantiles[:, :3], levels)

@@ -1,4 +1,4 @@
-"""Observed against predicted values."""
+"""Observed against predicted values, and observed against nominal coverage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from ..autocorrelation import aligned_vectors
 from .canvas import (
     BAR,
+    COLOURS,
     INSIDE,
     LINE,
     OUTSIDE,
@@ -26,7 +27,7 @@ from .canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_observed_predicted"]
+__all__ = ["plot_calibration", "plot_observed_predicted"]
 
 
 def plot_observed_predicted(
@@ -137,4 +138,80 @@ def plot_observed_predicted(
         horizontalalignment="right",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )
+    return ax
+
+
+def plot_calibration(
+    y: Any, quantiles: Any, levels: Any, *, ax: Axes | None = None, label: str = ""
+) -> Axes:
+    """Draw how often targets lie in central intervals, against how often they should.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Observed values of held-out rows.
+    quantiles : array-like of shape (n_samples, n_levels)
+        Predicted quantiles, such as of `predict_quantiles`.
+    levels : array-like of shape (n_levels,)
+        Their levels, symmetric around 0.5 and rising.
+    ax : matplotlib.axes.Axes, default=None
+        Axes to draw on; None makes a new figure. Several models may be drawn on the same.
+    label : str, default=""
+        Name of the model, for the legend.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        Above the diagonal intervals are too wide, below it too narrow.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If shapes differ, or levels are not symmetric.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")  # draws without a screen
+    >>> import numpy as np
+    >>> from scipy.stats import norm
+    >>> from sptgnn_sklearn.plotting import plot_calibration
+    >>> levels = np.linspace(0.05, 0.95, 19)
+    >>> quantiles = np.tile(norm.ppf(levels), (100, 1))
+    >>> ax = plot_calibration(np.random.default_rng(0).normal(size=100), quantiles, levels)
+    >>> ax.get_xlabel()
+    'nominal coverage'
+    """
+    (y,) = aligned_vectors(y=y)
+    levels = np.asarray(levels, dtype=float)
+    quantiles = np.asarray(quantiles, dtype=float)
+    if quantiles.shape != (len(y), len(levels)):
+        raise ValueError(
+            f"quantiles must have a row for each of {len(y)} values and a column for each of "
+            f"{len(levels)} levels; found shape {quantiles.shape}."
+        )
+    if not np.allclose(levels, 1 - levels[::-1]) or (np.diff(levels) <= 0).any():
+        raise ValueError(f"levels must rise and be symmetric around 0.5; found {levels}.")
+    half = len(levels) // 2
+    nominal = (levels[::-1] - levels)[:half][::-1]
+    inside = (quantiles[:, :half] <= y[:, None]) & (y[:, None] <= quantiles[:, ::-1][:, :half])
+    observed = inside.mean(axis=0)[::-1]
+    ax = ax if ax is not None else new_axes()
+    if not ax.lines:
+        ax.plot([0, 1], [0, 1], color=LINE, linewidth=1, zorder=1)
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="nominal coverage", ylabel="observed coverage")
+        ax.set_box_aspect(1)
+    gap = np.abs(observed - nominal).mean()
+    name = f"{label}: " if label else ""
+    ax.plot(
+        np.r_[0, nominal, 1],
+        np.r_[0, observed, 1],
+        color=COLOURS[(len(ax.lines) - 1) % len(COLOURS)],
+        linestyle=("-", "--", "-.", ":")[(len(ax.lines) - 1) % 4],
+        label=f"{name}mean gap {gap:.3f}",
+        zorder=2,
+    )
+    ax.legend(loc="upper left", frameon=False)
     return ax

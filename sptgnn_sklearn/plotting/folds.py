@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from ..columns import locate_coordinates
 from ..folds import as_splits
 from ..geography import Frame, chord_to_distance, metric_space
-from .canvas import LINE, new_axes
+from .canvas import COLOURS, LINE, new_axes
 from .maps import dress_map
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_fold_distances", "plot_folds"]
 
-# Okabe and Ito (2008): apart for every common colour vision deficiency.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _MARKERS = "os^Dv<>P"
 _LABELS = {
     "test_to_train": "test row to training rows",
@@ -85,8 +83,8 @@ def plot_folds(
             xy[test, 0],
             xy[test, 1],
             s=14,
-            color=_COLOURS[fold % len(_COLOURS)],
-            marker=_MARKERS[(fold + fold // len(_COLOURS)) % len(_MARKERS)],
+            color=COLOURS[fold % len(COLOURS)],
+            marker=_MARKERS[(fold + fold // len(COLOURS)) % len(_MARKERS)],
             linewidths=0,
             label=f"{fold + 1}: {len(test)} rows",
         )
@@ -162,7 +160,7 @@ def plot_fold_distances(
         found["prediction_to_sample"] = cv.distances_["prediction_to_sample"]
     ax = ax if ax is not None else new_axes()
     styles = {"test_to_train": "-", "prediction_to_sample": "--", "sample_to_sample": ":"}
-    colours = {"test_to_train": _COLOURS[0], "prediction_to_sample": _COLOURS[5]}
+    colours = {"test_to_train": COLOURS[0], "prediction_to_sample": COLOURS[5]}
     for name, style in styles.items():
         if name in found:
             values = np.sort(found[name])
