@@ -260,6 +260,19 @@ def honesty(results: Results, folds: str, score: str) -> Grid:
     return Grid(["model", *map(_short, results.tables)], rows)
 
 
+def known(record: Path) -> Grid:
+    """Stated variance beside that of an oracle, on simulated surveys."""
+    found = json.loads(record.read_text())
+    names = {
+        "correlation": "correlation with the oracle's",
+        "scale": "mean, over the oracle's",
+        "scale_of_own_error": "mean, over own squared error",
+        "aleatoric_and_noise": "correlation of aleatoric part and noise",
+    }
+    rows = [[world, *(f"{values[name]:.2f}" for name in names)] for world, values in found.items()]
+    return Grid(["survey", *names.values()], rows)
+
+
 def cost(results: Results) -> Grid:
     """Mean seconds of a fit; good for ratios within a column only."""
     rows = []
@@ -373,7 +386,10 @@ def main() -> None:
         folder = Path(__file__).resolve().parent.parent / "docs" / "measured"
         folder.mkdir(exist_ok=True)
         others = (Results(options.records / name) for name in ("ablation", "uncertainty"))
-        for name, text in documents(results, *others).items():
+        tables = documents(results, *others)
+        title = "Variance of SpTGNN on simulated surveys"
+        tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
+        for name, text in tables.items():
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)
         return
