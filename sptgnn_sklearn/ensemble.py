@@ -21,10 +21,11 @@ from .images.archive import ChipArchive
 from .images.embedder import ChipEmbedder
 from .images.imagery import Imagery
 from .images.members import MemberEncoders
-from .inference import Rows, build_context, look, run
+from .inference import Rows, build_context, look, run, run_encoded, surroundings
 from .judgement import HeldOut, Judgement, Predicted
-from .network import IMAGERY, Architecture, Context, SpTGNN
-from .training import Schedule, Trained, TrainingSet, TunedImagery, join, train_members
+from .network import IMAGERY, Architecture, Context, Neighbourhood, SpTGNN
+from .training import Schedule, Trained, join, train_members
+from .training_graph import TrainingSet, TunedImagery
 
 _OWN_DISTANCE = {
     "spatial": ("distance",),
@@ -153,10 +154,10 @@ class Ensemble:
 
     def look(self, table: Table) -> Looked:
         """Return what the network looks at when it predicts the rows of a table."""
-        rows, index = self._rows(table)
         neighbours, _ = self._around(table)
-        senders = torch.from_numpy(neighbours[None]).to(self.device)
-        gates, weights = look(self.network, rows, index, senders, self.context, self.description)
+        senders = torch.from_numpy(neighbours).to(self.device)
+        rows = self._rows(table)
+        gates, weights = look(self.network, rows, senders, self.context, self.description)
         return Looked(
             neighbours=neighbours,
             attention=weights.mean(0).transpose(0, 1).cpu().numpy().astype(np.float64),
@@ -184,20 +185,20 @@ class Ensemble:
         offset = None
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
-        rows, index = self._rows(table)
         neighbours, distance = self._around(table)
-        senders = torch.from_numpy(neighbours[None]).to(self.device)
-        mean, log_variance = run(self.network, rows, index, senders, self.context, self.description)
+        senders = torch.from_numpy(neighbours).to(self.device)
+        rows = self._rows(table)
+        mean, log_variance = run(self.network, rows, senders, self.context, self.description)
         found = Predicted(*_moments(mean, log_variance))
         return self.judgement.apply(found, offset, distance)
 
-    def _rows(self, table: Table) -> tuple[Rows, torch.Tensor]:
-        """Tensors of a table, and the index (1, n) of all its rows."""
+    def _rows(self, table: Table) -> Rows:
+        """Tensors of a table."""
         rows = make_rows(self.features, table, self.streams).to(self.device)
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
             rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
-        return rows, torch.arange(len(table), device=self.device)[None]
+        return rows
 
 
 @torch.no_grad()
@@ -303,11 +304,16 @@ def fit_ensemble(
         rows.streams[IMAGERY] = trained.imagery
     network, rows = trained.network.to(device), rows.to(device)
     neighbours = data.candidates[0][:, :, :n_neighbors]
-    senders = torch.from_numpy(neighbours[None]).to(device)
+    senders = torch.from_numpy(neighbours).to(device)
     targets = torch.from_numpy(y.astype(np.float32)).to(device)
-    context = build_context(network, rows, senders, targets)
-    everyone = torch.arange(len(y), device=device)[None]
-    inside = run(network, rows, everyone, senders, context, rows.description)
+
+    def around(part: slice) -> Neighbourhood:
+        receivers = {name: values[part] for name, values in rows.description.items()}
+        return surroundings(network, receivers, senders[part], rows.description)
+
+    context = build_context(network, rows, around, targets)
+    everyone = torch.arange(len(y), device=device).expand(n_members, -1)
+    inside = run_encoded(network, context, everyone, around)
     held = HeldOut.collect(
         trained.mean, np.exp(trained.log_variance), *_moments(*inside), base=offset
     )
@@ -382,10 +388,12 @@ def _training_set(
         rows=rows,
         targets=y,
         weight=weight,
-        candidates=[
-            build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
-            for labels in (parts.place, *parts.far)
-        ],
+        candidates=np.array(
+            [
+                build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
+                for labels in (parts.place, *parts.far)
+            ]
+        ),
         held_out=np.array([parts.held_out(member) for member in range(n_members)]),
         held_senders=np.array(
             [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]

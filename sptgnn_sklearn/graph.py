@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["NOBODY", "build_graph", "choose_allowed", "extend_graph", "to_hetero_data"]
+__all__ = ["NOBODY", "allowed_slots", "build_graph", "extend_graph", "to_hetero_data"]
 
 NOBODY = -1
 
@@ -164,8 +164,8 @@ def to_hetero_data(
     return data
 
 
-def choose_allowed(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """Keep the first `n_neighbors` candidates of each list that are not hidden.
+def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Say where in each list its first candidates stand that are not hidden.
 
     Parameters
     ----------
@@ -174,21 +174,25 @@ def choose_allowed(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int)
     hidden : ndarray of shape (n_rows,) of bool
         Rows that may not send.
     n_neighbors : int
-        Length of the lists returned, at most c.
+        How many are wanted, at most c.
 
     Returns
     -------
-    neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+    slots : ndarray of shape (n, n_relations, n_neighbors) of the smallest integers
         Nearest first; `NOBODY` where too few candidates are left.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.graph import choose_allowed
-    >>> choose_allowed(np.array([[[2, 0, 1]]]), np.array([True, False, False]), 2).tolist()
-    [[[2, 1]]]
+    >>> from sptgnn_sklearn.graph import allowed_slots
+    >>> allowed_slots(np.array([[[2, 0, 1]]]), np.array([True, False, False]), 2).tolist()
+    [[[0, 2]]]
     """
-    return _first_kept(candidates, (candidates != NOBODY) & ~hidden[candidates], n_neighbors)
+    # One or two bytes: training keeps such lists for every member and distance.
+    kind = np.min_scalar_type(-candidates.shape[-1])
+    lists = np.arange(candidates.shape[-1], dtype=kind)
+    kept = (candidates != NOBODY) & ~hidden[candidates]
+    return _first_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
 
 
 def _first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:

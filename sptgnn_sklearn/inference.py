@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from .edges import NAMES, differences
 from .network import Context, Neighbourhood, SpTGNN
 
-_CHUNK = 1024  # rows at a time: activations of all members then stay near the processor's caches
+CHUNK = 1024  # rows at a time: activations of all members then stay near the processor's caches
 
 
 @dataclass
@@ -39,36 +39,60 @@ class Rows:
             {name: values.to(device) for name, values in self.description.items()},
         )
 
+    def streams_at(self, index: Tensor) -> dict[str, Tensor]:
+        """Streams (M, B, width) of each member's rows at (M, B) positions."""
+        return {name: _pick(values, index) for name, values in self.streams.items()}
 
-def read(
-    network: SpTGNN,
-    rows: Rows,
-    index: Tensor,
-    senders: Tensor,
-    context: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], Neighbourhood]:
-    """Streams and edges of the rows at (M or 1, B) positions with senders (M or 1, B, R, K)."""
-    streams = {name: _pick(values, index) for name, values in rows.streams.items()}
-    senders = senders.transpose(1, 2).long()  # relations before rows: (M or 1, R, B, K)
-    distances = edge_distances(rows, index, senders, context)
-    return streams, Neighbourhood(senders, network.edge_scale(distances))
+    def streams_of(self, part: slice, members: int) -> dict[str, Tensor]:
+        """Streams (M, B, width) of the rows of a slice, the same ones for all members."""
+        return {
+            name: values[..., part, :].expand(members, -1, -1)
+            for name, values in self.streams.items()
+        }
 
 
 def edge_distances(
-    rows: Rows, index: Tensor, senders: Tensor, context: Mapping[str, Tensor]
+    receivers: Mapping[str, Tensor], senders: Tensor, context: Mapping[str, Tensor]
 ) -> Tensor:
-    """Distances (M or 1, R, B, K, F) to senders (M or 1, R, B, K); NaN is not known."""
-    places = senders.clamp(min=0)
+    """Distances (B, R, K, F) of rows to their senders; NaN is not known.
+
+    Parameters
+    ----------
+    receivers : mapping of str to Tensor of shape (B, d)
+        `Rows.description` of the rows.
+    senders : Tensor of shape (B, R, K)
+        Positions in the context; nobody counts as the first.
+    context : mapping of str to Tensor of shape (N, d)
+        `Rows.description` of the context.
+    """
+    places = senders.clamp(min=0).long()
     distances = differences(
-        {name: values[index][:, None, :, None, :] for name, values in rows.description.items()},
+        {name: values[:, None, None, :] for name, values in receivers.items()},
         {name: values[places] for name, values in context.items()},
     )
     return torch.stack([distances[name] for name in NAMES if name in distances], dim=-1)
 
 
+def surroundings(
+    network: SpTGNN,
+    receivers: Mapping[str, Tensor],
+    senders: Tensor,
+    context: Mapping[str, Tensor],
+) -> Neighbourhood:
+    """Neighbourhood of rows that send to all members alike; arguments as in `edge_distances`."""
+    members = network.architecture.n_members
+    edges = network.edge_scale(edge_distances(receivers, senders, context))
+    around = (senders.transpose(0, 1).long(), edges.transpose(0, 1))  # relations before rows
+    return Neighbourhood(*(values.expand(members, *values.shape) for values in around))
+
+
 @torch.no_grad()
 def build_context(
-    network: SpTGNN, rows: Rows, senders: Tensor, targets: Tensor, chunk: int = _CHUNK
+    network: SpTGNN,
+    rows: Rows,
+    around: Callable[[slice], Neighbourhood],
+    targets: Tensor,
+    chunk: int = CHUNK,
 ) -> Context:
     """States of the training rows at each layer, and their baseline.
 
@@ -78,29 +102,26 @@ def build_context(
         In evaluation mode.
     rows : Rows
         Training rows.
-    senders : Tensor of shape (M or 1, n, R, K)
-        Their neighbours, never themselves.
+    around : function of a slice of rows
+        Their neighbours, never themselves; asked for if there is more than one layer.
     targets : Tensor of shape (n,)
         Standardised targets.
     """
-    members = network.architecture.n_members
-    parts = list(_parts(len(rows), chunk))
-    encoded = [
-        network.encode(_for_members({k: _part(v, part) for k, v in rows.streams.items()}, members))
-        for part in parts
-    ]
-    baseline = torch.cat([base for _, base, *_ in encoded], dim=1)
-    if not network.architecture.relations:
-        return Context([], baseline, targets)
-    states = [torch.cat([state for state, *_ in encoded], dim=1)]
-    for layer in range(network.architecture.n_layers - 1):
-        changed = []
+    a = network.architecture
+    parts = list(slices(len(rows), chunk))
+    state = targets.new_empty((a.n_members, len(rows), a.width))
+    baseline = targets.new_empty((a.n_members, len(rows)))
+    for part in parts:
+        encoded = network.encode(rows.streams_of(part, a.n_members))
+        state[:, part], baseline[:, part] = encoded.state, encoded.baseline
+    states = [state]
+    for layer in range(a.n_layers - 1 if a.relations else 0):
+        changed = torch.empty_like(state)
         for part in parts:
-            index = torch.arange(part.start, part.stop, device=targets.device)[None]
-            _, around = read(network, rows, index, senders[:, part], rows.description)
-            around = _spread(around, members)
-            changed.append(network.propagate(layer, states[-1][:, part], states[-1], around)[0])
-        states.append(torch.cat(changed, dim=1))
+            changed[:, part] = network.propagate(
+                layer, states[-1][:, part], states[-1], around(part)
+            )[0]
+        states.append(changed)
     return Context(states, baseline, targets)
 
 
@@ -108,11 +129,10 @@ def build_context(
 def run(
     network: SpTGNN,
     rows: Rows,
-    index: Tensor,
     senders: Tensor,
     context: Context,
     context_description: Mapping[str, Tensor],
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (M, n) of rows that receive from the context.
 
@@ -123,62 +143,88 @@ def run(
     network : SpTGNN
         In evaluation mode.
     rows : Rows
-    index : Tensor of shape (M or 1, n)
-        Which rows; one list for all members or one for each.
-    senders : Tensor of shape (M or 1, n, R, K)
+    senders : Tensor of shape (n, R, K)
     context : Context
     context_description : mapping of str to Tensor
         `Rows.description` of the training rows.
     """
     members = network.architecture.n_members
-    means, log_variances = [], []
-    for part in _parts(index.shape[1], chunk):
-        streams, around = read(network, rows, index[:, part], senders[:, part], context_description)
-        output = network(_for_members(streams, members), _spread(around, members), context)
-        means.append(output.mean)
-        log_variances.append(output.log_variance)
-    return torch.cat(means, dim=1), torch.cat(log_variances, dim=1)
+    mean = context.targets.new_empty((members, len(rows)))
+    log_variance = torch.empty_like(mean)
+    for part in slices(len(rows), chunk):
+        around = _around(network, rows, senders, part, context_description)
+        output = network(rows.streams_of(part, members), around, context)
+        mean[:, part], log_variance[:, part] = output.mean, output.log_variance
+    return mean, log_variance
+
+
+@torch.no_grad()
+def run_encoded(
+    network: SpTGNN,
+    context: Context,
+    index: Tensor,
+    around: Callable[[slice], Neighbourhood],
+    chunk: int = CHUNK,
+) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance (M, n) of rows of the context, whose states are known.
+
+    Parameters
+    ----------
+    network : SpTGNN
+        In evaluation mode.
+    context : Context
+    index : Tensor of shape (M, n)
+        Each member's rows.
+    around : function of a slice of the index
+        Their neighbours.
+    """
+    mean = context.targets.new_empty(index.shape)
+    log_variance = torch.empty_like(mean)
+    for part in slices(index.shape[1], chunk):
+        at = index[:, part]
+        state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
+        found = network.attend(state, context.baseline.gather(1, at), around(part), context)
+        mean[:, part], log_variance[:, part] = found
+    return mean, log_variance
 
 
 @torch.no_grad()
 def look(
     network: SpTGNN,
     rows: Rows,
-    index: Tensor,
     senders: Tensor,
     context: Context,
     context_description: Mapping[str, Tensor],
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
     """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
     members = network.architecture.n_members
     found = []
-    for part in _parts(index.shape[1], chunk):
-        streams, around = read(network, rows, index[:, part], senders[:, part], context_description)
-        around = _spread(around, members)
-        found.append(network.look(_for_members(streams, members), around, context))
+    for part in slices(len(rows), chunk):
+        around = _around(network, rows, senders, part, context_description)
+        found.append(network.look(rows.streams_of(part, members), around, context))
     gates, weights = zip(*found, strict=True)
     return torch.cat(gates, dim=1), torch.cat(weights, dim=2)
 
 
-def _pick(values: Tensor, index: Tensor) -> Tensor:
-    """Rows at (M or 1, B) positions of values (n, width) or (M, n, width)."""
-    if values.dim() == 2:
-        return values[index]
-    return values[torch.arange(len(values), device=index.device)[:, None], index]
-
-
-def _part(values: Tensor, part: slice) -> Tensor:
-    return values[None, part] if values.dim() == 2 else values[:, part]
-
-
-def _parts(n: int, chunk: int) -> Iterator[slice]:
+def slices(n: int, chunk: int = CHUNK) -> Iterator[slice]:
+    """Slices of so many rows, one after another."""
     return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))
 
 
-def _for_members(streams: Mapping[str, Tensor], members: int) -> dict[str, Tensor]:
-    return {name: values.expand(members, -1, -1) for name, values in streams.items()}
+def _around(
+    network: SpTGNN,
+    rows: Rows,
+    senders: Tensor,
+    part: slice,
+    context: Mapping[str, Tensor],
+) -> Neighbourhood:
+    receivers = {name: values[part] for name, values in rows.description.items()}
+    return surroundings(network, receivers, senders[part], context)
 
 
-def _spread(around: Neighbourhood, members: int) -> Neighbourhood:
-    return Neighbourhood(*(values.expand(members, *values.shape[1:]) for values in around))
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Rows at (M, B) positions of values (n, width) or (M, n, width)."""
+    if values.dim() == 2:
+        return values.index_select(0, index.flatten()).view(*index.shape, -1)
+    return values[torch.arange(len(values), device=index.device)[:, None], index]

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .aggregation import Received, Table, aggregate, table_places
+
 if TYPE_CHECKING:
     from .images.members import MemberEncoders
 
@@ -84,12 +86,31 @@ class Context(NamedTuple):
     baseline: Tensor  # (M, N), the part of the target that needs no neighbour
     targets: Tensor  # (N,), standardised
 
+    @property
+    def carried(self) -> Tensor:
+        """What rows carry beside their states, (M, N, 3): target, surprise and its square.
+
+        The surprise is what the baseline leaves over.
+        """
+        surprise = self.targets - self.baseline
+        parts = [self.targets.expand_as(surprise), surprise, surprise.square()]
+        return torch.stack(parts, dim=-1)
+
 
 class Neighbourhood(NamedTuple):
     """Who sends to each row of a batch."""
 
     senders: Tensor  # (M, R, B, K), positions in the context, -1 is nobody
     edges: Tensor  # (M, R, B, K, F), standardised log distances of `EdgeScale`
+
+
+class Encoded(NamedTuple):
+    """What rows are before they receive anything."""
+
+    state: Tensor  # (M, B, D)
+    baseline: Tensor  # (M, B), the part of the target that needs no neighbour
+    balance: Tensor  # (M,), load-balance loss of the router
+    z_loss: Tensor  # (M,), keeps router logits small
 
 
 class Output(NamedTuple):
@@ -218,7 +239,8 @@ class RelationalAttention(nn.Module):
 
     logit = LeakyReLU(a q_i + b k_j) - slope log d_ij + bases(edge_ij) W, a softmax within each
     relation (relational graph attention; Busbridge et al. 2019, eq. 3 and 6) whose last place is
-    "nobody" with logit 0: a row without informative neighbours receives little.
+    "nobody" with logit 0: a row without informative neighbours receives little. The sums over
+    neighbours themselves are those of `aggregation.aggregate`.
     """
 
     def __init__(self, architecture: Architecture):
@@ -226,6 +248,7 @@ class RelationalAttention(nn.Module):
         a = architecture
         n_relations = len(a.relations)
         self.heads = (n_relations, a.n_heads)
+        self.messages = a.messages
         self.receiver = MemberLinear(a.n_members, a.width, n_relations * a.n_heads)
         self.sender = nn.Parameter(torch.zeros(a.n_members, n_relations, a.width, a.n_heads))
         n_bases = len(a.edge_features) * _N_BASES
@@ -235,7 +258,11 @@ class RelationalAttention(nn.Module):
         start = torch.tensor(_START_SLOPES).repeat(math.ceil(a.n_heads / 4))[: a.n_heads]
         has_own = torch.tensor([feature >= 0 for feature in a.own_feature]).float()
         self.register_buffer("start_slope", has_own[:, None] * start[None, :])
-        self.own_feature = [max(feature, 0) for feature in a.own_feature]
+        own = F.one_hot(
+            torch.tensor([max(feature, 0) for feature in a.own_feature], dtype=torch.long),
+            max(len(a.edge_features), 1),
+        )
+        self.register_buffer("own_feature", own.float())  # (R, F), one where it is
         self.register_buffer("centres", torch.linspace(-_BASIS_REACH, _BASIS_REACH, _N_BASES))
 
     def start(self, generators: Sequence[torch.Generator]) -> None:
@@ -245,38 +272,53 @@ class RelationalAttention(nn.Module):
                 weight.normal_(generator=generator).mul_(1 / math.sqrt(weight.shape[1]))
 
     def forward(
-        self, state: Tensor, sent: Tensor, edges: Tensor, spread: Tensor, keep: Tensor
-    ) -> Tensor:
-        """Return weights (M, R, B, K, H).
+        self,
+        state: Tensor,
+        context_state: Tensor,
+        carried: Tensor | None,
+        around: Neighbourhood,
+        spread: Tensor,
+        keep: Tensor,
+    ) -> Received:
+        """Return what the rows receive.
 
         Parameters
         ----------
         state : Tensor of shape (M, B, D)
-        sent : Tensor of shape (M, R, B, K, D)
-            States of the senders.
-        edges : Tensor of shape (M, R, B, K, F)
+        context_state : Tensor of shape (M, N, D)
+        carried : Tensor of shape (M, N, P) or None
+        around : Neighbourhood
         spread : Tensor of shape (F,)
             Standard deviation of each log distance.
         keep : Tensor of shape (M, R, B, K), bool
             Neighbours that are there.
         """
         query = self.receiver(state).unflatten(-1, self.heads).transpose(1, 2)  # (M, R, B, H)
-        key = (sent.flatten(2, 3) @ self.sender).view(*sent.shape[:4], -1)  # (M, R, B, K, H)
-        logits = F.leaky_relu(query.unsqueeze(3) + key, 0.2) + self.distance_logits(edges, spread)
-        logits = logits.masked_fill(~keep.unsqueeze(-1), -torch.inf)
-        nobody = torch.zeros_like(logits[..., :1, :])
-        return torch.cat([logits, nobody], dim=3).softmax(dim=3)[..., :-1, :]
+        return aggregate(
+            query,
+            self.sender,
+            self.distance_logits(spread),
+            context_state,
+            carried,
+            around.senders,
+            around.edges,
+            keep,
+            messages=self.messages,
+        )
 
-    def distance_logits(self, edges: Tensor, spread: Tensor) -> Tensor:
-        """Trust by distance alone: (M, R, B, K, F) to (M, R, B, K, H)."""
+    def distance_logits(self, spread: Tensor) -> Table:
+        """Trust by distance alone, feature by feature, (M, R, F, T, H)."""
         centres, start_slope = self.get_buffer("centres"), self.get_buffer("start_slope")
+        own = self.get_buffer("own_feature")
+        places = table_places(spread)
         gap = centres[1] - centres[0]
-        bases = torch.exp(-(((edges.unsqueeze(-1) - centres) / gap) ** 2))
-        bend = (bases.flatten(2, 3).flatten(-2) @ self.bases).view(*edges.shape[:4], -1)
-        own = [edges[:, r, :, :, f] * spread[f] for r, f in enumerate(self.own_feature)]
+        bases = torch.exp(-(((places[:, None] - centres) / gap) ** 2))  # (T, bases)
+        bend = bases @ self.bases.unflatten(2, (own.shape[1], _N_BASES))  # (M, R, F, T, H)
         slope = start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
-        level = self.level[:, :, None, None, :]
-        return bend + level - slope[:, :, None, None, :] * torch.stack(own, dim=1).unsqueeze(-1)
+        line = self.level[:, :, None, None, :] - (
+            places[:, None] * spread[:, None, None] * slope[:, :, None, None, :]
+        )
+        return Table(bend + own[:, :, None, None] * line)
 
 
 class SpTGNN(nn.Module):
@@ -355,8 +397,13 @@ class SpTGNN(nn.Module):
         weight = self.inject.weight.view(a.n_members, len(a.relations), a.n_heads, -1)
         weight[:, a.relations.index("spatial"), :, _SURPRISE] = _START_SURPRISE / a.n_heads
 
-    def encode(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Streams (M, B, width of stream) to state (M, B, D), baseline (M, B), router losses."""
+    @property
+    def width(self) -> int:
+        """Size D of a node's state."""
+        return self.architecture.width
+
+    def encode(self, streams: Mapping[str, Tensor]) -> Encoded:
+        """Encode streams (M, B, width of stream)."""
         a = self.architecture
         encoded = [
             encoder(self.drop(self.hide_images(name, streams[name]), a.feature_dropout))
@@ -370,27 +417,28 @@ class SpTGNN(nn.Module):
             change = self.residual(together)
             balance = z_loss = change.new_zeros(len(change))
         state = state + self.drop(change, a.dropout)
-        return state, self.baseline(state).squeeze(-1), balance, z_loss
+        return Encoded(state, self.baseline(state).squeeze(-1), balance, z_loss)
 
     def propagate(
-        self, layer: int, state: Tensor, context_state: Tensor, around: Neighbourhood
-    ) -> tuple[Tensor, Tensor]:
-        """One attention layer: the new state (M, B, D) and the weights (M, R, B, K, H)."""
+        self,
+        layer: int,
+        state: Tensor,
+        context_state: Tensor,
+        around: Neighbourhood,
+        carried: Tensor | None = None,
+    ) -> tuple[Tensor, Received]:
+        """One attention layer: the new state (M, B, D) and what was received."""
         a = self.architecture
         keep = around.senders >= 0
         if self.training and a.neighbour_dropout:
             keep = keep & (self.uniform(keep.shape, state) >= a.neighbour_dropout)
-        sent = gather(context_state, around.senders)  # (M, R, B, K, D)
-        weights = self.attention[layer](state, sent, around.edges, self.edge_scale.spread, keep)
-        if a.messages:
-            # Each head carries its own slice of the state. Computing all slices for all heads and
-            # keeping the diagonal is one small product, without a temporary for each neighbour.
-            every = (weights.transpose(3, 4) @ sent).unflatten(-1, (a.n_heads, -1))
-            received = (
-                every.diagonal(dim1=3, dim2=4).permute(0, 2, 1, 4, 3).flatten(2)
-            )  # (M, B, R D)
-            state = state + self.drop(self.receive[layer](received), a.dropout)
-        return state, weights
+        received = self.attention[layer](
+            state, context_state, carried, around, self.edge_scale.spread, keep
+        )
+        if received.states is not None:
+            states = received.states.transpose(1, 2).flatten(2)  # (M, B, R D)
+            state = state + self.drop(self.receive[layer](states), a.dropout)
+        return state, received
 
     def forward(
         self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
@@ -403,18 +451,31 @@ class SpTGNN(nn.Module):
         around : Neighbourhood
         context : Context
         """
-        state, baseline, balance, z_loss = self.encode(streams)
-        mean, injected = baseline.detach(), None
-        if self.architecture.relations:
+        state, baseline, *router = self.encode(streams)
+        mean, log_variance = self.attend(state, baseline, around, context)
+        return Output(mean, log_variance, baseline, *router)
+
+    def attend(
+        self, state: Tensor, baseline: Tensor, around: Neighbourhood, context: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (M, B) of rows that are encoded as `encode` does."""
+        a = self.architecture
+        mean, known = baseline.detach(), [state]
+        if a.relations:
+            carried = context.carried if a.neighbour_targets else None
             for layer, context_state in enumerate(context.states):
-                state, weights = self.propagate(layer, state, context_state, around)
-            if self.architecture.neighbour_targets:
-                injected = self.neighbour_targets(weights, around, context, mean)
+                last = layer == a.n_layers - 1
+                state, received = self.propagate(
+                    layer, state, context_state, around, carried if last else None
+                )
+            known = [state]
+            if a.neighbour_targets:
+                injected = self.neighbour_targets(received.sums, mean)
                 mean = mean + self.inject(injected).squeeze(-1)
+                known.append(injected)
         mean = mean + self.mean_head(state).squeeze(-1)
-        known = state if injected is None else torch.cat([state, injected], dim=-1)
-        log_variance = self.variance_head(known).squeeze(-1)
-        return Output(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), baseline, balance, z_loss)
+        log_variance = self.variance_head(torch.cat(known, dim=-1)).squeeze(-1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def look(
         self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
@@ -430,7 +491,7 @@ class SpTGNN(nn.Module):
             is left to "nobody". Without relations R is 0.
         """
         a = self.architecture
-        state = self.encode(streams)[0]
+        state = self.encode(streams).state
         gates = state.new_zeros((*state.shape[:2], 0))
         if a.n_experts:
             encoded = [encoder(streams[name]) for name, encoder in self.encoders.items()]
@@ -438,31 +499,28 @@ class SpTGNN(nn.Module):
         if not a.relations:
             return gates, state.new_zeros((len(state), 0, state.shape[1], around.senders.shape[-1]))
         for layer, context_state in enumerate(context.states):
-            state, weights = self.propagate(layer, state, context_state, around)
-        return gates, weights.mean(-1)
+            state, received = self.propagate(layer, state, context_state, around)
+        return gates, received.weights.mean(-1)
 
     @staticmethod
-    def neighbour_targets(
-        weights: Tensor, around: Neighbourhood, context: Context, baseline: Tensor
-    ) -> Tensor:
-        """Sum up what the neighbours' targets say, as (M, B, R H (4 + F)).
+    def neighbour_targets(sums: Tensor, baseline: Tensor) -> Tensor:
+        """Arrange what the neighbours' targets say, as (M, B, R H (4 + F)).
 
         By relation and head, with s the trust sum_j w_ij: the level sum_j w_ij y_j - s m_i, the
         surprise sum_j w_ij (y_j - m_j), its spread, s, and the mean edge features.
 
         Targets enter only here, after the last layer, and no row is its own neighbour: there is no
         path on which a training row could see its own target.
+
+        Parameters
+        ----------
+        sums : Tensor of shape (M, R, B, H, 4 + F)
+            Of `aggregation.aggregate`, with what a `Context` carries.
+        baseline : Tensor of shape (M, B)
         """
-        senders = around.senders.clamp(min=0)
-        target = context.targets[senders]  # (M, R, B, K)
-        surprise = target - gather(context.baseline.unsqueeze(-1), senders).squeeze(-1)
-        trust = weights.sum(3)  # (M, R, B, H), what "nobody" left
-        carried = torch.stack([target, surprise, surprise.square()], dim=-1)
-        carried = torch.cat([carried, around.edges], dim=-1)  # (M, R, B, K, 3 + F)
-        summed = weights.transpose(3, 4) @ carried  # (M, R, B, H, 3 + F)
-        level = summed[..., 0] - trust * baseline[:, None, :, None]
-        spread = summed[..., 2] - summed[..., 1].square()
-        parts = [level, summed[..., 1], spread, trust, *summed[..., 3:].unbind(-1)]
+        trust, target, surprise, square, *edges = sums.unbind(-1)  # each (M, R, B, H)
+        level = target - trust * baseline[:, None, :, None]
+        parts = [level, surprise, square - surprise.square(), trust, *edges]
         return torch.stack(parts, dim=-1).transpose(1, 2).flatten(2)
 
     def hide_images(self, name: str, stream: Tensor) -> Tensor:
@@ -489,12 +547,3 @@ class SpTGNN(nn.Module):
         for part, generator in zip(numbers, self.generators, strict=True):
             part.uniform_(generator=generator)
         return numbers
-
-
-def gather(values: Tensor, rows: Tensor) -> Tensor:
-    """Rows (M, ...) of values (M, N, D) member by member; an index of -1 reads row 0."""
-    members, n, width = values.shape
-    offset = torch.arange(members, device=rows.device).view(-1, *[1] * (rows.dim() - 1)) * n
-    flat = (rows.clamp(min=0) + offset).flatten()
-    # index_select, because the backward of advanced indexing is several times slower on CPU.
-    return values.reshape(members * n, width).index_select(0, flat).view(*rows.shape, width)

@@ -1,13 +1,12 @@
 """Training of all members in one pass, through skorch.
 
 skorch runs the loop; what is particular to this method is in four small pieces around it: the
-module (`TrainingGraph`), the batches (`MemberBatches`), the loss (`losses.SpTGNNLoss`) and the
-callbacks.
+module (`training_graph.TrainingGraph`), the batches (`MemberBatches`), the loss
+(`losses.SpTGNNLoss`) and the callbacks.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, PrintLog
-from torch import Tensor, nn
+from torch import Tensor
 
 from .callbacks import (
     AverageWeights,
@@ -26,18 +25,13 @@ from .callbacks import (
     RefuseNonFinite,
     check_interrupted,
 )
-from .graph import choose_allowed
-from .images.archive import ChipArchive
-from .images.members import Groups, MemberEncoders, turn
-from .inference import Rows, build_context, edge_distances, read, run
 from .losses import SpTGNNLoss
-from .network import IMAGERY, Architecture, Context, Output, SpTGNN
+from .network import IMAGERY, Architecture, SpTGNN
 from .optimisation import one_cycle, parameter_groups
+from .training_graph import TrainingGraph, TrainingSet
 
 _MIN_STEPS = 120  # a small table needs more epochs to see as many steps
-_AVERAGE_DECAY = 0.99
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
-_BANK_BATCH = 64  # rows that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -94,60 +88,6 @@ class Schedule:
         return self.max_epochs
 
 
-@dataclass(frozen=True)
-class TunedImagery:
-    """What tuning image encoders takes.
-
-    Attributes
-    ----------
-    chips : ChipArchive
-        Of all training rows.
-    encoders : MemberEncoders
-        From which the members start.
-    """
-
-    chips: ChipArchive
-    encoders: MemberEncoders
-
-
-@dataclass
-class TrainingSet:
-    """What the members are trained on.
-
-    Attributes
-    ----------
-    rows : Rows
-        All training rows.
-    targets, weight : ndarray of shape (n,)
-    candidates : list of ndarray of shape (n, R, c)
-        Neighbour lists: the true ones first, then those of each far partition.
-    held_out : ndarray of shape (M, n) of bool
-        Rows that each member does not train on.
-    held_senders : ndarray of shape (n_rounds, n, R, K)
-        Neighbours of each row outside its own fold of each round of members.
-    rounds : ndarray of shape (M,)
-        The round that each member belongs to.
-    n_neighbors : int
-    tuned : TunedImagery or None
-        None where image encoders are not tuned.
-    """
-
-    rows: Rows
-    targets: np.ndarray
-    weight: np.ndarray
-    candidates: list[np.ndarray]
-    held_out: np.ndarray
-    held_senders: np.ndarray
-    rounds: np.ndarray
-    n_neighbors: int
-    tuned: TunedImagery | None = None
-
-    def for_members(self, members: np.ndarray) -> TrainingSet:
-        """Return the set as the given members see it."""
-        changed = {"held_out": self.held_out[members], "rounds": self.rounds[members]}
-        return TrainingSet(**{**vars(self), **changed})
-
-
 @dataclass
 class Trained:
     """Trained members.
@@ -194,14 +134,11 @@ def train_members(
     encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
     network = SpTGNN(architecture, encoders).start(generators)
     network.generators = None
-    lists = _member_lists(data)
-    if architecture.relations:
-        network.edge_scale.learn(_training_distances(data))
-    graph = TrainingGraph(network, data, lists[:, 0], schedule.augment).to(device)
+    graph = TrainingGraph(network, data, schedule.augment).to(device)
     network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     n_rows = int((~data.held_out).sum(1).max())
-    batches = partial(MemberBatches, data=data, lists=lists, seeds=seeds)
+    batches = partial(MemberBatches, data=data, seeds=seeds)
     epochs = schedule.epochs(n_rows)
     steps = -(-n_rows // schedule.batch(n_rows))
     groups = parameter_groups(
@@ -276,122 +213,6 @@ def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
     )
 
 
-class TrainingGraph(nn.Module):
-    """The network being trained, its running average, and the training rows around them.
-
-    The average of the weights plays three parts: it encodes the context (a slowly moving memory,
-    computed once an epoch), it is what held-out rows are judged by, and it is the result.
-    """
-
-    def __init__(
-        self, network: SpTGNN, data: TrainingSet, senders: np.ndarray, augment: bool = True
-    ):
-        super().__init__()
-        self.network = network
-        self.augment = augment
-        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
-        self.data = data
-        self.steps = 0
-        self.context: Context | None = None
-        held_index = _padded([np.flatnonzero(held) for held in data.held_out])
-        tensors = {
-            "senders": torch.from_numpy(senders),
-            "targets": torch.from_numpy(data.targets.astype(np.float32)),
-            "held_index": torch.from_numpy(held_index),
-            "held_senders": torch.from_numpy(data.held_senders[data.rounds[:, None], held_index]),
-            **{f"stream_{name}": values for name, values in data.rows.streams.items()},
-            **self._bank(),
-            **{f"row_{name}": values for name, values in data.rows.description.items()},
-        }
-        for name, values in tensors.items():
-            self.register_buffer(name, values, persistent=False)
-
-    def _bank(self) -> dict[str, Tensor]:
-        """All rows' images as each member sees them; at first, as the frozen encoder does."""
-        if self.data.tuned is None:
-            return {}
-        members = self.network.architecture.n_members
-        start = self.data.rows.streams[IMAGERY]
-        return {f"stream_{IMAGERY}": start.expand(members, -1, -1).clone()}
-
-    @property
-    def rows(self) -> Rows:
-        """The training rows, on the device of the module."""
-        streams, description = self.data.rows.streams, self.data.rows.description
-        return Rows(
-            {name: self.get_buffer(f"stream_{name}") for name in streams},
-            {name: self.get_buffer(f"row_{name}") for name in description},
-        )
-
-    def train(self, mode: bool = True) -> TrainingGraph:
-        """Set the mode of the network being trained; the average always is in evaluation mode."""
-        super().train(mode)
-        self.averaged.eval()
-        return self
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Encode the images of all rows anew, and then the context."""
-        if self.data.tuned is not None and self.averaged.image_encoders is not None:
-            bank = self.get_buffer(f"stream_{IMAGERY}")
-            for start in range(0, bank.shape[1], _BANK_BATCH):
-                part = np.arange(start, min(start + _BANK_BATCH, bank.shape[1]))
-                groups = self.data.tuned.chips.groups(part)
-                encoded = self.averaged.image_encoders.encode_for_all(groups, len(part))
-                bank[:, part] = encoded
-        senders, targets = self.get_buffer("senders"), self.get_buffer("targets")
-        self.context = build_context(self.averaged, self.rows, senders, targets)
-
-    def forward(self, rows: Tensor, senders: Tensor) -> Output:
-        """Predict a batch: row positions (M, B), their neighbours (M, B, R, K)."""
-        everyone = self.rows
-        streams, around = read(self.network, everyone, rows, senders, everyone.description)
-        if self.data.tuned is not None and self.network.image_encoders is not None:
-            chips, generators = self.data.tuned.chips, self.network.generators or ()
-            own = [
-                self._turned(chips.groups(places.cpu().numpy()), generator, len(places))
-                for places, generator in zip(rows, generators, strict=True)
-            ]
-            streams[IMAGERY] = self.network.image_encoders(own, rows.shape[1])
-        return self.network(streams, around, self.context)
-
-    def _turned(self, groups: Groups, generator: torch.Generator, n_rows: int) -> Groups:
-        """Turn and mirror the chips of a member's rows as it draws."""
-        if not (self.training and self.augment):
-            return groups
-        ways = torch.randint(8, (n_rows,), generator=generator, device=generator.device).cpu()
-        return [
-            (places, {name: turn(values, ways[places]) for name, values in chips.items()})
-            for places, chips in groups
-        ]
-
-    @torch.no_grad()
-    def average(self) -> None:
-        """Move the running average one step; early steps count less, as they are soon outdated."""
-        self.steps += 1
-        decay = min(_AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
-        pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
-        for slow, fast in pairs:
-            slow.lerp_(fast, 1 - decay)
-
-    def predict_held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Predict each member's held-out rows; (M, n) each, NaN where a member trained."""
-        shape = self.data.held_out.shape
-        found = np.full(shape, np.nan), np.full(shape, np.nan)
-        index = self.get_buffer("held_index")
-        if index.shape[1]:
-            if self.context is None:
-                raise RuntimeError("refresh() encodes the context before anything is predicted.")
-            rows = self.rows
-            senders = self.get_buffer("held_senders")
-            predicted = run(self.averaged, rows, index, senders, self.context, rows.description)
-            member = np.arange(shape[0])[:, None]
-            for target, values in zip(found, predicted, strict=True):
-                target[member, index.cpu().numpy()] = values.cpu().numpy()
-                target[~self.data.held_out] = np.nan  # padding of shorter lists
-        return found
-
-
 class MemberBatches:
     """Each member's own training rows in its own random order, in batches of shape (M, B)."""
 
@@ -399,11 +220,10 @@ class MemberBatches:
         self,
         dataset: object,
         data: TrainingSet,
-        lists: np.ndarray,
         seeds: Sequence[int],
         batch_size: int,
     ):
-        self.data, self.lists, self.batch_size = data, lists, batch_size
+        self.data, self.batch_size = data, batch_size
         self.generators = [np.random.RandomState(seed) for seed in seeds]
         self.members = [np.flatnonzero(~held) for held in data.held_out]
         self.n_rows = max(len(rows) for rows in self.members)
@@ -418,11 +238,11 @@ class MemberBatches:
             # Members with fewer rows start a second round, so that all have equally many steps.
             rounds = [rng.permutation(rows) for _ in range(-(-self.n_rows // len(rows)))]
             orders.append(np.concatenate(rounds)[: self.n_rows])
-            far = 1 + rng.randint(max(1, self.lists.shape[1] - 1), size=self.n_rows)
-            near = (rng.uniform(size=self.n_rows) < _NEAR_SHARE) | (self.lists.shape[1] == 1)
+            n_variants = len(self.data.candidates)
+            far = 1 + rng.randint(max(1, n_variants - 1), size=self.n_rows)
+            near = (rng.uniform(size=self.n_rows) < _NEAR_SHARE) | (n_variants == 1)
             variants.append(np.where(near, 0, far))
         order, variant = np.array(orders), np.array(variants)
-        member = np.arange(len(order))[:, None]
         for step in range(len(self)):
             part = slice(step * self.batch_size, (step + 1) * self.batch_size)
             rows = order[:, part]
@@ -431,34 +251,4 @@ class MemberBatches:
                 "weight": self.data.weight[rows].astype(np.float32),
                 "position": self.positions[rows],
             }
-            senders = self.lists[member, variant[:, part], rows]
-            yield {"rows": rows, "senders": senders}, truth
-
-
-def _member_lists(data: TrainingSet) -> np.ndarray:
-    """Neighbour lists (M, V, n, R, K) in which no row that a member holds out sends."""
-    return np.stack(
-        [
-            np.stack([choose_allowed(lists, held, data.n_neighbors) for lists in data.candidates])
-            for held in data.held_out
-        ]
-    )
-
-
-def _training_distances(data: TrainingSet) -> Tensor:
-    """Edge features (n_edges, F) of the true lists, for the scale of distances."""
-    senders = torch.from_numpy(data.candidates[0][None, :, :, : data.n_neighbors])
-    rows = torch.arange(senders.shape[1])[None]
-    senders = senders.transpose(1, 2).long()
-    return edge_distances(data.rows, rows, senders, data.rows.description)[senders >= 0]
-
-
-def _padded(lists: list[np.ndarray]) -> np.ndarray:
-    """Return lists of positions as one array; shorter lists repeat their first entry."""
-    length = max(len(positions) for positions in lists)
-    return np.array(
-        [
-            np.pad(positions, (0, length - len(positions)), constant_values=positions[:1].sum())
-            for positions in lists
-        ]
-    )
+            yield {"rows": rows, "variant": variant[:, part]}, truth

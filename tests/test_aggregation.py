@@ -1,0 +1,131 @@
+"""Sums over neighbours against the plain formula, and their derivatives against differences."""
+
+import pytest
+import torch
+
+from sptgnn_sklearn.aggregation import Table, aggregate, table_places
+
+M, R, N, B, K, H, D, P, F = 2, 2, 9, 6, 3, 4, 8, 2, 2
+
+
+def inputs(seed=0, dtype=torch.float64):
+    """Random arguments of `aggregate`, with some neighbours missing."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=dtype)
+
+    senders = torch.randint(N, (M, R, B, K), generator=generator)
+    senders[:, 0, 0, 1:] = -1
+    senders[:, 1, 1] = -1  # a row without any neighbour
+    values = normal(M, R, F, len(table_places(normal(1))), H).cumsum(3) * 0.1
+    return {
+        "query": normal(M, R, B, H),
+        "sender": normal(M, R, D, H),
+        "table": Table(values),
+        "states": normal(M, N, D),
+        "carried": normal(M, N, P),
+        "senders": senders,
+        "edges": 2 * normal(M, R, B, K, F),
+        "keep": senders >= 0,
+    }
+
+
+def plain(query, sender, table, states, carried, senders, edges, keep):
+    """The same formula edge by edge; nothing but indexing and sums."""
+    places = table_places(query)
+    weights = torch.zeros(M, R, B, K, H, dtype=query.dtype)
+    received = torch.zeros(M, R, B, D, dtype=query.dtype)
+    sums = torch.zeros(M, R, B, H, 1 + P + F, dtype=query.dtype)
+    for m in range(M):
+        for r in range(R):
+            for b in range(B):
+                there = [k for k in range(K) if keep[m, r, b, k]]
+                logits = [torch.zeros(H, dtype=query.dtype)]  # nobody
+                for k in there:
+                    pair = query[m, r, b] + states[m, senders[m, r, b, k]] @ sender[m, r]
+                    logit = torch.nn.functional.leaky_relu(pair, 0.2)
+                    for f in range(F):
+                        x = edges[m, r, b, k, f]
+                        low = int(torch.searchsorted(places, x).clamp(1, len(places) - 1)) - 1
+                        share = (x - places[low]) / (places[low + 1] - places[low])
+                        two = table.values[m, r, f, low : low + 2]
+                        logit = logit + (1 - share) * two[0] + share * two[1]
+                    logits.append(logit)
+                found = torch.stack(logits).softmax(0)[1:]
+                for weight, k in zip(found, there, strict=True):
+                    j = senders[m, r, b, k]
+                    weights[m, r, b, k] = weight
+                    heads = states[m, j].view(H, -1)
+                    received[m, r, b] += (weight[:, None] * heads).flatten()
+                    load = torch.cat(
+                        [query.new_ones(1), carried[m, j], edges[m, r, b, k]]
+                    )
+                    sums[m, r, b] += weight[:, None] * load[None]
+    return weights, received, sums
+
+
+def test_sums_equal_the_plain_formula():
+    """Weights, states and sums are those of a loop over edges."""
+    given = inputs()
+    fast = aggregate(**given, messages=True)
+    slow = plain(**given)
+    for found, expected in zip(fast, slow, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert (fast.sums[:, 1, 1] == 0).all()
+
+
+@pytest.mark.parametrize("learnt", ["query", "sender", "table"])
+def test_derivatives_equal_those_of_the_plain_formula(learnt):
+    """The derivative that is written out is that of the formula."""
+    given = inputs(seed=1)
+    generator = torch.Generator().manual_seed(2)
+    directions = [torch.randn(v.shape, generator=generator).double() for v in plain(**given)[1:]]
+
+    def slope(function, **options):
+        value = given[learnt].values if learnt == "table" else given[learnt]
+        value = value.clone().requires_grad_()
+        changed = {learnt: Table(value) if learnt == "table" else value}
+        _, received, sums = function(**{**given, **changed}, **options)
+        total = (received * directions[0]).sum() + (sums * directions[1]).sum()
+        return torch.autograd.grad(total, value)[0]
+
+    torch.testing.assert_close(slope(aggregate, messages=True), slope(plain))
+
+
+def test_without_messages_only_loads_are_summed():
+    """Switching messages off changes neither weights nor sums, and gives no states."""
+    given = inputs()
+    bare, full = aggregate(**given, messages=False), aggregate(**given, messages=True)
+    assert bare.states is None
+    torch.testing.assert_close(bare.sums, full.sums)
+    torch.testing.assert_close(bare.weights, full.weights)
+
+
+def test_nothing_carried_leaves_trust_and_edges():
+    """Without loads the sums are the weights and the mean edge features."""
+    given = {**inputs(), "carried": None}
+    found = aggregate(**given, messages=True)
+    assert found.sums.shape[-1] == 1 + F
+    torch.testing.assert_close(found.sums[..., 0], found.weights.sum(3))
+
+
+def test_slices_together_equal_one_after_another(monkeypatch):
+    """What a GPU does at once is what a processor does slice by slice."""
+    import sptgnn_sklearn.aggregation as module
+
+    given = inputs(dtype=torch.float32)
+
+    def run():
+        query = given["query"].clone().requires_grad_()
+        sender = given["sender"].clone().requires_grad_()
+        values = given["table"].values.clone().requires_grad_()
+        learnt = {"query": query, "sender": sender, "table": Table(values)}
+        found = aggregate(**{**given, **learnt}, messages=True)
+        (found.states.square().sum() + found.sums.square().sum()).backward()
+        return [found.sums, found.states, query.grad, sender.grad, values.grad]
+
+    apart = run()
+    monkeypatch.setattr(module, "_slices", lambda like: iter([...]))
+    for one, other in zip(apart, run(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
