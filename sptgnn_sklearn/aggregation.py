@@ -1,10 +1,11 @@
 """The sums over neighbours that relational attention takes, with little memory traffic.
 
 The plain form makes several arrays with an entry for each member, relation, row, neighbour and
-unit of the state, and spends most of its time moving them. Here one member and relation is worked
-through at a time, so that what is between gathering states and their weighted sum stays near the
-processor, and the backward pass gathers again what it would have to keep. What a distance adds to
-the logit is read from a table. `tests/test_aggregation.py` holds this against the plain form.
+unit of the state, and spends most of its time moving them. Here the derivative is written out, so
+that the backward pass gathers again what it would have to keep, and what a distance adds to the
+logit is read from a table. On a processor the loops over edges are compiled (`kernels`) and run in
+as many threads as torch has; elsewhere, and in double precision, they are a few tensor operations.
+`tests/test_aggregation.py` holds both against the plain form.
 
 Letters in shape comments: S slices (members times relations), B rows, K neighbours, H heads, D
 width of a state, F edge features, T places of the table, P columns of what is carried.
@@ -12,12 +13,17 @@ width of a state, F edge features, T places of the table, P columns of what is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from . import kernels
 
 __all__ = ["Received", "Table", "aggregate", "table_places"]
 
@@ -91,15 +97,6 @@ def aggregate(
     return Received(weights, received if messages else None, sums)
 
 
-class _Slice(NamedTuple):
-    """What one or several members and relations read, without what the network learns."""
-
-    sent: Tensor  # (S, B, K, D)
-    loads: Tensor  # (S, B, K, 1 + P + F)
-    places: Tensor  # (S, B K, 2 F), rows of the slice's tables laid end to end
-    shares: Tensor  # (S, B K, 2 F), how much each place counts
-
-
 class _Aggregate(torch.autograd.Function):
     """`aggregate` with its derivative written out.
 
@@ -120,31 +117,11 @@ class _Aggregate(torch.autograd.Function):
         keep: Tensor,
         messages: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        members, relations, n_rows, n_heads = query.shape
-        k, width = senders.shape[-1], states.shape[-1]
-        n_loads = 1 + (0 if carried is None else carried.shape[-1]) + edges.shape[-1]
-        shape = (members, relations, n_rows)
-        weights = query.new_empty((*shape, k, n_heads))
-        received = query.new_empty((*shape, width) if messages else (0,))
-        sums = query.new_empty((*shape, n_heads, n_loads))
-        positive = torch.empty((*shape, k, n_heads), dtype=torch.bool, device=query.device)
-        for at in _slices(query):
-            part = _read(at, states, carried, senders, edges, table)
-            key = part.sent.flatten(1, 2) @ sender[at].flatten(0, -3)
-            logits = query[at].flatten(0, -3).unsqueeze(2) + key.unflatten(1, (n_rows, k))
-            positive[at] = (logits > 0).view_as(positive[at])
-            logits = F.leaky_relu(logits, _LEAK, inplace=True)
-            logits += _look_up(table[at], part).view_as(logits)
-            logits.masked_fill_(~keep[at].flatten(0, -3).unsqueeze(-1), -torch.inf)
-            w = _softmax_with_nobody(logits)  # (S, B, K, H)
-            weights[at] = w.view_as(weights[at])
-            sums[at] = (w.transpose(2, 3) @ part.loads).view_as(sums[at])
-            if messages:
-                heads = part.sent.unflatten(-1, (n_heads, -1))  # (S, B, K, H, D / H)
-                received[at] = (w.unsqueeze(-1) * heads).sum(2).view_as(received[at])
-        ctx.save_for_backward(
-            sender, table, states, carried, senders, edges, weights, positive
-        )
+        if carried is None:
+            carried = states.new_empty((*states.shape[:2], 0))
+        fixed = _Fixed(states, carried, senders, edges, keep, messages)
+        weights, slopes, received, sums = _way(query).forward(query, sender, table, fixed)
+        ctx.save_for_backward(sender, table, weights, slopes, *fixed[:-1])
         ctx.messages = messages
         ctx.mark_non_differentiable(weights)
         return weights, received, sums
@@ -153,109 +130,204 @@ class _Aggregate(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any, _: Tensor, d_received: Tensor, d_sums: Tensor
     ) -> tuple[Tensor | None, ...]:
-        sender, table, states, carried, senders, edges, weights, positive = ctx.saved_tensors
-        n_rows, k, n_heads = weights.shape[2:]
-        d_query = weights.new_empty((*weights.shape[:3], n_heads))
-        d_sender, d_table = torch.empty_like(sender), torch.empty_like(table)
-        for at in _slices(d_query):
-            part = _read(at, states, carried, senders, edges, table)
-            w = weights[at].flatten(0, -4)
-            g = part.loads @ d_sums[at].flatten(0, -4).transpose(2, 3)  # (S, B, K, H)
-            if ctx.messages:
-                heads = part.sent.unflatten(-1, (n_heads, -1))
-                up = d_received[at].flatten(0, -3).unflatten(-1, (n_heads, -1))
-                g += (heads * up.unsqueeze(2)).sum(-1)
-            g -= (w * g).sum(2, keepdim=True)
-            g *= w
-            d_table[at] = _look_up_backward(table[at], part, g).view_as(d_table[at])
-            g *= torch.where(positive[at].view_as(g), 1.0, _LEAK)
-            d_query[at] = g.sum(2).view_as(d_query[at])
-            by_head = g.flatten(1, 2).transpose(1, 2).contiguous()  # (S, H, B K)
-            d_sender[at] = (by_head @ part.sent.flatten(1, 2)).transpose(1, 2).view_as(d_sender[at])
-        return d_query, d_sender, d_table, None, None, None, None, None, None
+        sender, table, weights, slopes, *fixed = ctx.saved_tensors
+        found = _way(weights).backward(
+            sender, table, _Fixed(*fixed, ctx.messages), weights, slopes, d_received, d_sums
+        )
+        return *found, None, None, None, None, None, None
 
 
-def _slices(like: Tensor) -> Iterator[Any]:
-    """Index single (member, relation) pairs on a processor; on a GPU, which has room, all."""
-    if like.device.type != "cpu":
-        yield ...
+class _Fixed(NamedTuple):
+    """What takes no gradient; see `aggregate`."""
+
+    states: Tensor
+    carried: Tensor
+    senders: Tensor
+    edges: Tensor
+    keep: Tensor
+    messages: bool
+
+
+class _Compiled:
+    """Edge by edge in compiled loops; a thread works on one member and relation at a time."""
+
+    @staticmethod
+    def forward(
+        query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        members, relations, n_rows, n_heads = query.shape
+        shape, k, width = (members, relations, n_rows), fixed.senders.shape[-1], sender.shape[2]
+        n_loads = 1 + fixed.carried.shape[-1] + fixed.edges.shape[-1]
+        weights = query.new_empty((*shape, k, n_heads))
+        slopes = torch.empty_like(weights)
+        received = query.new_empty((*shape, width if fixed.messages else 0))
+        sums = query.new_empty((*shape, n_heads, n_loads))
+        learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]
+        out = [_array(values) for values in (weights, slopes, received, sums)]
+
+        def work(m: int, r: int) -> None:
+            kernels.forward(
+                *(values[m, r] for values in learnt),
+                *_TABLE,
+                *_edges_of(fixed, m, r),
+                np.float32(_LEAK),
+                fixed.messages,
+                *(values[m, r] for values in out),
+            )
+
+        _each(work, members, relations)
+        return weights, slopes, received, sums
+
+    @staticmethod
+    def backward(
+        sender: Tensor,
+        table: Tensor,
+        fixed: _Fixed,
+        weights: Tensor,
+        slopes: Tensor,
+        d_received: Tensor,
+        d_sums: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        members, relations, n_rows, _, n_heads = weights.shape
+        d_query = weights.new_empty((members, relations, n_rows, n_heads))
+        d_sender = torch.empty_like(sender.transpose(2, 3), memory_format=torch.contiguous_format)
+        d_table = torch.empty_like(table, memory_format=torch.contiguous_format)
+        senders = _array(sender.transpose(2, 3))
+        given = [_array(values) for values in (weights, slopes, d_received, d_sums)]
+        out = [_array(values) for values in (d_query, d_sender, d_table)]
+
+        def work(m: int, r: int) -> None:
+            kernels.backward(
+                senders[m, r],
+                *_TABLE,
+                *_edges_of(fixed, m, r),
+                fixed.messages,
+                *(values[m, r] for values in given),
+                *(values[m, r] for values in out),
+            )
+
+        _each(work, members, relations)
+        return d_query, d_sender.transpose(2, 3), d_table
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().contiguous().numpy()
+
+
+def _edges_of(fixed: _Fixed, m: int, r: int) -> list[np.ndarray]:
+    """Context and edges of one member and relation, in the order in which kernels take them."""
+    each = (fixed.states[m], fixed.carried[m])
+    return [_array(values) for values in (*each, *(v[m, r] for v in fixed[2:5]))]
+
+
+def _each(work: Callable[[int, int], None], members: int, relations: int) -> None:
+    """Call for all members and relations; each writes to places of its own."""
+    threads = min(torch.get_num_threads(), members * relations)
+    if threads < 2:
+        for m, r in product(range(members), range(relations)):
+            work(m, r)
         return
-    for member in range(like.shape[0]):
-        for relation in range(like.shape[1]):
-            yield slice(member, member + 1), slice(relation, relation + 1)
+    # Threads are made anew: those of a pool that is kept would be missing after a fork.
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(work, m, r) for m, r in product(range(members), range(relations))]:
+            future.result()
 
 
-def _read(
-    at: Any,
-    states: Tensor,
-    carried: Tensor | None,
-    senders: Tensor,
-    edges: Tensor,
-    table: Tensor,
-) -> _Slice:
-    index = senders[at].clamp(min=0)
-    x = edges[at].flatten(0, 1)  # (S, B, K, F)
-    loads = [torch.ones_like(x[..., :1])]
-    if carried is not None:
-        loads.append(_gather(at, carried, index))
-    places, shares = _places(x, table.shape[-2])
-    return _Slice(
-        sent=_gather(at, states, index),
-        loads=torch.cat([*loads, x], dim=-1),
-        places=places,
-        shares=shares,
-    )
+class _Tensors:
+    """All members and relations at once, in tensor operations.
 
+    Letters in shape comments: S slices, members times relations.
+    """
 
-def _gather(at: Any, values: Tensor, index: Tensor) -> Tensor:
-    """Rows (S, B, K, width) of values (M, N, width) for the members of an index (m, r, B, K)."""
-    if at is not ...:  # one member
-        found = values[at[0]].squeeze(0).index_select(0, index.flatten())
-    else:
+    @staticmethod
+    def forward(
+        query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        members, relations, n_rows, n_heads = query.shape
+        sent, loads, places, shares = _Tensors._read(fixed, table)
+        key = sent.flatten(2, 3) @ sender
+        pair = query.unsqueeze(3) + key.unflatten(2, (n_rows, -1))  # (M, R, B, K, H)
+        logits = F.leaky_relu(pair, _LEAK)
+        logits = logits + _Tensors._look_up(table, places, shares).view_as(logits)
+        logits = logits.masked_fill(~fixed.keep.unsqueeze(-1), -torch.inf)
+        nobody = torch.zeros_like(logits[..., :1, :])
+        weights = torch.cat([logits, nobody], dim=3).softmax(3)[..., :-1, :].contiguous()
+        sums = weights.transpose(3, 4) @ loads
+        received = sent.new_empty((members, relations, n_rows, 0))
+        if fixed.messages:
+            heads = sent.unflatten(-1, (n_heads, -1))  # (M, R, B, K, H, D / H)
+            received = (weights.unsqueeze(-1) * heads).sum(3).flatten(3)
+        return weights, torch.where(pair > 0, 1.0, _LEAK), received, sums
+
+    @staticmethod
+    def backward(
+        sender: Tensor,
+        table: Tensor,
+        fixed: _Fixed,
+        weights: Tensor,
+        slopes: Tensor,
+        d_received: Tensor,
+        d_sums: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        n_heads = weights.shape[-1]
+        sent, loads, places, shares = _Tensors._read(fixed, table)
+        change = loads @ d_sums.transpose(3, 4)  # (M, R, B, K, H)
+        if fixed.messages:
+            heads = sent.unflatten(-1, (n_heads, -1))
+            change = change + (heads * d_received.unflatten(-1, (n_heads, -1)).unsqueeze(3)).sum(-1)
+        change = weights * (change - (weights * change).sum(3, keepdim=True))
+        d_table = _Tensors._look_up_backward(table, places, shares, change)
+        change = change * slopes
+        d_sender = sent.flatten(2, 3).transpose(2, 3) @ change.flatten(2, 3)
+        return change.sum(3), d_sender, d_table
+
+    @staticmethod
+    def _read(fixed: _Fixed, table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """States (M, R, B, K, D) and loads of senders; places and shares (S B K, 2 F)."""
+        index, x = fixed.senders.clamp(min=0), fixed.edges
+        sent = _Tensors._gather(fixed.states, index)
+        loads = torch.cat(
+            [torch.ones_like(x[..., :1]), _Tensors._gather(fixed.carried, index), x], dim=-1
+        )
+        n_features, n_places = table.shape[2:4]
+        position = (x + _REACH) * _STEPS
+        below = position.floor().clamp(0, n_places - 2)
+        share = position - below  # below 0 or above 1 beyond the table: its ends go on straight
+        first = n_places * torch.arange(table[..., 0, 0].numel(), device=x.device)
+        first = first.view(*table.shape[:2], 1, 1, n_features)
+        low = (below.long() + first).flatten(0, 3)
+        share = share.flatten(0, 3)
+        places = torch.cat([low, low + 1], dim=-1)
+        return sent, loads, places, torch.cat([1 - share, share], dim=-1)
+
+    @staticmethod
+    def _gather(values: Tensor, index: Tensor) -> Tensor:
+        """Rows (M, R, B, K, width) of values (M, N, width)."""
         members, n, width = values.shape
         offset = n * torch.arange(members, device=index.device).view(-1, 1, 1, 1)
         found = values.reshape(members * n, width).index_select(0, (index + offset).flatten())
-    return found.view(-1, *index.shape[-2:], values.shape[-1])
+        return found.view(*index.shape, width)
+
+    @staticmethod
+    def _look_up(table: Tensor, places: Tensor, shares: Tensor) -> Tensor:
+        """Sum of all features' tables for each edge, (S B K, H)."""
+        flat = table.reshape(-1, table.shape[-1])
+        return F.embedding_bag(places, flat, per_sample_weights=shares, mode="sum")
+
+    @staticmethod
+    def _look_up_backward(
+        table: Tensor, places: Tensor, shares: Tensor, d_logits: Tensor
+    ) -> Tensor:
+        n_heads = table.shape[-1]
+        source = (d_logits.reshape(-1, 1, n_heads) * shares.unsqueeze(-1)).flatten(0, 1)
+        found = table.new_zeros((table[..., 0].numel(), n_heads))
+        return found.index_add_(0, places.flatten(), source).view_as(table)
 
 
-def _places(x: Tensor, n_places: int) -> tuple[Tensor, Tensor]:
-    """Places (S, B K, 2 F) of the tables on either side of x (S, B, K, F), and their shares."""
-    n_slices, n_features = x.shape[0], x.shape[-1]
-    position = ((x + _REACH) * _STEPS).reshape(n_slices, -1, n_features)
-    below = position.floor().clamp_(0, n_places - 2)
-    share = position - below  # below 0 or above 1 beyond the table: its ends go on straight
-    feature = torch.arange(n_features, device=x.device) * n_places
-    low = below.long() + feature
-    return torch.cat([low, low + 1], dim=-1), torch.cat([1 - share, share], dim=-1)
+_TABLE = (np.float32(-_REACH), np.float32(_STEPS))
 
 
-def _look_up(table: Tensor, part: _Slice) -> Tensor:
-    """Sum of all features' tables (.., F, T, H) for each edge, (S, B K, H)."""
-    flat = table.flatten(-3, -2).flatten(0, -3)  # (S, F T, H)
-    n_slices, n_places, n_heads = flat.shape
-    places = part.places
-    if n_slices > 1:
-        places = places + n_places * torch.arange(n_slices, device=places.device).view(-1, 1, 1)
-    return F.embedding_bag(
-        places.flatten(0, 1),
-        flat.reshape(-1, n_heads),
-        per_sample_weights=part.shares.flatten(0, 1),
-        mode="sum",
-    )
-
-
-def _look_up_backward(table: Tensor, part: _Slice, d_logits: Tensor) -> Tensor:
-    """Derivative of the tables, (S, F T, H) turned to the shape of the table."""
-    n_slices, n_heads = d_logits.shape[0], d_logits.shape[-1]
-    d_edges = d_logits.flatten(1, 2).transpose(1, 2)  # (S, H, B K)
-    source = (d_edges.unsqueeze(-1) * part.shares.unsqueeze(1)).flatten(2)  # (S, H, B K 2 F)
-    found = d_logits.new_zeros((n_slices, n_heads, table.shape[-3] * table.shape[-2]))
-    found.scatter_add_(2, part.places.flatten(1).unsqueeze(1).expand(-1, n_heads, -1), source)
-    return found.transpose(1, 2)
-
-
-def _softmax_with_nobody(logits: Tensor) -> Tensor:
-    """Softmax over K of (S, B, K, H) beside a logit of zero, in place."""
-    top = logits.amax(2, keepdim=True).clamp_(min=0)
-    logits.sub_(top).exp_()
-    return logits.div_(logits.sum(2, keepdim=True) + (-top).exp_())
+def _way(like: Tensor) -> type[_Compiled] | type[_Tensors]:
+    """Choose how edges are worked through."""
+    compiled = like.device.type == "cpu" and like.dtype == torch.float32
+    return _Compiled if compiled else _Tensors

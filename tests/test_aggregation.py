@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sptgnn_sklearn import aggregation
 from sptgnn_sklearn.aggregation import Table, aggregate, table_places
 
 M, R, N, B, K, H, D, P, F = 2, 2, 9, 6, 3, 4, 8, 2, 2
@@ -110,10 +111,8 @@ def test_nothing_carried_leaves_trust_and_edges():
     torch.testing.assert_close(found.sums[..., 0], found.weights.sum(3))
 
 
-def test_slices_together_equal_one_after_another(monkeypatch):
-    """What a GPU does at once is what a processor does slice by slice."""
-    import sptgnn_sklearn.aggregation as module
-
+def test_compiled_loops_equal_tensor_operations(monkeypatch):
+    """What a processor does edge by edge is what a GPU does at once, derivatives included."""
     given = inputs(dtype=torch.float32)
 
     def run():
@@ -123,9 +122,24 @@ def test_slices_together_equal_one_after_another(monkeypatch):
         learnt = {"query": query, "sender": sender, "table": Table(values)}
         found = aggregate(**{**given, **learnt}, messages=True)
         (found.states.square().sum() + found.sums.square().sum()).backward()
-        return [found.sums, found.states, query.grad, sender.grad, values.grad]
+        return [*found, query.grad, sender.grad, values.grad]
 
-    apart = run()
-    monkeypatch.setattr(module, "_slices", lambda like: iter([...]))
-    for one, other in zip(apart, run(), strict=True):
+    compiled = run()
+    monkeypatch.setattr(aggregation, "_way", lambda like: aggregation._Tensors)
+    for one, other in zip(compiled, run(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_do_not_change_a_bit(threads):
+    """Each thread writes to places of its own, so their number is nothing to the result."""
+    given = inputs(dtype=torch.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = aggregate(**given, messages=True)
+        torch.set_num_threads(threads)
+        together = aggregate(**given, messages=True)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
