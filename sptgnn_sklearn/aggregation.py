@@ -229,7 +229,9 @@ def _each(work: Callable[[int, int], None], members: int, relations: int) -> Non
         return
     # Threads are made anew: those of a pool that is kept would be missing after a fork.
     with ThreadPoolExecutor(threads) as pool:
-        for future in [pool.submit(work, m, r) for m, r in product(range(members), range(relations))]:
+        for future in [
+            pool.submit(work, m, r) for m, r in product(range(members), range(relations))
+        ]:
             future.result()
 
 

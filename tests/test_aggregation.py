@@ -59,9 +59,7 @@ def plain(query, sender, table, states, carried, senders, edges, keep):
                     weights[m, r, b, k] = weight
                     heads = states[m, j].view(H, -1)
                     received[m, r, b] += (weight[:, None] * heads).flatten()
-                    load = torch.cat(
-                        [query.new_ones(1), carried[m, j], edges[m, r, b, k]]
-                    )
+                    load = torch.cat([query.new_ones(1), carried[m, j], edges[m, r, b, k]])
                     sums[m, r, b] += weight[:, None] * load[None]
     return weights, received, sums
 

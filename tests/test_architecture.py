@@ -32,9 +32,11 @@ LAYERS = [
     {"judgement", "metrics.mixtures", "metrics.scorers", "model_selection.matching"},
     {"inspection.groups", "inspection.local", "metrics.__init__", "model_selection.__init__"},
     {"inspection.__init__"},
+    {"kernels"},
+    {"aggregation"},
     {"network"},
     {"inference", "losses", "optimisation"},
-    {"callbacks"},
+    {"callbacks", "training_graph"},
     {"training"},
     {"ensemble"},
     {"baseline", "regressor"},
@@ -52,7 +54,8 @@ LAYERS = [
 ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
-    | {"devices"},
+    | {"aggregation", "devices", "training_graph"},
+    "numba": {"kernels"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "optimisation"},
     "xgboost": {"base"},
@@ -82,10 +85,12 @@ LAZY_ROOMS = {
 WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
-    | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"},
+    | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"}
+    | {"aggregation", "kernels", "training_graph"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
-    | {"random_fields", "rows", "targets", "training", "values"},
+    | {"random_fields", "rows", "targets", "training", "values"}
+    | {"aggregation", "kernels", "training_graph"},
 }
 
 # What a user may want without a network.

@@ -5,8 +5,8 @@ import pytest
 
 from sptgnn_sklearn.graph import (
     NOBODY,
+    allowed_slots,
     build_graph,
-    choose_allowed,
     extend_graph,
     to_hetero_data,
 )
@@ -121,9 +121,11 @@ def test_allowed_senders_are_the_first_that_are_not_hidden():
     candidates[:5, :, 8:] = NOBODY
     hidden = np.random.default_rng(2).uniform(size=N) < 0.6
     hidden[-1] = False  # where NOBODY would read
-    found = choose_allowed(candidates, hidden, 4)
-    assert found.shape == (N, 2, 4)
-    assert found.dtype == np.int32
+    slots = allowed_slots(candidates, hidden, 4)
+    assert slots.shape == (N, 2, 4)
+    assert slots.dtype == np.int8
+    senders = np.take_along_axis(candidates, slots.clip(0).astype(int), axis=2)
+    found = np.where(slots == NOBODY, NOBODY, senders)
     for row in range(N):
         for relation in range(2):
             expected = [s for s in candidates[row, relation] if s != NOBODY and not hidden[s]]

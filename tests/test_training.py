@@ -8,15 +8,8 @@ from skorch.callbacks import Callback
 from sptgnn_sklearn.graph import build_graph
 from sptgnn_sklearn.inference import Rows
 from sptgnn_sklearn.network import Architecture
-from sptgnn_sklearn.training import (
-    HeldOut,
-    MemberBatches,
-    Schedule,
-    TrainingGraph,
-    TrainingSet,
-    join,
-    train_members,
-)
+from sptgnn_sklearn.training import HeldOut, MemberBatches, Schedule, join, train_members
+from sptgnn_sklearn.training_graph import TrainingGraph, TrainingSet
 
 N, K = 60, 4
 
@@ -33,7 +26,7 @@ def training_set(n_members=2, seed=0):
         rows=Rows({"covariates": torch.from_numpy(places)}, {"distance": torch.from_numpy(places)}),
         targets=(target - target.mean()) / target.std(),
         weight=np.ones(N),
-        candidates=[lists, far],
+        candidates=np.array([lists, far]),
         held_out=np.array([fold == m for m in range(n_members)]),
         held_senders=build_graph({"spatial": places}, K, fold)[None],
         rounds=np.zeros(n_members, dtype=int),
@@ -63,8 +56,7 @@ def schedule(**changes):
 def test_batches_hold_each_members_own_rows_once():
     """In an epoch every training row of a member comes, and no row that it leaves out."""
     data = training_set()
-    lists = np.stack([np.stack([c[:, :, :K] for c in data.candidates])] * 2)
-    batches = list(MemberBatches(None, data, lists, [0, 1], batch_size=16))
+    batches = list(MemberBatches(None, data, [0, 1], batch_size=16))
     for member in range(2):
         rows = np.concatenate([batch[0]["rows"][member] for batch in batches])
         assert set(rows) == set(np.flatnonzero(~data.held_out[member]))
@@ -74,31 +66,40 @@ def test_batches_hold_each_members_own_rows_once():
 
 def test_batches_meet_near_and_far_neighbours():
     """About half of the rows of an epoch receive from other folds only."""
+    batches = MemberBatches(None, training_set(), [0, 1], batch_size=16)
+    variants = np.concatenate([step["variant"] for step, _ in batches], axis=1)
+    assert 0.3 < (variants == 0).mean() < 0.7
+    assert set(variants.ravel()) == {0, 1}
+
+
+def test_a_member_sees_the_nearest_rows_that_it_does_not_hold_out():
+    """Senders and edges are those of the first allowed candidates of the variant asked for."""
     data = training_set()
-    lists = np.stack([np.stack([c[:, :, :K] for c in data.candidates])] * 2)
-    near = []
-    for step, _ in MemberBatches(None, data, lists, [0, 1], batch_size=16):
-        rows, senders = step["rows"], step["senders"]
-        near.append((senders == data.candidates[0][rows][..., :K]).all(axis=(2, 3)))
-    share = np.concatenate(near, axis=1).mean()
-    assert 0.3 < share < 0.7
+    network = train_members(architecture(), data, schedule(max_epochs=1), [0, 1]).network
+    graph = TrainingGraph(network, data)
+    variant = torch.arange(N) % 2
+    rows = torch.arange(N).expand(2, -1)
+    found = graph.around(rows, variant.expand(2, -1))
+    place = data.rows.description["distance"]
+    for member, held in enumerate(data.held_out):
+        for i in range(N):
+            allowed = [j for j in data.candidates[variant[i], i, 0] if j >= 0 and not held[j]]
+            expected = (allowed + K * [-1])[:K]
+            assert found.senders[member, 0, i].tolist() == expected
+            for k, j in enumerate(expected):
+                if j >= 0:
+                    distance = (place[i] - place[j]).square().sum().sqrt()
+                    edge = float(network.edge_scale(distance[None, None]))
+                    assert float(found.edges[member, 0, i, k, 0]) == pytest.approx(edge, abs=2e-3)
 
 
 def test_no_held_out_row_sends_to_its_member():
-    """The lists of a member name none of the rows that it leaves out."""
+    """Held-out rows receive from no row that is held out with them."""
     data = training_set()
-    trained = {}
-
-    class Look(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            trained["graph"] = net.module_
-            trained["lists"] = net.iterator_train.keywords["lists"]
-
-    train_members(architecture(), data, schedule(max_epochs=1, callbacks=[Look()]), [0, 1])
+    network = train_members(architecture(), data, schedule(max_epochs=1), [0, 1]).network
+    graph = TrainingGraph(network, data)
     for member, held in enumerate(data.held_out):
-        lists = trained["lists"][member]
-        assert not held[lists[lists >= 0]].any()
-        senders = trained["graph"].held_senders[member].numpy()
+        senders = graph.held_senders[member].numpy()
         assert not held[senders[senders >= 0]].any()
 
 
@@ -106,11 +107,10 @@ def test_held_out_prediction_never_saw_the_target():
     """With frozen weights, changing y_i leaves the prediction of the held-out row i as it is."""
     data = training_set()
     trained = train_members(architecture(), data, schedule(), [0, 1])
-    lists = np.stack([data.candidates[0][:, :, :K]] * 2)
 
     def predict(targets):
         changed = TrainingSet(**{**vars(data), "targets": targets})
-        graph = TrainingGraph(trained.network, changed, lists)
+        graph = TrainingGraph(trained.network, changed)
         graph.refresh()
         return graph.predict_held_out()[0]
 
