@@ -127,13 +127,12 @@ class _Aggregate(torch.autograd.Function):
         return weights, received, sums
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any, _: Tensor, d_received: Tensor, d_sums: Tensor
     ) -> tuple[Tensor | None, ...]:
-        sender, table, weights, slopes, *fixed = ctx.saved_tensors
-        found = _way(weights).backward(
-            sender, table, _Fixed(*fixed, ctx.messages), weights, slopes, d_received, d_sums
-        )
+        sender, table, weights, slopes, *tensors = ctx.saved_tensors
+        fixed = _Fixed._make([*tensors, ctx.messages])
+        found = _way(weights).backward(sender, table, fixed, weights, slopes, d_received, d_sums)
         return *found, None, None, None, None, None, None
 
 

@@ -49,7 +49,7 @@ def _place(x, start, per_unit, n_places):
     """Return the place of a table below x, and how far x is on the way to the next one."""
     position = (x - start) * per_unit
     # Beyond the table the share is below 0 or above 1: its ends go on straight.
-    below = min(max(int(math.floor(position)), 0), n_places - 2)
+    below = min(max(math.floor(position), 0), n_places - 2)
     return below, np.float32(position - np.float32(below))
 
 

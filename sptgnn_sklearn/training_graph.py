@@ -217,7 +217,8 @@ class TrainingGraph(nn.Module):
         """Move the running average one step; early steps count less, as they are soon outdated."""
         self.steps += 1
         decay = min(_AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
-        slow, fast = list(self.averaged.parameters()), list(self.network.parameters())
+        slow: list[Tensor] = list(self.averaged.parameters())
+        fast: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(slow, fast, 1 - decay)
 
     def predict_held_out(self) -> tuple[np.ndarray, np.ndarray]:
