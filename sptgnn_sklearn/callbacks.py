@@ -27,9 +27,12 @@ def check_callbacks(callbacks: Sequence[object]) -> None:
 class ClipMembers(Callback):
     """Clip the gradient of each member by its own norm, so that members stay independent."""
 
-    def on_grad_computed(self, net, named_parameters, **kwargs):
+    def on_train_begin(self, net, **kwargs):
         # Encoders apart: their gradients are larger and would take the step from the others.
-        for parameters in apart(net.module_.network):
+        self.groups = apart(net.module_.network)
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        for parameters in self.groups:
             self.clip([p.grad for _, p in parameters if p.grad is not None])
 
     @staticmethod

@@ -140,11 +140,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Whether the last attention layer carries the neighbours' targets.
     dropout, feature_dropout : float, default=0.2, 0.1
         Dropout of states and of input features.
-    max_epochs : int, default=30
-        Epochs. Small tables get as many as 120 steps need, unless batch_size is given or fewer than
-        10 epochs are asked for.
+    max_epochs : int, default=None
+        Epochs. None: as many as 240 steps need, between 12 and 30; more where that is fewer than
+        120 steps, and 30 where an encoder is tuned.
     batch_size : int, default=None
-        Rows of each member in a step. None: a ninth of the rows, 32 to 1024.
+        Rows of each member in a step. None: a twentieth of the rows, 32 to 512.
     learning_rate : float, default=2e-3
         Peak of the one-cycle schedule.
     weight_decay : float, default=0.1
@@ -254,7 +254,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "neighbor_targets": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "feature_dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -306,7 +306,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         neighbor_targets=True,
         dropout=0.2,
         feature_dropout=0.1,
-        max_epochs=30,
+        max_epochs=None,
         batch_size=None,
         learning_rate=2e-3,
         weight_decay=0.1,

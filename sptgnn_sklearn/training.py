@@ -30,7 +30,9 @@ from .network import IMAGERY, Architecture, SpTGNN
 from .optimisation import one_cycle, parameter_groups
 from .training_graph import TrainingGraph, TrainingSet
 
-_MIN_STEPS = 120  # a small table needs more epochs to see as many steps
+# Held-out rows are served best after some 250 steps, whatever the size of the table.
+_LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 12, 30, 240
+_LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
 
 
@@ -40,10 +42,11 @@ class Schedule:
 
     Parameters
     ----------
-    max_epochs : int
-        Epochs; small tables get as many as `_MIN_STEPS` steps need.
+    max_epochs : int or None
+        None takes as many as some 240 steps need, between 12 and 30; more where these are fewer
+        than 120 steps; 30 where image encoders are tuned.
     batch_size : int or None
-        None takes a ninth of the rows, between 32 and 1024.
+        None takes a twentieth of the rows, between 32 and 512.
     learning_rate, weight_decay : float
         Peak of the one-cycle schedule; decay of AdamW.
     early_stopping : bool
@@ -62,7 +65,7 @@ class Schedule:
         0 silent, 1 one progress bar, 2 a line for each epoch.
     """
 
-    max_epochs: int = 30
+    max_epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
@@ -78,14 +81,16 @@ class Schedule:
 
     def batch(self, n_rows: int) -> int:
         """Rows of each member in a step."""
-        return min(n_rows, self.batch_size or int(np.clip(n_rows // 9, 32, 1024)))
+        return min(n_rows, self.batch_size or int(np.clip(n_rows // 20, 32, 512)))
 
-    def epochs(self, n_rows: int) -> int:
-        """Epochs for a table of so many rows."""
+    def epochs(self, n_rows: int, *, tuned: bool = False) -> int:
+        """Epochs for a table of so many rows, with image encoders that are tuned or not."""
+        if self.max_epochs is not None:
+            return self.max_epochs
         steps = -(-n_rows // self.batch(n_rows))
-        if self.batch_size is None and self.max_epochs >= 10:
-            return max(self.max_epochs, -(-_MIN_STEPS // steps))
-        return self.max_epochs
+        least = _MOST_EPOCHS if tuned else _LEAST_EPOCHS
+        wanted = min(max(least, -(-_STEPS // steps)), _MOST_EPOCHS)
+        return max(wanted, -(-_LEAST_STEPS // steps))
 
 
 @dataclass
@@ -139,7 +144,7 @@ def train_members(
 
     n_rows = int((~data.held_out).sum(1).max())
     batches = partial(MemberBatches, data=data, seeds=seeds)
-    epochs = schedule.epochs(n_rows)
+    epochs = schedule.epochs(n_rows, tuned=data.tuned is not None)
     steps = -(-n_rows // schedule.batch(n_rows))
     groups = parameter_groups(
         network,

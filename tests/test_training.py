@@ -186,13 +186,16 @@ def test_early_stopping_stops():
     assert len(trained.history) < 60
 
 
-def test_small_tables_get_enough_steps():
-    """With the default batch a small table is trained for at least 120 steps."""
-    plan = Schedule(max_epochs=20)
-    assert plan.batch(60) == 32
-    assert plan.epochs(60) == 60
-    assert plan.epochs(9000) == 20
-    assert Schedule(max_epochs=20, batch_size=16).epochs(60) == 20
+def test_tables_of_any_size_get_enough_steps():
+    """By default some 240 steps in 12 to 30 epochs, and at least 120; what is given is followed."""
+    plan = Schedule()
+    assert plan.batch(60) == 32 and plan.epochs(60) == 60  # two steps an epoch
+    assert plan.batch(160) == 32 and plan.epochs(160) == 30
+    assert plan.batch(2_000) == 100 and plan.epochs(2_000) == 12
+    assert plan.batch(160_000) == 512 and plan.epochs(160_000) == 12
+    assert plan.epochs(2_000, tuned=True) == 30
+    given = Schedule(max_epochs=20, batch_size=16)
+    assert given.batch(60) == 16 and given.epochs(60) == 20
 
 
 def test_a_loss_that_is_not_finite_is_an_error():
