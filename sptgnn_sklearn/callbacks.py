@@ -57,11 +57,10 @@ class RefuseNonFinite(Callback):
     """Stop with an error as soon as the loss is not a number."""
 
     def on_epoch_end(self, net, **kwargs):
-        losses = [batch["train_loss"] for batch in net.history[-1]["batches"]]
-        net.history.record("train_loss", float(np.mean(losses)))
-        if not np.isfinite(losses).all():
+        loss = net.history[-1]["train_loss"]
+        if not np.isfinite(loss):
             raise FloatingPointError(
-                f"The training loss became {losses[-1]} in epoch {len(net.history)}. Lower "
+                f"The training loss became {loss} in epoch {len(net.history)}. Lower "
                 "learning_rate, or look for extreme values in y and in the covariates."
             )
 

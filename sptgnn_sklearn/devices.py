@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "mixed_precision", "rows_at_once"]
+
+# Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
+_ROWS_AT_ONCE = {"cpu": 1024}
+_ROWS_ON_A_GPU = 16_384
 
 
 def choose_device(name: str) -> str:
@@ -36,3 +40,31 @@ def choose_device(name: str) -> str:
             "pass 'auto', 'cpu' or a device that torch finds."
         ) from error
     return name
+
+
+def rows_at_once(device: torch.device) -> int:
+    """Return how many rows are best computed at a time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sptgnn_sklearn.devices import rows_at_once
+    >>> rows_at_once(torch.device("cpu"))
+    1024
+    """
+    return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return a context in which a GPU multiplies matrices in bfloat16; elsewhere nothing changes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sptgnn_sklearn.devices import mixed_precision
+    >>> with mixed_precision(torch.device("cpu")):
+    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    torch.float32
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .devices import rows_at_once
 from .edges import NAMES, differences
 from .network import Context, Neighbourhood, SpTGNN
-
-CHUNK = 1024  # rows at a time: activations of all members then stay near the processor's caches
 
 
 @dataclass
@@ -92,7 +91,7 @@ def build_context(
     rows: Rows,
     around: Callable[[slice], Neighbourhood],
     targets: Tensor,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Context:
     """States of the training rows at each layer, and their baseline.
 
@@ -108,7 +107,7 @@ def build_context(
         Standardised targets.
     """
     a = network.architecture
-    parts = list(slices(len(rows), chunk))
+    parts = list(slices(len(rows), chunk or rows_at_once(targets.device)))
     state = targets.new_empty((a.n_members, len(rows), a.width))
     baseline = targets.new_empty((a.n_members, len(rows)))
     for part in parts:
@@ -132,7 +131,7 @@ def run(
     senders: Tensor,
     context: Context,
     context_description: Mapping[str, Tensor],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (M, n) of rows that receive from the context.
 
@@ -151,7 +150,7 @@ def run(
     members = network.architecture.n_members
     mean = context.targets.new_empty((members, len(rows)))
     log_variance = torch.empty_like(mean)
-    for part in slices(len(rows), chunk):
+    for part in slices(len(rows), chunk or rows_at_once(context.targets.device)):
         around = _around(network, rows, senders, part, context_description)
         output = network(rows.streams_of(part, members), around, context)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
@@ -164,7 +163,7 @@ def run_encoded(
     context: Context,
     index: Tensor,
     around: Callable[[slice], Neighbourhood],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (M, n) of rows of the context, whose states are known.
 
@@ -180,7 +179,7 @@ def run_encoded(
     """
     mean = context.targets.new_empty(index.shape)
     log_variance = torch.empty_like(mean)
-    for part in slices(index.shape[1], chunk):
+    for part in slices(index.shape[1], chunk or rows_at_once(index.device)):
         at = index[:, part]
         state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
         found = network.attend(state, context.baseline.gather(1, at), around(part), context)
@@ -195,19 +194,19 @@ def look(
     senders: Tensor,
     context: Context,
     context_description: Mapping[str, Tensor],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
     members = network.architecture.n_members
     found = []
-    for part in slices(len(rows), chunk):
+    for part in slices(len(rows), chunk or rows_at_once(context.targets.device)):
         around = _around(network, rows, senders, part, context_description)
         found.append(network.look(rows.streams_of(part, members), around, context))
     gates, weights = zip(*found, strict=True)
     return torch.cat(gates, dim=1), torch.cat(weights, dim=2)
 
 
-def slices(n: int, chunk: int = CHUNK) -> Iterator[slice]:
+def slices(n: int, chunk: int) -> Iterator[slice]:
     """Slices of so many rows, one after another."""
     return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .aggregation import Received, Table, aggregate, table_places
+from .devices import mixed_precision
 
 if TYPE_CHECKING:
     from .images.members import MemberEncoders
@@ -405,17 +407,19 @@ class SpTGNN(nn.Module):
     def encode(self, streams: Mapping[str, Tensor]) -> Encoded:
         """Encode streams (M, B, width of stream)."""
         a = self.architecture
-        encoded = [
-            encoder(self.drop(self.hide_images(name, streams[name]), a.feature_dropout))
-            for name, encoder in self.encoders.items()
-        ]
-        together = torch.cat(encoded, dim=-1)  # (M, B, streams * D), as in `look`
-        state = self.norm(torch.stack(encoded).sum(0))
-        if a.n_experts:
-            change, balance, z_loss = self.mixture(together)
-        else:
-            change = self.residual(together)
-            balance = z_loss = change.new_zeros(len(change))
+        # The large products only: heads, attention and all predictions keep single precision.
+        with mixed_precision(self.baseline.weight.device) if self.training else nullcontext():
+            encoded = [
+                encoder(self.drop(self.hide_images(name, streams[name]), a.feature_dropout))
+                for name, encoder in self.encoders.items()
+            ]
+            together = torch.cat(encoded, dim=-1)  # (M, B, streams * D), as in `look`
+            if a.n_experts:
+                change, balance, z_loss = self.mixture(together)
+            else:
+                change = self.residual(together)
+                balance = z_loss = change.new_zeros(len(change))
+        state = self.norm(torch.stack(encoded).sum(0).to(self.baseline.weight.dtype))
         state = state + self.drop(change, a.dropout)
         return Encoded(state, self.baseline(state).squeeze(-1), balance, z_loss)
 

@@ -7,8 +7,9 @@ module (`training_graph.TrainingGraph`), the batches (`MemberBatches`), the loss
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,7 @@ from .training_graph import TrainingGraph, TrainingSet
 # Held-out rows are served best after some 250 steps, whatever the size of the table.
 _LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 12, 30, 240
 _LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
+_LEAST_BATCH = 32  # rows of a step below which halving would not help
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
 
 
@@ -134,7 +136,32 @@ def train_members(
     seeds : sequence of int
         One for each member: its initial weights, its dropout and its order of rows.
     device : str
+        Where a GPU has too little memory for a batch, training starts again with half of it.
     """
+    while True:
+        try:
+            return _train_members(architecture, data, schedule, seeds, device)
+        except torch.OutOfMemoryError:
+            batch = schedule.batch(int((~data.held_out).sum(1).max()))
+            if batch <= _LEAST_BATCH:
+                raise
+        warnings.warn(
+            f"The GPU has too little memory for batches of {batch} rows of each member; training "
+            f"starts again with {batch // 2}. batch_size={batch // 2} spares the first attempt.",
+            UserWarning,
+            stacklevel=2,
+        )
+        schedule = replace(schedule, batch_size=batch // 2)
+        torch.cuda.empty_cache()
+
+
+def _train_members(
+    architecture: Architecture,
+    data: TrainingSet,
+    schedule: Schedule,
+    seeds: Sequence[int],
+    device: str,
+) -> Trained:
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
     network = SpTGNN(architecture, encoders).start(generators)
@@ -166,7 +193,7 @@ def train_members(
         callbacks.append(("progress", Progress(epochs)))
     if schedule.verbose > 1:
         callbacks.append(("log", PrintLog()))
-    net = NeuralNet(
+    net = MemberNet(
         graph,
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
         optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, foreach=True),
@@ -216,6 +243,22 @@ def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
         [entry for part in parts for entry in part.history],
         torch.cat(banks) if banks else None,
     )
+
+
+class MemberNet(NeuralNet):
+    """A skorch net that reads its losses once an epoch, so that a GPU is never waited for."""
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if iterator is None:
+            return
+        losses = []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        self.history.record(f"{prefix}_loss", float(torch.stack(losses).mean()))
+        self.history.record(f"{prefix}_batch_count", len(losses))
 
 
 class MemberBatches:

@@ -23,6 +23,7 @@ from .network import IMAGERY, Context, Neighbourhood, Output, SpTGNN
 
 _AVERAGE_DECAY = 0.99
 _BANK_BATCH = 64  # rows that are encoded at once
+_EDGE_ROWS = 4096  # rows whose edges are described at a time
 _SCALE_ROWS = 50_000  # rows whose edges say on which scale distances are read
 
 
@@ -249,7 +250,7 @@ def _edges(network: SpTGNN, data: TrainingSet, rows: np.ndarray, lists: np.ndarr
     found = torch.empty(
         (*lists.shape, len(network.architecture.edge_features)), dtype=torch.float16
     )
-    for part in slices(len(rows)):
+    for part in slices(len(rows), _EDGE_ROWS):
         at = torch.from_numpy(rows[part])
         receivers = {name: values[at] for name, values in description.items()}
         distances = edge_distances(receivers, torch.from_numpy(lists[part]), description)
