@@ -162,13 +162,13 @@ class _Compiled:
         received = query.new_empty((*shape, width if fixed.messages else 0))
         sums = query.new_empty((*shape, n_heads, n_loads))
         learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]
-        out = [_array(values) for values in (weights, slopes, received, sums)]
+        edges, out = _edges(fixed), [_array(values) for values in (weights, slopes, received, sums)]
 
         def work(m: int, r: int) -> None:
             kernels.forward(
                 *(values[m, r] for values in learnt),
                 *_TABLE,
-                *_edges_of(fixed, m, r),
+                *edges(m, r),
                 np.float32(_LEAK),
                 fixed.messages,
                 *(values[m, r] for values in out),
@@ -191,15 +191,15 @@ class _Compiled:
         d_query = weights.new_empty((members, relations, n_rows, n_heads))
         d_sender = torch.empty_like(sender.transpose(2, 3), memory_format=torch.contiguous_format)
         d_table = torch.empty_like(table, memory_format=torch.contiguous_format)
-        senders = _array(sender.transpose(2, 3))
+        heads, edges = _array(sender.transpose(2, 3)), _edges(fixed)
         given = [_array(values) for values in (weights, slopes, d_received, d_sums)]
         out = [_array(values) for values in (d_query, d_sender, d_table)]
 
         def work(m: int, r: int) -> None:
             kernels.backward(
-                senders[m, r],
+                heads[m, r],
                 *_TABLE,
-                *_edges_of(fixed, m, r),
+                *edges(m, r),
                 fixed.messages,
                 *(values[m, r] for values in given),
                 *(values[m, r] for values in out),
@@ -213,10 +213,17 @@ def _array(values: Tensor) -> np.ndarray:
     return values.detach().contiguous().numpy()
 
 
-def _edges_of(fixed: _Fixed, m: int, r: int) -> list[np.ndarray]:
+def _edges(fixed: _Fixed) -> Callable[[int, int], tuple[np.ndarray, ...]]:
     """Context and edges of one member and relation, in the order in which kernels take them."""
-    each = (fixed.states[m], fixed.carried[m])
-    return [_array(values) for values in (*each, *(v[m, r] for v in fixed[2:5]))]
+    context = [values.contiguous().numpy() for values in (fixed.states, fixed.carried)]
+    # What all members share is one array that each of them reads; it is not copied for each.
+    each = [values.numpy() for values in (fixed.senders, fixed.edges, fixed.keep)]
+
+    def of(m: int, r: int) -> tuple[np.ndarray, ...]:
+        lists = (np.ascontiguousarray(values[m, r]) for values in each)
+        return *(values[m] for values in context), *lists
+
+    return of
 
 
 def _each(work: Callable[[int, int], None], members: int, relations: int) -> None:

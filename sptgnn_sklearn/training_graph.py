@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -137,6 +138,11 @@ class TrainingGraph(nn.Module):
         start = self.data.rows.streams[IMAGERY]
         return {f"stream_{IMAGERY}": start.expand(members, -1, -1).clone()}
 
+    @cached_property
+    def _weights(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The averaged and the trained parameters, side by side."""
+        return list(self.averaged.parameters()), list(self.network.parameters())
+
     @property
     def rows(self) -> Rows:
         """The streams of the training rows, on the device of the module."""
@@ -145,8 +151,9 @@ class TrainingGraph(nn.Module):
 
     def train(self, mode: bool = True) -> TrainingGraph:
         """Set the mode of the network being trained; the average always is in evaluation mode."""
-        super().train(mode)
-        self.averaged.eval()
+        if mode != self.network.training:  # asked for at each step
+            super().train(mode)
+            self.averaged.eval()
         return self
 
     @torch.no_grad()
@@ -218,9 +225,7 @@ class TrainingGraph(nn.Module):
         """Move the running average one step; early steps count less, as they are soon outdated."""
         self.steps += 1
         decay = min(_AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
-        slow: list[Tensor] = list(self.averaged.parameters())
-        fast: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(slow, fast, 1 - decay)
+        torch._foreach_lerp_(*self._weights, 1 - decay)
 
     def predict_held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict each member's held-out rows; (M, n) each, NaN where a member trained."""
