@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,6 +129,25 @@ class Ensemble:
     device: str
     workers: int = 1
     imagery: Imagery | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Read back where there may be no GPU.
+        return vars(self.to("cpu"))
+
+    def to(self, device: str) -> Ensemble:
+        """Return the ensemble on a device."""
+        if device == self.device:
+            return self
+        states, baseline, targets = self.context
+        return replace(
+            self,
+            network=copy.deepcopy(self.network).to(device),
+            context=Context(
+                [state.to(device) for state in states], baseline.to(device), targets.to(device)
+            ),
+            description={name: values.to(device) for name, values in self.description.items()},
+            device=device,
+        )
 
     def predict(self, table: Table) -> Predicted:
         """Predict rows from the training rows and their own columns."""

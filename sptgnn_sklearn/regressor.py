@@ -164,7 +164,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     callbacks : sequence of skorch callbacks, default=None
         Called by the training loop, after the package's own.
     device : str, default="auto"
-        "auto" takes a GPU if there is one. Any torch device name.
+        "auto" takes a GPU if there is one. Any torch device name. It can be set anew after the fit:
+        what was trained on a GPU predicts on a processor.
     n_jobs : int, default=None
         None trains all members in one batched pass, usually the fastest. A number trains groups of
         members in so many joblib workers. Also the threads of neighbour search and base.
@@ -843,6 +844,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
+        # The parameter may have been set anew, or the estimator read back on another machine.
+        self.ensemble_ = self.ensemble_.to(choose_device(self.device))
         return self._with_images(self.columns_.split(check_queries(self, X)))
 
     def _predict(self, X: Any) -> Predicted:
