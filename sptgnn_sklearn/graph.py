@@ -8,18 +8,141 @@ receives. Lists have a fixed length, so the whole graph is one integer array of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from .boxtree import NOBODY, BoxTree
+from .search import choose_slack, first_kept, nearest_outside
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["NOBODY", "allowed_slots", "build_graph", "extend_graph", "to_hetero_data"]
+__all__ = [
+    "NOBODY",
+    "Searcher",
+    "allowed_slots",
+    "build_graph",
+    "extend_graph",
+    "to_hetero_data",
+]
 
-NOBODY = -1
+
+class Searcher:
+    """The search for neighbours among training rows, prepared once for each relation.
+
+    Trees are made when they are first needed and left out of pickles, which hold the spaces only: a
+    copy makes the same ones again.
+
+    Parameters
+    ----------
+    spaces : mapping of relation name to ndarray of shape (n, d)
+        Training rows in the space of each relation. A row with NaN has no place in it: it is
+        nobody's neighbour and has none.
+    search : {"auto", "exact", "approximate"}, default="auto"
+        See `search.choose_slack`.
+    workers : int, default=1
+        Threads of the search.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.graph import Searcher
+    >>> searcher = Searcher({"spatial": np.array([[0.0], [1.0], [3.0], [7.0]])})
+    >>> searcher.join(2, np.arange(4))[:, 0].tolist()
+    [[1, 2], [0, 2], [1, 0], [2, 1]]
+    >>> searcher.extend({"spatial": np.array([[6.0]])}, 2).tolist()
+    [[[3, 2]]]
+    """
+
+    def __init__(
+        self, spaces: Mapping[str, np.ndarray], search: str = "auto", workers: int = 1
+    ) -> None:
+        self.spaces = dict(spaces)
+        self.search = search
+        self.workers = workers
+        self._slack = {
+            name: choose_slack(*space.shape, search, f"The {name} neighbours")
+            for name, space in self.spaces.items()
+        }
+        self._trees: dict[str, BoxTree] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_trees": {}}
+
+    def join(self, n_neighbors: int, labels: np.ndarray) -> np.ndarray:
+        """Return the neighbours of every training row among those with another label.
+
+        Parameters
+        ----------
+        n_neighbors : int
+            Length of each list.
+        labels : ndarray of shape (n,) of int
+            Rows of one label never are each other's neighbours.
+
+        Returns
+        -------
+        neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+            Nearest first; `NOBODY` where there are fewer.
+        """
+        return self.join_all([(n_neighbors, labels)])[0]
+
+    def join_all(self, wanted: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+        """Return the graphs of several labellings, for little more than the cost of one.
+
+        Parameters
+        ----------
+        wanted : sequence of (n_neighbors, labels)
+            As of `join`.
+
+        Returns
+        -------
+        list of ndarray of shape (n, n_relations, n_neighbors) of int32
+        """
+        graphs = [_empty(len(labels), len(self.spaces), k) for k, labels in wanted]
+        for position, name in enumerate(self.spaces):
+            placed = _placed(self.spaces[name])
+            partitions = [(labels[placed], k) for k, labels in wanted]
+            found = nearest_outside(
+                self._tree(name), partitions, slack=self._slack[name], workers=self.workers
+            )
+            for graph, local in zip(graphs, found, strict=True):
+                _spread(graph[:, position], local, placed, placed)
+        return graphs
+
+    def extend(self, queries: Mapping[str, np.ndarray], n_neighbors: int) -> np.ndarray:
+        """Return the neighbours of every query row among the training rows.
+
+        Parameters
+        ----------
+        queries : mapping of relation name to ndarray of shape (m, d)
+            Query rows in the space of each relation; NaN is no place.
+        n_neighbors : int
+            Length of each list.
+
+        Returns
+        -------
+        neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
+            Positions of training rows, nearest first; `NOBODY` where there are fewer. A row's list
+            does not depend on other queries.
+        """
+        n_queries = len(next(iter(queries.values()))) if queries else 0
+        graph = _empty(n_queries, len(self.spaces), n_neighbors)
+        for position, (name, space) in enumerate(self.spaces.items()):
+            receivers = _placed(queries[name])
+            points = queries[name][receivers]
+            local = self._tree(name).nearest(
+                points, n_neighbors, slack=self._slack[name], workers=self.workers
+            )
+            _spread(graph[:, position], local, _placed(space), receivers)
+        return graph
+
+    def _tree(self, name: str) -> BoxTree:
+        if name not in self._trees:
+            space = self.spaces[name]
+            self._trees[name] = BoxTree(space[_placed(space)])
+        return self._trees[name]
 
 
 def build_graph(
@@ -28,6 +151,7 @@ def build_graph(
     labels: np.ndarray,
     *,
     workers: int = 1,
+    search: str = "auto",
 ) -> np.ndarray:
     """Neighbours of every training row among the training rows with another label.
 
@@ -43,11 +167,17 @@ def build_graph(
         not see its own place, with the labels of folds it does not see its own fold.
     workers : int, default=1
         Threads of the search.
+    search : {"auto", "exact", "approximate"}, default="auto"
+        See `search.choose_slack`.
 
     Returns
     -------
     neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
         Nearest first; `NOBODY` where there are fewer.
+
+    See Also
+    --------
+    Searcher.join_all : Several labellings at once.
 
     Examples
     --------
@@ -57,12 +187,7 @@ def build_graph(
     >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    lists = []
-    for space in spaces.values():
-        placed = _placed(space)
-        local = _nearest_outside(space[placed], n_neighbors, labels[placed], workers)
-        lists.append(_spread(local, placed, placed, len(space)))
-    return _stack(lists, len(labels), n_neighbors)
+    return Searcher(spaces, search, workers).join(n_neighbors, labels)
 
 
 def extend_graph(
@@ -71,6 +196,7 @@ def extend_graph(
     n_neighbors: int,
     *,
     workers: int = 1,
+    search: str = "auto",
 ) -> np.ndarray:
     """Neighbours of every query row among the training rows.
 
@@ -82,12 +208,18 @@ def extend_graph(
         Length of each list.
     workers : int, default=1
         Threads of the search.
+    search : {"auto", "exact", "approximate"}, default="auto"
+        See `search.choose_slack`.
 
     Returns
     -------
     neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
         Positions of training rows, nearest first; `NOBODY` where there are fewer. A row's list does
         not depend on other queries.
+
+    See Also
+    --------
+    Searcher.extend : For many batches of queries: indexes are made once.
 
     Examples
     --------
@@ -97,14 +229,7 @@ def extend_graph(
     >>> extend_graph({"spatial": line}, {"spatial": np.array([[6.0]])}, 2).tolist()
     [[[3, 2]]]
     """
-    lists = []
-    for name, space in training.items():
-        senders, receivers = _placed(space), _placed(queries[name])
-        points = queries[name][receivers]
-        local = _nearest(cKDTree(space[senders]), points, n_neighbors, workers)
-        lists.append(_spread(local, senders, receivers, len(queries[name])))
-    n_queries = len(next(iter(queries.values()))) if queries else 0
-    return _stack(lists, n_queries, n_neighbors)
+    return Searcher(training, search, workers).extend(queries, n_neighbors)
 
 
 def to_hetero_data(
@@ -192,71 +317,21 @@ def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) 
     kind = np.min_scalar_type(-candidates.shape[-1])
     lists = np.arange(candidates.shape[-1], dtype=kind)
     kept = (candidates != NOBODY) & ~hidden[candidates]
-    return _first_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
-
-
-def _first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
-    """Return the first k entries of each list that are kept, padded where there are fewer."""
-    # The sort is stable, so those kept come first and stay in their order.
-    order = np.argsort(~kept, axis=-1, kind="stable")[..., :k]
-    chosen = np.take_along_axis(lists, order, axis=-1)
-    return np.where(np.take_along_axis(kept, order, axis=-1), chosen, NOBODY).astype(np.int32)
+    return first_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
 
 
 def _placed(space: np.ndarray) -> np.ndarray:
     """Return the rows that have a place in a space."""
-    return np.flatnonzero(~np.isnan(space).any(axis=1))
+    return np.flatnonzero(~np.isnan(space).any(axis=1)).astype(np.int32)
+
+
+def _empty(n_rows: int, n_relations: int, n_neighbors: int) -> np.ndarray:
+    return np.full((n_rows, n_relations, n_neighbors), NOBODY, dtype=np.int32)
 
 
 def _spread(
-    local: np.ndarray, senders: np.ndarray, receivers: np.ndarray, n_rows: int
-) -> np.ndarray:
-    """Turn lists among some rows into lists of all rows."""
-    lists = np.full((n_rows, local.shape[1]), NOBODY, dtype=np.int32)
+    lists: np.ndarray, local: np.ndarray, senders: np.ndarray, receivers: np.ndarray
+) -> None:
+    """Write lists among some rows into lists of all rows."""
     if len(senders):
         lists[receivers] = np.where(local == NOBODY, NOBODY, senders[local])
-    return lists
-
-
-def _nearest(tree: cKDTree, points: np.ndarray, k: int, workers: int) -> np.ndarray:
-    """Return the k nearest points of a tree, padded where the tree has fewer."""
-    found = min(k, tree.n)
-    lists = np.full((len(points), k), NOBODY, dtype=np.int32)
-    if found == 0:
-        return lists
-    lists[:, :found] = tree.query(points, k=np.arange(1, found + 1), workers=workers)[1]
-    return lists
-
-
-def _nearest_outside(space: np.ndarray, k: int, labels: np.ndarray, workers: int) -> np.ndarray:
-    """Return the k nearest rows of other labels.
-
-    A row needs at most as many spare neighbours as its label has rows, so few are asked for and
-    those of the own label dropped. For a label of many rows a tree of all the others is cheaper.
-    """
-    lists = np.full((len(space), k), NOBODY, dtype=np.int32)
-    _, label, size = np.unique(labels, return_inverse=True, return_counts=True)
-    label = label.reshape(-1)
-    large = size.astype(float) ** 2 > len(space)
-    for one in np.flatnonzero(large & (size < len(space))):
-        inside = label == one
-        others = np.flatnonzero(~inside)
-        local = _nearest(cKDTree(space[others]), space[inside], k, workers)
-        lists[inside] = np.where(local == NOBODY, NOBODY, others[local])
-    if large.all():
-        return lists
-    tree = cKDTree(space)
-    # Labels of similar size ask for equally many neighbours.
-    spare = 2 ** np.ceil(np.log2(size)).astype(int)
-    for asked in np.unique(spare[~large]):
-        rows = np.flatnonzero((spare == asked)[label] & ~large[label])
-        found = _nearest(tree, space[rows], k + asked, workers)
-        other = (found != NOBODY) & (label[found] != label[rows][:, None])
-        lists[rows] = _first_kept(found, other, k)
-    return lists
-
-
-def _stack(lists: list[np.ndarray], n_rows: int, n_neighbors: int) -> np.ndarray:
-    if not lists:
-        return np.empty((n_rows, 0, n_neighbors), dtype=np.int32)
-    return np.stack(lists, axis=1)
