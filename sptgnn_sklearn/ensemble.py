@@ -16,7 +16,7 @@ from .blocks import location_labels
 from .columns import Columns, Table
 from .edges import NAMES, describe, differences
 from .features import Features
-from .graph import NOBODY, build_graph, extend_graph, to_hetero_data
+from .graph import NOBODY, Searcher, to_hetero_data
 from .holdout import Partitions, partition
 from .images.archive import ChipArchive
 from .images.embedder import ChipEmbedder
@@ -87,7 +87,7 @@ class Ensemble:
         Relations that are in use.
     streams : tuple of str
         Streams that are in use.
-    spaces : dict of str to ndarray
+    searcher : Searcher
         Training rows in the space of each relation.
     context : Context
     description : dict of str to Tensor
@@ -115,7 +115,7 @@ class Ensemble:
     network: SpTGNN
     relations: tuple[str, ...]
     streams: tuple[str, ...]
-    spaces: dict[str, np.ndarray]
+    searcher: Searcher
     context: Context
     description: dict[str, torch.Tensor]
     node_features: np.ndarray
@@ -193,13 +193,8 @@ class Ensemble:
         if not self.relations:
             return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32), None
         spaces = self.features.spaces(table)
-        neighbours = extend_graph(
-            self.spaces,
-            {name: spaces[name] for name in self.relations},
-            self.n_neighbors,
-            workers=self.workers,
-        )
-        return neighbours, _spatial_distance(spaces, self.spaces, neighbours)
+        neighbours = self.searcher.extend(spaces, self.n_neighbors)
+        return neighbours, _spatial_distance(spaces, self.searcher.spaces, neighbours)
 
     def _predict(self, table: Table) -> Predicted:
         offset = None
@@ -268,6 +263,7 @@ def fit_ensemble(
     device: str,
     n_jobs: int | None,
     rng: np.random.RandomState,
+    neighbor_search: str = "auto",
     similarity: str | None = None,
     tuning: Tuning | None = None,
 ) -> Ensemble:
@@ -290,6 +286,8 @@ def fit_ensemble(
     device : str
     n_jobs : int or None
     rng : RandomState
+    neighbor_search : {"auto", "exact", "approximate"}
+        See `search.choose_slack`.
     similarity : {"embeddings", "indices", "covariates"} or None
         See `Features.learn`.
     tuning : Tuning or None
@@ -303,7 +301,8 @@ def fit_ensemble(
     positions = spaces["spatial"]
     parts = partition(positions, place, n_members, rng)
     relations = tuple(name for name in relations if name in spaces)
-    spaces = {name: spaces[name] for name in relations}
+    workers = torch.get_num_threads() if n_jobs is None else effective_n_jobs(n_jobs)
+    searcher = Searcher({name: spaces[name] for name in relations}, neighbor_search, workers)
 
     model = offset = None
     if base is not None:
@@ -311,8 +310,7 @@ def fit_ensemble(
         offset = out_of_fold(base, tabular, y, weight, parts.member[0])
         model = fit_base(base, tabular, y, weight)
 
-    workers = effective_n_jobs(n_jobs)
-    data = _training_set(rows, y, weight, spaces, parts, n_members, n_neighbors, workers)
+    data = _training_set(rows, y, weight, searcher, parts, n_members, n_neighbors)
     if tuning is not None:
         data = replace(data, tuned=_tuned(tuning, features, table, n_members))
     shape = _shape(rows, relations, architecture)
@@ -323,7 +321,7 @@ def fit_ensemble(
     if trained.imagery is not None:
         rows.streams[IMAGERY] = trained.imagery
     network, rows = trained.network.to(device), rows.to(device)
-    neighbours = data.candidates[0][:, :, :n_neighbors]
+    neighbours = data.candidates[0][:, :, :n_neighbors].copy()
     senders = torch.from_numpy(neighbours).to(device)
     targets = torch.from_numpy(y.astype(np.float32)).to(device)
 
@@ -337,7 +335,7 @@ def fit_ensemble(
     held = HeldOut.collect(
         trained.mean, np.exp(trained.log_variance), *_moments(*inside), base=offset
     )
-    distance = _spatial_distance(spaces, spaces, data.held_senders[0])
+    distance = _spatial_distance(spaces, searcher.spaces, data.held_senders[0])
     judgement = Judgement.learn(
         held,
         y,
@@ -353,7 +351,7 @@ def fit_ensemble(
         network=network,
         relations=relations,
         streams=tuple(rows.streams),
-        spaces=spaces,
+        searcher=searcher,
         context=context,
         description=rows.description,
         node_features=node_features,
@@ -397,27 +395,24 @@ def _training_set(
     rows: Rows,
     y: np.ndarray,
     weight: np.ndarray,
-    spaces: dict[str, np.ndarray],
+    searcher: Searcher,
     parts: Partitions,
     n_members: int,
     n_neighbors: int,
-    workers: int,
 ) -> TrainingSet:
     """Build the graph in its three forms: true, far folds hidden, member folds hidden."""
+    variants = (parts.place, *parts.far)
+    lists = searcher.join_all(
+        [(_SPARE * n_neighbors, labels) for labels in variants]
+        + [(n_neighbors, folds) for folds in parts.member]
+    )
     return TrainingSet(
         rows=rows,
         targets=y,
         weight=weight,
-        candidates=np.array(
-            [
-                build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
-                for labels in (parts.place, *parts.far)
-            ]
-        ),
+        candidates=np.stack(lists[: len(variants)]),
         held_out=np.array([parts.held_out(member) for member in range(n_members)]),
-        held_senders=np.array(
-            [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
-        ),
+        held_senders=np.stack(lists[len(variants) :]),
         rounds=parts.rounds(n_members),
         n_neighbors=n_neighbors,
     )

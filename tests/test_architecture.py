@@ -18,6 +18,8 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
+    {"boxtree"},
+    {"search"},
     {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
     | {"random_fields", "stacking", "targets", "values"},
     {"columns", "covariates", "delegation", "folds"},
@@ -55,7 +57,7 @@ ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
     | {"aggregation", "devices", "training_graph"},
-    "numba": {"kernels"},
+    "numba": {"boxtree", "kernels"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "optimisation"},
     "xgboost": {"base"},
@@ -86,11 +88,11 @@ WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"}
-    | {"aggregation", "kernels", "training_graph"},
+    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"}
-    | {"aggregation", "kernels", "training_graph"},
+    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
 }
 
 # What a user may want without a network.
