@@ -201,11 +201,21 @@ class Ensemble:
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
         neighbours, distance = self._around(table)
-        senders = torch.from_numpy(neighbours).to(self.device)
-        rows = self._rows(table)
-        mean, log_variance = run(self.network, rows, senders, self.context, self.description)
-        found = Predicted(*_moments(mean, log_variance))
-        return self.judgement.apply(found, offset, distance)
+        # Rows with the same neighbours one after another read them from the processor's caches.
+        order = self._route(neighbours)
+        senders = torch.from_numpy(neighbours[order]).to(self.device)
+        rows = self._rows(table).take(torch.from_numpy(order).to(self.device))
+        found = _moments(*run(self.network, rows, senders, self.context, self.description))
+        back = np.argsort(order)
+        predicted = Predicted(*(values[:, back] for values in found))
+        return self.judgement.apply(predicted, offset, distance)
+
+    def _route(self, neighbours: np.ndarray) -> np.ndarray:
+        """Order (n,) in which rows with near neighbours (n, R, K) follow one another."""
+        if not self.relations:
+            return np.arange(len(neighbours))
+        rank = self.searcher.rank(self.relations[0])
+        return np.argsort(rank[neighbours[:, 0, 0]], kind="stable")
 
     def _rows(self, table: Table) -> Rows:
         """Tensors of a table."""

@@ -138,6 +138,16 @@ class Searcher:
             _spread(graph[:, position], local, _placed(space), receivers)
         return graph
 
+    def rank(self, name: str) -> np.ndarray:
+        """Return places (n,) of training rows in an order in which near ones follow one another.
+
+        Rows without a place in the space of the relation are the first.
+        """
+        placed = _placed(self.spaces[name])
+        rank = np.zeros(len(self.spaces[name]), dtype=np.int32)
+        rank[placed] = self._tree(name).rank
+        return rank
+
     def _tree(self, name: str) -> BoxTree:
         if name not in self._trees:
             space = self.spaces[name]

@@ -148,7 +148,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Epochs. None: as many as 240 steps need, between 12 and 30; more where that is fewer than
         120 steps, and 30 where an encoder is tuned.
     batch_size : int, default=None
-        Rows of each member in a step. None: a twentieth of the rows, 32 to 512.
+        Rows of each member in a step. None: a twentieth of the rows, 32 to 256; of more than 16,000
+        rows a 64th, up to 1024.
     learning_rate : float, default=2e-3
         Peak of the one-cycle schedule.
     weight_decay : float, default=0.1

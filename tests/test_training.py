@@ -193,7 +193,8 @@ def test_tables_of_any_size_get_enough_steps():
     assert plan.batch(60) == 32 and plan.epochs(60) == 60  # two steps an epoch
     assert plan.batch(160) == 32 and plan.epochs(160) == 30
     assert plan.batch(2_000) == 100 and plan.epochs(2_000) == 12
-    assert plan.batch(160_000) == 512 and plan.epochs(160_000) == 12
+    assert plan.batch(10_000) == 256 and plan.batch(40_000) == 625
+    assert plan.batch(160_000) == 1024 and plan.epochs(160_000) == 12
     assert plan.epochs(2_000, tuned=True) == 30
     given = Schedule(max_epochs=20, batch_size=16)
     assert given.batch(60) == 16 and given.epochs(60) == 20
@@ -281,7 +282,7 @@ def test_reduced_precision_trains_alike(monkeypatch):
 
 
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
-    """Training starts again with half of the batch, says so, and ends like a fit with that batch."""
+    """Training starts again with half of the batch, says so, and ends like one with that batch."""
     tried = []
     attempt = training._train_members
 
