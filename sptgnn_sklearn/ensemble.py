@@ -174,9 +174,10 @@ class Ensemble:
 
     def look(self, table: Table) -> Looked:
         """Return what the network looks at when it predicts the rows of a table."""
-        neighbours, _ = self._around(table)
+        spaces = self.features.spaces(table)
+        neighbours = self._neighbours(spaces)
         senders = torch.from_numpy(neighbours).to(self.device)
-        rows = self._rows(table)
+        rows = self._rows(table, spaces)
         gates, weights = look(self.network, rows, senders, self.context, self.description)
         return Looked(
             neighbours=neighbours,
@@ -184,27 +185,21 @@ class Ensemble:
             gates=gates.transpose(0, 1).cpu().numpy().astype(np.float64),
         )
 
-    def neighbours_of(self, table: Table) -> np.ndarray:
-        """Training rows (n, R, K) that send to each row of a table."""
-        return self._around(table)[0]
-
-    def _around(self, table: Table) -> tuple[np.ndarray, np.ndarray | None]:
-        """Neighbours (n, R, K) of the rows of a table, and how far the spatial ones are (n,)."""
-        if not self.relations:
-            return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32), None
-        spaces = self.features.spaces(table)
-        neighbours = self.searcher.extend(spaces, self.n_neighbors)
-        return neighbours, _spatial_distance(spaces, self.searcher.spaces, neighbours)
+    def _neighbours(self, spaces: dict[str, np.ndarray]) -> np.ndarray:
+        """Training rows (n, R, K) that send to rows in the space of each relation."""
+        return self.searcher.extend(spaces, self.n_neighbors)
 
     def _predict(self, table: Table) -> Predicted:
         offset = None
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
-        neighbours, distance = self._around(table)
+        spaces = self.features.spaces(table)
+        neighbours = self._neighbours(spaces)
+        distance = _spatial_distance(spaces, self.searcher.spaces, neighbours)
         # Rows with the same neighbours one after another read them from the processor's caches.
         order = self._route(neighbours)
         senders = torch.from_numpy(neighbours[order]).to(self.device)
-        rows = self._rows(table).take(torch.from_numpy(order).to(self.device))
+        rows = self._rows(table, spaces).take(torch.from_numpy(order).to(self.device))
         found = _moments(*run(self.network, rows, senders, self.context, self.description))
         back = np.argsort(order)
         predicted = Predicted(*(values[:, back] for values in found))
@@ -217,9 +212,9 @@ class Ensemble:
         rank = self.searcher.rank(self.relations[0])
         return np.argsort(rank[neighbours[:, 0, 0]], kind="stable")
 
-    def _rows(self, table: Table) -> Rows:
+    def _rows(self, table: Table, spaces: dict[str, np.ndarray]) -> Rows:
         """Tensors of a table."""
-        rows = make_rows(self.features, table, self.streams).to(self.device)
+        rows = make_rows(self.features, table, self.streams, spaces).to(self.device)
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
             rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
@@ -240,7 +235,9 @@ def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: i
     return torch.cat(parts, dim=1)
 
 
-def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
+def make_rows(
+    features: Features, table: Table, streams: Sequence[str], spaces: dict[str, np.ndarray]
+) -> Rows:
     """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
     values = {name: array for name, array in features.streams(table).items() if name in streams}
     if not values:
@@ -252,7 +249,7 @@ def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
         {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()},
         {
             name: torch.from_numpy(array.astype(np.float32))
-            for name, array in describe(features, table).items()
+            for name, array in describe(features, table, spaces).items()
         },
     )
 
@@ -304,8 +301,8 @@ def fit_ensemble(
         None leaves the image encoder as it is.
     """
     features = Features.learn(columns, table, similarity)
-    rows = make_rows(features, table, streams)
     spaces = features.spaces(table)
+    rows = make_rows(features, table, streams, spaces)
     place = location_labels(table.coordinates, table.site)
     n_members = architecture["n_members"]
     positions = spaces["spatial"]
