@@ -117,7 +117,7 @@ def graph(record: Record) -> Titled:
     cell = record["cells"]["graph"]
     columns = ["relation", "seconds", "peak memory, MiB"]
     rows = [[name, _number(value, 1), "–"] for name, value in cell["relations"].items()]
-    rows.append(["all at once", _number(cell["seconds"], 1), _number(cell["mib"], 0)])
+    rows.append(["all at once", _number(cell["search_seconds"], 1), _number(cell["search_mib"], 0)])
     return [(f"{cell['neighbours']} neighbours of {cell['rows']:,} rows", Grid(columns, rows))]
 
 
