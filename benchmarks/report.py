@@ -22,7 +22,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from .cells import RECORDS
+from .grid import Grid
 from .opponents import MEANS
+from .speed_report import speed
 from .tables import FOLDS
 from .variants import VARIANTS
 from .worlds import WORLDS
@@ -61,26 +63,6 @@ HONESTY = {
     "interval_score_90": "Interval score of it, modelling scale",
 }
 LEVEL = 0.95  # of intervals of differences
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Rows of text below a head, for Markdown or reStructuredText."""
-
-    head: list[str]
-    rows: list[list[str]]
-
-    def to_markdown(self) -> str:
-        """Return the grid as a Markdown table."""
-        rule = ["---", *["--:"] * (len(self.head) - 1)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in [self.head, rule, *self.rows])
-
-    def to_rst(self, title: str) -> str:
-        """Return the grid as a list-table of reStructuredText."""
-        lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
-        for row in [self.head, *self.rows]:
-            lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -389,6 +371,8 @@ def main() -> None:
         tables = documents(results, *others)
         title = "Variance of SpTGNN on simulated surveys"
         tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
+        if measured := speed(options.records / "speed"):
+            tables["speed.rst"] = measured
         for name, text in tables.items():
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)
