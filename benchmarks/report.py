@@ -47,6 +47,7 @@ STATED = {
     "sptgnn_conformal": "SpTGNN, predict_interval",
     "sptgnn_scale": 'SpTGNN, calibration="scale"',
     "sptgnn_uncalibrated": "SpTGNN, calibration=None",
+    "sptgnn_rounded": "SpTGNN, rounded to training values",
     "quantile_forest": "quantile forest",
     "ngboost": "NGBoost",
     "mapie_xgboost": "MAPIE on XGBoost",

@@ -34,7 +34,8 @@ LEVELS = np.arange(1, 200) / 200
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 ENDS = np.sort([(1 + side * coverage) / 2 for coverage in COVERAGES for side in (-1, 1)])
 CONFORMAL = "sptgnn_conformal"  # states the ends of four intervals only
-OURS = ("sptgnn", "sptgnn_scale", "sptgnn_uncalibrated", CONFORMAL)
+ROUNDED = "sptgnn_rounded"  # to the nearest value that a training row has
+OURS = ("sptgnn", "sptgnn_scale", "sptgnn_uncalibrated", CONFORMAL, ROUNDED)
 MODELS = (*OURS, *DISTRIBUTIONS)
 SMALL_ONLY = {"gpboost": 5000}  # rows that a model is run on at most
 
@@ -46,6 +47,7 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     X = data.X[test]
     ends = np.hstack([model.predict_interval(X, coverage) for coverage in COVERAGES])
     found = {"sptgnn": model.predict_quantiles(X, LEVELS), CONFORMAL: np.sort(ends, axis=1)}
+    found[ROUNDED] = to_values(found["sptgnn"], data.y[~test])
     judgement = model.ensemble_.judgement
     scale = replace(judgement.calibration, shape=None)
     model.ensemble_.judgement = replace(judgement, calibration=scale)
@@ -53,6 +55,15 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     model.ensemble_.judgement = replace(judgement, calibration=Calibration())
     found["sptgnn_uncalibrated"] = model.predict_quantiles(X, LEVELS)
     return found
+
+
+def to_values(quantiles: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Move quantiles (n, q) to the nearest value of a target, as a forest's quantiles are values.
+
+    What rises stays so: these are the quantiles of the rounded distribution.
+    """
+    values = np.unique(y)
+    return values[np.searchsorted((values[1:] + values[:-1]) / 2, quantiles)]
 
 
 def state_opponent(cell: Cell, data: Data, test: np.ndarray) -> dict[str, np.ndarray]:
