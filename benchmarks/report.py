@@ -47,7 +47,6 @@ STATED = {
     "sptgnn_conformal": "SpTGNN, predict_interval",
     "sptgnn_scale": 'SpTGNN, calibration="scale"',
     "sptgnn_uncalibrated": "SpTGNN, calibration=None",
-    "sptgnn_rounded": "SpTGNN, rounded to training values",
     "quantile_forest": "quantile forest",
     "ngboost": "NGBoost",
     "mapie_xgboost": "MAPIE on XGBoost",
@@ -61,6 +60,7 @@ HONESTY = {
     "crps": "CRPS, modelling scale",
     "interval_score_90": "Interval score of it, modelling scale",
 }
+_SHORT_SCORES = {"ECE": "ece", "CRPS": "crps"}
 LEVEL = 0.95  # of intervals of differences
 
 
@@ -251,14 +251,29 @@ def residual_structure(results: Results, folds: str) -> Grid:
 
 
 def honesty(results: Results, folds: str, score: str) -> Grid:
-    """One score of stated uncertainty, of each model on each table."""
+    """One score of stated uncertainty, of each model that has it on each table."""
     rows = []
     for model in results.models(list(STATED)):
         found = [results.cells.get((table, folds, model), {}) for table in results.tables]
         known = [[entry[score] for entry in one.values() if score in entry] for one in found]
         cells = [f"{np.mean(values):.3f}" if values else "–" for values in known]
-        rows.append([STATED.get(model, model), *cells])
+        if any(known):
+            rows.append([STATED.get(model, model), *cells])
     return Grid(["model", *map(_short, results.tables)], rows)
+
+
+def honesty_in_short(results: Results, folds: str) -> Grid:
+    """Calibration error and CRPS of the default and of the opponents, side by side."""
+    variants = {model for model in STATED if model.startswith(OURS)} - {OURS}
+    halves = {name: honesty(results, folds, score) for name, score in _SHORT_SCORES.items()}
+    shown = {STATED.get(m, m) for m in results.models(list(STATED)) if m not in variants}
+    rows: dict[str, list[str]] = {}
+    for half in halves.values():
+        for name, *cells in half.rows:
+            if name in shown:
+                rows.setdefault(name, []).extend(cells)
+    head = [f"{name}, {table}" for name, half in halves.items() for table in half.head[1:]]
+    return Grid(["model", *head], [[name, *cells] for name, cells in rows.items()])
 
 
 def known(record: Path) -> Grid:

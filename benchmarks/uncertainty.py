@@ -22,7 +22,12 @@ import numpy as np
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.calibration import Calibration
-from sptgnn_sklearn.metrics import interval_coverage, interval_score
+from sptgnn_sklearn.metrics import (
+    calibration_error_of_quantiles,
+    crps_of_quantiles,
+    interval_coverage,
+    interval_score,
+)
 
 from .cells import PREDICTIONS, RECORDS, Cell, Folder, Record
 from .distributions import DISTRIBUTIONS, WithQuantiles
@@ -34,8 +39,7 @@ LEVELS = np.arange(1, 200) / 200
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 ENDS = np.sort([(1 + side * coverage) / 2 for coverage in COVERAGES for side in (-1, 1)])
 CONFORMAL = "sptgnn_conformal"  # states the ends of four intervals only
-ROUNDED = "sptgnn_rounded"  # to the nearest value that a training row has
-OURS = ("sptgnn", "sptgnn_scale", "sptgnn_uncalibrated", CONFORMAL, ROUNDED)
+OURS = ("sptgnn", "sptgnn_scale", "sptgnn_uncalibrated", CONFORMAL)
 MODELS = (*OURS, *DISTRIBUTIONS)
 SMALL_ONLY = {"gpboost": 5000}  # rows that a model is run on at most
 
@@ -47,7 +51,6 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     X = data.X[test]
     ends = np.hstack([model.predict_interval(X, coverage) for coverage in COVERAGES])
     found = {"sptgnn": model.predict_quantiles(X, LEVELS), CONFORMAL: np.sort(ends, axis=1)}
-    found[ROUNDED] = to_values(found["sptgnn"], data.y[~test])
     judgement = model.ensemble_.judgement
     scale = replace(judgement.calibration, shape=None)
     model.ensemble_.judgement = replace(judgement, calibration=scale)
@@ -55,15 +58,6 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     model.ensemble_.judgement = replace(judgement, calibration=Calibration())
     found["sptgnn_uncalibrated"] = model.predict_quantiles(X, LEVELS)
     return found
-
-
-def to_values(quantiles: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Move quantiles (n, q) to the nearest value of a target, as a forest's quantiles are values.
-
-    What rises stays so: these are the quantiles of the rounded distribution.
-    """
-    values = np.unique(y)
-    return values[np.searchsorted((values[1:] + values[:-1]) / 2, quantiles)]
 
 
 def state_opponent(cell: Cell, data: Data, test: np.ndarray) -> dict[str, np.ndarray]:
@@ -132,17 +126,8 @@ def scores(y: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> dict[str
         entry[f"coverage_{coverage:.0%}"] = interval_coverage(y, low, high)
         entry[f"width_{coverage:.0%}"] = float(np.mean(high - low))
     if len(levels) == len(LEVELS):
-        n = len(LEVELS)
-        observed = [
-            interval_coverage(y, quantiles[:, i], quantiles[:, n - 1 - i]) for i in range(n // 2)
-        ]
-        nominal = LEVELS[::-1][: n // 2] - LEVELS[: n // 2]
-        entry["ece"] = float(np.mean(np.abs(nominal - observed)))
-        loss = [
-            np.mean(np.where(y < q, 1 - level, -level) * (q - y))
-            for level, q in zip(LEVELS, quantiles.T, strict=True)
-        ]
-        entry["crps"] = float(2 * np.mean(loss))  # Gneiting & Ranjan 2011, eq. 8
+        entry["ece"] = calibration_error_of_quantiles(y, quantiles, LEVELS)
+        entry["crps"] = crps_of_quantiles(y, quantiles, LEVELS)
     return entry
 
 
