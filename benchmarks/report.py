@@ -289,6 +289,25 @@ def known(record: Path) -> Grid:
     return Grid(["survey", *names.values()], rows)
 
 
+def ties(record: Path) -> Grid:
+    """Return scores on a target of few values, of predictions on its values and between them."""
+    found = json.loads(record.read_text())
+    names = {
+        "crps": "CRPS",
+        "interval_score_90": "interval score",
+        "ece": "ECE",
+        "coverage_90%": "in 90 %",
+        "rmse_of_mean": "RMSE of the mean",
+        "mae_of_median": "MAE of the median",
+    }
+    rows = [
+        [f"{kind}: {form}", *(f"{values[name]:.3f}" for name in names)]
+        for kind in FOLDS
+        for form, values in found.get(kind, {}).items()
+    ]
+    return Grid(["folds and form", *names.values()], rows)
+
+
 def cost(results: Results) -> Grid:
     """Mean seconds of a fit; good for ratios within a column only."""
     rows = []
@@ -405,6 +424,9 @@ def main() -> None:
         tables = documents(results, *others)
         title = "Variance of SpTGNN on simulated surveys"
         tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
+        for path in sorted(options.records.glob("ties-*.json")):
+            table = _short(path.stem.removeprefix("ties-"))
+            tables[f"ties-{table}.rst"] = ties(path).to_rst(f"{table}, as stated and otherwise")
         for name, text in tables.items():
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)

@@ -87,9 +87,7 @@ def compare(task: Task, data: Data, kind: str, folder: Folder, seed: int = 0) ->
         for name, (model, change) in FORMS.items():
             kept = folder.find(Cell(task, kind, model, seed), label, test.sum())
             if kept is None:
-                raise SystemExit(
-                    f"Fold {label} of {model} is not kept: run benchmarks.uncertainty."
-                )
+                raise SystemExit(f"Run benchmarks.uncertainty first: no fold {label} of {model}.")
             stated = np.sort(kept["mean"].astype(float), axis=1)
             found[name][test] = change(stated, data.y[~test])
     entry = {}
