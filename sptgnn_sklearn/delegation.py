@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-__all__ = ["predict_interval", "predict_mean_std", "predict_uncertainty"]
+__all__ = ["predict_interval", "predict_mean_std", "predict_quantiles", "predict_uncertainty"]
 
 _NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
 
@@ -131,6 +131,46 @@ def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     return found["mean"].to_numpy(), found["std"].to_numpy()
 
 
+def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.ndarray | None:
+    """Predict quantiles by the estimator inside of wrappers, where it states any.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        As the outermost estimator takes it.
+    quantiles : sequence of float
+        Levels, rising and symmetric around 0.5, so that a transform of the target may fall.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_quantiles) or None
+        None where the estimator has no ``predict_quantiles``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> from sptgnn_sklearn.delegation import predict_quantiles
+    >>> predict_quantiles(BayesianRidge().fit([[0.0], [1.0]], [0.0, 1.0]), [[0.5]], [0.5]) is None
+    True
+    """
+    if not hasattr(_innermost(estimator), "predict_quantiles"):
+        return None
+    return _through(estimator, X, "predict_quantiles", {"quantiles": quantiles})
+
+
+def _innermost(estimator: Any) -> Any:
+    """Return what stands inside of all wrappers."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            inner = estimator[-1]
+        else:
+            inner = getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
+        if inner is None:
+            return estimator
+        estimator = inner
+
+
 def _ask(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     """Call a method of an estimator, or return None if it has none."""
     if method == "predict_std":
@@ -194,4 +234,5 @@ _TAKE_BACK: dict[str, Callable[..., Any]] = {
     "predict_std": _uncertainty_back,
     "predict_uncertainty": _uncertainty_back,
     "predict_interval": _interval_back,
+    "predict_quantiles": _interval_back,
 }

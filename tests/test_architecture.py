@@ -30,7 +30,7 @@ LAYERS = [
     {"model_selection.area", "model_selection.block_size", "model_selection.blocking"}
     | {"model_selection.environment", "model_selection.leaving"}
     | {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
-    | {"metrics.uncertainty"},
+    | {"metrics.quantiles", "metrics.uncertainty"},
     {"judgement", "metrics.mixtures", "metrics.scorers", "model_selection.matching"},
     {"inspection.groups", "inspection.local", "metrics.__init__", "model_selection.__init__"},
     {"inspection.__init__"},
