@@ -33,6 +33,7 @@ def import_rasterio() -> Any:
     try:
         import rasterio
         import rasterio.io
+        import rasterio.shutil
     except ImportError as error:
         raise ImportError(MISSING_EXTRA) from error
     return rasterio

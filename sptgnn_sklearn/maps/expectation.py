@@ -76,6 +76,11 @@ class Expectation:
             found = replace(found, coordinates=pair)
         if crs is None:
             return found
+        if found.coordinates is None:
+            raise ValueError(
+                f"crs={crs!r} is the system of the estimator's coordinates, and of its columns "
+                f"{list(self.labels)[:20]} none are known as such: name them by coordinates."
+            )
         frame = resolve_frame(crs, [])
         known = found.frame
         if known is not None and known.crs is not None and known != frame:

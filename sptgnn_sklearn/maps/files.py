@@ -16,7 +16,7 @@ from .grid import Grid
 from .layers import LAYERS
 from .opening import open_raster_file
 from .parts import Parts
-from .source import import_xarray
+from .source import import_xarray, quiet_transforms
 
 __all__ = ["WRITERS", "layers_dataset", "open_map", "writer_of"]
 
@@ -46,6 +46,7 @@ def writer_of(path: Path) -> str:
     return suffix
 
 
+@quiet_transforms()
 def layers_dataset(layers: Any, names: tuple[str, ...], grid: Grid, nodata: float) -> Any:
     """Return layers as a Dataset on a grid.
 
@@ -83,8 +84,13 @@ def open_map(path: Path, names: tuple[str, ...], grid: Grid, nodata: float) -> A
     if path.suffix.lower() == ".zarr":
         xarray = import_xarray()
         return xarray.open_dataset(
-            path, engine="zarr", chunks=None, consolidated=False, mask_and_scale=False
-        )[list(names)]
+            path,
+            engine="zarr",
+            chunks=None,
+            consolidated=False,
+            mask_and_scale=False,
+            decode_coords="all",
+        )
     opened = open_raster_file(path, masked=False)
     variables = {name: opened[name].assign_attrs(long_name=LAYERS[name]) for name in names}
     return import_xarray().Dataset(variables)

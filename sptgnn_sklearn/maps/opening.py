@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Number
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..images.files import import_rasterio
 from .grid import describe_difference
-from .source import Source, import_xarray, source_of
+from .source import Source, import_xarray, quiet_transforms, source_of
 
 __all__ = ["name_bands", "open_raster_file", "open_source"]
 
@@ -85,6 +87,7 @@ def name_bands(array: Any, stem: str) -> Any:
     return import_xarray().Dataset(bands)
 
 
+@quiet_transforms()
 def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) -> Any:
     """Open a raster file as a Dataset of one variable for each band; nothing is read yet.
 
@@ -106,7 +109,10 @@ def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) ->
 
     text = os.fspath(path)
     try:
-        array = rioxarray.open_rasterio(text, masked=masked, cache=False)
+        with warnings.catch_warnings():  # a raster without a place is refused, and named, later
+            missing = import_rasterio().errors.NotGeoreferencedWarning
+            warnings.simplefilter("ignore", missing)
+            array = rioxarray.open_rasterio(text, masked=masked, cache=False)
     except Exception as error:  # of rasterio, or of the operating system
         raise ValueError(f"raster {text!r} cannot be opened: {error}") from error
     if isinstance(array, list) or not hasattr(array, "dims") or hasattr(array, "data_vars"):

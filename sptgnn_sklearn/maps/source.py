@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+import warnings
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -14,7 +16,7 @@ from ..geography import resolve_frame
 from ..images.rasters import Window, transform_of
 from .grid import Grid
 
-__all__ = ["Source", "decode", "import_xarray", "source_of"]
+__all__ = ["Source", "decode", "import_xarray", "quiet_transforms", "source_of"]
 
 _FAR = 1e30  # no measurement is larger: what is left of -3.4e38 where nodata was not declared
 _PAIRS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
@@ -164,6 +166,15 @@ def import_xarray() -> Any:
     return xarray
 
 
+@contextmanager
+def quiet_transforms() -> Iterator[None]:
+    """Hide what rioxarray's arithmetic with transforms makes affine announce."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Use .@. matmul", PendingDeprecationWarning)
+        yield
+
+
+@quiet_transforms()
 def source_of(dataset: Any, name: str) -> Source:
     """Take the variables of a Dataset that are on its grid.
 
