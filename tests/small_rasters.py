@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import rasterio
+import rioxarray  # noqa: F401  (gives arrays their attribute `rio`)
+import xarray as xr
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from sptgnn_sklearn.datasets import make_soil_survey
@@ -56,6 +58,16 @@ def bands_of(table):
         values = values.map(codes).astype("uint8") if name == "land_use" else values
         found[name] = values.to_numpy().reshape(HEIGHT, WIDTH)
     return found
+
+
+def as_dataset(bands, crs=CRS):
+    """A Dataset of arrays on the grid."""
+    xy = centres().reshape(HEIGHT, WIDTH, 2)
+    made = xr.Dataset(
+        {name: (("y", "x"), values) for name, values in bands.items()},
+        coords={"y": xy[:, 0, 1], "x": xy[0, :, 0]},
+    )
+    return made if crs is None else made.rio.write_crs(crs)
 
 
 def write_raster(path, bands, *, names=None, crs=CRS, transform=None, tile=16, **options):

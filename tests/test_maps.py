@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import rioxarray  # noqa: F401
+import rasterio
 import xarray as xr
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.linear_model import BayesianRidge, LinearRegression
@@ -13,6 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from small_rasters import (
+    CELL,
+    CORNER,
     COVARIATES,
     CRS,
     DATE,
@@ -20,6 +22,7 @@ from small_rasters import (
     LAND_USES,
     WIDTH,
     Counting,
+    as_dataset,
     bands_of,
     cell_table,
     survey,
@@ -28,6 +31,7 @@ from small_rasters import (
 )
 
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline, predict_map
+from sptgnn_sklearn.geography import resolve_frame, transform
 from sptgnn_sklearn.maps.source import decode
 
 PARTS = ["mean", "std", "aleatoric", "epistemic", "lower", "upper"]
@@ -53,17 +57,6 @@ def table():
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory, table):
     return write_stack(tmp_path_factory.mktemp("rasters"), bands_of(table))
-
-
-def as_dataset(bands, crs=CRS):
-    from small_rasters import centres
-
-    xy = centres().reshape(HEIGHT, WIDTH, 2)
-    made = xr.Dataset(
-        {name: (("y", "x"), values) for name, values in bands.items()},
-        coords={"y": xy[:, 0, 1], "x": xy[0, :, 0]},
-    )
-    return made if crs is None else made.rio.write_crs(crs)
 
 
 def flat(layers):
@@ -342,8 +335,6 @@ def test_sites_and_constants_need_no_band(stack, table):
 
 def test_cells_are_moved_to_the_system_of_the_model(table):
     """A model of longitude and latitude gets these from a raster in metres."""
-    from sptgnn_sklearn.geography import resolve_frame, transform
-
     X, y = survey()
     frame = resolve_frame("EPSG:4326", [])
     moved = transform(X[["x", "y"]].to_numpy(), CRS, frame)
@@ -404,14 +395,12 @@ def test_rasters_that_do_not_align_are_named(model, table, tmp_path, change, mes
     """Both files, and whether shape, transform or reference system differ."""
     bands = bands_of(table)
     first = write_raster(tmp_path / "first.tif", bands["cov_0"])
-    from small_rasters import CELL, CORNER, rasterio
-
-    transform = rasterio.Affine(CELL, 0, CORNER[0] + change.get("shift", 0), 0, -CELL, CORNER[1])
+    moved = rasterio.Affine(CELL, 0, CORNER[0] + change.get("shift", 0), 0, -CELL, CORNER[1])
     second = write_raster(
         tmp_path / "second.tif",
         bands["cov_1"][: change.get("rows", HEIGHT)],
         crs=change.get("crs", CRS),
-        transform=transform,
+        transform=moved,
     )
     with pytest.raises(ValueError, match=message) as found:
         predict_map(model, {"cov_0": first, "cov_1": second}, **SETTINGS)
@@ -447,8 +436,6 @@ def test_files_that_cannot_be_opened_are_named(model, tmp_path):
 
 def test_rasters_need_a_place(table, tmp_path):
     """A raster without transform, or turned, and a Dataset of more dimensions are refused."""
-    from small_rasters import rasterio
-
     linear = LinearRegression().fit(*_covariates_only(["cov_0"]))
     bands = {"cov_0": bands_of(table)["cov_0"]}
     turned = rasterio.Affine(10, 5, 0, 5, -10, 0)

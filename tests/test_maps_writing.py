@@ -1,10 +1,10 @@
 """Maps on disk: what is written, and how a stopped run goes on."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -146,41 +146,28 @@ def test_finished_blocks_are_rasters(rasters, columns, tmp_path):
             assert part.rio.crs == CRS
 
 
-_SCRIPT = """
-import sys, time
-sys.path.insert(0, {tests!r})
-import pandas as pd
-from small_rasters import Counting
-from sptgnn_sklearn import predict_map
-
 class Slow(Counting):
-    def predict(self, X):
-        time.sleep(0.3)
-        return super().predict(X)
+    """Takes its time, so that it can be stopped on the way."""
 
-columns = pd.DataFrame({{"x": [1.0], "y": [1.0], "a": [1.0], "b": [2.0]}})
-predict_map(Slow().fit(columns), {{"a": {a!r}, "b": {b!r}}}, path={path!r}, block_size=16,
-            crs="EPSG:32636", verbose=0)
-"""
+    def predict(self, X):
+        time.sleep(0.1)
+        return super().predict(X)
 
 
 def test_killed_run_goes_on(rasters, columns, tmp_path):
     """kill -9 in the middle loses at most the block at work."""
     path = tmp_path / "soil.tif"
-    script = _SCRIPT.format(
-        tests=str(Path(__file__).parent),
-        a=str(rasters["a"]),
-        b=str(rasters["b"]),
-        path=str(path),
+    work = multiprocessing.get_context("fork").Process(
+        target=map_of, args=(Slow().fit(columns), rasters, path)
     )
-    work = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script])
+    work.start()
     folder = path.with_name("soil.tif.parts")
     deadline = time.monotonic() + 120
     while len(list(folder.glob("r*.tif"))) < 3 and time.monotonic() < deadline:
-        assert work.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
+        assert work.is_alive(), "it ended before it could be killed"
+        time.sleep(0.01)
     os.kill(work.pid, signal.SIGKILL)
-    work.wait()
+    work.join()
     done = len(list(folder.glob("r*.tif")))
     assert 3 <= done < N_BLOCKS
     (folder / "r0_c0.tif.1-ab.part").write_bytes(b"half a block")
