@@ -15,7 +15,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-slow lint docs clean distclean
-.PHONY: bench bench-skill bench-ablation bench-images
+.PHONY: bench bench-skill bench-ablation bench-images bench-maps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -76,6 +76,9 @@ bench-ablation: $(BENCH_STAMP) ## what each ingredient is worth, on the same tab
 bench-images: $(STAMP) ## score and time images: known answer, frozen path; about half an hour
 	$(BIN)/python -m benchmarks.images survey
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.images speed --workers 1
+
+bench-maps: $(STAMP) ## time a map of 4,000 x 4,000 cells, with its memory and its seams
+	$(BIN)/python -m benchmarks.maps
 
 clean: ## remove caches and built files, but keep .venv
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

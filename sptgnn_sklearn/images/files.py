@@ -34,6 +34,7 @@ def import_rasterio() -> Any:
         import rasterio
         import rasterio.io
         import rasterio.shutil
+        import rasterio.warp
     except ImportError as error:
         raise ImportError(MISSING_EXTRA) from error
     return rasterio

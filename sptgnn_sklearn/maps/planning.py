@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..geography import Frame, check_coordinates
+from ..images.files import import_rasterio
 from .cells import CellTable
 from .expectation import Expectation
 from .grid import Grid
@@ -99,6 +101,8 @@ def plan_cells(
     size = chip_size or expected.chip_size
     if rasters and size is None:
         raise ValueError("images are given, and the size of their chips is not known: chip_size.")
+    for label, raster in rasters.items():
+        _check_image(label, raster, source.grid)
     optional = {*expected.optional, expected.time, *more}
     return CellTable(
         expected,
@@ -188,6 +192,25 @@ def _check_grid(grid: Grid, expected: Expectation) -> None:
             "of cells are given in that of the covariates. Give crs to the estimator or here.",
             UserWarning,
             stacklevel=4,
+        )
+
+
+def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
+    """Refuse an image that has nothing to do with the map."""
+    rasterio = import_rasterio()
+    if not isinstance(raster, str | os.PathLike):
+        raise ValueError(f"images[{label!r}]={raster!r} must be the path of a raster.")
+    try:
+        with rasterio.open(raster) as file:
+            crs, bounds = file.crs, file.bounds
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"images[{label!r}]: {str(raster)!r} cannot be opened: {error}") from error
+    if crs and grid.crs:
+        bounds = rasterio.warp.transform_bounds(crs, grid.crs, *bounds)
+    west, south, east, north = bounds
+    if east < grid.x.min() or west > grid.x.max() or north < grid.y.min() or south > grid.y.max():
+        raise ValueError(
+            f"images[{label!r}]: {str(raster)!r} covers no cell of the map. Is its CRS right?"
         )
 
 
