@@ -463,30 +463,34 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             return mean
         return mean, np.hypot(aleatoric, epistemic).astype(np.float32)
 
-    def predict_uncertainty(self, X):
+    def predict_uncertainty(self, X, coverage=None):
         """Predict the mean and take its uncertainty apart.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
+        coverage : float, default=None
+            Adds the limits of `predict_interval` at this coverage, at no further cost.
 
         Returns
         -------
-        DataFrame of shape (n_samples, 4)
+        DataFrame of shape (n_samples, 4) or (n_samples, 6)
             Columns mean, std, aleatoric (noise that more samples would not remove) and epistemic
             (disagreement of the members), all standard deviations in the unit of y, with
-            ``std**2 = aleatoric**2 + epistemic**2``. The index is that of X.
+            ``std**2 = aleatoric**2 + epistemic**2``; with `coverage` also lower and upper. The
+            index is that of X.
         """
-        mean, aleatoric, epistemic = self._mean_std(self._predict(X))
-        return pd.DataFrame(
-            {
-                "mean": mean,
-                "std": np.hypot(aleatoric, epistemic),
-                "aleatoric": aleatoric,
-                "epistemic": epistemic,
-            },
-            index=X.index if isinstance(X, pd.DataFrame) else None,
-        )
+        predicted = self._predict(X)
+        mean, aleatoric, epistemic = self._mean_std(predicted)
+        columns = {
+            "mean": mean,
+            "std": np.hypot(aleatoric, epistemic),
+            "aleatoric": aleatoric,
+            "epistemic": epistemic,
+        }
+        if coverage is not None:
+            columns["lower"], columns["upper"] = self._interval(predicted, coverage).T
+        return pd.DataFrame(columns, index=X.index if isinstance(X, pd.DataFrame) else None)
 
     def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
         """Predict quantiles: of the mixture of the members' Gaussians, calibrated.
@@ -534,11 +538,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         like those that were left out: half of them singly, half in whole blocks. It is a share of
         all rows, not a probability for each.
         """
-        predicted = self._predict(X)
-        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
-        mean, std = predicted.total
-        limits = mean[:, None] + std[:, None] * np.array([low, high])
-        return self._clip(self.target_.restore(limits))
+        return self._interval(self._predict(X), coverage)
 
     def sample(self, X, n_samples=1, random_state=None):
         """Draw from the joint predictive distribution of rows.
@@ -867,6 +867,13 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """Calibrated quantiles (n, q) in standardised units."""
         levels = self.ensemble_.judgement.calibration.levels(levels)
         return mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
+
+    def _interval(self, predicted: Predicted, coverage: float) -> np.ndarray:
+        """Conformal limits (n, 2) in the unit of y."""
+        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
+        mean, std = predicted.total
+        limits = mean[:, None] + std[:, None] * np.array([low, high])
+        return self._clip(self.target_.restore(limits))
 
     def _mean_std(self, predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, aleatoric and epistemic standard deviation in the unit of y.
