@@ -153,8 +153,8 @@ def first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     """
     chosen = np.full((*lists.shape[:-1], k), NOBODY, dtype=np.int32)
     rank = np.cumsum(kept, axis=-1, dtype=np.int32) - 1
-    *place, entry = np.nonzero(kept & (rank < k))
-    chosen[*place, rank[*place, entry]] = lists[*place, entry]
+    at = np.nonzero(kept & (rank < k))
+    chosen[(*at[:-1], rank[at])] = lists[at]
     return chosen
 
 
