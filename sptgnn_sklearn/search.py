@@ -154,7 +154,8 @@ def first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     chosen = np.full((*lists.shape[:-1], k), NOBODY, dtype=np.int32)
     rank = np.cumsum(kept, axis=-1, dtype=np.int32) - 1
     at = np.nonzero(kept & (rank < k))
-    chosen[(*at[:-1], rank[at])] = lists[at]
+    place: tuple[np.ndarray, ...] = (*at[:-1], rank[at])
+    chosen[place] = lists[at]
     return chosen
 
 
