@@ -273,7 +273,7 @@ def test_models_of_this_package_weigh_their_own_table():
     search = GridSearchCV(trees, {"max_depth": [2, 3]}, cv=3).fit(X, made.target)
     network = SpTGNNRegressor(
         time="date", base=None, n_members=2, hidden_size=8, n_experts=2, n_neighbors=4,
-        max_epochs=12, random_state=0,
+        max_epochs=60, random_state=0,
     )  # fmt: skip
     for model, importance in ((search, "permutation"), (network, "held_out")):
         area = AreaOfApplicability(
