@@ -85,7 +85,7 @@ def test_zarr_holds_the_same(rasters, columns, tmp_path):
     with xr.open_zarr(tmp_path / "soil.zarr", consolidated=False, decode_coords="all") as store:
         assert store.rio.crs == CRS
         assert store.rio.transform() == grid_transform()
-        np.testing.assert_array_equal(store["mean"].isnull(), whole["mean"] == -5)
+        np.testing.assert_array_equal(np.isnan(store["mean"]), whole["mean"] == -5)
     assert not (tmp_path / "soil.zarr.parts").exists()
 
 
