@@ -106,6 +106,7 @@ WITHOUT = {
 # What a user may want without a network.
 FREE_OF_TORCH = {"applicability", "autocorrelation", "baseline", "comparison", "datasets"} | {
     "inspection.__init__",
+    "maps.__init__",
     "metrics.__init__",
     "model_selection.__init__",
     "plotting.__init__",

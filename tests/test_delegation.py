@@ -50,6 +50,9 @@ def test_wrappers_give_what_the_estimator_gives(survey, fitted, wrap):
     pd.testing.assert_frame_equal(predict_uncertainty(outer, survey.data), expected)
     found = predict_interval(outer, survey.data, coverage=0.8)
     np.testing.assert_allclose(found, fitted.predict_interval(survey.data, coverage=0.8))
+    both = predict_uncertainty(outer, survey.data, coverage=0.8)
+    np.testing.assert_allclose(both[["lower", "upper"]], found)
+    pd.testing.assert_frame_equal(both[expected.columns], expected)
 
 
 def test_a_linear_transform_of_the_target_is_taken_back(survey, fitted):
@@ -70,7 +73,9 @@ def test_a_falling_transform_turns_limits_around(survey):
     limits = predict_interval(outer, survey.data)
     assert (limits[:, 0] < limits[:, 1]).all()
     assert interval_coverage(survey.target, *limits.T) > 0.8
-    assert (predict_uncertainty(outer, survey.data)["std"] > 0).all()
+    found = predict_uncertainty(outer, survey.data, coverage=0.9)
+    assert (found["std"] > 0).all()
+    np.testing.assert_allclose(found[["lower", "upper"]], limits)
 
 
 def test_a_curved_transform_is_refused_for_moments_only(survey):

@@ -78,13 +78,14 @@ def test_file_is_cloud_optimised_and_holds_the_layers(rasters, columns, tmp_path
 
 def test_zarr_holds_the_same(rasters, columns, tmp_path):
     """A Zarr store has the values and the place of the GeoTIFF."""
-    whole = map_of(fitted(columns), rasters)
-    found = map_of(fitted(columns), rasters, tmp_path / "soil.zarr")
+    whole = map_of(fitted(columns), rasters, nodata_output=-5)
+    found = map_of(fitted(columns), rasters, tmp_path / "soil.zarr", nodata_output=-5)
+    assert found["mean"].rio.nodata == -5
     np.testing.assert_array_equal(found["mean"], whole["mean"])
     with xr.open_zarr(tmp_path / "soil.zarr", consolidated=False, decode_coords="all") as store:
         assert store.rio.crs == CRS
         assert store.rio.transform() == grid_transform()
-        np.testing.assert_array_equal(store["mean"], whole["mean"])
+        np.testing.assert_array_equal(np.isnan(store["mean"]), whole["mean"] == -5)
     assert not (tmp_path / "soil.zarr.parts").exists()
 
 

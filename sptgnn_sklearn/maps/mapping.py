@@ -174,8 +174,8 @@ def predict_map(
     target = None if path is None else _target(path, overwrite)
     nodata = _check_nodata(nodata_output)
     _check_block_size(block_size)
-    names = choose_layers(estimator, layers, area)
     expected = expect(estimator).given(coordinates, crs)
+    names = choose_layers(estimator, layers, area)
     opened = open_source(source)
     table = plan_cells(
         expected,
@@ -188,13 +188,16 @@ def predict_map(
         also=[] if area is None else columns_seen(area) or [],
     )
     mapper = Mapper(estimator, table, names, coverage, area, nodata)
-    lazy = not isinstance(source, xarray.Dataset | xarray.DataArray) and active_client()
-    used, edges = _in_blocks(opened.only(list(table.bands.values())), block_size, bool(lazy))
+    covariates = opened.only(list(table.bands.values()))
+    lazy = any(array.chunks is not None for array in covariates.dataset.data_vars.values())
+    # Workers of a cluster read files themselves; what is held here stays here.
+    shared = not isinstance(source, xarray.Dataset | xarray.DataArray) and active_client()
+    used, edges = _in_blocks(covariates, block_size, bool(shared))
     blocks = windows(*edges)
     if target is not None:
         _write(mapper, used, blocks, target, overwrite, verbose)
         return open_map(target, names, used.grid, nodata)
-    if any(array.chunks is not None for array in used.dataset.data_vars.values()):
+    if lazy:
         return layers_dataset(lazy_layers(mapper, used, edges), names, used.grid, nodata)
     made = np.empty((len(names), *used.grid.shape), dtype=np.float32)
     with _bar(blocks, blocks, verbose) as bar:
@@ -241,8 +244,9 @@ def _write(
                 bar.update()
         WRITERS[path.suffix.lower()](parts, path)
     except KeyboardInterrupt:
-        how_far = parts.how_far() if parts else "nothing is finished yet."
-        raise KeyboardInterrupt(f"Stopped: {how_far}") from None
+        if parts is None:
+            raise
+        raise KeyboardInterrupt(f"Stopped: {parts.how_far()}") from None
     except OSError as error:
         if parts is None:
             raise

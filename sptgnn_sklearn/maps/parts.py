@@ -22,7 +22,7 @@ from ..images.files import import_rasterio, write_chip
 from ..images.rasters import Window
 from .grid import Grid
 from .layers import Mapper
-from .source import Source
+from .source import Source, file_state
 
 __all__ = ["Parts", "describe_job"]
 
@@ -53,7 +53,7 @@ def describe_job(mapper: Mapper, source: Source, blocks: Sequence[Window]) -> di
         "columns": {str(label): str(name) for label, name in mapper.table.bands.items()},
         "constants": constants,
         "categories": {str(label): repr(codes) for label, codes in mapper.table.levels.items()},
-        "images": {str(label): str(raster) for label, raster in mapper.table.rasters.items()},
+        "images": {str(label): file_state(path) for label, path in mapper.table.rasters.items()},
         "source": source.identity(blocks),
     }
     return json.loads(json.dumps(job))

@@ -16,7 +16,7 @@ from ..geography import resolve_frame
 from ..images.rasters import Window, transform_of
 from .grid import Grid
 
-__all__ = ["Source", "decode", "import_xarray", "quiet_transforms", "source_of"]
+__all__ = ["Source", "decode", "file_state", "import_xarray", "quiet_transforms", "source_of"]
 
 _FAR = 1e30  # no measurement is larger: what is left of -3.4e38 where nodata was not declared
 _PAIRS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
@@ -99,8 +99,7 @@ class Source:
         digests = {}
         for name, variable in self.dataset.data_vars.items():
             if name in self.files:
-                state = os.stat(self.files[name])
-                found[str(name)] = f"{self.files[name]} {state.st_size} {state.st_mtime_ns}"
+                found[str(name)] = file_state(self.files[name])
             elif variable.chunks is not None:
                 found[str(name)] = "dask"
             else:
@@ -113,6 +112,12 @@ class Source:
                     digests[name].update(np.ascontiguousarray(plain).tobytes())
         found |= {str(name): digest.hexdigest() for name, digest in digests.items()}
         return found | {str(name): repr(value) for name, value in self.constants.items()}
+
+
+def file_state(path: str | os.PathLike[str]) -> str:
+    """Say which file this is, and in what state: path, bytes and time of change."""
+    state = os.stat(path)
+    return f"{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns}"
 
 
 def decode(values: np.ndarray, fill: float | None) -> np.ndarray:
