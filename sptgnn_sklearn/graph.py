@@ -63,7 +63,7 @@ class Searcher:
         self.search = search
         self.workers = workers
         self._slack = {
-            name: choose_slack(*space.shape, search, f"The {name} neighbours")
+            name: choose_slack(space.shape[0], space.shape[1], search, f"The {name} neighbours")
             for name, space in self.spaces.items()
         }
         self._trees: dict[str, BoxTree] = {}

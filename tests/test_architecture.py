@@ -18,9 +18,9 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
-    | {"random_fields", "stacking", "targets", "values"},
-    {"columns", "covariates", "delegation", "folds"},
+    {"base", "blocks", "boxtree", "calibration", "conformal", "dissimilarity", "geography"}
+    | {"importance", "random_fields", "stacking", "targets", "values"},
+    {"columns", "covariates", "delegation", "folds", "search"},
     {"devices", "images.extraction"},
     {"images.transformer", "inspection.attention", "inspection.ingredients"},
     {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
@@ -55,7 +55,7 @@ ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
     | {"aggregation", "devices", "training_graph"},
-    "numba": {"kernels"},
+    "numba": {"boxtree", "kernels"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "optimisation"},
     "xgboost": {"base"},
@@ -86,11 +86,11 @@ WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"}
-    | {"aggregation", "kernels", "training_graph"},
+    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"}
-    | {"aggregation", "kernels", "training_graph"},
+    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
 }
 
 # What a user may want without a network.
