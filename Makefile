@@ -15,7 +15,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-slow lint docs clean distclean
-.PHONY: bench bench-skill bench-ablation bench-images
+.PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -76,6 +76,17 @@ bench-ablation: $(BENCH_STAMP) ## what each ingredient is worth, on the same tab
 bench-images: $(STAMP) ## score and time images: known answer, frozen path; about half an hour
 	$(BIN)/python -m benchmarks.images survey
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.images speed --workers 1
+
+bench-speed: $(BENCH_STAMP) ## time and memory beside opponents, a process for each fit; hours
+	$(BIN)/python -m benchmarks.speed plain --seed $(firstword $(SEEDS))
+	$(BIN)/python -m benchmarks.speed trees --data $(DATA) --seed $(firstword $(SEEDS))
+	$(BIN)/python -m benchmarks.speed growth --seed $(firstword $(SEEDS))
+	$(BIN)/python -m benchmarks.speed predict --seed $(firstword $(SEEDS))
+	$(BIN)/python -m benchmarks.speed graph --seed $(firstword $(SEEDS))
+	-$(BIN)/python -m benchmarks.speed gpu --seed $(firstword $(SEEDS))
+
+bench-maps: $(STAMP) ## time a map of 4,000 x 4,000 cells, with its memory and its seams
+	$(BIN)/python -m benchmarks.maps
 
 clean: ## remove caches and built files, but keep .venv
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

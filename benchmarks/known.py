@@ -2,6 +2,7 @@
 
     python -m benchmarks.known                 # variance against the oracle's
     python -m benchmarks.known --epistemic     # more data, and places away from them
+    python -m benchmarks.known --distance      # near the data and far from them, on both folds
 
 The noise depends on a covariate, and the oracle knows it, the effects of the covariates, and the
 covariance of the field: its variance is that of simple kriging plus the noise.
@@ -11,18 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
+from sklearn.model_selection import KFold
 
 from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.calibration import Calibration
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.geography import metric_space, resolve_frame
+from sptgnn_sklearn.model_selection import SpatialBlockKFold
 
 from .cells import RECORDS
 
@@ -108,6 +113,7 @@ def compare(known: Known, model: SpTGNNRegressor) -> dict[str, float]:
         "correlation": float(np.corrcoef(stated, oracle)[0, 1]),
         "scale": float(stated.mean() / oracle.mean()),
         "scale_of_own_error": float(stated.mean() / reached.mean()),
+        "own_error_over_stated": float(np.mean(reached / stated)),
         "aleatoric_and_noise": float(np.corrcoef(found["aleatoric"], known.noise_sd)[0, 1]),
         "noise_scale": float(np.mean(found["aleatoric"] ** 2) / np.mean(known.noise_sd**2)),
     }
@@ -139,6 +145,52 @@ def epistemic_away(seed: int, n: int = 1500) -> dict[str, float]:
     }
 
 
+def by_distance(seed: int, n: int = 800) -> dict[str, dict[str, float]]:
+    """Mean squared standardised error of held-out rows near the training rows and far from them.
+
+    Under random and under block folds; with the factor that grows with distance, with the best
+    factor that does not, and with none. 1 is right, more is too narrow.
+    """
+    known = make_known(n, seed, field_sd=5.0, vary=0.3, clustered=0.5)
+    found = {}
+    for kind, folds in (
+        ("random", KFold(5, shuffle=True, random_state=seed)),
+        ("block", SpatialBlockKFold(5, random_state=seed)),
+    ):
+        parts = [_standardised(known, *split, seed) for split in folds.split(known.X)]
+        distance, *ratios = (np.concatenate(column) for column in zip(*parts, strict=True))
+        far = distance > np.median(distance)
+        for side, rows in (("near", ~far), ("far", far)):
+            found[f"{kind}, {side}"] = {
+                "mean distance": float(distance[rows].mean()),
+                **{name: float(r[rows].mean()) for name, r in zip(_FACTORS, ratios, strict=True)},
+            }
+    return found
+
+
+_FACTORS = ("grows with distance", "the same everywhere", "none")
+
+
+def _standardised(known: Known, train: np.ndarray, test: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Distances to neighbours of test rows, and squared errors over variances for each factor."""
+    with mock.patch.object(Calibration, "learn", wraps=Calibration.learn) as learn:
+        model = SpTGNNRegressor(calibration="scale", random_state=seed)
+        model.fit(known.X.iloc[train], known.y[train])
+    errors, _ = learn.call_args.args
+    X, y = known.X.iloc[test], known.y[test]
+    ratios = [model.kneighbors(X)[0].mean(axis=1)]
+    judgement = model.ensemble_.judgement
+    for calibration in (
+        judgement.calibration,
+        Calibration.learn(replace(errors, distance=None), "scale"),
+        Calibration(),
+    ):
+        model.ensemble_.judgement = replace(judgement, calibration=calibration)
+        mean, std = model.predict(X, return_std=True)
+        ratios.append(((y - mean) / std) ** 2)
+    return ratios
+
+
 def _matern(distance: np.ndarray, practical_range: float) -> np.ndarray:
     """Matern correlation of smoothness 3/2 that has fallen to 0.05 at the practical range."""
     reach = brentq(lambda t: (1 + t) * np.exp(-t) - 0.05, 1.0, 10.0)
@@ -150,12 +202,23 @@ def main() -> None:
     """Read the options, run, print, and keep a record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epistemic", action="store_true")
+    parser.add_argument("--distance", action="store_true")
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     parser.add_argument("--out", type=Path, default=RECORDS)
     options = parser.parse_args()
-    if options.epistemic:
-        found: Any = {
+    found: Any
+    name = f"known-{options.rows}"
+    if options.distance:
+        name = "known-distance"
+        found = {
+            f"{rows}, seed {seed}": values
+            for seed in options.seeds
+            for rows, values in by_distance(seed).items()
+        }
+    elif options.epistemic:
+        name = "known-epistemic"
+        found = {
             f"{name}, seed {seed}": study(seed)
             for name, study in (("rows", epistemic_by_rows), ("places", epistemic_away))
             for seed in options.seeds
@@ -169,7 +232,6 @@ def main() -> None:
             for seed in options.seeds
         }
     print(pd.DataFrame(found).T.round(3).to_string())
-    name = "known-epistemic" if options.epistemic else f"known-{options.rows}"
     (options.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

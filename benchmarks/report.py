@@ -22,7 +22,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from .cells import RECORDS
+from .grid import Grid
 from .opponents import MEANS
+from .speed_report import speed
 from .tables import FOLDS
 from .variants import VARIANTS
 from .worlds import WORLDS
@@ -60,27 +62,8 @@ HONESTY = {
     "crps": "CRPS, modelling scale",
     "interval_score_90": "Interval score of it, modelling scale",
 }
+_SHORT_SCORES = {"ECE": "ece", "CRPS": "crps"}
 LEVEL = 0.95  # of intervals of differences
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Rows of text below a head, for Markdown or reStructuredText."""
-
-    head: list[str]
-    rows: list[list[str]]
-
-    def to_markdown(self) -> str:
-        """Return the grid as a Markdown table."""
-        rule = ["---", *["--:"] * (len(self.head) - 1)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in [self.head, rule, *self.rows])
-
-    def to_rst(self, title: str) -> str:
-        """Return the grid as a list-table of reStructuredText."""
-        lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
-        for row in [self.head, *self.rows]:
-            lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
@@ -250,14 +233,29 @@ def residual_structure(results: Results, folds: str) -> Grid:
 
 
 def honesty(results: Results, folds: str, score: str) -> Grid:
-    """One score of stated uncertainty, of each model on each table."""
+    """One score of stated uncertainty, of each model that has it on each table."""
     rows = []
     for model in results.models(list(STATED)):
         found = [results.cells.get((table, folds, model), {}) for table in results.tables]
         known = [[entry[score] for entry in one.values() if score in entry] for one in found]
         cells = [f"{np.mean(values):.3f}" if values else "–" for values in known]
-        rows.append([STATED.get(model, model), *cells])
+        if any(known):
+            rows.append([STATED.get(model, model), *cells])
     return Grid(["model", *map(_short, results.tables)], rows)
+
+
+def honesty_in_short(results: Results, folds: str) -> Grid:
+    """Calibration error and CRPS of the default and of the opponents, side by side."""
+    variants = {model for model in STATED if model.startswith(OURS)} - {OURS}
+    halves = {name: honesty(results, folds, score) for name, score in _SHORT_SCORES.items()}
+    shown = {STATED.get(m, m) for m in results.models(list(STATED)) if m not in variants}
+    rows: dict[str, list[str]] = {}
+    for half in halves.values():
+        for name, *cells in half.rows:
+            if name in shown:
+                rows.setdefault(name, []).extend(cells)
+    head = [f"{name}, {table}" for name, half in halves.items() for table in half.head[1:]]
+    return Grid(["model", *head], [[name, *cells] for name, cells in rows.items()])
 
 
 def known(record: Path) -> Grid:
@@ -271,6 +269,25 @@ def known(record: Path) -> Grid:
     }
     rows = [[world, *(f"{values[name]:.2f}" for name in names)] for world, values in found.items()]
     return Grid(["survey", *names.values()], rows)
+
+
+def ties(record: Path) -> Grid:
+    """Return scores on a target of few values, of predictions on its values and between them."""
+    found = json.loads(record.read_text())
+    names = {
+        "crps": "CRPS",
+        "interval_score_90": "interval score",
+        "ece": "ECE",
+        "coverage_90%": "in 90 %",
+        "rmse_of_mean": "RMSE of the mean",
+        "mae_of_median": "MAE of the median",
+    }
+    rows = [
+        [f"{kind}: {form}", *(f"{values[name]:.3f}" for name in names)]
+        for kind in FOLDS
+        for form, values in found.get(kind, {}).items()
+    ]
+    return Grid(["folds and form", *names.values()], rows)
 
 
 def cost(results: Results) -> Grid:
@@ -389,6 +406,11 @@ def main() -> None:
         tables = documents(results, *others)
         title = "Variance of SpTGNN on simulated surveys"
         tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
+        if measured := speed(options.records / "speed"):
+            tables["speed.rst"] = measured
+        for path in sorted(options.records.glob("ties-*.json")):
+            table = _short(path.stem.removeprefix("ties-"))
+            tables[f"ties-{table}.rst"] = ties(path).to_rst(f"{table}, as stated and otherwise")
         for name, text in tables.items():
             (folder / name).write_text(text, encoding="utf-8")
             print(folder / name)

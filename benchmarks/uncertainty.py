@@ -22,7 +22,12 @@ import numpy as np
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.calibration import Calibration
-from sptgnn_sklearn.metrics import interval_coverage, interval_score
+from sptgnn_sklearn.metrics import (
+    calibration_error_of_quantiles,
+    crps_of_quantiles,
+    interval_coverage,
+    interval_score,
+)
 
 from .cells import PREDICTIONS, RECORDS, Cell, Folder, Record
 from .distributions import DISTRIBUTIONS, WithQuantiles
@@ -121,17 +126,8 @@ def scores(y: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> dict[str
         entry[f"coverage_{coverage:.0%}"] = interval_coverage(y, low, high)
         entry[f"width_{coverage:.0%}"] = float(np.mean(high - low))
     if len(levels) == len(LEVELS):
-        n = len(LEVELS)
-        observed = [
-            interval_coverage(y, quantiles[:, i], quantiles[:, n - 1 - i]) for i in range(n // 2)
-        ]
-        nominal = LEVELS[::-1][: n // 2] - LEVELS[: n // 2]
-        entry["ece"] = float(np.mean(np.abs(nominal - observed)))
-        loss = [
-            np.mean(np.where(y < q, 1 - level, -level) * (q - y))
-            for level, q in zip(LEVELS, quantiles.T, strict=True)
-        ]
-        entry["crps"] = float(2 * np.mean(loss))  # Gneiting & Ranjan 2011, eq. 8
+        entry["ece"] = calibration_error_of_quantiles(y, quantiles, LEVELS)
+        entry["crps"] = crps_of_quantiles(y, quantiles, LEVELS)
     return entry
 
 

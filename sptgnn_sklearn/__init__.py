@@ -5,6 +5,7 @@ from .baseline import XGBoostBaseline
 from .delegation import predict_interval, predict_uncertainty
 from .images.extraction import extract_chips
 from .images.transformer import TerraMindEmbedder
+from .maps.mapping import predict_map
 from .regressor import SpTGNNRegressor
 
 __version__ = "0.1.0"
@@ -16,5 +17,6 @@ __all__ = [
     "XGBoostBaseline",
     "extract_chips",
     "predict_interval",
+    "predict_map",
     "predict_uncertainty",
 ]

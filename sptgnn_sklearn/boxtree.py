@@ -64,6 +64,13 @@ class BoxTree:
         # What single precision can add to or take from a distance.
         self._blur = 4.0 * np.sqrt(n_dimensions) * _SINGLE * extent
 
+    @property
+    def rank(self) -> np.ndarray:
+        """Places (n,) of the points, leaf by leaf: near ones follow one another."""
+        place = np.empty(len(self.points), dtype=np.int32)
+        place[self._order] = np.arange(len(self.points), dtype=np.int32)
+        return place
+
     def nearest(
         self, queries: np.ndarray, k: int, *, slack: float = 0.0, workers: int = 1
     ) -> np.ndarray:
@@ -123,9 +130,7 @@ class BoxTree:
             queries, order = self.points - self._centre, self._order
         else:
             queries = self.points[rows] - self._centre
-            place = np.empty(len(self.points), dtype=np.int32)
-            place[self._order] = np.arange(len(self.points), dtype=np.int32)
-            order = np.argsort(place[rows]).astype(np.int32)
+            order = np.argsort(self.rank[rows]).astype(np.int32)
         if labels is None:
             return self._search(queries, order, k, None, slack, workers)
         own = labels if rows is None else labels[rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,42 @@ import pandas as pd
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-__all__ = ["predict_interval", "predict_mean_std", "predict_uncertainty"]
+__all__ = [
+    "innermost",
+    "predict_interval",
+    "predict_mean_std",
+    "predict_quantiles",
+    "predict_uncertainty",
+]
 
+_LIMITS = ("lower", "upper")
 _NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
 
 
-def predict_uncertainty(estimator: Any, X: Any) -> pd.DataFrame:
+def innermost(estimator: Any) -> Any:
+    """Return the regressor inside of Pipelines, searches and TransformedTargetRegressors.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sptgnn_sklearn.delegation import innermost
+    >>> innermost(make_pipeline("passthrough", LinearRegression()))
+    LinearRegression()
+    """
+    if isinstance(estimator, Pipeline):
+        return innermost(estimator[-1])
+    for attribute in ("best_estimator_", "regressor_"):
+        if hasattr(estimator, attribute):
+            return innermost(getattr(estimator, attribute))
+    return estimator
+
+
+def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -> pd.DataFrame:
     """Predict mean and uncertainty by the estimator inside of wrappers.
 
     Parameters
@@ -26,11 +56,14 @@ def predict_uncertainty(estimator: Any, X: Any) -> pd.DataFrame:
         searches such as GridSearchCV, and TransformedTargetRegressors of linear transforms.
     X : DataFrame or array-like of shape (n_samples, n_features)
         As the outermost estimator takes it.
+    coverage : float, default=None
+        Adds the limits of `predict_interval` at this coverage, from the same pass.
 
     Returns
     -------
-    DataFrame of shape (n_samples, 4)
-        Columns mean, std, aleatoric and epistemic, in the unit of y.
+    DataFrame of shape (n_samples, 4) or (n_samples, 6)
+        Columns mean, std, aleatoric and epistemic, in the unit of y; with `coverage` also lower and
+        upper.
 
     Raises
     ------
@@ -50,7 +83,8 @@ def predict_uncertainty(estimator: Any, X: Any) -> pd.DataFrame:
     >>> predict_uncertainty(pipe, survey.data.head(3)).shape
     (3, 4)
     """
-    return _through(estimator, X, "predict_uncertainty", {})
+    settings = {} if coverage is None else {"coverage": coverage}
+    return _through(estimator, X, "predict_uncertainty", settings)
 
 
 def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarray:
@@ -131,6 +165,46 @@ def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     return found["mean"].to_numpy(), found["std"].to_numpy()
 
 
+def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.ndarray | None:
+    """Predict quantiles by the estimator inside of wrappers, where it states any.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        As the outermost estimator takes it.
+    quantiles : sequence of float
+        Levels, rising and symmetric around 0.5, so that a transform of the target may fall.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_quantiles) or None
+        None where the estimator has no ``predict_quantiles``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> from sptgnn_sklearn.delegation import predict_quantiles
+    >>> predict_quantiles(BayesianRidge().fit([[0.0], [1.0]], [0.0, 1.0]), [[0.5]], [0.5]) is None
+    True
+    """
+    if not hasattr(_innermost(estimator), "predict_quantiles"):
+        return None
+    return _through(estimator, X, "predict_quantiles", {"quantiles": quantiles})
+
+
+def _innermost(estimator: Any) -> Any:
+    """Return what stands inside of all wrappers."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            inner = estimator[-1]
+        else:
+            inner = getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
+        if inner is None:
+            return estimator
+        estimator = inner
+
+
 def _ask(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     """Call a method of an estimator, or return None if it has none."""
     if method == "predict_std":
@@ -186,7 +260,11 @@ def _uncertainty_back(estimator: TransformedTargetRegressor, found: pd.DataFrame
             "SpTGNNRegressor(target_transform='log1p') without the wrapper."
         )
     ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
-    parts = {name: ratio * found[name] for name in found.columns if name != "mean"}
+    limits = [name for name in _LIMITS if name in found.columns]
+    parts = {name: ratio * found[name] for name in found.columns if name not in ("mean", *limits)}
+    if limits:
+        moved = _interval_back(estimator, found[limits].to_numpy())
+        parts |= dict(zip(limits, moved.T, strict=True))
     return found.assign(mean=middle, **parts)
 
 
@@ -194,4 +272,5 @@ _TAKE_BACK: dict[str, Callable[..., Any]] = {
     "predict_std": _uncertainty_back,
     "predict_uncertainty": _uncertainty_back,
     "predict_interval": _interval_back,
+    "predict_quantiles": _interval_back,
 }

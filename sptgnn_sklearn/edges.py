@@ -27,7 +27,9 @@ NAMES = (
 )
 
 
-def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
+def describe(
+    features: Features, table: Table, spaces: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Return what edge features are taken from.
 
     Parameters
@@ -35,6 +37,8 @@ def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
     features : Features
         Learned from the training rows.
     table : Table of n rows
+    spaces : mapping of str to ndarray of shape (n, d)
+        `Features.spaces` of the table.
 
     Returns
     -------
@@ -52,13 +56,17 @@ def describe(features: Features, table: Table) -> dict[str, np.ndarray]:
     >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "year": [2001, 2003, None]})
     >>> columns = Columns.learn(X, time="year")
     >>> table = columns.split(X)
-    >>> rows = describe(Features.learn(columns, table), table)
+    >>> features = Features.learn(columns, table)
+    >>> rows = describe(features, table, features.spaces(table))
     >>> list(rows), rows["time_difference"].ravel().tolist()
     (['distance', 'time_difference'], [-1.0, 1.0, 0.0])
     """
-    spaces = features.spaces(table)
     rows = {"distance": spaces["spatial"]}
-    covariates, images = features.covariate_space(table), features.image_space(table)
+    # Without images the spectral space is that of the covariates.
+    covariates = (
+        spaces.get("spectral") if features.image_axes is None else features.covariate_space(table)
+    )
+    images = features.image_space(table)
     if covariates is not None:
         rows["covariate_distance"] = covariates
     if images is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from .blocks import location_labels
 from .columns import Columns, Table
 from .edges import NAMES, describe, differences
 from .features import Features
-from .graph import NOBODY, build_graph, extend_graph, to_hetero_data
+from .graph import NOBODY, Searcher, to_hetero_data
 from .holdout import Partitions, partition
 from .images.archive import ChipArchive
 from .images.embedder import ChipEmbedder
@@ -86,7 +87,7 @@ class Ensemble:
         Relations that are in use.
     streams : tuple of str
         Streams that are in use.
-    spaces : dict of str to ndarray
+    searcher : Searcher
         Training rows in the space of each relation.
     context : Context
     description : dict of str to Tensor
@@ -114,7 +115,7 @@ class Ensemble:
     network: SpTGNN
     relations: tuple[str, ...]
     streams: tuple[str, ...]
-    spaces: dict[str, np.ndarray]
+    searcher: Searcher
     context: Context
     description: dict[str, torch.Tensor]
     node_features: np.ndarray
@@ -128,6 +129,25 @@ class Ensemble:
     device: str
     workers: int = 1
     imagery: Imagery | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Read back where there may be no GPU.
+        return vars(self.to("cpu"))
+
+    def to(self, device: str) -> Ensemble:
+        """Return the ensemble on a device."""
+        if device == self.device:
+            return self
+        states, baseline, targets = self.context
+        return replace(
+            self,
+            network=copy.deepcopy(self.network).to(device),
+            context=Context(
+                [state.to(device) for state in states], baseline.to(device), targets.to(device)
+            ),
+            description={name: values.to(device) for name, values in self.description.items()},
+            device=device,
+        )
 
     def predict(self, table: Table) -> Predicted:
         """Predict rows from the training rows and their own columns."""
@@ -154,9 +174,10 @@ class Ensemble:
 
     def look(self, table: Table) -> Looked:
         """Return what the network looks at when it predicts the rows of a table."""
-        neighbours, _ = self._around(table)
+        spaces = self.features.spaces(table)
+        neighbours = self._neighbours(spaces)
         senders = torch.from_numpy(neighbours).to(self.device)
-        rows = self._rows(table)
+        rows = self._rows(table, spaces)
         gates, weights = look(self.network, rows, senders, self.context, self.description)
         return Looked(
             neighbours=neighbours,
@@ -164,37 +185,36 @@ class Ensemble:
             gates=gates.transpose(0, 1).cpu().numpy().astype(np.float64),
         )
 
-    def neighbours_of(self, table: Table) -> np.ndarray:
-        """Training rows (n, R, K) that send to each row of a table."""
-        return self._around(table)[0]
-
-    def _around(self, table: Table) -> tuple[np.ndarray, np.ndarray | None]:
-        """Neighbours (n, R, K) of the rows of a table, and how far the spatial ones are (n,)."""
-        if not self.relations:
-            return np.empty((len(table), 0, self.n_neighbors), dtype=np.int32), None
-        spaces = self.features.spaces(table)
-        neighbours = extend_graph(
-            self.spaces,
-            {name: spaces[name] for name in self.relations},
-            self.n_neighbors,
-            workers=self.workers,
-        )
-        return neighbours, _spatial_distance(spaces, self.spaces, neighbours)
+    def _neighbours(self, spaces: dict[str, np.ndarray]) -> np.ndarray:
+        """Training rows (n, R, K) that send to rows in the space of each relation."""
+        return self.searcher.extend(spaces, self.n_neighbors)
 
     def _predict(self, table: Table) -> Predicted:
         offset = None
         if self.base is not None:
             offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
-        neighbours, distance = self._around(table)
-        senders = torch.from_numpy(neighbours).to(self.device)
-        rows = self._rows(table)
-        mean, log_variance = run(self.network, rows, senders, self.context, self.description)
-        found = Predicted(*_moments(mean, log_variance))
-        return self.judgement.apply(found, offset, distance)
+        spaces = self.features.spaces(table)
+        neighbours = self._neighbours(spaces)
+        distance = _spatial_distance(spaces, self.searcher.spaces, neighbours)
+        # Rows with the same neighbours one after another read them from the processor's caches.
+        order = self._route(neighbours)
+        senders = torch.from_numpy(neighbours[order]).to(self.device)
+        rows = self._rows(table, spaces).take(torch.from_numpy(order).to(self.device))
+        found = _moments(*run(self.network, rows, senders, self.context, self.description))
+        back = np.argsort(order)
+        predicted = Predicted(*(values[:, back] for values in found))
+        return self.judgement.apply(predicted, offset, distance)
 
-    def _rows(self, table: Table) -> Rows:
+    def _route(self, neighbours: np.ndarray) -> np.ndarray:
+        """Order (n,) in which rows with near neighbours (n, R, K) follow one another."""
+        if not self.relations:
+            return np.arange(len(neighbours))
+        rank = self.searcher.rank(self.relations[0])
+        return np.argsort(rank[neighbours[:, 0, 0]], kind="stable")
+
+    def _rows(self, table: Table, spaces: dict[str, np.ndarray]) -> Rows:
         """Tensors of a table."""
-        rows = make_rows(self.features, table, self.streams).to(self.device)
+        rows = make_rows(self.features, table, self.streams, spaces).to(self.device)
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
             rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
@@ -215,7 +235,9 @@ def _encode(encoders: MemberEncoders, imagery: Imagery, table: Table, workers: i
     return torch.cat(parts, dim=1)
 
 
-def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
+def make_rows(
+    features: Features, table: Table, streams: Sequence[str], spaces: dict[str, np.ndarray]
+) -> Rows:
     """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
     values = {name: array for name, array in features.streams(table).items() if name in streams}
     if not values:
@@ -227,7 +249,7 @@ def make_rows(features: Features, table: Table, streams: Sequence[str]) -> Rows:
         {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()},
         {
             name: torch.from_numpy(array.astype(np.float32))
-            for name, array in describe(features, table).items()
+            for name, array in describe(features, table, spaces).items()
         },
     )
 
@@ -248,6 +270,7 @@ def fit_ensemble(
     device: str,
     n_jobs: int | None,
     rng: np.random.RandomState,
+    neighbor_search: str = "auto",
     similarity: str | None = None,
     tuning: Tuning | None = None,
 ) -> Ensemble:
@@ -270,20 +293,23 @@ def fit_ensemble(
     device : str
     n_jobs : int or None
     rng : RandomState
+    neighbor_search : {"auto", "exact", "approximate"}
+        See `search.choose_slack`.
     similarity : {"embeddings", "indices", "covariates"} or None
         See `Features.learn`.
     tuning : Tuning or None
         None leaves the image encoder as it is.
     """
     features = Features.learn(columns, table, similarity)
-    rows = make_rows(features, table, streams)
     spaces = features.spaces(table)
+    rows = make_rows(features, table, streams, spaces)
     place = location_labels(table.coordinates, table.site)
     n_members = architecture["n_members"]
     positions = spaces["spatial"]
     parts = partition(positions, place, n_members, rng)
     relations = tuple(name for name in relations if name in spaces)
-    spaces = {name: spaces[name] for name in relations}
+    workers = torch.get_num_threads() if n_jobs is None else effective_n_jobs(n_jobs)
+    searcher = Searcher({name: spaces[name] for name in relations}, neighbor_search, workers)
 
     model = offset = None
     if base is not None:
@@ -291,8 +317,7 @@ def fit_ensemble(
         offset = out_of_fold(base, tabular, y, weight, parts.member[0])
         model = fit_base(base, tabular, y, weight)
 
-    workers = effective_n_jobs(n_jobs)
-    data = _training_set(rows, y, weight, spaces, parts, n_members, n_neighbors, workers)
+    data = _training_set(rows, y, weight, searcher, parts, n_members, n_neighbors)
     if tuning is not None:
         data = replace(data, tuned=_tuned(tuning, features, table, n_members))
     shape = _shape(rows, relations, architecture)
@@ -303,7 +328,7 @@ def fit_ensemble(
     if trained.imagery is not None:
         rows.streams[IMAGERY] = trained.imagery
     network, rows = trained.network.to(device), rows.to(device)
-    neighbours = data.candidates[0][:, :, :n_neighbors]
+    neighbours = data.candidates[0][:, :, :n_neighbors].copy()
     senders = torch.from_numpy(neighbours).to(device)
     targets = torch.from_numpy(y.astype(np.float32)).to(device)
 
@@ -317,7 +342,7 @@ def fit_ensemble(
     held = HeldOut.collect(
         trained.mean, np.exp(trained.log_variance), *_moments(*inside), base=offset
     )
-    distance = _spatial_distance(spaces, spaces, data.held_senders[0])
+    distance = _spatial_distance(spaces, searcher.spaces, data.held_senders[0])
     judgement = Judgement.learn(
         held,
         y,
@@ -333,7 +358,7 @@ def fit_ensemble(
         network=network,
         relations=relations,
         streams=tuple(rows.streams),
-        spaces=spaces,
+        searcher=searcher,
         context=context,
         description=rows.description,
         node_features=node_features,
@@ -377,27 +402,24 @@ def _training_set(
     rows: Rows,
     y: np.ndarray,
     weight: np.ndarray,
-    spaces: dict[str, np.ndarray],
+    searcher: Searcher,
     parts: Partitions,
     n_members: int,
     n_neighbors: int,
-    workers: int,
 ) -> TrainingSet:
     """Build the graph in its three forms: true, far folds hidden, member folds hidden."""
+    variants = (parts.place, *parts.far)
+    lists = searcher.join_all(
+        [(_SPARE * n_neighbors, labels) for labels in variants]
+        + [(n_neighbors, folds) for folds in parts.member]
+    )
     return TrainingSet(
         rows=rows,
         targets=y,
         weight=weight,
-        candidates=np.array(
-            [
-                build_graph(spaces, _SPARE * n_neighbors, labels, workers=workers)
-                for labels in (parts.place, *parts.far)
-            ]
-        ),
+        candidates=np.stack(lists[: len(variants)]),
         held_out=np.array([parts.held_out(member) for member in range(n_members)]),
-        held_senders=np.array(
-            [build_graph(spaces, n_neighbors, folds, workers=workers) for folds in parts.member]
-        ),
+        held_senders=np.stack(lists[len(variants) :]),
         rounds=parts.rounds(n_members),
         n_neighbors=n_neighbors,
     )

@@ -63,7 +63,7 @@ class Searcher:
         self.search = search
         self.workers = workers
         self._slack = {
-            name: choose_slack(space.shape[0], space.shape[1], search, f"The {name} neighbours")
+            name: choose_slack(len(space), space.shape[1], search, f"The {name} neighbours")
             for name, space in self.spaces.items()
         }
         self._trees: dict[str, BoxTree] = {}
@@ -137,6 +137,16 @@ class Searcher:
             )
             _spread(graph[:, position], local, _placed(space), receivers)
         return graph
+
+    def rank(self, name: str) -> np.ndarray:
+        """Return places (n,) of training rows in an order in which near ones follow one another.
+
+        Rows without a place in the space of the relation are the first.
+        """
+        placed = _placed(self.spaces[name])
+        rank = np.zeros(len(self.spaces[name]), dtype=np.int32)
+        rank[placed] = self._tree(name).rank
+        return rank
 
     def _tree(self, name: str) -> BoxTree:
         if name not in self._trees:

@@ -38,6 +38,13 @@ class Rows:
             {name: values.to(device) for name, values in self.description.items()},
         )
 
+    def take(self, index: Tensor) -> Rows:
+        """Return the rows at some positions (m,)."""
+        return Rows(
+            {name: values.index_select(-2, index) for name, values in self.streams.items()},
+            {name: values.index_select(0, index) for name, values in self.description.items()},
+        )
+
     def streams_at(self, index: Tensor) -> dict[str, Tensor]:
         """Streams (M, B, width) of each member's rows at (M, B) positions."""
         return {name: _pick(values, index) for name, values in self.streams.items()}

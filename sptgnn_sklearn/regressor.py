@@ -27,13 +27,14 @@ from .devices import choose_device
 from .ensemble import Tuning, fit_ensemble
 from .features import SIMILARITIES
 from .geography import chord_to_distance
-from .graph import NOBODY, extend_graph
+from .graph import NOBODY, Searcher
 from .images.embedder import ChipEmbedder
 from .images.modalities import image_columns
 from .inspection.attention import attention_table, expert_table
 from .joint import SCORES, values_at_scores
 from .judgement import Predicted
 from .rows import merge_rows
+from .search import SEARCHES
 from .targets import TargetScale, mixture_quantiles
 from .training import Schedule
 from .validation import check_queries, check_training
@@ -113,6 +114,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         that image.
     n_neighbors : int, default=10
         Neighbours in each relation.
+    neighbor_search : {"auto", "exact", "approximate"}, default="auto"
+        Search of spectral neighbours; others are always exact. "approximate" misses less than one
+        in a hundred. "auto" is exact up to 500,000 rows.
     base : None, "xgboost" or regressor, default="xgboost"
         Tabular regressor that the network corrects: the prediction is
         ``base + blend * (network - base)`` with the blend in [0, 1] that serves left-out locations
@@ -144,7 +148,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Epochs. None: as many as 240 steps need, between 12 and 30; more where that is fewer than
         120 steps, and 30 where an encoder is tuned.
     batch_size : int, default=None
-        Rows of each member in a step. None: a twentieth of the rows, 32 to 512.
+        Rows of each member in a step. None: a twentieth of the rows, 32 to 256; of more than 16,000
+        rows a 64th, up to 1024.
     learning_rate : float, default=2e-3
         Peak of the one-cycle schedule.
     weight_decay : float, default=0.1
@@ -164,10 +169,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     callbacks : sequence of skorch callbacks, default=None
         Called by the training loop, after the package's own.
     device : str, default="auto"
-        "auto" takes a GPU if there is one. Any torch device name.
+        "auto" takes a GPU if there is one. Any torch device name. It can be set anew after the fit:
+        what was trained on a GPU predicts on a processor.
     n_jobs : int, default=None
         None trains all members in one batched pass, usually the fastest. A number trains groups of
-        members in so many joblib workers. Also the threads of neighbour search and base.
+        members in so many joblib workers. Also the threads of neighbour search (None: as many as
+        torch uses) and base.
     random_state : int, RandomState or None, default=None
         Fixes all random numbers; on CPU the same seed gives the same bits.
     verbose : int, default=0
@@ -241,6 +248,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "cache_dir": [str, PathLike, "boolean", None],
         "on_image_error": [StrOptions({"raise", "ignore"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "neighbor_search": [StrOptions(set(SEARCHES))],
         "base": "no_validation",
         "target_transform": [StrOptions({"log1p", "auto"}), None],
         "target_bounds": ["array-like", None],
@@ -293,6 +301,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         cache_dir=None,
         on_image_error="raise",
         n_neighbors=10,
+        neighbor_search="auto",
         base="xgboost",
         target_transform=None,
         target_bounds=None,
@@ -341,6 +350,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.on_image_error = on_image_error
         self.n_neighbors = n_neighbors
+        self.neighbor_search = neighbor_search
         self.base = base
         self.target_transform = target_transform
         self.target_bounds = target_bounds
@@ -418,6 +428,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
             rng=rng,
+            neighbor_search=self.neighbor_search,
             similarity=self._similarity(),
             tuning=self._tuning(),
         )
@@ -452,30 +463,34 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             return mean
         return mean, np.hypot(aleatoric, epistemic).astype(np.float32)
 
-    def predict_uncertainty(self, X):
+    def predict_uncertainty(self, X, coverage=None):
         """Predict the mean and take its uncertainty apart.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
+        coverage : float, default=None
+            Adds the limits of `predict_interval` at this coverage, at no further cost.
 
         Returns
         -------
-        DataFrame of shape (n_samples, 4)
+        DataFrame of shape (n_samples, 4) or (n_samples, 6)
             Columns mean, std, aleatoric (noise that more samples would not remove) and epistemic
             (disagreement of the members), all standard deviations in the unit of y, with
-            ``std**2 = aleatoric**2 + epistemic**2``. The index is that of X.
+            ``std**2 = aleatoric**2 + epistemic**2``; with `coverage` also lower and upper. The
+            index is that of X.
         """
-        mean, aleatoric, epistemic = self._mean_std(self._predict(X))
-        return pd.DataFrame(
-            {
-                "mean": mean,
-                "std": np.hypot(aleatoric, epistemic),
-                "aleatoric": aleatoric,
-                "epistemic": epistemic,
-            },
-            index=X.index if isinstance(X, pd.DataFrame) else None,
-        )
+        predicted = self._predict(X)
+        mean, aleatoric, epistemic = self._mean_std(predicted)
+        columns = {
+            "mean": mean,
+            "std": np.hypot(aleatoric, epistemic),
+            "aleatoric": aleatoric,
+            "epistemic": epistemic,
+        }
+        if coverage is not None:
+            columns["lower"], columns["upper"] = self._interval(predicted, coverage).T
+        return pd.DataFrame(columns, index=X.index if isinstance(X, pd.DataFrame) else None)
 
     def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
         """Predict quantiles: of the mixture of the members' Gaussians, calibrated.
@@ -523,11 +538,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         like those that were left out: half of them singly, half in whole blocks. It is a share of
         all rows, not a probability for each.
         """
-        predicted = self._predict(X)
-        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
-        mean, std = predicted.total
-        limits = mean[:, None] + std[:, None] * np.array([low, high])
-        return self._clip(self.target_.restore(limits))
+        return self._interval(self._predict(X), coverage)
 
     def sample(self, X, n_samples=1, random_state=None):
         """Draw from the joint predictive distribution of rows.
@@ -604,7 +615,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         ensemble = self.ensemble_
         if relation not in self.relations_:
             raise ValueError(f"relation={relation!r} is not in use; in use: {self.relations_}.")
-        training = ensemble.spaces[relation]
+        training = ensemble.searcher.spaces[relation]
         if X is None:
             if (self._merged.inverse < 0).any():
                 raise ValueError("Rows of weight zero have no place in the graph; pass X.")
@@ -614,7 +625,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             table = self._table(X)
             points = ensemble.features.spaces(table)[relation]
             wanted = min(n_neighbors or ensemble.n_neighbors, len(training))
-            lists = extend_graph({relation: training}, {relation: points}, wanted)[:, 0]
+            search = Searcher({relation: training}, "exact", ensemble.workers)
+            lists = search.extend({relation: points}, wanted)[:, 0]
         indices = np.where(lists == NOBODY, -1, self._merged.rows[lists])
         if not return_distance:
             return indices
@@ -723,7 +735,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self, points: np.ndarray, relation: str, lists: np.ndarray
     ) -> np.ndarray:
         """Distances (n, K) of points (n, d) to training rows (n, K) in the space of a relation."""
-        training = self.ensemble_.spaces[relation]
+        training = self.ensemble_.searcher.spaces[relation]
         distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
         if relation == "spatial":
             distances = chord_to_distance(distances, self.columns_.frame)
@@ -843,6 +855,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
+        # The parameter may have been set anew, or the estimator read back on another machine.
+        self.ensemble_ = self.ensemble_.to(choose_device(self.device))
         return self._with_images(self.columns_.split(check_queries(self, X)))
 
     def _predict(self, X: Any) -> Predicted:
@@ -853,6 +867,13 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """Calibrated quantiles (n, q) in standardised units."""
         levels = self.ensemble_.judgement.calibration.levels(levels)
         return mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
+
+    def _interval(self, predicted: Predicted, coverage: float) -> np.ndarray:
+        """Conformal limits (n, 2) in the unit of y."""
+        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
+        mean, std = predicted.total
+        limits = mean[:, None] + std[:, None] * np.array([low, high])
+        return self._clip(self.target_.restore(limits))
 
     def _mean_std(self, predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, aleatoric and epistemic standard deviation in the unit of y.

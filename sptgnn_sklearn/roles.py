@@ -19,7 +19,7 @@ import pandas as pd
 from .columns import locate_coordinates
 from .values import decimal_years
 
-__all__ = ["Roles", "TableError", "find_column", "guess_roles"]
+__all__ = ["Roles", "TableError", "find_column", "guess_roles", "usual_pair"]
 
 NO_COLUMN = "none"
 _TIMES = re.compile(r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?")
@@ -165,7 +165,7 @@ def guess_roles(
 
     pair = _pair(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
-    while second := _usual_pair(rest):
+    while second := usual_pair(rest):
         dropped |= dict.fromkeys(second, "second pair of coordinates")
         rest = rest.drop(columns=list(second))
     roles: dict[str, str | None] = {}
@@ -219,7 +219,7 @@ def _pair(
             raise TableError(f"--coordinates {first} {second}: two columns are needed.")
         reasons["coordinates"] = "as you said"
         return first, second
-    pair = _usual_pair(rest)
+    pair = usual_pair(rest)
     if pair is None:
         raise TableError(
             "no columns have usual names of coordinates; say --coordinates LONGITUDE LATITUDE, or "
@@ -229,7 +229,7 @@ def _pair(
     return pair
 
 
-def _usual_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
+def usual_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
     """Return the pair of columns that estimators would take for coordinates by their names."""
     # Of fewer than three columns they take any two, without the warning that tells a mere guess.
     probe = rest.head(0).assign(**{"\0": 0.0, "\1": 0.0, "\2": 0.0})

@@ -48,7 +48,8 @@ class Schedule:
         None takes as many as some 240 steps need, between 12 and 30; more where these are fewer
         than 120 steps; 30 where image encoders are tuned.
     batch_size : int or None
-        None takes a twentieth of the rows, between 32 and 512.
+        None takes a twentieth of the rows, between 32 and 256; of more than 16,000 rows a 64th, up
+        to 1024.
     learning_rate, weight_decay : float
         Peak of the one-cycle schedule; decay of AdamW.
     early_stopping : bool
@@ -83,7 +84,8 @@ class Schedule:
 
     def batch(self, n_rows: int) -> int:
         """Rows of each member in a step."""
-        return min(n_rows, self.batch_size or int(np.clip(n_rows // 20, 32, 512)))
+        few, many = np.clip(n_rows // 20, 32, 256), min(n_rows // 64, 1024)
+        return min(n_rows, self.batch_size or int(max(few, many)))
 
     def epochs(self, n_rows: int, *, tuned: bool = False) -> int:
         """Epochs for a table of so many rows, with image encoders that are tuned or not."""

@@ -200,7 +200,7 @@ class TrainingGraph(nn.Module):
         carried = edges.view(-1, edges.shape[-1]).index_select(0, edge)
         return Neighbourhood(
             torch.where(chosen < 0, -1, found).long(),
-            carried.view(*chosen.shape, -1).to(self.get_buffer("targets").dtype),
+            carried.view(*chosen.shape, edges.shape[-1]).to(self.get_buffer("targets").dtype),
         )
 
     def _near(self, part: slice) -> Neighbourhood:

@@ -59,6 +59,31 @@ def test_by_hand():
     np.testing.assert_allclose(area.decision_function(cells), [3 / 8, 2 / 8, -1 / 8])
 
 
+def test_numbers_of_r():
+    """The steps of CAST's trainDI and aoa, run in R with FNN on a table made by a formula.
+
+    Its standard deviations divide by n - 1, which the mean distance undoes.
+    """
+    i = np.arange(1, 31)
+    kind = np.array(["x", "y", "z"])[i * i % 3]
+    X = pd.DataFrame({"a": i * 7 % 31, "b": (i * 11 % 29) ** 1.5, "kind": kind})
+    weights = {"a": 2.0, "b": 1.0, "kind": 0.5}
+    area = AreaOfApplicability(importance=weights, cv=i % 5).fit(X)
+    first = [0.165184739077, 0.281345768953, 0.304644097707, 0.170717010931, 0.301290831252]
+    np.testing.assert_allclose(area.train_di_[:5], first, rtol=1e-10)
+    assert area.threshold_ == pytest.approx(0.429285303134, rel=1e-10)
+    assert area.mean_train_distance_ * np.sqrt(29 / 30) == pytest.approx(3.01928964035)
+    density = [3, 2, 2, 2, 1, 1, 2, 1, 1, 2, 1, 2, 1, 1, 0, 2, 2, 0, 1, 2, 0, 1, 2, 1, 2, 1, 1]
+    np.testing.assert_array_equal(area.train_lpd_, [*density, 3, 2, 2])
+    new = pd.DataFrame({"a": [10.0, 40.0, 0.0], "b": [50.0, 160.0, 0.0], "kind": ["y", "y", "x"]})
+    expected = [0.189385371451, 0.839700893815, 0.262012244699]
+    np.testing.assert_allclose(area.dissimilarity_index(new), expected, rtol=1e-10)
+    np.testing.assert_array_equal(area.local_point_density(new), [4, 0, 2])
+    # The rule up to CAST 0.7.0: the upper whisker of boxplot.stats.
+    older = AreaOfApplicability(importance=weights, cv=i % 5, threshold="whisker").fit(X)
+    assert older.threshold_ == pytest.approx(0.337960595329, rel=1e-10)
+
+
 def test_without_folds_one_row_is_left_out():
     """The nearest other row counts: 6 of 8 for every corner, and LPD counts that one."""
     area = AreaOfApplicability(importance=WEIGHTS).fit(CORNERS)
@@ -248,7 +273,7 @@ def test_models_of_this_package_weigh_their_own_table():
     search = GridSearchCV(trees, {"max_depth": [2, 3]}, cv=3).fit(X, made.target)
     network = SpTGNNRegressor(
         time="date", base=None, n_members=2, hidden_size=8, n_experts=2, n_neighbors=4,
-        max_epochs=12, random_state=0,
+        max_epochs=60, random_state=0,
     )  # fmt: skip
     for model, importance in ((search, "permutation"), (network, "held_out")):
         area = AreaOfApplicability(

@@ -18,9 +18,11 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"base", "blocks", "boxtree", "calibration", "conformal", "dissimilarity", "geography"}
-    | {"importance", "random_fields", "stacking", "targets", "values"},
-    {"columns", "covariates", "delegation", "folds", "search"},
+    {"boxtree"},
+    {"search"},
+    {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
+    | {"random_fields", "stacking", "targets", "values"},
+    {"columns", "covariates", "delegation", "folds"},
     {"devices", "images.extraction"},
     {"images.transformer", "inspection.attention", "inspection.ingredients"},
     {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
@@ -28,7 +30,7 @@ LAYERS = [
     {"model_selection.area", "model_selection.block_size", "model_selection.blocking"}
     | {"model_selection.environment", "model_selection.leaving"}
     | {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
-    | {"metrics.uncertainty"},
+    | {"metrics.quantiles", "metrics.uncertainty"},
     {"judgement", "metrics.mixtures", "metrics.scorers", "model_selection.matching"},
     {"inspection.groups", "inspection.local", "metrics.__init__", "model_selection.__init__"},
     {"inspection.__init__"},
@@ -40,6 +42,14 @@ LAYERS = [
     {"training"},
     {"ensemble"},
     {"baseline", "regressor"},
+    {"maps.expectation", "maps.grid"},
+    {"maps.source"},
+    {"maps.cells", "maps.opening"},
+    {"maps.layers", "maps.planning"},
+    {"maps.parts", "maps.running"},
+    {"maps.files"},
+    {"maps.mapping"},
+    {"maps.__init__"},
     {"comparison"},
     {"plotting.canvas"},
     {"plotting.maps"},

@@ -33,7 +33,8 @@ def survey(n=20):
 def described(X, embedding=None, **roles):
     columns = Columns.learn(X, **roles)
     table = replace(columns.split(X), embedding=embedding)
-    return describe(Features.learn(columns, table), table)
+    features = Features.learn(columns, table)
+    return describe(features, table, features.spaces(table))
 
 
 def test_rows_are_described_in_their_units():

@@ -17,7 +17,7 @@ from sptgnn_sklearn.metrics import morans_i
 
 
 def small(**parameters):
-    settings = {"n_members": 2, "max_epochs": 10, "base": None, "random_state": 0}
+    settings = {"n_members": 2, "max_epochs": 30, "base": None, "random_state": 0}
     return SpTGNNRegressor(**{**settings, **parameters})
 
 
@@ -56,9 +56,11 @@ def test_attention_is_what_the_prediction_uses(model, survey):
     seen = []
     network = model.ensemble_.network
     hook = network.attention[-1].register_forward_hook(lambda *parts: seen.append(parts[2]))
-    model.predict(X)
+    for row in range(len(X)):  # together they are predicted in another order
+        model.predict(X.iloc[[row]])
     hook.remove()
-    weights = seen[0].mean(dim=(0, -1)).transpose(0, 1)  # (B, R, K)
+    weights = torch.cat([found.weights for found in seen], dim=2)  # (M, R, B, K, H)
+    weights = weights.mean(dim=(0, -1)).transpose(0, 1)  # (B, R, K)
     looks = model.attention(X)
     found = looks.loc[looks["neighbor"] >= 0, "weight"].to_numpy().reshape(weights.shape)
     np.testing.assert_allclose(found, weights.to(torch.float64).numpy(), atol=1e-6)

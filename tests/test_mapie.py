@@ -68,12 +68,17 @@ def test_cross_conformal_intervals_over_spatial_blocks(rows, model, score):
     assert covered(interval, y) >= 0.7
 
 
+@pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("model", MODELS)
-def test_jackknife_after_bootstrap_intervals(rows, model):
+def test_jackknife_after_bootstrap_intervals(rows, model, score):
     """Resampled with replacement: copies of a row are merged, not neighbours of each other."""
     X, y, _ = rows
     mapie = JackknifeAfterBootstrapRegressor(
-        clone(MODELS[model]), confidence_level=0.8, resampling=15, random_state=0
+        clone(MODELS[model]),
+        confidence_level=0.8,
+        conformity_score=SCORES[score](),
+        resampling=15,
+        random_state=0,
     ).fit_conformalize(X, y)
     _, interval = mapie.predict_interval(X)
     assert covered(interval, y) >= 0.7

@@ -92,6 +92,34 @@ def test_the_published_steps(seed):
     assert min(abs(splitter.wasserstein_distance_ - value) for value in reached) < 1e-9
 
 
+def regular(spacing, first):
+    """Places of a regular grid over a square of 10 by 10, as R's sf draws them from seed 1."""
+    axes = [np.arange(start, 10, spacing) for start in first]
+    return np.column_stack([axis.ravel() for axis in np.meshgrid(*axes)])
+
+
+@pytest.mark.parametrize(
+    ("crs", "cells", "distance"),
+    [
+        (None, regular(20**-0.5 * 10, (0.41901865392120996, 1.4851710188681118)), 1.091896),
+        (None, regular(1000**-0.5 * 10, (0.125264503286296, 0.242733570182684)), 1.2004),
+        (4326, regular(20**-0.5 * 10, (0.41901865392120996, 1.4851710188681118)), 121.0952),
+    ],
+    ids=["points", "area", "degrees"],
+)
+def test_the_published_toy_numbers(crs, cells, distance):
+    """Six points, two folds of at most 80 %: the distances and clusters in the tests of R's CAST.
+
+    Its tests/testthat/test-knndm.R; the metres of its third case are kilometres here.
+    """
+    X = np.array([[1, 1], [1, 2], [2, 2], [2, 3], [1, 4], [5, 4]], dtype=float)
+    splitter = KNNDMKFold(2, prediction_points=cells, max_share=0.8, crs=crs)
+    fold_of(splitter, X)
+    decimals = len(str(distance).split(".")[1])
+    assert round(splitter.wasserstein_distance_, decimals) == distance
+    assert splitter.n_clusters_ == 3
+
+
 def test_a_worked_example():
     """Two pairs on a line, a map of the places between: the pairs are the folds.
 

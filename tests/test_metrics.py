@@ -388,6 +388,27 @@ def test_crps_is_the_integral_of_its_definition():
     assert crps_gaussian(y, mean, std) == pytest.approx(total / 6, abs=1e-6)
 
 
+def test_crps_is_that_of_draws():
+    """E|X - y| - E|X - X'| / 2 over draws from the normal distribution, within 0.01."""
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(1.0, 2.0, size=(2, 200_000))
+    expected = np.abs(x - 2.5).mean() - np.abs(x - other).mean() / 2
+    assert crps_gaussian([2.5], [1.0], [2.0]) == pytest.approx(expected, abs=0.01)
+
+
+def test_scores_are_those_of_uncertainty_toolbox():
+    """Calibration error on the same levels, and CRPS, to 1e-12."""
+    toolbox = pytest.importorskip("uncertainty_toolbox")
+    rng = np.random.default_rng(0)
+    mean, std = rng.normal(size=300), rng.uniform(0.5, 2, 300)
+    y = mean + 1.4 * std * rng.normal(size=300)
+    # It counts the levels 0 and 1 too, at which no interval can err.
+    known = toolbox.mean_absolute_calibration_error(mean, std, y, num_bins=101)
+    assert expected_calibration_error(y, mean, std) == pytest.approx(known * 101 / 99, abs=1e-12)
+    known = toolbox.crps_gaussian(mean, std, y)
+    assert crps_gaussian(y, mean, std) == pytest.approx(known, abs=1e-12)
+
+
 def test_crps_of_certain_predictions_is_the_absolute_error():
     """A standard deviation of 0 gives |y - mean|, the limit of small ones, without a warning."""
     y, mean = np.array([1.0, 2.0, 5.0]), np.array([1.0, 0.0, 8.0])

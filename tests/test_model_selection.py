@@ -269,6 +269,21 @@ def test_one_location_is_refused():
         list(SpatialBlockKFold().split(X, groups=[1, 2]))
 
 
+@pytest.mark.parametrize("crs", [None, 32631])
+def test_rows_of_two_reference_systems_are_refused(crs):
+    """Some in degrees, others in metres; a plane that begins at its origin is one system."""
+    rng = np.random.default_rng(0)
+    degrees = rng.uniform((5, 50), (6, 51), (40, 2))
+    metres = rng.uniform((5e5, 5.5e6), (6e5, 5.6e6), (20, 2))
+    mixed = pd.DataFrame(np.r_[metres, degrees], columns=["x", "y"])
+    message = r"'x' and 'y' look like degrees in 40 of 60 rows \(first at row position 20\)"
+    with pytest.raises(ValueError, match=message):
+        list(SpatialBlockKFold(crs=crs).split(mixed))
+    local = pd.DataFrame(rng.uniform(0, 20_000, (400, 2)), columns=["x", "y"])
+    local.iloc[:5] /= 1000
+    assert len(list(SpatialBlockKFold(crs=crs).split(local))) == 5
+
+
 def test_coordinates_scaled_before_splitting_are_refused():
     """A whole table that went through a scaler is noticed where it is split."""
     X = survey()

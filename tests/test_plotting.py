@@ -262,10 +262,14 @@ def test_fold_distances_are_distribution_functions():
     assert len(ax.lines) == 3
     other = plot_fold_distances(X, KFold(4), prediction_points=places(200, seed=1)[["lat", "lon"]])
     for line, same in zip(ax.lines[1:], other.lines[1:], strict=True):
-        assert line.get_ydata()[-1] == 1.0
+        assert (line.get_xdata()[0], line.get_ydata()[0], line.get_ydata()[-1]) == (0, 0, 1)
         np.testing.assert_allclose(line.get_xdata(), same.get_xdata())
     assert len(plot_fold_distances(X, GroupKFold(4), groups=np.arange(40)).lines) == 2
     assert ax.get_xlabel() == "distance to the nearest row (km)"
+    metres = plot_fold_distances(X, KFold(4), crs="EPSG:3857")
+    assert metres.get_xlabel() == "distance to the nearest row (m)"
+    plain = plot_fold_distances(X.set_axis(["x", "y"], axis=1), KFold(4))
+    assert plain.get_xlabel() == "distance to the nearest row"
 
 
 def test_calibration_curves():

@@ -414,3 +414,17 @@ def test_held_out_skill_follows_neighbours():
     }
     assert score["graph"] > score["off"] + 0.05
     assert score["graph"] > score["baseline"]
+
+
+def test_the_device_may_be_chosen_after_the_fit(survey):
+    """A fitted estimator moves to the device that is asked for."""
+    X = survey.data
+    model = small(max_epochs=1).fit(X, survey.target)
+    expected = model.predict(X)
+    elsewhere = model.ensemble_.to("meta")
+    assert elsewhere.device == "meta" and elsewhere.context.baseline.device.type == "meta"
+    assert next(elsewhere.network.parameters()).device.type == "meta"
+    model.set_params(device="cpu")
+    np.testing.assert_array_equal(model.predict(X), expected)
+    with pytest.raises(ValueError, match="device='nowhere' cannot be used here"):
+        model.set_params(device="nowhere").predict(X)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mapie.metrics.regression import regression_coverage_score
 from scipy.stats import norm
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -17,14 +17,18 @@ from sklearn.preprocessing import StandardScaler
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.delegation import predict_quantiles
 from sptgnn_sklearn.metrics import (
+    calibration_error_of_quantiles,
     crps_gaussian,
+    crps_of_quantiles,
     expected_calibration_error,
     interval_coverage,
     interval_score,
     lins_ccc_scorer,
     make_interval_coverage_scorer,
     make_interval_score_scorer,
+    make_tail_coverage_scorer,
     neg_calibration_error_scorer,
     neg_crps_scorer,
     reliability,
@@ -37,6 +41,7 @@ SCORERS = {
     "ece": neg_calibration_error_scorer,
     "interval": make_interval_score_scorer(0.8),
     "coverage": make_interval_coverage_scorer(0.8),
+    "tails": make_tail_coverage_scorer(0.8),
     "ccc": lins_ccc_scorer,
     "rpiq": rpiq_scorer,
 }
@@ -60,6 +65,7 @@ def test_scores_are_those_of_the_predictions(rows):
         "ece": -expected_calibration_error(y, mean, std),
         "interval": -interval_score(y, low, high, 0.8),
         "coverage": -abs(0.8 - interval_coverage(y, low, high)),
+        "tails": -max(abs(0.1 - np.mean(y < low)), abs(0.1 - np.mean(y > high))),
     }
     assert {name: SCORERS[name](model, X, y) for name in expected} == pytest.approx(expected)
 
@@ -97,14 +103,92 @@ def test_scorers_serve_in_searches(rows):
     assert repr(copies["crps"]) == "neg_crps_scorer"
 
 
+LEVELS = np.arange(1, 200) / 200
+
+
+class Skewed(RegressorMixin, BaseEstimator):
+    """States a lognormal distribution, by its quantiles and by its moments."""
+
+    def fit(self, X, y):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X, return_std=False):
+        mean = np.full(len(X), np.exp(0.5))
+        return (mean, mean * np.sqrt(np.e - 1)) if return_std else mean
+
+    def predict_quantiles(self, X, quantiles):
+        return np.tile(np.exp(norm.ppf(quantiles)), (len(X), 1))
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, lambda m: make_pipeline("passthrough", m)])
+def test_a_skewed_distribution_is_scored_as_it_is_stated(wrap):
+    """Right quantiles have no calibration error, where a normal one with their moments has."""
+    X = np.zeros((5000, 1))
+    y = np.exp(norm.ppf((np.arange(5000) + 0.5) / 5000))
+    model = wrap(Skewed()).fit(X, y)
+    assert neg_calibration_error_scorer(model, X, y) > -0.001
+    assert expected_calibration_error(y, *Skewed().predict(X, return_std=True)) > 0.1
+    assert make_tail_coverage_scorer(0.9)(model, X, y) > -0.001
+    assert make_interval_coverage_scorer(0.5)(model, X, y) > -0.001
+    assert make_interval_score_scorer(0.9)(model, X, y) == pytest.approx(
+        -interval_score(y, *np.exp(norm.ppf([[0.05], [0.95]])) * np.ones(5000), 0.9)
+    )
+    # Exact: twice the integral of F (1 - F) over the density, here by the sample itself.
+    spread = np.abs(y[:, None] - y[::10]).mean() / 2
+    assert neg_crps_scorer(model, X, y) == pytest.approx(-spread, rel=0.02)
+
+
+def test_quantiles_go_through_a_curved_and_a_falling_transform():
+    """Of which moments cannot be taken back; the order of levels stays."""
+    X, y = np.zeros((500, 1)), np.exp(-norm.ppf((np.arange(500) + 0.5) / 500))
+    outer = TransformedTargetRegressor(Skewed(), func=lambda v: 1 / v, inverse_func=lambda v: 1 / v)
+    outer = outer.fit(X, y)
+    found = predict_quantiles(outer, X[:1], [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(found[0], np.exp(norm.ppf([0.1, 0.5, 0.9])))
+    assert neg_calibration_error_scorer(outer, X, y) > -0.01
+    assert predict_quantiles(BayesianRidge().fit(X, y), X, [0.5]) is None
+
+
 def test_the_network_is_scored():
-    """By its calibrated standard deviation."""
+    """By its calibrated quantiles."""
     survey = make_soil_survey(n_samples=100, random_state=0)
     model = SpTGNNRegressor(time="date", base=None, n_members=2, max_epochs=2, random_state=0)
     model.fit(survey.data, survey.target)
-    mean, std = model.predict(survey.data, return_std=True)
-    expected = -crps_gaussian(survey.target, mean, std)
+    quantiles = model.predict_quantiles(survey.data, LEVELS)
+    expected = -crps_of_quantiles(survey.target, quantiles, LEVELS)
     assert neg_crps_scorer(model, survey.data, survey.target) == pytest.approx(expected, rel=1e-5)
+
+
+def test_scores_of_quantiles_are_those_of_the_distribution(rows):
+    """199 quantiles: the same calibration error, and the CRPS within 1 %; a point mass is exact."""
+    X, y = rows
+    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
+    quantiles = norm.ppf(LEVELS, mean[:, None], std[:, None])
+    found = calibration_error_of_quantiles(y, quantiles, LEVELS)
+    assert found == pytest.approx(expected_calibration_error(y, mean, std), abs=1e-9)
+    found = crps_of_quantiles(y, quantiles, LEVELS)
+    assert found == pytest.approx(crps_gaussian(y, mean, std), rel=0.01)
+    certain = np.repeat(mean[:, None], 199, axis=1)
+    assert crps_of_quantiles(y, certain, LEVELS) == pytest.approx(np.abs(y - mean).mean())
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "levels", "message"),
+    [
+        ([[1.0, 2.0]], [0.5], "a column for each of 1 levels"),
+        ([[1.0, 2.0]], [0.9, 0.1], "levels must rise"),
+        ([[1.0, 2.0]], [0.1, 0.8], "symmetric around 0.5"),
+        ([[1.0, np.nan]], [0.1, 0.9], "quantiles contains NaN"),
+    ],
+)
+def test_quantiles_that_do_not_fit_are_refused(quantiles, levels, message):
+    """The error names the argument."""
+    for score in (crps_of_quantiles, calibration_error_of_quantiles):
+        with pytest.raises(ValueError, match=message):
+            score([0.0], quantiles, levels)
+    with pytest.raises(ValueError, match="levels holds one"):
+        calibration_error_of_quantiles([0.0], [[1.0]], [0.5])
 
 
 def test_a_model_without_uncertainty_is_refused(rows):
@@ -114,7 +198,9 @@ def test_a_model_without_uncertainty_is_refused(rows):
         neg_crps_scorer(make_pipeline(LinearRegression()).fit(X, y), X, y)
 
 
-@pytest.mark.parametrize("make", [make_interval_score_scorer, make_interval_coverage_scorer])
+@pytest.mark.parametrize(
+    "make", [make_interval_score_scorer, make_interval_coverage_scorer, make_tail_coverage_scorer]
+)
 @pytest.mark.parametrize("coverage", [0, 1, 90])
 def test_a_coverage_that_cannot_be_is_refused(make, coverage):
     with pytest.raises(ValueError, match=f"coverage must lie between 0 and 1; found {coverage}"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
+from sptgnn_sklearn import network, training
 from sptgnn_sklearn.graph import build_graph
 from sptgnn_sklearn.inference import Rows
 from sptgnn_sklearn.network import Architecture
@@ -192,7 +193,8 @@ def test_tables_of_any_size_get_enough_steps():
     assert plan.batch(60) == 32 and plan.epochs(60) == 60  # two steps an epoch
     assert plan.batch(160) == 32 and plan.epochs(160) == 30
     assert plan.batch(2_000) == 100 and plan.epochs(2_000) == 12
-    assert plan.batch(160_000) == 512 and plan.epochs(160_000) == 12
+    assert plan.batch(10_000) == 256 and plan.batch(40_000) == 625
+    assert plan.batch(160_000) == 1024 and plan.epochs(160_000) == 12
     assert plan.epochs(2_000, tuned=True) == 30
     given = Schedule(max_epochs=20, batch_size=16)
     assert given.batch(60) == 16 and given.epochs(60) == 20
@@ -261,3 +263,45 @@ def test_held_out_is_a_callback_that_judges_without_stopping():
     )
     assert len(trained.history) == 4
     assert "held_out_mse" not in trained.history[0]
+
+
+def test_reduced_precision_trains_alike(monkeypatch):
+    """Large products in bfloat16 leave the losses near those in single precision."""
+
+    def losses():
+        trained = train_members(architecture(), training_set(), schedule(max_epochs=6), [0, 1])
+        return np.array([entry["train_loss"] for entry in trained.history])
+
+    full = losses()
+    monkeypatch.setattr(
+        network, "mixed_precision", lambda device: torch.autocast("cpu", dtype=torch.bfloat16)
+    )
+    reduced = losses()
+    assert not np.array_equal(full, reduced)
+    np.testing.assert_allclose(reduced, full, rtol=0.02)
+
+
+def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
+    """Training starts again with half of the batch, says so, and ends like one with that batch."""
+    tried = []
+    attempt = training._train_members
+
+    def short_of_memory(architecture, data, schedule, *args):
+        tried.append(schedule.batch(N))
+        if len(tried) < 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return attempt(architecture, data, schedule, *args)
+
+    monkeypatch.setattr(training, "_train_members", short_of_memory)
+    with pytest.warns(UserWarning, match=r"batches of 40 rows.*starts again with 20"):
+        halved = train_members(architecture(), training_set(), schedule(batch_size=40), [0, 1])
+    assert tried == [40, 20]
+    expected = attempt(architecture(), training_set(), schedule(batch_size=20), [0, 1], "cpu")
+    np.testing.assert_array_equal(halved.mean, expected.mean)
+
+    def never(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(training, "_train_members", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        train_members(architecture(), training_set(), schedule(batch_size=32), [0, 1])

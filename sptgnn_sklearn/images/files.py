@@ -33,6 +33,8 @@ def import_rasterio() -> Any:
     try:
         import rasterio
         import rasterio.io
+        import rasterio.shutil
+        import rasterio.warp
     except ImportError as error:
         raise ImportError(MISSING_EXTRA) from error
     return rasterio

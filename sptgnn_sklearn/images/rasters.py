@@ -16,7 +16,7 @@ import numpy as np
 from .files import import_rasterio
 from .modalities import band_name
 
-__all__ = ["Raster", "Read", "Reader", "Window", "open_raster"]
+__all__ = ["Raster", "Read", "Reader", "Window", "open_raster", "transform_of"]
 
 # Blocks of an array that does not tell how it is stored.
 _BLOCK = (512, 512)
@@ -164,7 +164,7 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
     source = Raster(
         name=str(array.name or "array"),
         crs=crs,
-        transform=_transform_of(array, x_dim, y_dim),
+        transform=transform_of(array, x_dim, y_dim),
         shape=(array.sizes[y_dim], array.sizes[x_dim]),
         dtype=np.dtype(dtype),
         nodata=_nodata_of(array),
@@ -184,7 +184,7 @@ def _nodata_of(array: Any) -> float | None:
     return None
 
 
-def _transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
+def transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
     """Give the transform of an array, by its coordinates where they tell another than it says."""
     stated = array.rio.transform()
     steps, starts = [], []

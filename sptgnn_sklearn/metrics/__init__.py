@@ -18,10 +18,12 @@ from .mixtures import (
     log_score_mixture,
     probability_integral_transform,
 )
+from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .scorers import (
     lins_ccc_scorer,
     make_interval_coverage_scorer,
     make_interval_score_scorer,
+    make_tail_coverage_scorer,
     neg_calibration_error_scorer,
     neg_crps_scorer,
     rpiq_scorer,
@@ -38,8 +40,10 @@ from .uncertainty import (
 __all__ = [
     "bias",
     "calibration_error_of_levels",
+    "calibration_error_of_quantiles",
     "crps_gaussian",
     "crps_mixture",
+    "crps_of_quantiles",
     "expected_calibration_error",
     "expected_morans_i",
     "interval_coverage",
@@ -50,6 +54,7 @@ __all__ = [
     "make_interval_coverage_scorer",
     "make_interval_score_scorer",
     "make_residual_morans_i_scorer",
+    "make_tail_coverage_scorer",
     "model_efficiency",
     "morans_i",
     "neg_abs_residual_morans_i_scorer",

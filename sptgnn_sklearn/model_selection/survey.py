@@ -15,6 +15,8 @@ from ..geography import Frame, check_coordinates
 
 __all__ = ["Survey", "check_distance", "nearest", "read_survey"]
 
+_LARGE = 10_000  # no local plane in metres has rows around its origin and none up to here
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -63,12 +65,30 @@ def read_survey(
     Raises
     ------
     ValueError
-        If there are no coordinates, or they cannot be that.
+        If there are no coordinates, they cannot be that, or some are degrees and others not.
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
     # A splitter is given whole tables: here coordinates that were scaled before splitting show.
     check_coordinates(xy, frame, names, fitting=True)
+    _check_one_system(xy, frame, names)
     return Survey(xy, frame, location_labels(xy, groups), (names[0], names[1]))
+
+
+def _check_one_system(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+    """Raise a ValueError if a plane holds degrees in some rows and large numbers in all others.
+
+    A block of its own would be made of each system, and folds would look well separated.
+    """
+    if frame.geographic:
+        return
+    degrees = (np.abs(xy) <= (180, 90)).all(axis=1)
+    if degrees.any() and not degrees.all() and np.abs(xy[~degrees]).max(axis=1).min() > _LARGE:
+        rows = np.flatnonzero(degrees)
+        raise ValueError(
+            f"Columns {names[0]!r} and {names[1]!r} look like degrees in {len(rows)} of {len(xy)} "
+            f"rows (first at row position {rows[0]}) and are beyond {_LARGE:g} in all others: "
+            "bring all rows to one coordinate reference system."
+        )
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from ..columns import locate_coordinates
 from ..folds import as_splits
 from ..geography import Frame, chord_to_distance, metric_space
-from .canvas import COLOURS, LINE, new_axes
+from .canvas import COLOURS, LINE, new_axes, point_area, with_unit
 from .maps import dress_map
 
 if TYPE_CHECKING:
@@ -78,19 +78,26 @@ def plot_folds(
     xy, frame, names = locate_coordinates(X, coordinates, crs)
     splits = _splits(X, cv, y, groups)
     ax = ax if ax is not None else new_axes()
+    area = point_area(len(xy))
     for fold, (_, test) in enumerate(splits):
         ax.scatter(
             xy[test, 0],
             xy[test, 1],
-            s=14,
+            s=area,
             color=COLOURS[fold % len(COLOURS)],
             marker=_MARKERS[(fold + fold // len(COLOURS)) % len(_MARKERS)],
-            linewidths=0,
+            edgecolors=LINE,  # without it yellow is lost on white
+            linewidths=0.3,
             label=f"{fold + 1}: {len(test)} rows",
         )
     dress_map(ax, xy, frame, names)
+    scale = np.sqrt(30 / area)  # markers of the legend are of one size, however many rows there are
     ax.legend(
-        title="fold", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, markerscale=1.5
+        title="fold",
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        markerscale=scale,
     )
     return ax
 
@@ -141,7 +148,7 @@ def plot_fold_distances(
     >>> meuse = load_meuse()
     >>> ax = plot_fold_distances(meuse.data, KFold(5, shuffle=True), crs=meuse.crs)
     >>> ax.get_xlabel()
-    'distance to the nearest row (metre)'
+    'distance to the nearest row (m)'
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
     splits = _splits(X, cv, y, groups)
@@ -163,8 +170,8 @@ def plot_fold_distances(
     colours = {"test_to_train": COLOURS[0], "prediction_to_sample": COLOURS[5]}
     for name, style in styles.items():
         if name in found:
-            values = np.sort(found[name])
-            share = np.arange(1, len(values) + 1) / len(values)
+            values = np.r_[0.0, np.sort(found[name])]
+            share = np.linspace(0, 1, len(values))
             ax.step(
                 values,
                 share,
@@ -173,10 +180,11 @@ def plot_fold_distances(
                 color=colours.get(name, LINE),
                 label=_LABELS[name],
             )
+    unit = {"metre": "m", "unit": ""}.get(frame.unit, frame.unit)
     ax.set(
-        xlabel=f"distance to the nearest row ({frame.unit})",
-        ylabel="share that is as near",
-        ylim=(0, 1),
+        xlabel=with_unit("distance to the nearest row", unit),
+        ylabel="share within this distance",
+        ylim=(0, 1.02),  # a line along the upper end is not cut in half
     )
     ax.set_xlim(left=0)
     ax.legend(loc="lower right", frameon=False)
