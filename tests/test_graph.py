@@ -1,10 +1,14 @@
 """Neighbour lists against a full matrix of distances."""
 
+import pickle
+
 import numpy as np
 import pytest
 
+from sptgnn_sklearn import graph
 from sptgnn_sklearn.graph import (
     NOBODY,
+    Searcher,
     allowed_slots,
     build_graph,
     extend_graph,
@@ -182,3 +186,60 @@ def test_a_space_without_any_row_joins_nobody():
     nowhere = np.full((N, 2), np.nan)
     assert (build_graph({"spectral": nowhere}, 3, np.arange(N)) == NOBODY).all()
     assert (extend_graph({"spectral": nowhere}, {"spectral": SPREAD}, 3) == NOBODY).all()
+
+
+HARD = {"spatial": SPREAD, "spectral": np.where(np.arange(N)[:, None] % 9, GRID, np.nan)}
+
+
+def test_graphs_of_one_searcher_are_those_of_separate_calls():
+    """Several labellings at once, and queries in batches, change nothing."""
+    searcher = Searcher(HARD, workers=2)
+    wanted = [(7, LABELS["places"]), (5, LABELS["folds"]), (12, LABELS["blocks"])]
+    for (k, labels), lists in zip(wanted, searcher.join_all(wanted), strict=True):
+        np.testing.assert_array_equal(lists, build_graph(HARD, k, labels))
+        np.testing.assert_array_equal(lists, searcher.join(k, labels))
+    queries = {name: space[::-1] for name, space in HARD.items()}
+    whole = extend_graph(HARD, queries, 6)
+    for start in range(0, N, 40):
+        part = {name: space[start : start + 40] for name, space in queries.items()}
+        np.testing.assert_array_equal(searcher.extend(part, 6), whole[start : start + 40])
+
+
+def test_a_searcher_makes_each_tree_once(monkeypatch):
+    """Training graph and all batches of queries are answered by the same trees."""
+    made = []
+
+    class Counting(graph.BoxTree):
+        def __init__(self, points):
+            made.append(len(points))
+            super().__init__(points)
+
+    monkeypatch.setattr(graph, "BoxTree", Counting)
+    searcher = Searcher(HARD)
+    searcher.join(5, LABELS["rows"])
+    for _ in range(3):
+        searcher.extend(HARD, 5)
+    assert made == [N, (np.arange(N) % 9 > 0).sum()]
+
+
+def test_a_searcher_is_pickled_without_its_trees():
+    """A copy is no larger than the spaces, and gives the same answers."""
+    spaces = {"spatial": np.random.default_rng(3).normal(size=(2000, 8))}
+    searcher = Searcher(spaces, search="approximate")
+    before = searcher.extend(spaces, 6)
+    stored = pickle.dumps(searcher)
+    assert len(stored) < 1.1 * len(pickle.dumps(spaces))
+    np.testing.assert_array_equal(pickle.loads(stored).extend(spaces, 6), before)
+
+
+def test_the_search_is_passed_on():
+    """Approximate lists differ from exact ones, in the training graph and for queries."""
+    spaces = {"spectral": np.random.default_rng(3).normal(size=(20_000, 8))}
+    queries = {"spectral": spaces["spectral"][:5000] + 0.1}
+    labels = np.arange(20_000)
+    exact, loose = (build_graph(spaces, 9, labels, search=s) for s in ("exact", "approximate"))
+    assert 0 < (exact != loose).any(axis=(1, 2)).mean() < 0.1
+    exact, loose = (extend_graph(spaces, queries, 9, search=s) for s in ("exact", "approximate"))
+    assert 0 < (exact != loose).any(axis=(1, 2)).mean() < 0.1
+    with pytest.raises(ValueError, match="neighbor_search must be one of"):
+        Searcher(spaces, search="quick")
