@@ -145,7 +145,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     dropout, feature_dropout : float, default=0.2, 0.1
         Dropout of states and of input features.
     max_epochs : int, default=None
-        Epochs. None: as many as 240 steps need, between 12 and 30; more where that is fewer than
+        Epochs. None: as many as 240 steps need, between 10 and 30; more where that is fewer than
         120 steps, and 30 where an encoder is tuned.
     batch_size : int, default=None
         Rows of each member in a step. None: a twentieth of the rows, 32 to 256; of more than 16,000

@@ -32,7 +32,7 @@ from .optimisation import one_cycle, parameter_groups
 from .training_graph import TrainingGraph, TrainingSet
 
 # Held-out rows are served best after some 250 steps, whatever the size of the table.
-_LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 12, 30, 240
+_LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 10, 30, 240
 _LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
 _LEAST_BATCH = 32  # rows of a step below which halving would not help
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
@@ -45,7 +45,7 @@ class Schedule:
     Parameters
     ----------
     max_epochs : int or None
-        None takes as many as some 240 steps need, between 12 and 30; more where these are fewer
+        None takes as many as some 240 steps need, between 10 and 30; more where these are fewer
         than 120 steps; 30 where image encoders are tuned.
     batch_size : int or None
         None takes a twentieth of the rows, between 32 and 256; of more than 16,000 rows a 64th, up

@@ -188,13 +188,13 @@ def test_early_stopping_stops():
 
 
 def test_tables_of_any_size_get_enough_steps():
-    """By default some 240 steps in 12 to 30 epochs, and at least 120; what is given is followed."""
+    """By default some 240 steps in 10 to 30 epochs, and at least 120; what is given is followed."""
     plan = Schedule()
     assert plan.batch(60) == 32 and plan.epochs(60) == 60  # two steps an epoch
     assert plan.batch(160) == 32 and plan.epochs(160) == 30
     assert plan.batch(2_000) == 100 and plan.epochs(2_000) == 12
     assert plan.batch(10_000) == 256 and plan.batch(40_000) == 625
-    assert plan.batch(160_000) == 1024 and plan.epochs(160_000) == 12
+    assert plan.batch(160_000) == 1024 and plan.epochs(160_000) == 10
     assert plan.epochs(2_000, tuned=True) == 30
     given = Schedule(max_epochs=20, batch_size=16)
     assert given.batch(60) == 16 and given.epochs(60) == 20
