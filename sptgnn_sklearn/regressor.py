@@ -1,4 +1,4 @@
-"""`SpTGNNRegressor`: the scikit-learn estimator over `ensemble.fit_ensemble`."""
+"""`SpTGNNRegressor`: the scikit-learn estimator over `fitting.fit_ensemble`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .callbacks import check_callbacks
 from .columns import Columns, Table, named_roles
 from .conformal import conformal_limits
 from .devices import choose_device
-from .ensemble import Tuning, fit_ensemble
 from .features import SIMILARITIES
+from .fitting import Tuning, fit_ensemble
 from .geography import chord_to_distance
 from .graph import NOBODY, Searcher
 from .images.embedder import ChipEmbedder

@@ -41,6 +41,7 @@ LAYERS = [
     {"callbacks", "training_graph"},
     {"training"},
     {"ensemble"},
+    {"fitting"},
     {"baseline", "regressor"},
     {"maps.expectation", "maps.grid"},
     {"maps.source"},
@@ -62,7 +63,7 @@ LAYERS = [
 
 # Libraries that belong in one room each: the only modules that may import them at their top.
 ROOMS = {
-    "torch": {"network", "losses", "inference", "training", "ensemble", "regressor"}
+    "torch": {"network", "losses", "inference", "training", "ensemble", "fitting", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
     | {"aggregation", "devices", "training_graph"},
     "numba": {"boxtree", "kernels"},
@@ -96,11 +97,11 @@ WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"}
-    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
+    | {"aggregation", "boxtree", "fitting", "kernels", "search", "training_graph"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"}
-    | {"aggregation", "boxtree", "kernels", "search", "training_graph"},
+    | {"aggregation", "boxtree", "fitting", "kernels", "search", "training_graph"},
 }
 
 # What a user may want without a network.

@@ -65,7 +65,7 @@ def no_training(monkeypatch):
     def train_members(*args, **kwargs):
         pytest.fail("training started")
 
-    monkeypatch.setattr("sptgnn_sklearn.ensemble.train_members", train_members)
+    monkeypatch.setattr("sptgnn_sklearn.fitting.train_members", train_members)
 
 
 BAD_COORDINATES = {
