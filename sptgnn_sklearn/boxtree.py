@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from numba import njit
+
+from .compiling import compiled
 
 __all__ = ["NOBODY", "BoxTree"]
 
@@ -24,8 +25,6 @@ _BATCH = 4096  # queries handed to a thread at a time
 _MIXED = -1  # label of a box that holds several
 _NO_LABEL = -2  # of a query that may see everyone
 _SINGLE = 2.0**-24  # relative rounding of single precision
-# Sums may be reordered, so that they use the processor's vector units. Infinity stays what it is.
-_compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 class BoxTree:
@@ -221,7 +220,7 @@ def _divide(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-@_compiled
+@compiled
 def _surround(placed, children, ranges, boxes):
     """Write the lower and upper corner of each box, from the leaves up."""
     n_dimensions = placed.shape[1]
@@ -237,7 +236,7 @@ def _surround(placed, children, ranges, boxes):
             boxes[box, 0, d], boxes[box, 1, d] = low, high
 
 
-@_compiled
+@compiled
 def _name_boxes(label, children, ranges, of_box):
     """Write the label of the boxes that hold one label only, from the leaves up."""
     for box in range(len(children) - 1, -1, -1):
@@ -254,7 +253,7 @@ def _name_boxes(label, children, ranges, of_box):
         of_box[box] = name
 
 
-@_compiled
+@compiled
 def _far(box, query):
     """Return the squared distance from a query to a box."""
     total = 0.0
@@ -264,7 +263,7 @@ def _far(box, query):
     return total
 
 
-@_compiled
+@compiled
 def _find_leaf(queries, children, boxes, leaf):
     """Write the leaf that each query comes to when it always takes the nearer box."""
     for r in range(len(queries)):
@@ -276,14 +275,14 @@ def _find_leaf(queries, children, boxes, leaf):
         leaf[r] = box
 
 
-@_compiled
+@compiled
 def _gate(bound, blur, n_dimensions):
     """Return the squared distance in single precision beyond which a point is surely too far."""
     reach = np.sqrt(bound) * (1.0 + (4 + 2 * n_dimensions) * _SINGLE) + blur
     return np.float32(reach * reach)
 
 
-@_compiled
+@compiled
 def _answer(
     children,  # (b, 2)
     ranges,  # (b, 2)

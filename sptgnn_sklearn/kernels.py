@@ -11,17 +11,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from .compiling import compiled
 
 __all__ = ["backward", "forward"]
 
-# Sums may be reordered, so that they use the processor's vector units. Numbers that are not finite
-# stay what they are.
-_compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-@_compiled
+@compiled
 def _products(states, j, sender, out, k):
     """Write the products of one state with the weights of all heads to out[k], four at a time."""
     n_heads, width = sender.shape
@@ -44,7 +42,7 @@ def _products(states, j, sender, out, k):
         h += 1
 
 
-@_compiled
+@compiled
 def _place(x, start, per_unit, n_places):
     """Return the place of a table below x, and how far x is on the way to the next one."""
     position = (x - start) * per_unit
@@ -53,7 +51,7 @@ def _place(x, start, per_unit, n_places):
     return below, np.float32(position - np.float32(below))
 
 
-@_compiled
+@compiled
 def _kept(keep, b, kept):
     """Write which neighbours of a row are there to the front of `kept`; return how many."""
     n = 0
@@ -63,7 +61,7 @@ def _kept(keep, b, kept):
     return n
 
 
-@_compiled
+@compiled
 def _load(carried, j, edges, b, k, load):
     """Write what the edge carries: one, the sender's carried values, the edge's features."""
     n_carried, n_features = carried.shape[1], edges.shape[2]
@@ -74,7 +72,7 @@ def _load(carried, j, edges, b, k, load):
         load[1 + n_carried + f] = edges[b, k, f]
 
 
-@_compiled
+@compiled
 def forward(
     query,  # (B, H)
     sender,  # (H, D)
@@ -155,7 +153,7 @@ def forward(
                     received[b, first + d] = gathered[d]
 
 
-@_compiled
+@compiled
 def backward(
     sender,  # (H, D)
     start,

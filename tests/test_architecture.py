@@ -18,6 +18,7 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
+    {"compiling"},
     {"boxtree"},
     {"search"},
     {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
@@ -66,7 +67,7 @@ ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "fitting", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
     | {"aggregation", "devices", "training_graph"},
-    "numba": {"boxtree", "kernels"},
+    "numba": {"compiling"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "optimisation"},
     "xgboost": {"base"},
