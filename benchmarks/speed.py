@@ -166,7 +166,7 @@ def growth(options: argparse.Namespace, bench: Bench) -> dict[str, Any]:
             found[model]["sizes"].append({"rows": size, **cell})
     for entry in found.values():
         large = [cell for cell in entry["sizes"] if cell["rows"] >= options.exponent_from]
-        for name in ("fit_seconds", "fit_mib"):
+        for name in ("fit_seconds", "fit_cpu_seconds", "fit_mib"):
             entry[f"exponent_{name}"] = exponent(large, name)
     return {"exponent_from": options.exponent_from, "models": found}
 

@@ -75,22 +75,25 @@ def trees(record: Record) -> Titled:
 
 def growth(record: Record) -> Titled:
     """Time and memory by rows."""
-    columns = ["rows", "fit, s", "ms a row", "peak memory, MiB", "epochs", "R2, new rows"]
+    columns = ["rows", "fit, s", "of processor", "peak memory, MiB", "epochs", "R2, new rows"]
     found = []
     for model, entry in record["models"].items():
         rows = [
             [
                 f"{cell['rows']:,}",
                 _number(cell["fit_seconds"], 1),
-                _number(1000 * cell["fit_seconds"] / cell["rows"], 2),
+                _number(cell["fit_cpu_seconds"], 1),
                 _number(cell["fit_mib"], 0),
                 str(cell["epochs"]),
                 _number(cell["R2"], 3),
             ]
             for cell in entry["sizes"]
         ]
-        slopes = [_number(entry[f"exponent_{name}"], 2) for name in ("fit_seconds", "fit_mib")]
-        rows.append(["exponent", slopes[0], "–", slopes[1], "–", "–"])
+        slopes = [
+            _number(entry[f"exponent_{name}"], 2)
+            for name in ("fit_seconds", "fit_cpu_seconds", "fit_mib")
+        ]
+        rows.append(["exponent", *slopes, "–", "–"])
         title = f"{NAMES[model]}; exponents from {record['exponent_from']:,} rows up"
         found.append((title, Grid(columns, rows)))
     return found
