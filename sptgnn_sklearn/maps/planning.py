@@ -90,7 +90,7 @@ def plan_cells(
         )
     unseen = [label for label in expected.images if label not in rasters]
     constants |= dict.fromkeys(unseen)
-    if unseen:
+    if unseen and expected.chip_size is not None:  # trees leave images out
         warnings.warn(
             f"The estimator was fitted with images in {unseen}, and the map has none: give "
             "images={column: raster}.",
