@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 
 from .base import fit_base, out_of_fold
 from .blocks import location_labels
@@ -107,7 +107,9 @@ def fit_ensemble(
     positions = spaces["spatial"]
     parts = partition(positions, place, n_members, rng)
     relations = tuple(name for name in relations if name in spaces)
-    workers = torch.get_num_threads() if n_jobs is None else effective_n_jobs(n_jobs)
+    # On a cluster joblib counts all of its cores; neighbours are searched in this process.
+    jobs = min(effective_n_jobs(n_jobs), cpu_count())
+    workers = torch.get_num_threads() if n_jobs is None else jobs
     searcher = Searcher({name: spaces[name] for name in relations}, neighbor_search, workers)
 
     model = offset = None
