@@ -162,10 +162,12 @@ class _Compiled:
         received = query.new_empty((*shape, width if fixed.messages else 0))
         sums = query.new_empty((*shape, n_heads, n_loads))
         learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]
+        lanes = (0,) * n_heads
         edges, out = _edges(fixed), [_array(values) for values in (weights, slopes, received, sums)]
 
         def work(m: int, r: int) -> None:
             kernels.forward(
+                lanes,
                 *(values[m, r] for values in learnt),
                 *_TABLE,
                 *edges(m, r),
@@ -191,12 +193,14 @@ class _Compiled:
         d_query = weights.new_empty((members, relations, n_rows, n_heads))
         d_sender = torch.empty_like(sender.transpose(2, 3), memory_format=torch.contiguous_format)
         d_table = torch.empty_like(table, memory_format=torch.contiguous_format)
+        lanes = (0,) * n_heads
         heads, edges = _array(sender.transpose(2, 3)), _edges(fixed)
         given = [_array(values) for values in (weights, slopes, d_received, d_sums)]
         out = [_array(values) for values in (d_query, d_sender, d_table)]
 
         def work(m: int, r: int) -> None:
             kernels.backward(
+                lanes,
                 heads[m, r],
                 *_TABLE,
                 *edges(m, r),
