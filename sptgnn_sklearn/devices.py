@@ -7,7 +7,7 @@ import torch
 __all__ = ["choose_device", "mixed_precision", "rows_at_once"]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
-_ROWS_AT_ONCE = {"cpu": 1024}
+_ROWS_AT_ONCE = {"cpu": 512}
 _ROWS_ON_A_GPU = 16_384
 
 
@@ -50,7 +50,7 @@ def rows_at_once(device: torch.device) -> int:
     >>> import torch
     >>> from sptgnn_sklearn.devices import rows_at_once
     >>> rows_at_once(torch.device("cpu"))
-    1024
+    512
     """
     return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
 
