@@ -44,6 +44,27 @@ class Looked:
     gates: np.ndarray
 
 
+@dataclass(frozen=True)
+class TrainingRows:
+    """What is known of the training rows beyond what predictions need.
+
+    Attributes
+    ----------
+    node_features : ndarray of shape (n, f)
+        All streams side by side.
+    partitions : Partitions
+    neighbours : ndarray of shape (n, R, K)
+    held_out : Predicted
+        Predictions (1, n) that used neither a row's target nor a member trained on it, where there
+        is such a member; calibrated.
+    """
+
+    node_features: np.ndarray
+    partitions: Partitions
+    neighbours: np.ndarray
+    held_out: Predicted
+
+
 @dataclass
 class Ensemble:
     """A fitted ensemble with the training rows that it predicts from.
@@ -61,23 +82,17 @@ class Ensemble:
     context : Context
     description : dict of str to Tensor
         What edge features are taken from, training rows.
-    node_features : ndarray of shape (n, f)
-        All streams of the training rows side by side.
     base : fitted regressor or None
     judgement : Judgement
         How network and base are used, learnt on held-out rows.
-    partitions : Partitions
-    neighbours : ndarray of shape (n, R, K)
-        Lists of the training rows.
-    held_out : Predicted
-        Predictions (1, n) of the training rows that used neither their target nor a member
-        trained on it, where there is such a member; calibrated.
     history : list of dict
     n_neighbors : int
     device : str
     workers : int
     imagery : Imagery or None
         How chips are read for the network's own encoders; None where there are none.
+    training : TrainingRows or None
+        None where the ensemble was saved without.
     """
 
     features: Features
@@ -87,17 +102,14 @@ class Ensemble:
     searcher: Searcher
     context: Context
     description: dict[str, torch.Tensor]
-    node_features: np.ndarray
     base: Any
     judgement: Judgement
-    partitions: Partitions
-    neighbours: np.ndarray
-    held_out: Predicted
     history: list[dict]
     n_neighbors: int
     device: str
     workers: int = 1
     imagery: Imagery | None = None
+    training: TrainingRows | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Read back where there may be no GPU.
@@ -118,6 +130,21 @@ class Ensemble:
             device=device,
         )
 
+    def known_training(self) -> TrainingRows:
+        """Return what is known of the training rows.
+
+        Raises
+        ------
+        ValueError
+            If the ensemble was saved without.
+        """
+        if self.training is None:
+            raise ValueError(
+                "This needs the training rows, and the model was saved with training_data=False: "
+                "use the model it was saved from."
+            )
+        return self.training
+
     def predict(self, table: Table) -> Predicted:
         """Predict rows from the training rows and their own columns."""
         parts = [
@@ -131,14 +158,15 @@ class Ensemble:
 
     def to_hetero_data(self):
         """Return the training graph as torch_geometric.data.HeteroData."""
-        senders = self.neighbours
+        rows = self.known_training()
+        senders = rows.neighbours
         description = {name: values.cpu().numpy() for name, values in self.description.items()}
         edges = differences(
             {name: values[:, None, None, :] for name, values in description.items()},
             {name: values[senders] for name, values in description.items()},
         )
         return to_hetero_data(
-            senders, self.relations, edges, self.node_features, self.context.targets.cpu().numpy()
+            senders, self.relations, edges, rows.node_features, self.context.targets.cpu().numpy()
         )
 
     def look(self, table: Table) -> Looked:

@@ -15,6 +15,7 @@ imagery
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from scipy.special import ndtri
 from sklearn.decomposition import PCA
 
 from .columns import Columns, Table
-from .geography import local_plane, metric_space, plane_origin
+from .geography import local_plane, metric_space, metric_to_coordinates, plane_origin
 
 __all__ = ["SIMILARITIES", "Features", "normal_scores"]
 
@@ -183,7 +184,7 @@ class Features:
             weak pull of position, and is there if elevation is known.
         """
         # Centred, so that single precision keeps metres in coordinates of millions of metres.
-        spaces = {"spatial": metric_space(table.coordinates, self.columns.frame) - self.centre}
+        spaces = {"spatial": self._ground(table.coordinates)}
         similar = (
             self.covariate_space(table) if self.image_axes is None else self.image_space(table)
         )
@@ -191,9 +192,22 @@ class Features:
             spaces["spectral"] = similar
         if self.heights is not None:
             # Divided by its root mean square radius, the plane has half of the variance by axis.
-            pull = _ELEVATION_PULL * np.sqrt(2) * self._plane(table)
-            spaces["elevation"] = np.hstack([self.standard_elevation(table)[:, None], pull])
+            height = self.standard_elevation(table)[:, None]
+            spaces["elevation"] = np.hstack([height, self._pull(table.coordinates)])
         return spaces
+
+    def moved(
+        self, spaces: Mapping[str, np.ndarray], coordinates: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the `spaces` of rows that stand at other coordinates (n, 2), all else the same."""
+        moved = {**spaces, "spatial": self._ground(coordinates)}
+        if "elevation" in moved:
+            moved["elevation"] = np.hstack([moved["elevation"][:, :1], self._pull(coordinates)])
+        return {name: space for name, space in moved.items() if name in spaces}
+
+    def coordinates(self, space: np.ndarray) -> np.ndarray:
+        """Return the coordinates (n, 2) of rows from their space "spatial"."""
+        return metric_to_coordinates(space + self.centre, self.columns.frame)
 
     def covariate_space(self, table: Table) -> np.ndarray | None:
         """Return leading principal components (n, c) of the covariates, if any varies."""
@@ -264,12 +278,18 @@ class Features:
             for codes, levels in zip(table.categories.T, self.levels, strict=True)
         ]
 
-    def _plane(self, table: Table) -> np.ndarray:
+    def _ground(self, coordinates: np.ndarray) -> np.ndarray:
+        return metric_space(coordinates, self.columns.frame) - self.centre
+
+    def _pull(self, coordinates: np.ndarray) -> np.ndarray:
+        return _ELEVATION_PULL * np.sqrt(2) * self._plane(coordinates)
+
+    def _plane(self, coordinates: np.ndarray) -> np.ndarray:
         """Return east and north of the origin, with a root mean square distance of one."""
-        return local_plane(table.coordinates, self.columns.frame, self.origin) / self.reach
+        return local_plane(coordinates, self.columns.frame, self.origin) / self.reach
 
     def _position(self, table: Table) -> np.ndarray:
-        plane = self._plane(table)
+        plane = self._plane(table.coordinates)
         # The survey is about three of these units across.
         waves = 2 * np.pi / 3 * np.asarray(_CYCLES)[None, None, :] * plane[:, :, None]
         waves = waves.reshape(len(plane), -1)

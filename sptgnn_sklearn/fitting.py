@@ -14,7 +14,7 @@ from .base import fit_base, out_of_fold
 from .blocks import location_labels
 from .columns import Columns, Table
 from .edges import NAMES
-from .ensemble import Ensemble, make_rows, moments, spatial_distance
+from .ensemble import Ensemble, TrainingRows, make_rows, moments, spatial_distance
 from .features import Features
 from .graph import Searcher
 from .holdout import Partitions, partition
@@ -151,17 +151,16 @@ def fit_ensemble(
         searcher=searcher,
         context=context,
         description=rows.description,
-        node_features=node_features,
         base=model,
         judgement=judgement,
-        partitions=parts,
-        neighbours=neighbours,
-        held_out=judgement.apply_held_out(held, distance),
         history=trained.history,
         n_neighbors=n_neighbors,
         device=device,
         workers=workers,
         imagery=None if tuning is None else tuning.embedder.imagery,
+        training=TrainingRows(
+            node_features, parts, neighbours, judgement.apply_held_out(held, distance)
+        ),
     )
 
 
@@ -201,6 +200,7 @@ def _tuned(tuning: Tuning, features: Features, table: Table, n_members: int) -> 
             tuning.stages,
             *features.image_scale,
             recompute=tuning.recompute,
+            source=embedder.encoder.source,
         ),
     )
 

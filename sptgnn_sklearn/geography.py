@@ -27,6 +27,7 @@ __all__ = [
     "distance_to_chord",
     "local_plane",
     "metric_space",
+    "metric_to_coordinates",
     "plane_origin",
     "resolve_frame",
     "transform",
@@ -223,6 +224,35 @@ def metric_space(xy: np.ndarray, frame: Frame) -> np.ndarray:
     return EARTH_RADIUS_KM * _directions(xy, frame) if frame.geographic else xy
 
 
+def metric_to_coordinates(points: np.ndarray, frame: Frame) -> np.ndarray:
+    """Turn points of `metric_space` back into coordinates.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_samples, 3) or (n_samples, 2)
+        Of a geographic frame those off the sphere count as the places below or above them.
+    frame : Frame
+
+    Returns
+    -------
+    xy : ndarray of shape (n_samples, 2)
+        Longitudes from -180 to 180 degrees, whatever they were before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.geography import Frame, metric_space, metric_to_coordinates
+    >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
+    >>> metric_to_coordinates(metric_space(np.array([[5.7, 50.9]]), frame), frame).round(9)
+    array([[ 5.7, 50.9]])
+    """
+    if not frame.geographic:
+        return np.array(points, dtype=np.float64)
+    east, north, up = points.T
+    longitude, latitude = np.arctan2(north, east), np.arctan2(up, np.hypot(east, north))
+    return np.column_stack([longitude, latitude]) / _radians_per_unit(frame.crs)
+
+
 def chord_to_distance(chord: Any, frame: Frame) -> np.ndarray:
     """Turn distances in `metric_space` into distances on the ground.
 
@@ -312,9 +342,7 @@ def plane_origin(xy: np.ndarray, frame: Frame) -> np.ndarray:
     if np.linalg.norm(middle) < 1e-9:
         # Places balanced all round the globe have no middle; any origin is as good as another.
         return np.zeros(2)
-    longitude = np.arctan2(middle[1], middle[0])
-    latitude = np.arctan2(middle[2], np.hypot(middle[0], middle[1]))
-    return np.array([longitude, latitude]) / _radians_per_unit(frame.crs)
+    return metric_to_coordinates(middle[None], frame)[0]
 
 
 def local_plane(

@@ -18,7 +18,8 @@ LAYERS = [
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
-    {"compiling"},
+    {"compiling", "saving.container"},
+    {"saving.encoding"},
     {"boxtree"},
     {"search"},
     {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
@@ -43,6 +44,9 @@ LAYERS = [
     {"training"},
     {"ensemble"},
     {"fitting"},
+    {"saving.pieces", "saving.privacy"},
+    {"saving.models"},
+    {"saving.__init__"},
     {"baseline", "regressor"},
     {"maps.expectation", "maps.grid"},
     {"maps.source"},
@@ -66,11 +70,12 @@ LAYERS = [
 ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "fitting", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
-    | {"aggregation", "devices", "training_graph"},
+    | {"aggregation", "devices", "training_graph"}
+    | {"saving.encoding", "saving.pieces", "saving.privacy"},
     "numba": {"compiling"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "optimisation"},
-    "xgboost": {"base"},
+    "xgboost": {"base", "saving.pieces", "saving.privacy"},
     "pyproj": {"geography"},
     "esda": set(),
     "libpysal": set(),

@@ -165,7 +165,7 @@ def test_target_bounds_limit_means_and_quantiles(survey):
 def test_out_of_bag_prediction_did_not_use_its_own_target(survey):
     """With five members every row is left out by one of them, and its prediction is honest."""
     model = small(n_members=5, max_epochs=20).fit(survey.data, survey.target)
-    held = np.array([model.ensemble_.partitions.held_out(m) for m in range(5)])
+    held = np.array([model.ensemble_.training.partitions.held_out(m) for m in range(5)])
     assert (held.sum(0) == 1).all()
     own = np.corrcoef(model.predict(survey.data), survey.target)[0, 1]
     honest = np.corrcoef(model.oob_prediction_, survey.target)[0, 1]

@@ -13,7 +13,7 @@ from joblib import effective_n_jobs
 from .imagery import Imagery, Images
 from .modalities import ImageColumn
 from .store import EmbeddingStore, default_directory
-from .terramind import FrozenEncoder, build_encoder
+from .terramind import EncoderSource, FrozenEncoder, build_encoder
 
 __all__ = ["ChipEmbedder", "cache_directory"]
 
@@ -90,7 +90,7 @@ class ChipEmbedder:
             images, columns, chip_size=chip_size, on_error=on_error, workers=workers
         )
         stages = build_encoder(encoder, imagery.modalities, weights)
-        frozen = FrozenEncoder(stages, device)
+        frozen = FrozenEncoder(stages, device, EncoderSource(encoder, imagery.modalities))
         return cls(imagery, frozen, cache_directory(cache_dir), workers, verbose)
 
     def embed(self, images: Images) -> tuple[np.ndarray, dict[str, np.ndarray]]:

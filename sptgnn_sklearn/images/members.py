@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from .terramind import mixed_precision, pack, restore, split
+from .terramind import EncoderSource, mixed_precision, pack, restore, split
 
 __all__ = ["Groups", "MemberEncoders", "turn"]
 
@@ -42,6 +42,8 @@ class MemberEncoders(nn.Module):
     recompute : bool, default=False
         Compute activations of each block again in the backward pass, for a third more time and a
         fraction of the memory.
+    source : EncoderSource, default=None
+        Needed where the encoders are to be saved.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class MemberEncoders(nn.Module):
         centre: np.ndarray,
         spread: np.ndarray,
         recompute: bool = False,
+        source: EncoderSource | None = None,
     ):
         super().__init__()
+        self.source, self.tuned = source, tuned
         if tuned is True:
             trunk, tail = nn.Sequential(), stages
         else:

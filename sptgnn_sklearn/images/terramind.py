@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,12 +27,32 @@ from torch import Tensor, nn
 from .files import MISSING_EXTRA
 from .modalities import KNOWN, Modality
 
-__all__ = ["ENCODERS", "FrozenEncoder", "build_encoder", "import_registry", "split"]
+__all__ = [
+    "ENCODERS",
+    "EncoderSource",
+    "FrozenEncoder",
+    "build_encoder",
+    "import_registry",
+    "split",
+]
 
 ENCODERS = tuple(f"terramind_v1_{size}" for size in ("tiny", "small", "base", "large"))
 _SEED = 0  # of random weights: the same in every fit, so that embeddings can be kept
 _NEW = "new_"  # keeps names of new modalities apart from those that torch modules have
 _SHOWN = 8
+
+
+class EncoderSource(NamedTuple):
+    """What the shape of an encoder follows from."""
+
+    name: str  # one of `ENCODERS`
+    modalities: dict[str, Modality]
+
+    def build(self) -> nn.Sequential:
+        """Build the encoder, to be given its weights."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that are random, for a moment
+            return build_encoder(self.name, self.modalities, None)
 
 
 class PatchEmbedding(nn.Module):
@@ -90,6 +110,8 @@ class FrozenEncoder:
     stages : Sequential
         The whole encoder, as `build_encoder` gives it.
     device : str, default="cpu"
+    source : EncoderSource, default=None
+        Needed where the encoder is to be saved.
 
     Attributes
     ----------
@@ -99,7 +121,10 @@ class FrozenEncoder:
         Size of an embedding.
     """
 
-    def __init__(self, stages: nn.Sequential, device: str = "cpu"):
+    def __init__(
+        self, stages: nn.Sequential, device: str = "cpu", source: EncoderSource | None = None
+    ):
+        self.source = source
         self.stages = stages.eval().requires_grad_(False).to(device)
         self.device = device
         self.width: int = next(stages[-1].parameters()).shape[0]
