@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,18 +54,6 @@ class AverageWeights(Callback):
             net.module_.average()
 
 
-class RefuseNonFinite(Callback):
-    """Stop with an error as soon as the loss is not a number."""
-
-    def on_epoch_end(self, net, **kwargs):
-        loss = net.history[-1]["train_loss"]
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"The training loss became {loss} in epoch {len(net.history)}. Lower "
-                "learning_rate, or look for extreme values in y and in the covariates."
-            )
-
-
 class HeldOut(Callback):
     """After each epoch encode the context anew and judge each member on its held-out rows.
 
@@ -100,6 +89,15 @@ class HeldOut(Callback):
             self.stopped = True
             raise KeyboardInterrupt  # the way in which skorch's own EarlyStopping ends a fit
 
+    def state(self) -> dict[str, Any]:
+        """Return what has been found so far, for `resume`."""
+        return {"best": self.best, "weights": self.best_weights, "waited": self.waited}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.best, self.best_weights = state["best"], state["weights"]
+        self.waited = state["waited"]
+
     def restore(self, graph: nn.Module) -> None:
         """Give each member the weights of its best epoch."""
         if self.best_weights:
@@ -113,7 +111,8 @@ class Progress(Callback):
         self.n_epochs = n_epochs
 
     def on_train_begin(self, net, **kwargs):
-        self.bar = tqdm(total=self.n_epochs, desc="training", unit="epoch")
+        done = len(net.history)
+        self.bar = tqdm(total=self.n_epochs, initial=done, desc="training", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
         self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", refresh=False)
@@ -123,11 +122,22 @@ class Progress(Callback):
         self.bar.close()
 
 
-def check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> None:
-    """Tell the user's Ctrl-C, which skorch swallows, from stopping early."""
+def check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> bool:
+    """Tell the user's Ctrl-C, which skorch swallows, from stopping early.
+
+    Returns
+    -------
+    bool
+        Whether training was interrupted after at least one epoch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no epoch was whole.
+    """
     whole = sum("train_loss" in entry for entry in net.history)
     if held.stopped or whole >= epochs:
-        return
+        return False
     if whole == 0:
         raise KeyboardInterrupt
     warnings.warn(
@@ -136,3 +146,4 @@ def check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> None:
         UserWarning,
         stacklevel=2,
     )
+    return True

@@ -143,6 +143,8 @@ def fit_ensemble(
         calibration=calibration,
         rng=rng,
     )
+    for file in trained.checkpoints:
+        file.unlink(missing_ok=True)
     return Ensemble(
         features=features,
         network=network,

@@ -481,6 +481,11 @@ class SpTGNN(nn.Module):
         log_variance = self.variance_head(torch.cat(known, dim=-1)).squeeze(-1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
+    def gates(self, streams: Mapping[str, Tensor]) -> Tensor:
+        """Shares (M, B, E) of the experts, in evaluation mode."""
+        encoded = [encoder(streams[name]) for name, encoder in self.encoders.items()]
+        return self.mixture.gates(torch.cat(encoded, dim=-1))[0]
+
     def look(
         self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
     ) -> tuple[Tensor, Tensor]:
@@ -496,10 +501,7 @@ class SpTGNN(nn.Module):
         """
         a = self.architecture
         state = self.encode(streams).state
-        gates = state.new_zeros((*state.shape[:2], 0))
-        if a.n_experts:
-            encoded = [encoder(streams[name]) for name, encoder in self.encoders.items()]
-            gates = self.mixture.gates(torch.cat(encoded, dim=-1))[0]
+        gates = self.gates(streams) if a.n_experts else state.new_zeros((*state.shape[:2], 0))
         if not a.relations:
             return gates, state.new_zeros((len(state), 0, state.shape[1], around.senders.shape[-1]))
         for layer, context_state in enumerate(context.states):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,6 +97,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "terramind_v1_tiny", "_small", "_base" or "_large", from terratorch.
     encoder_weights : "pretrained", path or None, default="pretrained"
         "pretrained" takes published weights from the Hugging Face hub. None is random weights.
+    encoder_sha256 : str, default=None
+        SHA-256 in hexadecimal digits that the file of weights must have; others are refused before
+        they are read.
     fine_tune : bool or int, default=False
         Whether the encoder is trained with the network: all of it, or its last so many blocks. Each
         member has its own. False computes embeddings once and keeps them on disk.
@@ -169,6 +173,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         quantiles the shape of these errors as well. None leaves both as the network states them.
     callbacks : sequence of skorch callbacks, default=None
         Called by the training loop, after the package's own.
+    checkpoint_dir : path, default=None
+        Folder in which the state of training is kept after each epoch. The same fit, if it was cut
+        off, goes on from there, to the same result as without the break; it needs a `random_state`.
+        Files are removed when the fit is done. Callbacks begin anew.
     device : str, default="auto"
         "auto" takes a GPU if there is one. Any torch device name. It can be set anew after the fit:
         what was trained on a GPU predicts on a processor.
@@ -247,6 +255,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "augment": ["boolean"],
         "gradient_checkpointing": ["boolean"],
         "cache_dir": [str, PathLike, "boolean", None],
+        "checkpoint_dir": [str, PathLike, None],
+        "encoder_sha256": [str, None],
         "on_image_error": [StrOptions({"raise", "ignore"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "neighbor_search": [StrOptions(set(SEARCHES))],
@@ -294,6 +304,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         chip_size=None,
         encoder="terramind_v1_tiny",
         encoder_weights="pretrained",
+        encoder_sha256=None,
         fine_tune=False,
         encoder_learning_rate=None,
         layer_decay=None,
@@ -326,6 +337,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         n_iter_no_change=10,
         calibration="isotonic",
         callbacks=None,
+        checkpoint_dir=None,
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -343,6 +355,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.chip_size = chip_size
         self.encoder = encoder
         self.encoder_weights = encoder_weights
+        self.encoder_sha256 = encoder_sha256
         self.fine_tune = fine_tune
         self.encoder_learning_rate = encoder_learning_rate
         self.layer_decay = layer_decay
@@ -375,6 +388,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.calibration = calibration
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -858,6 +872,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"fine_tune={self.fine_tune} needs the stream 'imagery'; streams={self.streams!r}."
             )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir needs a random_state: without one each fit is another one, and "
+                "none can go on from where one was cut off. Set it to a number."
+            )
         if self.hidden_size % self.n_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
@@ -893,6 +912,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             augment=self.augment,
             callbacks=tuple(self.callbacks or ()),
             verbose=int(self.verbose),
+            checkpoints=None if self.checkpoint_dir is None else Path(self.checkpoint_dir),
         )
 
     def _learn_images(self, table: Table) -> ChipEmbedder | None:
@@ -904,6 +924,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             self.columns_.images,
             encoder=self.encoder,
             weights=self.encoder_weights,
+            sha256=self.encoder_sha256,
             chip_size=self.chip_size,
             on_error=self.on_image_error,
             cache_dir=self.cache_dir,
@@ -953,7 +974,14 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
 
     def _predict(self, X: Any) -> Predicted:
         table = self._table(X)
-        return self.ensemble_.predict(table)
+        predicted = self.ensemble_.predict(table)
+        odd = np.flatnonzero(~np.isfinite(predicted.mean + predicted.variance).all(axis=0))
+        if len(odd):
+            raise ValueError(
+                f"{len(odd)} of {len(table)} rows get no finite prediction (row positions "
+                f"{odd[:5].tolist()}): look for extreme values in their columns."
+            )
+        return predicted
 
     def _quantiles(self, predicted: Predicted, levels: np.ndarray) -> np.ndarray:
         """Calibrated quantiles (n, q) in standardised units."""

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,9 +24,10 @@ from .callbacks import (
     ClipMembers,
     HeldOut,
     Progress,
-    RefuseNonFinite,
     check_interrupted,
 )
+from .checkpoints import Checkpoint, digest
+from .faults import TrainingFault, Watch, look_for_faults
 from .losses import SpTGNNLoss
 from .network import IMAGERY, Architecture, SpTGNN
 from .optimisation import one_cycle, parameter_groups
@@ -66,6 +68,8 @@ class Schedule:
         The user's own.
     verbose : int
         0 silent, 1 one progress bar, 2 a line for each epoch.
+    checkpoints : Path or None
+        Folder in which the state after each epoch is kept until training is done.
     """
 
     max_epochs: int | None = None
@@ -81,6 +85,7 @@ class Schedule:
     augment: bool = True
     callbacks: Sequence[Callback] = ()
     verbose: int = 0
+    checkpoints: Path | None = None
 
     def batch(self, n_rows: int) -> int:
         """Rows of each member in a step."""
@@ -111,6 +116,9 @@ class Trained:
         One entry for each epoch.
     imagery : Tensor of shape (M, n, d) or None
         The image stream of the training rows, where encoders were tuned.
+    checkpoints : tuple of Path
+        Files that are of no use once the fit is done; none after an interruption, as training can
+        go on from it.
     """
 
     network: SpTGNN
@@ -118,6 +126,7 @@ class Trained:
     log_variance: np.ndarray
     history: list[dict]
     imagery: Tensor | None = None
+    checkpoints: tuple[Path, ...] = ()
 
 
 def train_members(
@@ -139,10 +148,31 @@ def train_members(
         One for each member: its initial weights, its dropout and its order of rows.
     device : str
         Where a GPU has too little memory for a batch, training starts again with half of it.
+
+    Raises
+    ------
+    TrainingFault
+        If training led nowhere, at a tenth of the learning rate either.
     """
+    slowed = False
     while True:
         try:
             return _train_members(architecture, data, schedule, seeds, device)
+        except TrainingFault as fault:
+            if slowed:
+                raise TrainingFault(
+                    f"{fault} A tenth of the learning rate did not help. Look for extreme values "
+                    "in y and in the covariates, try target_transform='log1p' for a skewed target, "
+                    "or set learning_rate, n_experts or max_epochs yourself."
+                ) from fault
+            slowed = True
+            schedule = _slower(schedule)
+            warnings.warn(
+                f"{fault} Training starts again with learning_rate={schedule.learning_rate:.3g}.",
+                UserWarning,
+                stacklevel=2,
+            )
+            continue
         except torch.OutOfMemoryError:
             batch = schedule.batch(int((~data.held_out).sum(1).max()))
             if batch <= _LEAST_BATCH:
@@ -155,6 +185,14 @@ def train_members(
         )
         schedule = replace(schedule, batch_size=batch // 2)
         torch.cuda.empty_cache()
+
+
+def _slower(schedule: Schedule) -> Schedule:
+    return replace(
+        schedule,
+        learning_rate=schedule.learning_rate / 10,
+        encoder_learning_rate=schedule.encoder_learning_rate / 10,
+    )
 
 
 def _train_members(
@@ -172,7 +210,8 @@ def _train_members(
     network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     n_rows = int((~data.held_out).sum(1).max())
-    batches = partial(MemberBatches, data=data, seeds=seeds)
+    orders = [np.random.RandomState(seed) for seed in seeds]
+    batches = partial(MemberBatches, data=data, orders=orders)
     epochs = schedule.epochs(n_rows, tuned=data.tuned is not None)
     steps = -(-n_rows // schedule.batch(n_rows))
     groups = parameter_groups(
@@ -183,14 +222,21 @@ def _train_members(
         layer_decay=schedule.layer_decay,
     )
     held = HeldOut(schedule.early_stopping, schedule.n_iter_no_change)
+    rate = one_cycle([group["lr"] for group in groups], epochs * steps)
     callbacks: list[tuple[str, Callback]] = [
         ("clip", ClipMembers()),
         ("average", AverageWeights()),
-        ("finite", RefuseNonFinite()),
-        ("rate", one_cycle([group["lr"] for group in groups], epochs * steps)),
+        ("watch", Watch()),
+        ("rate", rate),
         ("held_out", held),
         *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
     ]
+    checkpoint, done = None, 0
+    if schedule.checkpoints is not None:
+        file = f"{_name(architecture, data, schedule, seeds, device)}.safetensors"
+        checkpoint = Checkpoint(schedule.checkpoints / file, held, rate, orders)
+        done = checkpoint.find()
+        callbacks.append(("checkpoint", checkpoint))
     if schedule.verbose == 1:
         callbacks.append(("progress", Progress(epochs)))
     if schedule.verbose > 1:
@@ -200,7 +246,7 @@ def _train_members(
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
         optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, foreach=True),
         lr=schedule.learning_rate,
-        max_epochs=epochs,
+        max_epochs=epochs - done,
         batch_size=schedule.batch(n_rows),
         iterator_train=batches,
         train_split=None,
@@ -212,13 +258,50 @@ def _train_members(
         verbose=int(schedule.verbose > 1),
         device=device,
     )
-    net.fit(np.arange(n_rows), None)
-    check_interrupted(net, held, epochs)
-    held.restore(graph)
-    graph.refresh()
-    mean, log_variance = graph.predict_held_out()
+    try:
+        net.fit(np.arange(n_rows), None)
+        interrupted = check_interrupted(net, held, epochs)
+        held.restore(graph)
+        graph.refresh()
+        mean, log_variance = graph.predict_held_out()
+        look_for_faults(graph, mean)
+    except (TrainingFault, torch.OutOfMemoryError):
+        if checkpoint is not None:
+            checkpoint.discard()  # there is no way on from there
+        raise
     bank = None if data.tuned is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
-    return Trained(graph.averaged.cpu(), mean, log_variance, list(net.history), bank)
+    files = () if checkpoint is None or interrupted else (checkpoint.path,)
+    history = list(net.history)
+    return Trained(graph.averaged.cpu(), mean, log_variance, history, bank, files)
+
+
+def _name(
+    architecture: Architecture,
+    data: TrainingSet,
+    schedule: Schedule,
+    seeds: Sequence[int],
+    device: str,
+) -> str:
+    """Return the digest of all that the result of training depends on."""
+    silent = replace(schedule, callbacks=(), verbose=0, checkpoints=None)
+    about = (architecture, silent, [int(seed) for seed in seeds], device, data.n_neighbors)
+    rows = {
+        f"{kind} {name}": values
+        for kind, tensors in (("stream", data.rows.streams), ("about", data.rows.description))
+        for name, values in tensors.items()
+    }
+    tuned = None if data.tuned is None else (data.tuned.encoders.source, data.tuned.encoders.tuned)
+    return digest(
+        {
+            **rows,
+            "about": (about, tuned, torch.__version__, np.__version__),
+            "targets": data.targets,
+            "weight": data.weight,
+            "candidates": data.candidates,
+            "held_out": data.held_out,
+            "held_senders": data.held_senders,
+        }
+    )
 
 
 def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
@@ -244,6 +327,7 @@ def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
         np.concatenate([part.log_variance for part in parts]),
         [entry for part in parts for entry in part.history],
         torch.cat(banks) if banks else None,
+        tuple(file for part in parts for file in part.checkpoints),
     )
 
 
@@ -270,11 +354,11 @@ class MemberBatches:
         self,
         dataset: object,
         data: TrainingSet,
-        seeds: Sequence[int],
+        orders: Sequence[np.random.RandomState],
         batch_size: int,
     ):
         self.data, self.batch_size = data, batch_size
-        self.generators = [np.random.RandomState(seed) for seed in seeds]
+        self.generators = orders
         self.members = [np.flatnonzero(~held) for held in data.held_out]
         self.n_rows = max(len(rows) for rows in self.members)
         self.positions = data.rows.description["distance"].cpu().numpy()

@@ -41,6 +41,7 @@ LAYERS = [
     {"network"},
     {"inference", "losses", "optimisation"},
     {"callbacks", "training_graph"},
+    {"checkpoints", "faults"},
     {"training"},
     {"ensemble"},
     {"fitting"},
@@ -71,10 +72,10 @@ ROOMS = {
     "torch": {"network", "losses", "inference", "training", "ensemble", "fitting", "regressor"}
     | {"images.terramind", "images.members", "images.archive", "optimisation", "callbacks"}
     | {"aggregation", "devices", "training_graph"}
-    | {"saving.encoding", "saving.pieces", "saving.privacy"},
+    | {"checkpoints", "faults", "saving.encoding", "saving.pieces", "saving.privacy"},
     "numba": {"compiling"},
     "torch_geometric": set(),
-    "skorch": {"training", "callbacks", "optimisation"},
+    "skorch": {"training", "callbacks", "checkpoints", "faults", "optimisation"},
     "xgboost": {"base", "saving.pieces", "saving.privacy"},
     "pyproj": {"geography"},
     "esda": set(),

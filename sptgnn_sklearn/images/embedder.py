@@ -52,6 +52,7 @@ class ChipEmbedder:
         *,
         encoder: str,
         weights: str | PathLike[str] | None,
+        sha256: str | None = None,
         chip_size: int | None,
         on_error: str,
         cache_dir: str | PathLike[str] | bool | None,
@@ -70,6 +71,8 @@ class ChipEmbedder:
             The table's names of those columns, for messages.
         encoder : str
         weights : "pretrained", path or None
+        sha256 : str or None
+            That the file of weights must have.
         chip_size : int or None
         on_error : {"raise", "ignore"}
         cache_dir : path, None or False
@@ -89,7 +92,7 @@ class ChipEmbedder:
         imagery = Imagery.learn(
             images, columns, chip_size=chip_size, on_error=on_error, workers=workers
         )
-        stages = build_encoder(encoder, imagery.modalities, weights)
+        stages = build_encoder(encoder, imagery.modalities, weights, sha256)
         frozen = FrozenEncoder(stages, device, EncoderSource(encoder, imagery.modalities))
         return cls(imagery, frozen, cache_directory(cache_dir), workers, verbose)
 

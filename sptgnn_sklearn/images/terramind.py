@@ -166,7 +166,10 @@ def mixed_precision(device: str | torch.device) -> torch.autocast:
 
 
 def build_encoder(
-    name: str, modalities: Mapping[str, Modality], weights: str | PathLike[str] | None
+    name: str,
+    modalities: Mapping[str, Modality],
+    weights: str | PathLike[str] | None,
+    sha256: str | None = None,
 ) -> nn.Sequential:
     """Build an encoder for some modalities and load its weights.
 
@@ -178,6 +181,9 @@ def build_encoder(
     weights : "pretrained", path or None
         "pretrained" takes TerraMind's published weights from the Hugging Face hub. None is random
         weights, the same at every call.
+    sha256 : str, default=None
+        Hexadecimal digest that the file must have. Weights are read as tensors only, so that no
+        file can execute anything; the digest tells whose weights they are.
 
     Returns
     -------
@@ -189,7 +195,8 @@ def build_encoder(
     ImportError
         If terratorch is not installed.
     ValueError
-        If the name is not known, or the weights cannot be found or do not fit.
+        If the name is not known, or the weights cannot be found, are others than expected or do
+        not fit.
 
     Warns
     -----
@@ -226,6 +233,8 @@ def build_encoder(
     else:
         published = weights == "pretrained"
         path = _from_hub(name) if published else Path(weights)
+        if sha256 is not None:
+            _compare(path, sha256)
         _load(model, path, name, tell_unused=not published)
     _select_bands(model, modalities)
     embeddings = {
@@ -315,6 +324,19 @@ def _from_hub(name: str) -> Path:
         ) from error
     finally:
         log.setLevel(level)
+
+
+def _compare(path: Path, expected: str) -> None:
+    """Refuse a file with another digest."""
+    if not path.is_file():
+        raise ValueError(f"encoder_weights={str(path)!r} is no file.")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected.strip().lower():
+        raise ValueError(
+            f"encoder_weights={str(path)!r} has the SHA-256 {found}, and encoder_sha256 is "
+            f"{expected!r}: take the file from where the digest is from, or correct the digest."
+        )
 
 
 def _load(model: nn.Module, path: Path, name: str, tell_unused: bool) -> None:

@@ -40,6 +40,8 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         "terramind_v1_tiny", "_small", "_base" or "_large".
     encoder_weights : "pretrained", path or None, default="pretrained"
         None is random weights.
+    encoder_sha256 : str, default=None
+        SHA-256 in hexadecimal digits that the file of weights must have.
     cache_dir : path, None or False, default=None
         Where embeddings are kept; None is the user's cache folder, False keeps none.
     on_image_error : {"raise", "ignore"}, default="raise"
@@ -82,6 +84,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         "chip_size": [Interval(Integral, 16, None, closed="left"), None],
         "encoder": [str],
         "encoder_weights": [str, PathLike, None],
+        "encoder_sha256": [str, None],
         "cache_dir": [str, PathLike, "boolean", None],
         "on_image_error": [StrOptions({"raise", "ignore"})],
         "device": [str],
@@ -96,6 +99,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         chip_size=None,
         encoder="terramind_v1_tiny",
         encoder_weights="pretrained",
+        encoder_sha256=None,
         cache_dir=None,
         on_image_error="raise",
         device="auto",
@@ -106,6 +110,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         self.chip_size = chip_size
         self.encoder = encoder
         self.encoder_weights = encoder_weights
+        self.encoder_sha256 = encoder_sha256
         self.cache_dir = cache_dir
         self.on_image_error = on_image_error
         self.device = device
@@ -143,6 +148,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
             self.columns_,
             encoder=self.encoder,
             weights=self.encoder_weights,
+            sha256=self.encoder_sha256,
             chip_size=self.chip_size,
             on_error=self.on_image_error,
             cache_dir=self.cache_dir,
