@@ -203,6 +203,21 @@ def test_a_fitted_model_can_be_copied(survey, quick):
     assert clone(model).get_params()["images"] == QUICK["images"]
 
 
+@pytest.mark.parametrize("fine_tune", [False, 1])
+def test_a_saved_model_has_its_encoder_with_it(survey, quick, fine_tune, tmp_path):
+    """Chips are read and encoded as before, without the file of weights and without a cache."""
+    X, y = survey
+    model = quick(fine_tune=fine_tune).fit(X, y)
+    model.save(tmp_path / "model")
+    again = SpTGNNRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    model.save(tmp_path / "shared", training_data=False, coordinate_grid=100.0)
+    shared = SpTGNNRegressor.load(tmp_path / "shared")
+    assert shared.cache_dir is None
+    assert shared.embedder_.directory is None
+    assert np.isfinite(shared.predict(X)).all()
+
+
 def test_a_search_encodes_each_chip_once(survey, quick, encoded):
     """Folds and candidates share what is kept on disk; N rows, one of them without images."""
     X, y = survey

@@ -1,9 +1,11 @@
 """TerraMind through the real terratorch: built, loaded, pooled, and what is missing told."""
 
 import builtins
+import hashlib
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +98,16 @@ def test_the_fingerprint_follows_the_weights(checkpoint, model, tmp_path):
         for weights in (checkpoint, path)
     )
     assert first != second
+
+
+def test_weights_can_be_held_to_a_digest(checkpoint):
+    """A file of other weights is refused before it is read."""
+    right = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+    build_encoder(TINY, MODALITIES, checkpoint, right.upper())
+    with pytest.raises(ValueError, match=rf"has the SHA-256 {right}, and encoder_sha256"):
+        build_encoder(TINY, MODALITIES, checkpoint, "0" * 64)
+    with pytest.raises(ValueError, match="is no file"):
+        build_encoder(TINY, MODALITIES, "nowhere.pt", right)
 
 
 def test_keys_that_do_not_match_are_told(model, tmp_path):

@@ -6,6 +6,7 @@ import os
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,8 @@ def _given_away(params: dict[str, Any], fitted: dict[str, Any], grid: float | No
     ensemble = without_rows(fitted["ensemble_"], fitted["columns_"].frame, grid)
     fitted = {**fitted, "ensemble_": ensemble}
     fitted.pop("oob_prediction_", None)
+    if fitted.get("embedder_") is not None:
+        fitted["embedder_"] = replace(fitted["embedder_"], directory=None)
     return params, fitted
 
 
