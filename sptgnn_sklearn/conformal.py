@@ -56,12 +56,17 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
         )
     # On standardised errors every row has the same interval, around zero: one row is enough.
     zero = DummyRegressor(strategy="constant", constant=0.0).fit([[0.0]], [0.0])
-    conformal = SplitConformalRegressor(
-        zero,
-        confidence_level=coverage,
-        conformity_score=AbsoluteConformityScore(sym=False),
-        prefit=True,
-    )
-    conformal.conformalize(np.zeros((len(scores), 1)), scores)
-    low, high = conformal.predict_interval(np.zeros((1, 1)))[1][0, :, 0]
+    draws = np.random.get_state()  # noqa: NPY002
+    try:
+        conformal = SplitConformalRegressor(
+            zero,
+            confidence_level=coverage,
+            conformity_score=AbsoluteConformityScore(sym=False),
+            prefit=True,
+        )
+        conformal.conformalize(np.zeros((len(scores), 1)), scores)
+        low, high = conformal.predict_interval(np.zeros((1, 1)))[1][0, :, 0]
+    finally:
+        # MAPIE draws from numpy's global state, which is the user's, without any use for it here.
+        np.random.set_state(draws)  # noqa: NPY002
     return float(low), float(high)

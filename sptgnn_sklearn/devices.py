@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 __all__ = ["choose_device", "mixed_precision", "rows_at_once"]
@@ -9,6 +11,10 @@ __all__ = ["choose_device", "mixed_precision", "rows_at_once"]
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
 _ROWS_AT_ONCE = {"cpu": 512}
 _ROWS_ON_A_GPU = 16_384
+
+if hasattr(os, "register_at_fork"):
+    # Threads of OpenMP do not live on in a forked child, which would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(name: str) -> str:

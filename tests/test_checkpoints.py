@@ -158,7 +158,8 @@ def test_killed_fits_end_as_unbroken_ones(tmp_path):
     def start(folder):
         command = [sys.executable, "-c", program, str(folder), str(result)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        process.stdout.readline()
+        with process.stdout as told:
+            told.readline()
         return process
 
     start("").wait()
