@@ -178,7 +178,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     random_state : int, RandomState or None, default=None
         Fixes all random numbers; on CPU the same seed gives the same bits.
     verbose : int, default=0
-        0 silent, 1 a progress bar, 2 a line for each epoch.
+        0 silent, 1 a progress bar (in a script or a notebook), 2 a line for each epoch.
 
     Attributes
     ----------
@@ -198,7 +198,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Prediction of each training row without its own target; from the member that left the row
         out where there is one (with five members: everywhere). NaN for rows of weight zero.
     history_ : list of dict
-        Losses of each epoch.
+        What each epoch came to: ``train_loss`` and, with early stopping, ``held_out_mse``, the mean
+        of the members' ``held_out_mse_by_member``, in standardised units. With `n_jobs` the groups
+        of members follow one another.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +20,7 @@ from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
 
 from .callbacks import (
+    BY_MEMBER,
     AverageWeights,
     ClipMembers,
     HeldOut,
@@ -191,10 +193,11 @@ def _train_members(
         ("held_out", held),
         *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
     ]
+    progress = Progress(epochs, held)
     if schedule.verbose == 1:
-        callbacks.append(("progress", Progress(epochs)))
+        callbacks.append(("progress", progress))
     if schedule.verbose > 1:
-        callbacks.append(("log", PrintLog()))
+        callbacks.append(("log", PrintLog(keys_ignored=BY_MEMBER)))
     net = MemberNet(
         graph,
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
@@ -212,7 +215,8 @@ def _train_members(
         verbose=int(schedule.verbose > 1),
         device=device,
     )
-    net.fit(np.arange(n_rows), None)
+    with closing(progress):
+        net.fit(np.arange(n_rows), None)
     check_interrupted(net, held, epochs)
     held.restore(graph)
     graph.refresh()
