@@ -33,6 +33,18 @@ def import_pyplot() -> Any:
     return plt
 
 
+def legend_above(ax: Axes, **settings: Any) -> None:
+    """Explain a panel above it, because anywhere within it some table has points."""
+    ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
+        columnspacing=1.0,
+        borderaxespad=0.1,
+        **{"ncols": 3, **settings},
+    )
+
+
 def point_area(n_points: int) -> float:
     """Return the area of a point, in square points, that leaves so many of them apart."""
     return float(np.clip(6000 / max(n_points, 1), 3, 40))
