@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,6 +35,7 @@ from .joint import SCORES, values_at_scores
 from .judgement import Predicted
 from .rows import merge_rows
 from .search import SEARCHES
+from .summary import fitted_facts, held_out_r2, table_html
 from .targets import TargetScale, mixture_quantiles
 from .training import Schedule
 from .validation import check_queries, check_training
@@ -720,6 +721,29 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError("There is no mixture: n_experts=0.")
         gates = self.ensemble_.look(table).gates
         return expert_table(gates, X.index if isinstance(X, pd.DataFrame) else None)
+
+    def _html_repr(self):
+        """Return scikit-learn's diagram and, once fitted, a table of roles and rows."""
+        diagram = estimator_html_repr(self)
+        if not hasattr(self, "oob_prediction_"):  # the last that fit sets
+            return diagram
+        ensemble, merged = self.ensemble_, self._merged
+        n_members = ensemble.network.architecture.n_members
+        facts = fitted_facts(
+            ensemble.features.columns,
+            relations=ensemble.relations,
+            streams=ensemble.streams,
+            weight=merged.weight,
+            n_rows=int((merged.inverse >= 0).sum()),
+            n_members=n_members,
+            r2=held_out_r2(
+                self.target_.restore(ensemble.context.targets.cpu().numpy().astype(np.float64)),
+                self.oob_prediction_[merged.rows],
+                merged.weight,
+                np.array([ensemble.partitions.held_out(member) for member in range(n_members)]),
+            ),
+        )
+        return diagram + table_html(facts)
 
     def to_hetero_data(self):
         """Return the training graph for use with PyTorch Geometric.
