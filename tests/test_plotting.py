@@ -314,6 +314,20 @@ def test_calibration_curves():
         plot_calibration(y, quantiles[:, :3], levels)
 
 
+def test_nothing_is_cut_off_at_the_edge_of_a_figure(model, survey):
+    """Labels, legends and colour bars lie within a figure of the default size."""
+    for ax in (
+        plot_graph(model, survey.data),
+        plot_experts(model, survey.data),
+        plot_experts(model, survey.data, expert=0),
+        plot_training(model),
+    ):
+        ax.figure.canvas.draw()
+        box = ax.figure.get_tightbbox()
+        assert min(box.x0, box.y0) >= 0
+        assert (box.max <= ax.figure.get_size_inches()).all()
+
+
 def test_edges_join_rows_to_their_neighbours(model, survey):
     """Each relation has a line of its own that starts at rows and ends at their neighbours."""
     xy = survey.data[["lon", "lat"]].to_numpy()

@@ -19,7 +19,8 @@ INSIDE, OUTSIDE, BAR, LINE = "#08519c", "#d95f02", "#c6dbef", "#444444"
 
 def new_axes() -> Axes:
     """Return the axes of a new figure."""
-    return import_pyplot().subplots(layout="constrained")[1]
+    # "constrained" cuts what stands beside axes of fixed shape, such as the legend of a map.
+    return import_pyplot().subplots(layout="compressed")[1]
 
 
 def import_pyplot() -> Any:
