@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from .optimisation import apart
 
+BY_MEMBER = "held_out_mse_by_member"  # in the history
 _CLIP_NORM = 2.0
 
 
@@ -79,6 +80,7 @@ class HeldOut(Callback):
         known = (~np.isnan(mean) * graph.data.weight).sum(1)
         score = error.sum(1) / np.maximum(known, 1e-12)
         net.history.record("held_out_mse", float(score.mean()))
+        net.history.record(BY_MEMBER, score.tolist())
         better = score < self.best
         self.best[better] = score[better]
         for name, value in graph.averaged.named_parameters():
@@ -105,10 +107,12 @@ class HeldOut(Callback):
 
 
 class Progress(Callback):
-    """One bar over all epochs."""
+    """One bar over all epochs. Whoever starts the training closes it, however that ends."""
 
-    def __init__(self, n_epochs: int):
-        self.n_epochs = n_epochs
+    bar: tqdm  # from the start of the training on
+
+    def __init__(self, n_epochs: int, held: HeldOut):
+        self.n_epochs, self.held = n_epochs, held
 
     def on_train_begin(self, net, **kwargs):
         done = len(net.history)
@@ -119,7 +123,15 @@ class Progress(Callback):
         self.bar.update()
 
     def on_train_end(self, net, **kwargs):
-        self.bar.close()
+        # A bar that ends short of its total is red in a notebook, but an early stop is no failure.
+        if self.held.stopped:
+            self.bar.total = self.bar.n = len(net.history)
+            self.bar.refresh()
+
+    def close(self) -> None:
+        """Leave the bar as it is, so that what follows starts on a line of its own."""
+        if hasattr(self, "bar"):
+            self.bar.close()
 
 
 def check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> bool:

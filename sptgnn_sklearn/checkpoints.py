@@ -24,7 +24,7 @@ from .saving.encoding import Registry, decode, encode
 __all__ = ["Checkpoint", "digest"]
 
 _KIND = "checkpoint"
-_PLAIN = (bool, int, float, str, np.generic)
+_PLAIN = (bool, int, float, str, list, np.generic)
 
 
 def digest(values: Mapping[str, Any]) -> str:
@@ -115,9 +115,9 @@ class Checkpoint(Callback):
             "held": self.held.state(),
             "draws": [generator.get_state() for generator in graph.network.generators or ()],
             "orders": [order.get_state(legacy=True) for order in self.orders],
-            # What the callbacks of users record may be anything.
+            # What the callbacks of users record may be anything; batches are recorded by none.
             "history": [
-                {key: value for key, value in entry.items() if isinstance(value, _PLAIN)}
+                {k: v for k, v in entry.items() if isinstance(v, _PLAIN) and k != "batches"}
                 for entry in net.history
             ],
         }

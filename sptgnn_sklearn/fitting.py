@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
+from tqdm.auto import tqdm
 
 from .base import fit_base, out_of_fold
 from .blocks import location_labels
@@ -261,7 +262,11 @@ def _train(
     """Train all members in one pass, or in `n_jobs` groups of processes."""
     n_groups = min(effective_n_jobs(n_jobs), len(seeds)) if n_jobs is not None else 1
     groups = np.array_split(np.arange(len(seeds)), n_groups)
-    parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1)(
+    # Bars of several processes would write over one another; one here counts the groups instead.
+    one_bar = schedule.verbose == 1 and n_groups > 1
+    if one_bar:
+        schedule = replace(schedule, verbose=0)
+    parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1, return_as="generator")(
         delayed(train_members)(
             replace(shape, n_members=len(group)),
             data.for_members(group),
@@ -271,4 +276,5 @@ def _train(
         )
         for group in groups
     )
-    return join(parts, shape)
+    bar = tqdm(parts, total=n_groups, desc="training", unit="group", disable=not one_bar)
+    return join(list(bar), shape)

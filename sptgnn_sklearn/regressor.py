@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -37,6 +37,7 @@ from .judgement import Predicted
 from .rows import merge_rows
 from .saving import FileError, load_model, save_model
 from .search import SEARCHES
+from .summary import fitted_facts, held_out_r2, table_html
 from .targets import TargetScale, mixture_quantiles
 from .training import Schedule
 from .validation import check_queries, check_training
@@ -187,7 +188,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     random_state : int, RandomState or None, default=None
         Fixes all random numbers; on CPU the same seed gives the same bits.
     verbose : int, default=0
-        0 silent, 1 a progress bar, 2 a line for each epoch.
+        0 silent, 1 a progress bar (in a script or a notebook), 2 a line for each epoch.
 
     Attributes
     ----------
@@ -207,7 +208,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Prediction of each training row without its own target; from the member that left the row
         out where there is one (with five members: everywhere). NaN for rows of weight zero.
     history_ : list of dict
-        Losses of each epoch.
+        What each epoch came to: ``train_loss`` and, with early stopping, ``held_out_mse``, the mean
+        of the members' ``held_out_mse_by_member``, in standardised units. With `n_jobs` the groups
+        of members follow one another.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -735,6 +738,29 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError("There is no mixture: n_experts=0.")
         gates = self.ensemble_.look(table).gates
         return expert_table(gates, X.index if isinstance(X, pd.DataFrame) else None)
+
+    def _html_repr(self):
+        """Return scikit-learn's diagram and, once fitted, a table of roles and rows."""
+        diagram = estimator_html_repr(self)
+        if not hasattr(self, "oob_prediction_"):  # the last that fit sets
+            return diagram
+        ensemble, merged = self.ensemble_, self._merged
+        n_members = ensemble.network.architecture.n_members
+        facts = fitted_facts(
+            ensemble.features.columns,
+            relations=ensemble.relations,
+            streams=ensemble.streams,
+            weight=merged.weight,
+            n_rows=int((merged.inverse >= 0).sum()),
+            n_members=n_members,
+            r2=held_out_r2(
+                self.target_.restore(ensemble.context.targets.cpu().numpy().astype(np.float64)),
+                self.oob_prediction_[merged.rows],
+                merged.weight,
+                np.array([ensemble.partitions.held_out(member) for member in range(n_members)]),
+            ),
+        )
+        return diagram + table_html(facts)
 
     def to_hetero_data(self):
         """Return the training graph for use with PyTorch Geometric.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
 
 from .callbacks import (
+    BY_MEMBER,
     AverageWeights,
     ClipMembers,
     HeldOut,
@@ -202,20 +204,13 @@ def _train_members(
     seeds: Sequence[int],
     device: str,
 ) -> Trained:
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
-    network = SpTGNN(architecture, encoders).start(generators)
-    network.generators = None
-    graph = TrainingGraph(network, data, schedule.augment).to(device)
-    network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-
+    graph = _start(architecture, data, schedule, seeds, device)
     n_rows = int((~data.held_out).sum(1).max())
     orders = [np.random.RandomState(seed) for seed in seeds]
-    batches = partial(MemberBatches, data=data, orders=orders)
     epochs = schedule.epochs(n_rows, tuned=data.tuned is not None)
     steps = -(-n_rows // schedule.batch(n_rows))
     groups = parameter_groups(
-        network,
+        graph.network,
         learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
         encoder_learning_rate=schedule.encoder_learning_rate,
@@ -223,6 +218,7 @@ def _train_members(
     )
     held = HeldOut(schedule.early_stopping, schedule.n_iter_no_change)
     rate = one_cycle([group["lr"] for group in groups], epochs * steps)
+    progress = Progress(epochs, held)
     callbacks: list[tuple[str, Callback]] = [
         ("clip", ClipMembers()),
         ("average", AverageWeights()),
@@ -233,14 +229,14 @@ def _train_members(
     ]
     checkpoint, done = None, 0
     if schedule.checkpoints is not None:
-        file = f"{_name(architecture, data, schedule, seeds, device)}.safetensors"
-        checkpoint = Checkpoint(schedule.checkpoints / file, held, rate, orders)
+        name = _name(architecture, data, schedule, seeds, device)
+        checkpoint = Checkpoint(schedule.checkpoints / f"{name}.safetensors", held, rate, orders)
         done = checkpoint.find()
         callbacks.append(("checkpoint", checkpoint))
     if schedule.verbose == 1:
-        callbacks.append(("progress", Progress(epochs)))
+        callbacks.append(("progress", progress))
     if schedule.verbose > 1:
-        callbacks.append(("log", PrintLog()))
+        callbacks.append(("log", PrintLog(keys_ignored=BY_MEMBER)))
     net = MemberNet(
         graph,
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
@@ -248,7 +244,7 @@ def _train_members(
         lr=schedule.learning_rate,
         max_epochs=epochs - done,
         batch_size=schedule.batch(n_rows),
-        iterator_train=batches,
+        iterator_train=partial(MemberBatches, data=data, orders=orders),
         train_split=None,
         callbacks=callbacks,
         callbacks__print_log=None,
@@ -259,20 +255,44 @@ def _train_members(
         device=device,
     )
     try:
-        net.fit(np.arange(n_rows), None)
+        with closing(progress):
+            net.fit(np.arange(n_rows), None)
         interrupted = check_interrupted(net, held, epochs)
-        held.restore(graph)
-        graph.refresh()
-        mean, log_variance = graph.predict_held_out()
-        look_for_faults(graph, mean)
+        trained = _finish(graph, held, list(net.history))
     except (TrainingFault, torch.OutOfMemoryError):
         if checkpoint is not None:
             checkpoint.discard()  # there is no way on from there
         raise
-    bank = None if data.tuned is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
-    files = () if checkpoint is None or interrupted else (checkpoint.path,)
-    history = list(net.history)
-    return Trained(graph.averaged.cpu(), mean, log_variance, history, bank, files)
+    if checkpoint is not None and not interrupted:
+        trained.checkpoints = (checkpoint.path,)
+    return trained
+
+
+def _start(
+    architecture: Architecture,
+    data: TrainingSet,
+    schedule: Schedule,
+    seeds: Sequence[int],
+    device: str,
+) -> TrainingGraph:
+    """Return members with their first weights, among their rows."""
+    encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
+    network = SpTGNN(architecture, encoders)
+    network.start([torch.Generator().manual_seed(seed) for seed in seeds])
+    network.generators = None
+    graph = TrainingGraph(network, data, schedule.augment).to(device)
+    network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    return graph
+
+
+def _finish(graph: TrainingGraph, held: HeldOut, history: list[dict]) -> Trained:
+    """Return each member at its best, with what it says of the rows held out from it."""
+    held.restore(graph)
+    graph.refresh()
+    mean, log_variance = graph.predict_held_out()
+    look_for_faults(graph, mean)
+    bank = None if graph.data.tuned is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
+    return Trained(graph.averaged.cpu(), mean, log_variance, history, bank)
 
 
 def _name(

@@ -28,7 +28,7 @@ LAYERS = [
     {"devices", "images.extraction"},
     {"images.transformer", "inspection.attention", "inspection.ingredients"},
     {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
-    | {"validation"},
+    | {"summary", "validation"},
     {"model_selection.area", "model_selection.block_size", "model_selection.blocking"}
     | {"model_selection.environment", "model_selection.leaving"}
     | {"applicability", "edges", "graph", "holdout", "joint", "metrics.accuracy"}
@@ -60,8 +60,8 @@ LAYERS = [
     {"comparison"},
     {"plotting.canvas"},
     {"plotting.maps"},
-    {"plotting.agreement", "plotting.folds"},
-    {"plotting.models"},
+    {"plotting.agreement", "plotting.fitted", "plotting.folds"},
+    {"plotting.displays", "plotting.models"},
     {"plotting.__init__"},
     {"cli"},
     {"__init__", "__main__"},
@@ -104,7 +104,7 @@ WITHOUT = {
     "pandas": {"base", "edges", "ensemble", "features", "geography", "graph", "holdout"}
     | {"calibration", "conformal", "dissimilarity", "joint", "judgement", "stacking"}
     | {"inference", "losses", "network", "random_fields", "rows", "targets", "training"}
-    | {"aggregation", "boxtree", "fitting", "kernels", "search", "training_graph"},
+    | {"aggregation", "boxtree", "fitting", "kernels", "search", "summary", "training_graph"},
     "sklearn": {"columns", "edges", "graph", "holdout", "inference", "losses", "network"}
     | {"calibration", "covariates", "dissimilarity", "joint", "judgement", "stacking"}
     | {"random_fields", "rows", "targets", "training", "values"}

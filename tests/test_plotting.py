@@ -8,22 +8,33 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
 
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 
+from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.comparison import compare
+from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import KNNDMKFold, SpatialBlockKFold
 from sptgnn_sklearn.plotting import (
+    FoldsDisplay,
+    ObservedPredictedDisplay,
+    ReliabilityDisplay,
     plot_calibration,
     plot_comparison,
+    plot_experts,
     plot_fold_distances,
     plot_folds,
+    plot_graph,
     plot_map,
     plot_observed_predicted,
+    plot_training,
 )
 
 
@@ -45,6 +56,18 @@ def result():
     models = {"gp": GaussianProcessRegressor(alpha=1.0, normalize_y=True), "mean": DummyRegressor()}
     folds = {"random": KFold(4), "other": KFold(5)}
     return compare(models, X, y, folds, progress=False)
+
+
+@pytest.fixture(scope="module")
+def survey():
+    return make_soil_survey(60, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(survey):
+    settings = {"n_members": 2, "max_epochs": 3, "n_neighbors": 4, "random_state": 0}
+    model = SpTGNNRegressor(time="date", elevation="elevation", base=None, **settings)
+    return model.fit(survey.data, survey.target)
 
 
 def points(ax):
@@ -289,3 +312,142 @@ def test_calibration_curves():
         plot_calibration(y, quantiles[:, :3], levels[:3])
     with pytest.raises(ValueError, match="found shape"):
         plot_calibration(y, quantiles[:, :3], levels)
+
+
+def test_nothing_is_cut_off_at_the_edge_of_a_figure(model, survey):
+    """Labels, legends and colour bars lie within a figure of the default size."""
+    for ax in (
+        plot_graph(model, survey.data),
+        plot_experts(model, survey.data),
+        plot_experts(model, survey.data, expert=0),
+        plot_training(model),
+    ):
+        ax.figure.canvas.draw()
+        box = ax.figure.get_tightbbox()
+        assert min(box.x0, box.y0) >= 0
+        assert (box.max <= ax.figure.get_size_inches()).all()
+
+
+def test_edges_join_rows_to_their_neighbours(model, survey):
+    """Each relation has a line of its own that starts at rows and ends at their neighbours."""
+    xy = survey.data[["lon", "lat"]].to_numpy()
+    ax = plot_graph(model, survey.data, rows=[7, 9], n_neighbors=3)
+    assert [line.get_label().split(":")[0] for line in ax.lines] == list(model.relations_)
+    assert len({line.get_color() for line in ax.lines}) == 3
+    for line in ax.lines:
+        relation, said = line.get_label().split(": ")
+        assert said == "6 edges"
+        drawn = line.get_xydata()
+        pieces = np.split(drawn, np.flatnonzero(np.isnan(drawn[:, 0])) + 1)[:-1]
+        senders = model.kneighbors(n_neighbors=3, return_distance=False, relation=relation)
+        np.testing.assert_allclose([piece[0] for piece in pieces], xy[[7, 7, 7, 9, 9, 9]])
+        np.testing.assert_allclose([piece[-2] for piece in pieces], xy[senders[[7, 9]].ravel()])
+    mask = np.isin(np.arange(60), [7, 9])
+    same = plot_graph(model, survey.data, relations="spatial", rows=mask, n_neighbors=3)
+    (line,) = same.lines
+    np.testing.assert_array_equal(line.get_xydata(), ax.lines[0].get_xydata())
+    assert overlapping_texts(ax.figure) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"relations": "kinship"}, r"relations=\['kinship'\] are not in use"),
+        ({"n_neighbors": 0}, "n_neighbors must"),
+        ({"rows": [60]}, "rows must be positions from 0 to 59"),
+        ({"rows": [0.5]}, "rows must be"),
+        ({"X": slice(50)}, "X must be the table of the fit, of 60 rows; found 50"),
+    ],
+)
+def test_a_graph_that_cannot_be_drawn_is_an_error(model, survey, settings, message):
+    """The error names the parameter, and no empty figure is left."""
+    rows = settings.pop("X", slice(None))
+    with pytest.raises(ValueError, match=message):
+        plot_graph(model, survey.data[rows], **settings)
+    assert plt.get_fignums() == []
+
+
+def test_experts_are_drawn_where_they_serve(model, survey):
+    """Rows have the colour of their first expert; the share of one has a colour bar."""
+    shares = model.expert_weights(survey.data)[1]
+    ax = plot_experts(model, survey.data, member=1)
+    for expert, drawn in enumerate(ax.collections):
+        rows = shares.to_numpy().argmax(axis=1) == expert
+        np.testing.assert_array_equal(drawn.get_offsets(), survey.data[["lon", "lat"]][rows])
+    assert len(ax.get_legend().get_texts()) == 4
+    one = plot_experts(model, survey.data, member=1, expert=2)
+    np.testing.assert_array_equal(one.collections[0].get_array(), shares[2])
+    assert one.child_axes[0].get_ylabel() == "share of expert 2"
+    with pytest.raises(ValueError, match="member must lie between 0 and 1; found 2"):
+        plot_experts(model, survey.data, member=2)
+    with pytest.raises(ValueError, match="expert must lie between 0 and 3"):
+        plot_experts(model, survey.data, expert=4)
+
+
+def test_training_is_drawn_by_epoch(model, monkeypatch):
+    """Losses on the left, held-out errors on the right, and a ring at each member's best epoch."""
+    ax = plot_training(model)
+    right = next(other for other in ax.figure.axes if other is not ax)
+    np.testing.assert_array_equal(
+        ax.lines[0].get_ydata(), [entry["train_loss"] for entry in model.history_]
+    )
+    errors = np.array([entry["held_out_mse_by_member"] for entry in model.history_])
+    np.testing.assert_array_equal(right.lines[-1].get_ydata(), errors.mean(axis=1))
+    best = np.column_stack([errors.argmin(axis=0) + 1, errors.min(axis=0)])
+    np.testing.assert_allclose(points(right), best)
+    assert overlapping_texts(ax.figure) == []
+    # Groups of members that were trained apart, one of which stopped earlier.
+    monkeypatch.setattr(model, "history_", [*model.history_, *model.history_[:2]])
+    ax = plot_training(model)
+    assert [len(line.get_xdata()) for line in ax.lines] == [3, 2]
+    without = [{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}]
+    monkeypatch.setattr(model, "history_", without)
+    assert len(plot_training(model).figure.axes) == 1
+    with pytest.raises(NotFittedError):
+        plot_training(SpTGNNRegressor())
+
+
+def test_displays_draw_what_the_functions_draw(model, survey):
+    """A display of an estimator within a Pipeline has its intervals and quantiles."""
+    X, y = survey.data, survey.target
+    pipe = make_pipeline("passthrough", model)
+    display = ObservedPredictedDisplay.from_estimator(pipe, X, y, coverage=0.8, unit="g/kg")
+    lower, upper = model.predict_interval(X, 0.8).T
+    same = plot_observed_predicted(y, model.predict(X), lower, upper, level=0.8, unit="g/kg")
+    np.testing.assert_array_equal(points(display.ax_), points(same))
+    texts = [ax.get_legend().get_texts()[0].get_text() for ax in (display.ax_, same)]
+    assert texts[0] == texts[1]
+    assert display.ax_.get_xlabel() == "predicted (g/kg)"
+    assert display.figure_ is display.ax_.figure
+    display = ReliabilityDisplay.from_estimator(pipe, X, y, levels=9)
+    levels = np.arange(1, 10) / 10
+    same = plot_calibration(y, model.predict_quantiles(X, levels), levels)
+    np.testing.assert_array_equal(display.ax_.lines[1].get_ydata(), same.lines[1].get_ydata())
+    assert display.ax_.lines[1].get_label().startswith("SpTGNNRegressor: ")
+
+
+def test_displays_of_any_regressor(survey):
+    """Without intervals points stand alone; a standard deviation is read as of a normal one."""
+    X, y = survey.data.filter(like="cov_"), survey.target
+    ridge = BayesianRidge().fit(X, y)
+    assert ObservedPredictedDisplay.from_estimator(ridge, X, y).ax_.get_legend() is None
+    display = ReliabilityDisplay.from_estimator(ridge, X, y, levels=3, name="ridge")
+    mean, std = ridge.predict(X, return_std=True)
+    np.testing.assert_allclose(display.quantiles[:, 2], norm.ppf(0.75, mean, std))
+    _, (left, _) = plt.subplots(1, 2)
+    assert display.plot(left) is display
+    assert display.ax_ is left and display.figure_ is left.figure
+    mute = LinearRegression().fit(X, y)
+    with pytest.raises(TypeError, match="LinearRegression has no"):
+        ReliabilityDisplay.from_estimator(mute, X, y)
+    with pytest.raises(ValueError, match="levels must be at least 2"):
+        ReliabilityDisplay.from_estimator(ridge, X, y, levels=1)
+
+
+def test_folds_are_kept_by_their_display():
+    """A splitter that draws at random is asked once, however often the display is drawn."""
+    X = places()
+    display = FoldsDisplay.from_cv(X, KFold(4, shuffle=True))
+    first = points(display.ax_)
+    np.testing.assert_array_equal(points(display.plot().ax_), first)
+    assert not np.array_equal(first, X)

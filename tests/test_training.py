@@ -1,11 +1,17 @@
 """Who trains on what, when it stops, and that it repeats."""
 
+import io
+from contextlib import nullcontext
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from skorch.callbacks import Callback
+from tqdm import tqdm
 
-from sptgnn_sklearn import network, training
+from sptgnn_sklearn import callbacks, fitting, network, training
 from sptgnn_sklearn.graph import build_graph
 from sptgnn_sklearn.inference import Rows
 from sptgnn_sklearn.network import Architecture
@@ -183,6 +189,8 @@ def test_early_stopping_keeps_each_members_best_epoch():
     error = np.where(np.isnan(trained.mean), 0, trained.mean - data.targets) ** 2
     final = error.sum(1) / (~np.isnan(trained.mean)).sum(1)
     np.testing.assert_allclose(final, np.min(scores, axis=0), rtol=1e-4)
+    recorded = [entry["held_out_mse_by_member"] for entry in trained.history]
+    np.testing.assert_allclose(final, np.min(recorded, axis=0), rtol=1e-4)
 
 
 def test_early_stopping_stops():
@@ -248,7 +256,58 @@ def test_verbosity(capfd):
     assert out == "" and "training" in err and "3/3" in err
     train_members(architecture(), data, schedule(verbose=2), [0, 1])
     out, _ = capfd.readouterr()
-    assert "train_loss" in out and "held_out_mse" in out
+    assert "train_loss" in out and "held_out_mse" in out and "by_member" not in out
+
+
+class _Bar(tqdm):
+    """A bar that is remembered."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, file=io.StringIO(), **settings)
+        self.made.append(self)
+
+
+class _At(Callback):
+    """Raise an error in the second epoch."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, None])
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
+def test_the_bar_closes_however_training_ends(error, monkeypatch):
+    """After an error and Ctrl-C it stands where training stopped; an early stop completes it."""
+    monkeypatch.setattr(callbacks, "tqdm", _Bar)
+    monkeypatch.setattr(_Bar, "made", [])
+    early = {"max_epochs": 60, "n_iter_no_change": 1, "learning_rate": 1.0, "batch_size": 30}
+    plan = schedule(verbose=1, **({"callbacks": [_At(error)]} if error else early))
+    with pytest.raises(RuntimeError) if error is RuntimeError else nullcontext():
+        trained = train_members(architecture(), training_set(), plan, [0, 1])
+    (bar,) = _Bar.made
+    assert bar.disable  # which is how a closed bar reads
+    if error:
+        assert (bar.n, bar.total) == (1, 3)
+    else:
+        assert bar.n == bar.total == len(trained.history) < 60
+
+
+def test_groups_of_members_share_one_bar(monkeypatch, capfd):
+    """Workers keep silent and one bar counts them; a table of epochs is left to them."""
+    monkeypatch.setattr(fitting, "train_members", lambda *args: args[2].verbose)
+    monkeypatch.setattr(fitting, "join", lambda parts, _: parts)
+    arguments = (architecture(), training_set())
+    with parallel_config("threading"):
+        for verbose, told in ((1, [0, 0]), (2, [2, 2])):
+            plan = schedule(verbose=verbose)
+            assert fitting._train(*arguments, plan, np.arange(2), "cpu", n_jobs=2) == told
+            assert ("2/2" in capfd.readouterr().err) == (verbose == 1)
 
 
 def test_nothing_global_is_left_changed():

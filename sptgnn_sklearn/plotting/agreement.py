@@ -15,6 +15,7 @@ from .canvas import (
     INSIDE,
     LINE,
     OUTSIDE,
+    legend_above,
     log1p_scale,
     log1p_ticks,
     new_axes,
@@ -107,17 +108,7 @@ def plot_observed_predicted(
     ):
         ax.scatter(mean[rows], y[rows], s=area, color=colour, linewidths=0, zorder=3, label=label)
     if lower is not None:
-        # Above the panel, because anywhere within it some table has points.
-        ax.legend(
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=2,
-            frameon=False,
-            handletextpad=0.1,
-            columnspacing=1.0,
-            borderaxespad=0.1,
-            markerscale=np.sqrt(20 / area),
-        )
+        legend_above(ax, ncols=2, handletextpad=0.1, markerscale=np.sqrt(20 / area))
     if log1p:
         for scale in (ax.set_xscale, ax.set_yscale):
             scale("function", functions=(log1p_scale, np.expm1))

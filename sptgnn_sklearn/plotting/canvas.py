@@ -19,7 +19,8 @@ INSIDE, OUTSIDE, BAR, LINE = "#08519c", "#d95f02", "#c6dbef", "#444444"
 
 def new_axes() -> Axes:
     """Return the axes of a new figure."""
-    return import_pyplot().subplots(layout="constrained")[1]
+    # "constrained" cuts what stands beside axes of fixed shape, such as the legend of a map.
+    return import_pyplot().subplots(layout="compressed")[1]
 
 
 def import_pyplot() -> Any:
@@ -31,6 +32,18 @@ def import_pyplot() -> Any:
             'Figures need matplotlib. Install it with: pip install "sptgnn-sklearn[plot]"'
         ) from error
     return plt
+
+
+def legend_above(ax: Axes, **settings: Any) -> None:
+    """Explain a panel above it, because anywhere within it some table has points."""
+    ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
+        columnspacing=1.0,
+        borderaxespad=0.1,
+        **{"ncols": 3, **settings},
+    )
 
 
 def point_area(n_points: int) -> float:

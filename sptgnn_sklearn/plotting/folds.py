@@ -11,15 +11,14 @@ from scipy.spatial import cKDTree
 from ..columns import locate_coordinates
 from ..folds import as_splits
 from ..geography import Frame, chord_to_distance, metric_space
-from .canvas import COLOURS, LINE, new_axes, point_area, with_unit
-from .maps import dress_map
+from .canvas import COLOURS, LINE, new_axes, with_unit
+from .maps import draw_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_fold_distances", "plot_folds"]
+__all__ = ["fold_splits", "plot_fold_distances", "plot_folds"]
 
-_MARKERS = "os^Dv<>P"
 _LABELS = {
     "test_to_train": "test row to training rows",
     "prediction_to_sample": "prediction place to samples",
@@ -76,30 +75,9 @@ def plot_folds(
     3
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
-    splits = _splits(X, cv, y, groups)
-    ax = ax if ax is not None else new_axes()
-    area = point_area(len(xy))
-    for fold, (_, test) in enumerate(splits):
-        ax.scatter(
-            xy[test, 0],
-            xy[test, 1],
-            s=area,
-            color=COLOURS[fold % len(COLOURS)],
-            marker=_MARKERS[(fold + fold // len(COLOURS)) % len(_MARKERS)],
-            edgecolors=LINE,  # without it yellow is lost on white
-            linewidths=0.3,
-            label=f"{fold + 1}: {len(test)} rows",
-        )
-    dress_map(ax, xy, frame, names)
-    scale = np.sqrt(30 / area)  # markers of the legend are of one size, however many rows there are
-    ax.legend(
-        title="fold",
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        markerscale=scale,
-    )
-    return ax
+    splits = fold_splits(X, cv, y, groups)
+    groups = [(str(fold), test) for fold, (_, test) in enumerate(splits, start=1)]
+    return draw_groups(xy, frame, names, groups, ax=ax, title="fold")
 
 
 def plot_fold_distances(
@@ -151,7 +129,7 @@ def plot_fold_distances(
     'distance to the nearest row (m)'
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
-    splits = _splits(X, cv, y, groups)
+    splits = fold_splits(X, cv, y, groups)
     space = metric_space(xy, frame)
     found = {
         "test_to_train": np.concatenate(
@@ -191,7 +169,10 @@ def plot_fold_distances(
     return ax
 
 
-def _splits(X: Any, cv: Any, y: Any, groups: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def fold_splits(
+    X: Any, cv: Any, y: Any = None, groups: Any = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the training and test rows of each fold; see `plot_folds`."""
     if groups is not None and hasattr(cv, "split"):
         cv = list(cv.split(X, y, groups))
     splits = as_splits(cv, X, y)

@@ -10,13 +10,15 @@ import numpy as np
 from ..autocorrelation import aligned_vectors
 from ..columns import locate_coordinates
 from ..geography import Frame
-from .canvas import VALUE_COLORMAP, new_axes, point_area, with_unit
+from .canvas import COLOURS, LINE, VALUE_COLORMAP, new_axes, point_area, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
 
-__all__ = ["aspect", "draw_map", "dress_map", "plot_map"]
+__all__ = ["aspect", "draw_groups", "draw_map", "dress_map", "legend_beside", "plot_map"]
 
+_MARKERS = "os^Dv<>P"
 _METRES_PER_KM = 1000.0
 _DEGREES_OF_POLE = 89.0  # the scale of longitudes vanishes at the poles
 
@@ -113,6 +115,48 @@ def draw_map(
     extend = beyond.get((values.min() < least, values.max() > most), "both")
     ax.figure.colorbar(points, cax=bar, label=label, extend=extend, extendfrac=0.03)
     return ax
+
+
+def draw_groups(
+    xy: np.ndarray,
+    frame: Frame,
+    names: Sequence[Any],
+    groups: Sequence[tuple[str, np.ndarray]],
+    *,
+    ax: Axes | None,
+    title: str,
+) -> Axes:
+    """Draw groups of places (n, 2), each with its colour and marker; a legend counts its rows.
+
+    Groups are (name, rows): their order says which colour they get, whether they have rows or not.
+    """
+    ax = ax if ax is not None else new_axes()
+    area = point_area(len(xy))
+    for number, (name, rows) in enumerate(groups):
+        ax.scatter(
+            xy[rows, 0],
+            xy[rows, 1],
+            s=area,
+            color=COLOURS[number % len(COLOURS)],
+            marker=_MARKERS[(number + number // len(COLOURS)) % len(_MARKERS)],
+            edgecolors=LINE,  # without it yellow is lost on white
+            linewidths=0.3,
+            label=f"{name}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
+        )
+    dress_map(ax, xy, frame, names)
+    legend_beside(ax, title, np.sqrt(30 / area))  # its markers are of one size, however many rows
+    return ax
+
+
+def legend_beside(ax: Axes, title: str, scale: float = 1.0) -> Legend:
+    """Explain a map to its right, where no table has points."""
+    return ax.legend(
+        title=title,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        markerscale=scale,
+    )
 
 
 def dress_map(ax: Axes, xy: np.ndarray, frame: Frame, names: Sequence[Any]) -> None:
