@@ -742,25 +742,33 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     def _html_repr(self):
         """Return scikit-learn's diagram and, once fitted, a table of roles and rows."""
         diagram = estimator_html_repr(self)
-        if not hasattr(self, "oob_prediction_"):  # the last that fit sets
+        if not hasattr(self, "_merged"):  # the last that fit sets, but for what is told of rows
             return diagram
         ensemble, merged = self.ensemble_, self._merged
-        n_members = ensemble.network.architecture.n_members
         facts = fitted_facts(
             ensemble.features.columns,
             relations=ensemble.relations,
             streams=ensemble.streams,
             weight=merged.weight,
             n_rows=int((merged.inverse >= 0).sum()),
-            n_members=n_members,
-            r2=held_out_r2(
-                self.target_.restore(ensemble.context.targets.cpu().numpy().astype(np.float64)),
-                self.oob_prediction_[merged.rows],
-                merged.weight,
-                np.array([ensemble.partitions.held_out(member) for member in range(n_members)]),
-            ),
+            n_members=ensemble.network.architecture.n_members,
+            r2=self._held_out_r2(),
         )
         return diagram + table_html(facts)
+
+    def _held_out_r2(self) -> float:
+        """R2 of predictions on left-out locations; NaN in a model that was saved without rows."""
+        ensemble, merged = self.ensemble_, self._merged
+        if ensemble.training is None or not hasattr(self, "oob_prediction_"):
+            return np.nan
+        parts = ensemble.training.partitions
+        members = range(ensemble.network.architecture.n_members)
+        return held_out_r2(
+            self.target_.restore(ensemble.context.targets.cpu().numpy().astype(np.float64)),
+            self.oob_prediction_[merged.rows],
+            merged.weight,
+            np.array([parts.held_out(member) for member in members]),
+        )
 
     def to_hetero_data(self):
         """Return the training graph for use with PyTorch Geometric.

@@ -221,6 +221,7 @@ def test_without_training_data(model, tmp_path):
     with pytest.raises(ValueError, match="training_data=False"):
         again.kneighbors()
     assert not hasattr(again, "oob_prediction_")
+    assert "held-out R²" in again._repr_html_()
     assert np.isfinite(again.predict(X)).all()
     change = np.std(again.predict(X) - model.predict(X)) / np.std(model.predict(X))
     assert change < 0.3
