@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean
+.PHONY: help venv demo test test-oldest test-slow lint docs clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
@@ -40,6 +40,21 @@ test: $(STAMP) ## run the tests and the examples in docstrings, without the slow
 
 test-slow: $(STAMP) ## run the slow tests only
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+# The other end of what is supported: the lower bounds of pyproject.toml.
+OLDEST := $(VENV)-oldest
+OLDEST_STAMP := $(OLDEST)/.installed
+
+$(OLDEST_STAMP): pyproject.toml constraints.txt .ci/oldest.py
+	@rm -f $@
+	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) .ci/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt \
+		--editable ".[test]"
+	@touch $@
+
+test-oldest: $(OLDEST_STAMP) ## run the tests with the oldest versions that are supported
+	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .
@@ -94,4 +109,4 @@ clean: ## remove caches and built files, but keep .venv
 	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
 
 distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)

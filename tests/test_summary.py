@@ -69,7 +69,7 @@ def test_wrappers_show_their_own_diagram(fitted, survey):
 def test_held_out_skill_is_that_of_rows_a_member_left_out(fitted, survey):
     """R2 in the unit of y, of rows that one of the two members did not train on."""
     y = np.asarray(survey[1])
-    parts, rows = fitted.ensemble_.partitions, fitted._merged.rows
+    parts, rows = fitted.ensemble_.training.partitions, fitted._merged.rows
     out = rows[parts.held_out(0) | parts.held_out(1)]
     assert 0 < len(out) < 80
     error = ((y[out] - fitted.oob_prediction_[out]) ** 2).sum()
