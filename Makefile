@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean
+.PHONY: help venv demo test test-slow lint docs docs-links clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
@@ -53,6 +53,9 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warnings are errors
 	$(ONE_THREAD) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+docs-links: ## check that all links inside the built site lead somewhere; no network
+	$(PYTHON) docs/check_links.py docs/_build/html
 
 $(BENCH_STAMP): $(STAMP)
 	@rm -f $@
