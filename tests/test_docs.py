@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import sptgnn_sklearn
+from sptgnn_sklearn.datasets import make_soil_survey
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
@@ -105,13 +108,23 @@ def test_every_reference_is_well_formed():
     assert cited <= keys
 
 
+def test_citation_names_this_version():
+    """Who cites the software cites the version that is installed."""
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sptgnn_sklearn.__version__}\n" in text
+    for key in ("cff-version", "message", "title", "authors", "license"):
+        assert re.search(rf"^{key}:", text, re.MULTILINE), key
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("page", ["quickstart", "coming_from_xgboost", "coming_from_r"])
+@pytest.mark.parametrize(
+    "page", ["quickstart", "coming_from_xgboost", "coming_from_r", "coming_from_pykrige"]
+)
 def test_code_of_pages_runs(page):
     """Python blocks run one after the other, given a survey and cells; those with files do not."""
-    from sptgnn_sklearn.datasets import make_soil_survey
-
+    if page == "coming_from_pykrige":
+        pytest.importorskip("pykrige")
     survey = make_soil_survey(480, random_state=0)
     names = {"X": survey.data, "y": survey.target, "cells": survey.data[:50]}
     text = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
