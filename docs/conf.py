@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from tqdm.auto import tqdm
 
 import sptgnn_sklearn
@@ -102,6 +104,7 @@ warnings.filterwarnings("ignore", message=r".torch\.jit\.script. is deprecated")
 
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sptgnn-sklearn"
 html_show_sourcelink = False
@@ -114,7 +117,19 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "footer_start": [],
+    "footer_end": [],
+    # Pages of code want the room of the list of their headings.
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "coming_from_*": [],
+        "auto_examples/*": [],
+    },
+}
+toc_object_entries_show_parents = "hide"
 
 
 def mend_docstring(app, what, name, obj, options, lines):
@@ -141,6 +156,14 @@ def write_root_files(app):
         (folder / f"{name.lower()}.inc").write_text(text, encoding="utf-8")
 
 
+def visit_formula(translator, node):
+    """Write a formula as MathML, which browsers draw by themselves: nothing is fetched for it."""
+    inline = isinstance(node, nodes.math)
+    translator.body.append(tex2mathml(node.astext().strip(), as_block=not inline))
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (visit_formula, None), (visit_formula, None))
     app.connect("builder-inited", write_root_files)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc

@@ -23,7 +23,7 @@ from sptgnn_sklearn.model_selection import SpatialBlockKFold
 survey = make_soil_survey(150, random_state=0)
 X, y = survey.data, survey.target
 model = SpTGNNRegressor(time="date", base=None, n_members=2, max_epochs=10, random_state=0)
-folds = SpatialBlockKFold(4)
+folds, rmse = SpatialBlockKFold(6), "neg_root_mean_squared_error"
 
 # %%
 # Two workers of one thread each
@@ -43,10 +43,10 @@ if __name__ == "__main__":
         get_task_stream(client) as stream,
         joblib.parallel_config("dask", scatter=[X, y]),
     ):
-        spread = cross_val_score(model, X, y, cv=folds, n_jobs=-1)
-    here = cross_val_score(model, X, y, cv=folds)
-    print("on the cluster:", spread.round(4))
-    print("here:          ", here.round(4))
+        spread = cross_val_score(model, X, y, cv=folds, scoring=rmse, n_jobs=-1)
+    here = cross_val_score(model, X, y, cv=folds, scoring=rmse)
+    print("RMSE on the cluster:", -spread.round(4))
+    print("RMSE here:          ", -here.round(4))
     print("the same:", bool((spread == here).all()))
 
     figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")

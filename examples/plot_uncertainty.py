@@ -44,8 +44,9 @@ print(said.groupby(sampled).mean().round(2))
 # How to read it
 # --------------
 # The aleatoric map shows where samples scatter about what the columns explain; the true noise
-# beside it is what it should find. The epistemic map shows where members disagree. It asks for
-# more samples there, the aleatoric one does not.
+# beside it is what it should find. The epistemic map shows where members disagree, on average
+# more in the east, where nobody sampled. It asks for more samples there, the aleatoric one does
+# not.
 
 shown = {
     "mean": (said["mean"], "viridis"),
