@@ -124,7 +124,6 @@ html_theme_options = {
     "footer_end": [],
     # Pages of code want the room of the list of their headings.
     "secondary_sidebar_items": {
-        "**": ["page-toc"],
         "coming_from_*": [],
         "auto_examples/*": [],
     },
