@@ -122,10 +122,11 @@ html_theme_options = {
     "navigation_with_keys": False,
     "footer_start": [],
     "footer_end": [],
-    # Pages of code want the room of the list of their headings.
+    # Examples, and pages of code beside code, want the room of the list of their headings.
     "secondary_sidebar_items": {
-        "coming_from_*": [],
-        "auto_examples/*": [],
+        name: ["page-toc"]
+        for name in ("generated/*", *(page.stem for page in Path(__file__).parent.glob("*.rst")))
+        if not name.startswith("coming_from_")
     },
 }
 toc_object_entries_show_parents = "hide"

@@ -32,9 +32,9 @@ folds, rmse = SpatialBlockKFold(6), "neg_root_mean_squared_error"
 # the cluster would change on many machines; :doc:`/cluster` has examples. ``scatter`` sends the
 # table to every worker once.
 #
-# A bar is a task, and the row is the worker that ran it. Where both rows are full most of the
-# time, the work is spread well; gaps at the start are the processes' start, and gaps at the end
-# come from folds that cannot be divided further.
+# A bar is a fold, or a few that were sent together, and its row is the worker that fitted it.
+# Rows that are full most of the time say that the work is spread well; a gap at the start is a
+# process that was not ready yet.
 
 if __name__ == "__main__":
     with (
