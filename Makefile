@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-oldest test-slow lint docs clean distclean
+.PHONY: help venv demo test test-oldest test-slow lint docs docs-links audit clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
@@ -69,6 +69,9 @@ $(DOCS_STAMP): $(STAMP)
 docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warnings are errors
 	$(ONE_THREAD) $(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
+docs-links: ## check that all links inside the built site lead somewhere; no network
+	$(PYTHON) docs/check_links.py docs/_build/html
+
 $(BENCH_STAMP): $(STAMP)
 	@rm -f $@
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
@@ -102,6 +105,10 @@ bench-speed: $(BENCH_STAMP) ## time and memory beside opponents, a process for e
 
 bench-maps: $(STAMP) ## time a map of 4,000 x 4,000 cells, with its memory and its seams
 	$(BIN)/python -m benchmarks.maps
+
+audit: $(STAMP) ## look the pinned versions up among known vulnerabilities; asks the network
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean: ## remove caches and built files, but keep .venv
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from tqdm.auto import tqdm
 
 import sptgnn_sklearn
@@ -17,6 +19,33 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Sphinx cannot cache settings that are functions, so this one is named below and found by its name.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from markdown_to_rst import to_rst
+
+# From first steps to special questions; examples that are not named come last, by name.
+READING_ORDER = [
+    "plot_quickstart",
+    "plot_meuse",
+    "plot_random_against_spatial",
+    "plot_tuning",
+    "plot_pipeline",
+    "plot_uncertainty",
+    "plot_intervals",
+    "plot_residuals",
+    "plot_attention",
+    "plot_who_serves",
+    "plot_imagery",
+    "plot_fine_tuning",
+    "plot_map",
+    "plot_trend",
+    "plot_dask",
+]
+
+
+def gallery_order(filename):
+    """Return what examples are sorted by."""
+    name = Path(filename).stem
+    return (READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER), name)
 
 
 def gallery_arguments(gallery_conf, script_vars):
@@ -42,6 +71,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
 ]
 exclude_patterns = ["_build", "measured"]
 templates_path = ["_templates"]
@@ -60,6 +91,10 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "reset_argv": "conf.gallery_arguments",
+    "within_subsection_order": "conf.gallery_order",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("sptgnn_sklearn",),
+    "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,
@@ -67,11 +102,34 @@ sphinx_gallery_conf = {
 # torch-geometric decorates functions with torch.jit.script when imported, as pytest's settings say.
 warnings.filterwarnings("ignore", message=r".torch\.jit\.script. is deprecated")
 
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sptgnn-sklearn"
 html_show_sourcelink = False
-html_sidebars = {"index": [], "method": []}
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+# A sidebar only where there are pages to list: in the sections with pages of their own.
+html_sidebars = {
+    name: []
+    for name in ("index", "quickstart", "auto_examples/index", "search", "genindex", "py-modindex")
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "footer_start": [],
+    "footer_end": [],
+    # Examples, and pages of code beside code, want the room of the list of their headings.
+    "secondary_sidebar_items": {
+        name: ["page-toc"]
+        for name in ("generated/*", *(page.stem for page in Path(__file__).parent.glob("*.rst")))
+        if not name.startswith("coming_from_")
+    },
+}
+toc_object_entries_show_parents = "hide"
 
 
 def mend_docstring(app, what, name, obj, options, lines):
@@ -89,5 +147,23 @@ def mend_docstring(app, what, name, obj, options, lines):
         lines[i] = line
 
 
+def write_root_files(app):
+    """Write the Markdown files of the repository as parts of pages."""
+    root, folder = Path(app.srcdir).parent, Path(app.srcdir) / "generated"
+    folder.mkdir(exist_ok=True)
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        text = to_rst((root / f"{name}.md").read_text(encoding="utf-8"))
+        (folder / f"{name.lower()}.inc").write_text(text, encoding="utf-8")
+
+
+def visit_formula(translator, node):
+    """Write a formula as MathML, which browsers draw by themselves: nothing is fetched for it."""
+    inline = isinstance(node, nodes.math)
+    translator.body.append(tex2mathml(node.astext().strip(), as_block=not inline))
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (visit_formula, None), (visit_formula, None))
+    app.connect("builder-inited", write_root_files)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc
