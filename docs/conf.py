@@ -39,6 +39,7 @@ READING_ORDER = [
     "plot_map",
     "plot_trend",
     "plot_dask",
+    "plot_sharing",
 ]
 
 

@@ -40,7 +40,7 @@ from .search import SEARCHES
 from .summary import fitted_facts, held_out_r2, table_html
 from .targets import TargetScale, mixture_quantiles
 from .training import Schedule
-from .validation import check_queries, check_training
+from .validation import check_queries, check_training, tell_of_leaks
 
 RELATIONS = ("spatial", "spectral", "elevation")
 STREAMS = ("imagery", "covariates", "position", "time")
@@ -152,7 +152,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Dropout of states and of input features.
     max_epochs : int, default=None
         Epochs. None: as many as 240 steps need, between 10 and 30; more where that is fewer than
-        120 steps, and 30 where an encoder is tuned.
+        120 steps, and 30 where an encoder is tuned. Rates rise and fall over all of them, so that
+        much fewer leave the network unfinished.
     batch_size : int, default=None
         Rows of each member in a step. None: a twentieth of the rows, 32 to 256; of more than 16,000
         rows a 64th, up to 1024.
@@ -426,6 +427,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         X, y, weight, present = check_training(self, X, y, sample_weight)
         self.columns_ = Columns.learn(X, **named_roles(self))
         table = self.columns_.split(X)
+        tell_of_leaks(self.columns_, table, y)
         self.embedder_ = self._learn_images(table)
         table = self._with_images(table)
         merged = merge_rows(table, y, weight)

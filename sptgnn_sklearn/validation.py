@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .columns import as_frame
+from .columns import Columns, Table, as_frame
 from .values import LARGEST, numbers, which_rows
 
-__all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training"]
+__all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training", "tell_of_leaks"]
 
 MIN_ROWS = 5
 _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
@@ -76,6 +77,28 @@ def check_training(
             f"minimum of {MIN_ROWS} is required: a spatial model needs neighbours to learn from."
         )
     return _safe_indexing(X, present), y[present], weight[present], present
+
+
+def tell_of_leaks(columns: Columns, table: Table, y: np.ndarray) -> None:
+    """Warn if a covariate is the target itself, as where X is the whole table.
+
+    Parameters
+    ----------
+    columns : Columns
+    table : Table
+        Training rows.
+    y : ndarray of shape (n,)
+    """
+    if np.ptp(y) == 0:
+        return
+    for label, values in zip(columns.numeric, table.numeric.T, strict=True):
+        if np.array_equal(values, y):
+            warnings.warn(
+                f"Column {label!r} of X is the target y in every row, so that the model learns to "
+                f"copy it: leave it out, as by X.drop(columns={label!r}).",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def check_queries(estimator: Any, X: Any) -> Any:

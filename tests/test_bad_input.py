@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
 
 N = 30
 RNG = np.random.default_rng(0)
@@ -610,3 +611,11 @@ def test_signed_zeros_are_one_value():
     found = tiny().fit(both, np.append(Y, Y)).predict(X)
     weighted = tiny().fit(X, Y, sample_weight=np.full(N, 2.0)).predict(minus)
     np.testing.assert_array_equal(found, weighted)
+
+
+def test_the_target_among_the_covariates_is_told():
+    """A score near one is no skill."""
+    survey = make_soil_survey(n_samples=30, random_state=0)
+    model = SpTGNNRegressor(time="date", base=None, n_members=1, max_epochs=1)
+    with pytest.warns(UserWarning, match=r"Column 'soc' of X is the target y.*drop"):
+        model.fit(survey.data.assign(soc=survey.target), survey.target)
