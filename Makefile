@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow lint docs clean distclean
+.PHONY: help venv demo test test-slow fuzz lint docs clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
@@ -40,6 +40,10 @@ test: $(STAMP) ## run the tests and the examples in docstrings, without the slow
 
 test-slow: $(STAMP) ## run the slow tests only
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+fuzz: $(STAMP) ## fit ten thousand odd tables, read damaged files for an hour; goes on; SEEDS=0
+	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py properties --seed $(firstword $(SEEDS))
+	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py files --seed $(firstword $(SEEDS))
 
 lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,9 +214,9 @@ def _read(path: Path) -> pd.DataFrame:
         raise TableError(
             'reading Parquet needs pyarrow: pip install "sptgnn-sklearn[demo]"'
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         # Parser errors of pandas and pyarrow, and undecodable text, are ValueErrors; their first
-        # line says what is wrong.
+        # line says what is wrong. The last two are of damaged archives.
         first = str(error).strip().splitlines()[0]
         kind = "Parquet" if parquet else "CSV in UTF-8"
         raise TableError(f"{path}: cannot be read as {kind}: {first}") from error

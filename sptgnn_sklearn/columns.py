@@ -394,7 +394,13 @@ def as_frame(X: Any) -> pd.DataFrame:
     if not X.columns.is_unique:
         twice = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
         raise ValueError(f"X has duplicated column names: {twice}. Rename or drop them.")
-    return X
+    # Files of other machines hold numbers in another order of bytes, from which pandas takes none.
+    turned = {
+        label: dtype.newbyteorder("=")
+        for label, dtype in X.dtypes.items()
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    }
+    return X.astype(turned) if turned else X
 
 
 def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:

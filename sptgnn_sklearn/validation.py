@@ -152,7 +152,7 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
     if getattr(getattr(X, "dtype", None), "names", None):
         raise ValueError("X is a structured array; pass it as a DataFrame: pd.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
-        X = X.astype(np.float64).filled(np.nan)
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     if isinstance(X, np.ndarray) and X.dtype == object:
         # Numpy cannot make a number of pandas.NA.
         X = np.where(_missing_objects(X), np.nan, X)
@@ -163,9 +163,7 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
         if fault is None:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"{error}: {fault}. Pass text, categories and dates in a DataFrame."
-        ) from error
+        raise kind(f"{error}: {fault}. Pass text, categories and dates in a DataFrame.") from error
 
 
 def _missing_objects(X: np.ndarray) -> np.ndarray:
@@ -202,12 +200,15 @@ def _is_number(value: Any) -> bool:
 
 def _check_target(y: Any) -> np.ndarray:
     if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "biuf":
-        y = y.astype(np.float64).filled(np.nan)
-    series = pd.Series(column_or_1d(y, warn=True))
+        y = np.ma.filled(y.astype(np.float64), np.nan)
+    try:
+        series = pd.Series(column_or_1d(y, warn=True))
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("y "):
+            raise
+        raise type(error)(f"y must hold one number for each row: {error}") from error
     if series.dtype.kind in "mM":
         raise ValueError(_DATES_IN_Y)
-    if pd.api.types.is_complex_dtype(series.dtype):
-        raise ValueError("Complex data not supported: y is complex.")
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
@@ -229,6 +230,8 @@ def _check_target(y: Any) -> np.ndarray:
 
 
 def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
+    if np.asarray(sample_weight).dtype.kind in "mM":
+        raise ValueError("sample_weight holds dates or durations; it must hold numbers.")
     try:
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
     except (TypeError, ValueError) as error:

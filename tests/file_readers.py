@@ -91,7 +91,9 @@ def _ours(error: BaseException) -> bool:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    return step is not None and f"{os.sep}sptgnn_sklearn{os.sep}" in step.tb_frame.f_code.co_filename
+    return (
+        step is not None and f"{os.sep}sptgnn_sklearn{os.sep}" in step.tb_frame.f_code.co_filename
+    )
 
 
 # Damage ------------------------------------------------------------------------------------------
@@ -161,9 +163,7 @@ def _number(content: bytearray, others: list[bytes], rng: random.Random) -> byte
     kind = rng.choice("BHIQ")
     at = _place(content, rng) & ~(struct.calcsize(kind) - 1 if rng.random() < 0.7 else 0)
     value = rng.choice(_NUMBERS) if rng.random() < 0.7 else rng.getrandbits(64)
-    packed = struct.pack(
-        rng.choice("<>") + kind, value % 256 ** struct.calcsize(kind)
-    )
+    packed = struct.pack(rng.choice("<>") + kind, value % 256 ** struct.calcsize(kind))
     content[at : at + len(packed)] = packed
     return bytes(content)
 
@@ -382,7 +382,7 @@ def _read_table(path: Path) -> None:
 
 
 class _Refused(ValueError):
-    """What the command line said."""
+    """What was not raised but said."""
 
 
 _Refused.__module__ = "sptgnn_sklearn"
@@ -414,6 +414,8 @@ def _read_shard(path: Path) -> None:
                 assert vector.shape == (4,) and vector.dtype == np.float32
                 if name != digest:
                     raise AssertionError(f"{key!r} was read from a file that is not what it was")
+    if not found:
+        raise _Refused("nothing was read")
 
 
 def _archive(folder: Path) -> ChipArchive:
@@ -431,16 +433,15 @@ def _kept_archive() -> ChipArchive:
 
 def _archives(folder: Path) -> list[Path]:
     archive = _archive(folder)
-    (made,) = archive._folder.glob("*.npy")
-    shutil.copy(made, folder / "archive.npy")
-    return [folder / "archive.npy"]
+    (made,) = archive._folder.iterdir()
+    return [Path(shutil.copy(made, folder / "archive.chips"))]
 
 
 def _read_archive(path: Path) -> None:
     """Open the files of an archive anew, as a process does that is sent it."""
     archive = _kept_archive()
     state = archive.__getstate__()
-    shutil.copy(path, archive._folder / "0.npy")
+    shutil.copy(path, archive._folder / "0.chips")
     again = object.__new__(ChipArchive)
     again.__setstate__(state)
     ((_, chips),) = again.groups(np.array([0]))
@@ -482,6 +483,8 @@ class Damaged:
         rng = random.Random(f"{self.name} {number}")
         which = rng.randrange(len(self.paths))
         content = damage(self.contents[which], self.contents, rng)
-        path = self.folder / f"{self.paths[which].stem}_damaged{''.join(self.paths[which].suffixes)}"
+        path = (
+            self.folder / f"{self.paths[which].stem}_damaged{''.join(self.paths[which].suffixes)}"
+        )
         path.write_bytes(content)
         return path

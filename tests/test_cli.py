@@ -257,6 +257,10 @@ def test_files_that_cannot_be_read(inside, capsys):
     assert "is a folder" in refused(capsys, inside, "--target", "soc")
     (inside / "empty.csv").write_text("")
     assert "cannot be read as CSV" in refused(capsys, "empty.csv", "--target", "soc")
+    packed = gzip.compress(b"lon,lat,soc\n" + bytes(range(48, 58)) * 400)
+    for name, content in (("cut", packed[:-12]), ("bad", packed[:20] + b"\xff" * 20)):
+        (inside / f"{name}.csv.gz").write_bytes(content)
+        assert "cannot be read as CSV" in refused(capsys, f"{name}.csv.gz", "--target", "soc")
     (inside / "head.csv").write_text("lon,lat,soc\n")
     assert "holds no rows" in refused(capsys, "head.csv", "--target", "soc")
     (inside / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("rasterio")
 pytest.importorskip("rioxarray")
-import file_readers  # noqa: E402
-import fuzz  # noqa: E402
-from file_readers import READERS, Damaged, Reader, outcome  # noqa: E402
+import file_readers
+import fuzz
+from file_readers import READERS, Damaged, Reader, outcome
 
 # So many damaged files of each reader; those that read quickly are read more often.
 FILES = {"chip": 150, "archive of chips": 40, "embeddings": 40}
