@@ -8,7 +8,6 @@ written for whoever gave the table.
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime
 import pathlib
 import re
@@ -682,7 +681,7 @@ def outcome(case: Case) -> str:
     AssertionError
         For whatever must not happen.
     """
-    before = copy.deepcopy((case.X, case.y, case.weight, case.queries))
+    before = _states(case)
     model = SpTGNNRegressor(**{**_SMALLEST, **case.parameters})
     stage = "fit"
     with _no_hang(), warnings.catch_warnings(record=True) as said:
@@ -695,9 +694,8 @@ def outcome(case: Case) -> str:
         except (TypeError, ValueError) as error:
             _check_error(error)
     _check_warnings(said)
-    if not isinstance(case.y, Iterator):
-        for old, new in zip(before, (case.X, case.y, case.weight, case.queries), strict=True):
-            _check_unchanged(old, new)
+    for what, old, new in zip(("X", "y", "weight", "queries"), before, _states(case), strict=True):
+        assert old == new, f"{what} was changed: {old}\n{new}"
     if stage != "answered":
         return f"refused in {stage}"
     assert not case.wrong, "what should be refused was taken"
@@ -742,19 +740,18 @@ def _check_warnings(said: list[warnings.WarningMessage]) -> None:
         )
 
 
-def _check_unchanged(before: Any, after: Any) -> None:
-    if isinstance(before, pd.DataFrame):
-        pd.testing.assert_index_equal(before.columns, after.columns)
-        pd.testing.assert_index_equal(before.index, after.index)
-        for i in range(before.shape[1]):
-            assert before.dtypes.iloc[i] == after.dtypes.iloc[i]
-            assert _shown(before.iloc[:, i]) == _shown(after.iloc[:, i]), f"column {i} was changed"
-    elif before is not None:
-        assert _shown(before) == _shown(after), f"{type(before).__name__} was changed"
+def _states(case: Case) -> list[str]:
+    """Everything that there is to see of what is given; two NaN are the same."""
+    return [_state(values) for values in (case.X, case.y, case.weight, case.queries)]
 
 
-def _shown(values: Any) -> str:
-    """Everything that there is to see of some values; two NaN are the same."""
+def _state(values: Any) -> str:
+    if isinstance(values, pd.DataFrame):
+        columns = [_state(values.iloc[:, i]) for i in range(values.shape[1])]
+        labels = list(values.columns), list(values.index), values.dtypes.tolist()
+        return f"{labels} {columns}"
+    if isinstance(values, Iterator):
+        return ""
     values = values.tolist() if hasattr(values, "tolist") else values
     return re.sub(r" at 0x[0-9a-f]+", "", repr(values))
 
@@ -762,7 +759,7 @@ def _shown(values: Any) -> str:
 def _check_answer(mean: np.ndarray, table: pd.DataFrame, queries: Any) -> None:
     n = queries.shape[0] if hasattr(queries, "shape") else len(queries)
     assert mean.shape == (n,), f"{mean.shape} predictions of {n} rows"
-    assert mean.dtype == np.float32
+    assert mean.dtype == np.float32, str(mean.dtype)
     assert list(table.columns) == ["mean", "std", "aleatoric", "epistemic"]
     if isinstance(queries, pd.DataFrame):
         pd.testing.assert_index_equal(table.index, queries.index)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -365,6 +366,19 @@ def test_damaged_blocks_are_named(rasters, columns, tmp_path, damage):
     with pytest.raises(OSError, match=rf"{block.name}' cannot be read .*delete it and call"):
         map_of(fitted(columns), rasters, path)
     block.unlink()
+    map_of(fitted(columns), rasters, path)
+    assert content(path) == content(unbroken(rasters, columns, tmp_path))
+
+
+def test_blocks_without_a_place_go_on_in_silence(rasters, columns, tmp_path):
+    """What counts are the pixels: where they belong is in the name of the file."""
+    path = tmp_path / "soil.tif"
+    begun(rasters, columns, path)
+    block = sorted((tmp_path / "soil.tif.parts").glob("*.tif"))[-1]
+    with rasterio.open(block) as file:
+        values = file.read()
+    with warnings.catch_warnings(action="ignore"):
+        write_raster(block, values, crs=None, transform=rasterio.Affine.identity())
     map_of(fitted(columns), rasters, path)
     assert content(path) == content(unbroken(rasters, columns, tmp_path))
 

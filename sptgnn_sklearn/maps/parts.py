@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,8 +170,12 @@ class Parts:
         rasterio = import_rasterio()
         top, bottom, left, right = block
         expected = (len(self.layers), bottom - top, right - left)
+        unplaced = rasterio.errors.NotGeoreferencedWarning  # only its pixels are wanted
         try:
-            with rasterio.open(self.path(block), driver="GTiff") as file:
+            with (
+                warnings.catch_warnings(action="ignore", category=unplaced),
+                rasterio.open(self.path(block), driver="GTiff") as file,
+            ):
                 if (file.count, *file.shape) != expected or set(file.dtypes) != {"float32"}:
                     raise OSError(f"it holds {file.count} layers of {file.shape}, not {expected}")
                 return file.read()
