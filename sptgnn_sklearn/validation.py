@@ -51,7 +51,7 @@ def check_training(
     ------
     ValueError
         For fewer than five rows with positive weight, targets that are missing, infinite or no
-        numbers, weights that do not fit or are negative, or an X that is no table.
+        numbers, weights that do not fit, are negative or beyond 1e15, or an X that is no table.
 
     Examples
     --------

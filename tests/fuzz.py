@@ -5,9 +5,9 @@
     PYTHONPATH=. python tests/fuzz.py files --minutes 60 --parts 12 --seed 0
     PYTHONPATH=. python tests/fuzz.py again chip 0/3/1207   # one damaged file, by its number
 
-Each part appends a line to a file in benchmarks/records/fuzz; a part that is there is not run
-again. Tables are fitted in a process for each part, files are read in one for each reader, with a
-bound on its memory; it is started anew when it dies or hangs, which is a failure.
+Each part appends a line to a file in benchmarks/records/fuzz; a part that is there without failures
+is not run again. Tables are fitted in a process for each part. Files are read in one for each
+reader, with a bound on its memory; it is started anew when it dies or hangs, which is a failure.
 """
 
 from __future__ import annotations
@@ -272,14 +272,14 @@ def _again(options: argparse.Namespace) -> int:
 
 
 def _todo(options: argparse.Namespace, name: str, **same: Any) -> list[int]:
-    """Parts that are not on record."""
+    """Parts that are not on record, or with failures only."""
     path = options.records / name
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     same |= {"seed": options.seed, "parts": options.parts}
     done = {
         record["part"]
         for record in map(json.loads, lines)
-        if all(record[key] == value for key, value in same.items())
+        if not record["failures"] and all(record.get(key) == value for key, value in same.items())
     }
     wanted = range(options.parts) if options.part is None else [options.part]
     return [part for part in wanted if part not in done]

@@ -354,6 +354,9 @@ def _read_only(frame: pd.DataFrame) -> np.ndarray:
 def _polars(frame: pd.DataFrame) -> Any:
     import polars
 
+    plain = (int, float, str, datetime.datetime, type(None))
+    if not all(isinstance(value, plain) for label in frame for value in frame[label].tolist()):
+        raise TypeError("over other objects polars may panic, which is no exception")
     return polars.DataFrame(
         {str(label): polars.Series(frame[label].tolist(), strict=False) for label in frame}
     )

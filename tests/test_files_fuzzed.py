@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +71,20 @@ def test_other_ends_than_the_documented_are_failures(tmp_path):
     ):
         with pytest.raises(error):
             outcome(Reader(read, lambda folder: []), tmp_path)
+
+
+def test_parts_on_record_are_not_run_again(tmp_path):
+    """Unless something failed in them, or they are of another seed or size."""
+    options = SimpleNamespace(records=tmp_path, seed=3, parts=4, part=None)
+    assert fuzz._todo(options, "a.jsonl", examples=50) == [0, 1, 2, 3]
+    for part, failures in ((0, {}), (1, {"KeyError": 2}), (2, {})):
+        fuzz._append(options, "a.jsonl", part, {"examples": 50, "failures": failures})
+    assert fuzz._todo(options, "a.jsonl", examples=50) == [1, 3]
+    assert fuzz._todo(options, "a.jsonl", examples=60) == [0, 1, 2, 3]
+    options.part = 2
+    assert fuzz._todo(options, "a.jsonl", examples=50) == []
+    options.seed = 4
+    assert fuzz._todo(options, "a.jsonl", examples=50) == [2]
 
 
 WORKER = """
