@@ -383,6 +383,15 @@ def test_blocks_without_a_place_go_on_in_silence(rasters, columns, tmp_path):
     assert content(path) == content(unbroken(rasters, columns, tmp_path))
 
 
+def test_values_beyond_single_precision_are_refused(rasters, columns):
+    """They would be infinite in the map."""
+    rasters["a"] = write_raster(rasters["a"], np.full((HEIGHT, WIDTH), 1e300))
+    with pytest.raises(
+        ValueError, match=r"layer 'mean' holds 1e\+300 in 256 cells, which is beyond"
+    ):
+        map_of(fitted(columns), rasters)
+
+
 def test_maps_are_not_overwritten_unasked(rasters, columns, tmp_path):
     """A map stays until another one is whole."""
     path = unbroken(rasters, columns, tmp_path)
