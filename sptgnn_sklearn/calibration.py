@@ -20,6 +20,7 @@ _STEEPEST = 1.5  # the logarithm of the factor rises at most so much by one devi
 _FLAT_ROWS = 20  # how many held-out rows it takes to outweigh a factor that is the same everywhere
 _NORMAL_ROWS = 50  # how many it takes to outweigh the shape of a normal distribution
 _SCORES = np.linspace(-3.0, 3.0, 121)  # normal scores at which the shape is kept
+_LEAST_SPREAD = 1e-9  # of log distances: less is rounding, as on a regular grid
 _LEAST_SHARE = 0.1  # of a squared error that is left when that of few members is taken off
 
 
@@ -125,10 +126,12 @@ class Calibration:
         mean = float(np.average(ratio, weights=weight))  # 0 where every target is the same
         level = float(np.log(np.clip(mean, np.exp(-_LIMIT), np.exp(_LIMIT))))
         log_distance = None if distance is None else _log(distance)
-        if log_distance is None or not np.ptp(log_distance) > 0:
+        if log_distance is None:
             return cls(level)
         centre = float(np.average(log_distance, weights=weight))
         spread = float(np.sqrt(np.average((log_distance - centre) ** 2, weights=weight)))
+        if not spread > _LEAST_SPREAD:
+            return cls(level)
         support = (log_distance - centre) / spread
 
         def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:

@@ -213,10 +213,9 @@ def _read(path: Path) -> pd.DataFrame:
         raise TableError(
             'reading Parquet needs pyarrow: pip install "sptgnn-sklearn[demo]"'
         ) from error
-    except (OSError, ValueError) as error:
-        # Parser errors of pandas and pyarrow, and undecodable text, are ValueErrors; their first
-        # line says what is wrong.
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever pandas, pyarrow and zlib raise over a damaged file
+        # The first line says what is wrong.
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         kind = "Parquet" if parquet else "CSV in UTF-8"
         raise TableError(f"{path}: cannot be read as {kind}: {first}") from error
     frame.columns = [str(label) for label in frame.columns]

@@ -17,7 +17,14 @@ import pandas as pd
 from .geography import Frame, check_coordinates, resolve_frame
 from .images.imagery import read_paths
 from .images.modalities import image_columns
-from .values import category_codes, category_levels, decimal_years, is_categorical, numbers
+from .values import (
+    category_codes,
+    category_levels,
+    decimal_years,
+    is_categorical,
+    missing_entries,
+    numbers,
+)
 
 __all__ = ["Columns", "Table", "as_frame", "find_column", "locate_coordinates", "named_roles"]
 
@@ -283,7 +290,7 @@ class Columns:
             categories=_stack(codes.values(), len(frame), np.int64),
             elevation=None if self.elevation is None else numeric[self.elevation],
             time=None if self.time is None else decimal_years(frame[self.time], self.time),
-            site=None if self.site is None else _sites(frame[self.site]),
+            site=None if self.site is None else _sites(frame[self.site], self.site),
             images={name: read_paths(frame[label]) for name, label in self.images.items()},
         )
 
@@ -387,7 +394,13 @@ def as_frame(X: Any) -> pd.DataFrame:
     if not X.columns.is_unique:
         twice = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
         raise ValueError(f"X has duplicated column names: {twice}. Rename or drop them.")
-    return X
+    # Files of other machines hold numbers in another order of bytes, from which pandas takes none.
+    turned = {
+        label: dtype.newbyteorder("=")
+        for label, dtype in X.dtypes.items()
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    }
+    return X.astype(turned) if turned else X
 
 
 def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
@@ -485,7 +498,7 @@ def _kinds(
     categorical: dict[Hashable, tuple[str, ...]] = {}
     for label in covariates:
         column = frame[label]
-        gaps = bool(column.isna().any())
+        gaps = bool(missing_entries(column, label).any())
         if is_categorical(column, label):
             levels = category_levels(column)
             if len(levels) + gaps > 1:
@@ -530,8 +543,9 @@ def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
         )
 
 
-def _sites(column: pd.Series) -> np.ndarray:
-    return column.astype(object).where(column.notna(), None).to_numpy(dtype=object)
+def _sites(column: pd.Series, label: Hashable) -> np.ndarray:
+    missing = missing_entries(column, label)
+    return column.astype(object).mask(missing, None).to_numpy(dtype=object)
 
 
 def _stack(arrays: Iterable[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from decimal import InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from .values import LARGEST, numbers, which_rows
 __all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training", "tell_of_leaks"]
 
 MIN_ROWS = 5
+_MOST_WEIGHT = 1e15  # beyond it one more or less is not told apart
+_SHOWN = 60  # characters of an entry that is no number
 _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
 
 
@@ -49,7 +52,7 @@ def check_training(
     ------
     ValueError
         For fewer than five rows with positive weight, targets that are missing, infinite or no
-        numbers, weights that do not fit or are negative, or an X that is no table.
+        numbers, weights that do not fit, are negative or beyond 1e15, or an X that is no table.
 
     Examples
     --------
@@ -169,25 +172,69 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
         if len(frame) == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}); pass some rows.")
         return frame
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise ValueError("X is a structured array; pass it as a DataFrame: pd.DataFrame(X).")
+    if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     if isinstance(X, np.ndarray) and X.dtype == object:
-        X = np.where(pd.isna(X), np.nan, X)  # numpy cannot make a number of pandas.NA
+        # Numpy cannot make a number of pandas.NA.
+        X = np.where(_missing_objects(X), np.nan, X)
     try:
         return validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-    except ValueError as error:
-        if "could not convert" not in str(error):
+    except (TypeError, ValueError, OverflowError) as error:
+        fault = _fault(X)
+        if fault is None:
             raise
-        raise ValueError(f"{error}. Pass text, categories and dates in a DataFrame.") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error}: {fault}. Pass text, categories and dates in a DataFrame.") from error
+
+
+def _missing_objects(X: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(pd.isna(X))
+    except InvalidOperation:  # a signalling NaN, which is told when numbers are made
+        return np.array([value is pd.NA for value in X.ravel()]).reshape(X.shape)
+
+
+def _fault(X: Any) -> str | None:
+    """Say which column of an array holds what is no number, and in which rows."""
+    try:
+        entries = np.asarray(X, dtype=object)
+    except ValueError:  # rows of several lengths
+        return None
+    if entries.ndim != 2:
+        return f"X must have two dimensions and has {entries.ndim}" if entries.size else None
+    for position, column in enumerate(entries.T):
+        wrong = np.array([not _is_number(value) for value in column], dtype=bool)
+        if wrong.any():
+            value = column[wrong.argmax()]
+            shown = repr(str(value)) if isinstance(value, str) else str(value)
+            return f"column {position} holds no number in {which_rows(wrong, shown[:_SHOWN])}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _check_target(y: Any) -> np.ndarray:
-    series = pd.Series(column_or_1d(y, warn=True))
+    if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "biuf":
+        y = np.ma.filled(y.astype(np.float64), np.nan)
+    try:
+        series = pd.Series(column_or_1d(y, warn=True))
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("y "):
+            raise
+        raise type(error)(f"y must hold one number for each row: {error}") from error
     if series.dtype.kind in "mM":
         raise ValueError(_DATES_IN_Y)
-    if pd.api.types.is_complex_dtype(series.dtype):
-        raise ValueError("Complex data not supported: y is complex.")
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
         numbers(series, "y")  # names the first row that holds no number
         raise ValueError(_DATES_IN_Y) from error
     for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
@@ -206,10 +253,29 @@ def _check_target(y: Any) -> np.ndarray:
 
 
 def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
-    weight = _check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
+    if np.asarray(sample_weight).dtype.kind in "mM":
+        raise ValueError("sample_weight holds dates or durations; it must hold numbers.")
+    try:
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
+    except (TypeError, ValueError) as error:
+        if "eight" in str(error):
+            raise
+        raise type(error)(f"sample_weight must hold numbers: {error}.") from error
     if (weight < 0).any():
         raise ValueError(
             f"sample_weight is negative in {which_rows(weight < 0)}: a weight counts how often a "
             "row is there, 0 leaves it out."
+        )
+    largest = weight.max(initial=0)
+    if largest > _MOST_WEIGHT or 0 < largest < 1 / _MOST_WEIGHT:
+        raise ValueError(
+            f"The largest sample_weight is {largest:g}; it must lie between "
+            f"{1 / _MOST_WEIGHT:g} and {_MOST_WEIGHT:g}: a weight counts how often a row is there."
+        )
+    heavy = weight > largest / _MOST_WEIGHT
+    if heavy.sum() < MIN_ROWS <= (weight > 0).sum():
+        raise ValueError(
+            f"sample_weight leaves nothing to all rows but {which_rows(heavy)}: at least "
+            f"{MIN_ROWS} rows need a weight above {largest / _MOST_WEIGHT:g}."
         )
     return weight

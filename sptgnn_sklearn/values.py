@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Hashable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from numbers import Number
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "category_levels",
     "decimal_years",
     "is_categorical",
+    "missing_entries",
     "numbers",
     "which_rows",
 ]
@@ -73,12 +74,12 @@ of 2 rows (row position 1, value -3.4e+38): give missing data as NaN, or change 
     """
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {label!r} is complex.")
-    if _holds_dates(column):
+    missing = missing_entries(column, label)
+    if _holds_dates(column[~missing]):
         return decimal_years(column, label)
     if column.dtype.kind == "m":
         seconds = column.dt.total_seconds()
         return seconds.to_numpy(dtype=np.float64, na_value=np.nan) / 86400
-    missing = _missing(column)
     values = _floats(column, missing)
     _refuse(column, label, np.isnan(values) & ~missing, "numbers")
     _refuse(column, label, np.isinf(values), "finite numbers")
@@ -120,7 +121,7 @@ def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
     >>> decimal_years(pd.Series(["2001-01-01", None, "2000-07-02", "1998.25"]), "date").tolist()
     [2001.0, nan, 2000.5, 1998.25]
     """
-    missing = _missing(column)
+    missing = missing_entries(column, label)
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -170,7 +171,7 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
         return True
     if not pd.api.types.is_object_dtype(dtype):
         return pd.api.types.is_string_dtype(dtype)
-    known = column.dropna()
+    known = column[~missing_entries(column, label)]
     families = np.array([_family(value) for value in known], dtype=object)
     odd = families != families[:1] if (families != "objects").all() else families == "objects"
     if odd.any():
@@ -242,15 +243,43 @@ def which_rows(rows: np.ndarray, value: str = "") -> str:
     return f"{len(positions)} of {len(rows)} rows ({word} {first}{more}{value})"
 
 
-def _missing(column: pd.Series) -> np.ndarray:
-    return column.isna().to_numpy(dtype=bool)
+def missing_entries(column: pd.Series, label: Hashable) -> np.ndarray:
+    """Return which entries are missing.
+
+    Parameters
+    ----------
+    column : Series of length n
+    label : str or int
+        Its name in messages.
+
+    Returns
+    -------
+    ndarray of shape (n,) of bool
+
+    Raises
+    ------
+    ValueError
+        If there are signalling NaN, which cannot even be compared.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.values import missing_entries
+    >>> missing_entries(pd.Series([1.0, None]), "clay").tolist()
+    [False, True]
+    """
+    try:
+        return column.isna().to_numpy(dtype=bool)
+    except InvalidOperation:
+        signals = [isinstance(value, Decimal) and value.is_snan() for value in column]
+        _refuse(column, label, np.array(signals), "numbers", "give missing data as NaN")
+        raise
 
 
-def _holds_dates(column: pd.Series) -> bool:
-    dtype = column.dtype
+def _holds_dates(known: pd.Series) -> bool:
+    dtype = known.dtype
     if not pd.api.types.is_object_dtype(dtype):
         return pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype)
-    known = column.dropna()
     return len(known) > 0 and isinstance(known.iloc[0], _DATE)
 
 

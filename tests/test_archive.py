@@ -77,6 +77,17 @@ def test_files_that_vanish_are_named(survey):
         ChipArchive(imagery, images, folder)
 
 
+def test_files_that_are_cut_short_are_named(survey):
+    """A process that opens the archive anew is told that its file is not what it was."""
+    imagery, images, folder = survey
+    archive = ChipArchive(imagery, images, folder)
+    sent = pickle.dumps(archive)
+    (kept,) = Path(folder).glob("chips-*/0.chips")
+    kept.write_bytes(kept.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"0.chips' holds no \d+ chips of .* any more"):
+        pickle.loads(sent)
+
+
 def peak_of_archive(folder, n_rows):
     """Bytes that decoding the chips of so many rows and reading a batch of them takes at most."""
     dem = np.array(write_chips(folder, n_rows), dtype=object)

@@ -36,6 +36,20 @@ def test_no_calibration_changes_nothing(rng):
     assert found.levels(levels) is levels
 
 
+@pytest.mark.parametrize("weight", ["one row has all", "rounding"])
+def test_distances_that_do_not_differ_say_nothing(rng, weight):
+    """Neither where one row has all the weight, nor on a grid but for rounding."""
+    if weight == "rounding":
+        weights, distance = np.ones(30), 1000.0 + 1e-10 * rng.normal(size=30)
+    else:
+        weights, distance = np.where(np.arange(30) == 7, 1e14, 1e-320), np.arange(1.0, 31)
+    found = Calibration.learn(
+        held_out(rng.normal(size=30), distance=distance, weight=weights), "isotonic"
+    )
+    assert found.slope == 0
+    assert np.isfinite(found.level)
+
+
 @pytest.mark.parametrize("distance", [None, "same", "random"])
 def test_a_factor_that_does_not_depend_on_distance(rng, distance):
     """Errors twice as wide as stated, for all rows alike, whatever is known of distance."""

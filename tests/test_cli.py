@@ -251,12 +251,30 @@ def test_without_matplotlib_there_is_no_figure(inside, numeric, quick_models, ca
 # ------------------------------------------------------------------------------- refusals
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [(KeyError("pandas_type"), "'pandas_type'"), (EOFError(), "EOFError")]
+)
+def test_errors_of_libraries_over_a_file_are_one_line(inside, capsys, monkeypatch, error, said):
+    """Pandas and pyarrow raise all sorts of errors over a damaged file, some without a text."""
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(pd, "read_parquet", fail)
+    (inside / "odd.parquet").write_bytes(b"PAR1")
+    assert f"as Parquet: {said}" in refused(capsys, "odd.parquet", "--target", "soc")
+
+
 def test_files_that_cannot_be_read(inside, capsys):
     """Missing, folders, empty, torn, binary and headed twice: each is one line."""
     assert "no such file" in refused(capsys, "missing.csv", "--target", "soc")
     assert "is a folder" in refused(capsys, inside, "--target", "soc")
     (inside / "empty.csv").write_text("")
     assert "cannot be read as CSV" in refused(capsys, "empty.csv", "--target", "soc")
+    packed = gzip.compress(b"lon,lat,soc\n" + bytes(range(48, 58)) * 400)
+    for name, content in (("cut", packed[:-12]), ("bad", packed[:20] + b"\xff" * 20)):
+        (inside / f"{name}.csv.gz").write_bytes(content)
+        assert "cannot be read as CSV" in refused(capsys, f"{name}.csv.gz", "--target", "soc")
     (inside / "head.csv").write_text("lon,lat,soc\n")
     assert "holds no rows" in refused(capsys, "head.csv", "--target", "soc")
     (inside / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")

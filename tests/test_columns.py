@@ -371,3 +371,11 @@ def test_a_column_of_paths_is_told():
     assert learned.images == {"DEM": "chip"}
     assert not learned.categorical
     assert learned.split(X).images["DEM"].tolist() == ["a.tif", "b.TIF", None]
+
+
+def test_bytes_of_another_order_are_turned():
+    """Pandas cannot take rows of such columns, so that they are turned at the door."""
+    X = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": 0.0, "clay": np.array([1, 2, 3], dtype=">f8")})
+    found = as_frame(X)
+    assert X["clay"].dtype == ">f8"
+    pd.testing.assert_frame_equal(found.iloc[[2, 0]], as_frame(X.astype("float64")).iloc[[2, 0]])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -330,6 +331,63 @@ def test_folders_of_others_are_left_alone(rasters, columns, tmp_path):
     with pytest.raises(ValueError, match=r"no job.json says what they are"):
         map_of(fitted(columns), rasters, tmp_path / "soil.tif")
     assert (folder / "r0_c0.tif").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"its job.json cannot be read \(Expecting property name"),
+        ("[" * 100_000, r"its job.json cannot be read"),
+        ("[]", r"its job.json says nothing of a run"),
+        ("{}", r"no job.json says what they are"),
+    ],
+    ids=["torn", "deep", "list", "empty"],
+)
+def test_damaged_descriptions_do_not_go_on(rasters, columns, tmp_path, text, message):
+    """The error says what is the matter with the file; overwrite=True begins anew."""
+    path = tmp_path / "soil.tif"
+    begun(rasters, columns, path)
+    (tmp_path / "soil.tif.parts" / "job.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        map_of(fitted(columns), rasters, path)
+    map_of(fitted(columns), rasters, path, overwrite=True)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_damaged_blocks_are_named(rasters, columns, tmp_path, damage):
+    """The error names the file; without it the run goes on."""
+    path = tmp_path / "soil.tif"
+    begun(rasters, columns, path)
+    block = sorted((tmp_path / "soil.tif.parts").glob("*.tif"))[-1]
+    if damage == "cut":
+        block.write_bytes(block.read_bytes()[:300])
+    else:
+        write_raster(block, np.zeros((1, 3, 3), dtype="float32"))
+    with pytest.raises(OSError, match=rf"{block.name}' cannot be read .*delete it and call"):
+        map_of(fitted(columns), rasters, path)
+    block.unlink()
+    map_of(fitted(columns), rasters, path)
+    assert content(path) == content(unbroken(rasters, columns, tmp_path))
+
+
+def test_blocks_without_a_place_go_on_in_silence(rasters, columns, tmp_path):
+    """What counts are the pixels: where they belong is in the name of the file."""
+    path = tmp_path / "soil.tif"
+    begun(rasters, columns, path)
+    block = sorted((tmp_path / "soil.tif.parts").glob("*.tif"))[-1]
+    with rasterio.open(block) as file:
+        values = file.read()
+    with warnings.catch_warnings(action="ignore"):
+        write_raster(block, values, crs=None, transform=rasterio.Affine.identity())
+    map_of(fitted(columns), rasters, path)
+    assert content(path) == content(unbroken(rasters, columns, tmp_path))
+
+
+def test_values_beyond_single_precision_are_refused(rasters, columns):
+    """They would be infinite in the map."""
+    write_raster(rasters["a"], np.full((HEIGHT, WIDTH), 1e20))
+    with pytest.raises(ValueError, match=r"layer 'mean' holds 1e\+40 in 256 cells, .* maps can"):
+        map_of(fitted(columns, factor=1e20), rasters)
 
 
 def test_maps_are_not_overwritten_unasked(rasters, columns, tmp_path):

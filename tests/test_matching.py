@@ -1,6 +1,7 @@
 """kNNDM folds: a plain twin by loops, a worked example, areas of any kind, and clear refusals."""
 
 import itertools
+import warnings
 
 import geopandas
 import numpy as np
@@ -255,3 +256,28 @@ def test_what_cannot_be_is_refused(settings, message):
     splitter = KNNDMKFold(**{"prediction_points": area(), **settings})
     with pytest.raises(ValueError, match=message):
         list(splitter.split(clustered()))
+
+
+def test_damaged_rasters_are_named(tmp_path):
+    """Also where the header can be read and the pixels cannot."""
+    path = tmp_path / "area.tif"
+    options = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "float32"}
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)}
+    with rasterio.open(path, "w", nodata=-1, compress="deflate", **options, **place) as file:
+        file.write(np.random.default_rng(0).normal(size=(1, 64, 64)).astype("float32"))
+    path.write_bytes(path.read_bytes()[:4000])
+    splitter = KNNDMKFold(prediction_points=path, crs="EPSG:32631")
+    X = pd.DataFrame({"x": 5e5 + 10.0 * np.arange(30), "y": 5e6 - 10.0 * np.arange(30)})
+    with pytest.raises(ValueError, match=r"prediction_points='.*area.tif' cannot be read: "):
+        next(splitter.split(X))
+
+
+def test_rasters_without_a_place_are_refused(tmp_path):
+    """Numbers of rows and columns are no coordinates."""
+    path = tmp_path / "area.tif"
+    options = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "float32"}
+    with warnings.catch_warnings(action="ignore"), rasterio.open(path, "w", **options) as file:
+        file.write(np.ones((1, 8, 8), dtype="float32"))
+    X = pd.DataFrame({"x": 10.0 * np.arange(30), "y": 10.0 * np.arange(30)})
+    with pytest.raises(ValueError, match=r"area.tif' has no place on the ground"):
+        next(KNNDMKFold(prediction_points=path).split(X))

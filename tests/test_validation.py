@@ -87,9 +87,13 @@ def changed(position, value, dtype=float):
         (changed(3, "high", object), r"Column 'y' must hold numbers.*row position 3, value 'high'"),
         (changed(3, 1e300), r"largest magnitude in y is 1e\+300; it must lie between 1e-30"),
         (Y * 1e-300, r"largest magnitude in y is 7e-300; .* change the unit of y"),
-        (Y + 1j, "Complex data not supported"),
+        (Y + 1j, "y must hold one number for each row: Complex data not supported"),
+        ([[1.0], [2.0, 3.0]] * 4, "y must hold one number for each row: setting an array element"),
         (pd.date_range("2001", periods=N), "y holds dates or durations"),
         ([datetime.date(2001, 1, 1)] * N, "y holds dates or durations"),
+        (changed(3, 10**400, object), r"'y' must hold finite numbers.*row position 3"),
+        (changed(3, Decimal("sNaN"), object), r"'y' must hold numbers.*3, value sNaN.* as NaN"),
+        (np.ma.masked_equal(Y, 3.0), r"Input y contains NaN in 1 of 8 rows \(row position 3\)"),
         (Y[:-1], r"inconsistent numbers of samples: \[8, 7\]"),
         (np.ones((N, 2)), r"y should be a 1d array, got an array of shape \(8, 2\)"),
     ],
@@ -109,7 +113,11 @@ def test_bad_targets_are_refused(y, message):
         (changed(3, np.nan), "sample_weight contains NaN"),
         (changed(3, np.inf), "sample_weight contains infinity"),
         (np.zeros(N), "at least one non-zero number"),
-        (["heavy"] * N, "could not convert string to float: 'heavy'"),
+        (["heavy"] * N, "sample_weight must hold numbers: could not convert .*: 'heavy'"),
+        (pd.date_range("2001", periods=N), "sample_weight holds dates or durations"),
+        (changed(3, 1e300), r"largest sample_weight is 1e\+300; it must lie between 1e-15 and"),
+        (np.full(N, 1e-300), r"largest sample_weight is 1e-300; it must lie between"),
+        (np.where(Y < 3, 1.0, 1e-20), r"nothing to all rows but 3 of 8 rows .*positions 0, 1, 2"),
         (Y > 3, "Found 4 sample.* with a positive weight .n_samples=8. while a minimum of 5"),
     ],
 )
@@ -134,8 +142,30 @@ def test_five_rows_are_the_least():
         (X.rename(columns={"clay": "x"}), ValueError, r"duplicated column names: \['x'\]"),
         (X[:0], ValueError, r"Found array with 0 sample"),
         (X.to_numpy()[:0], ValueError, r"Found array with 0 sample"),
-        (X.assign(clay="wet").to_numpy(), ValueError, "'wet'. Pass text, categories and dates in"),
+        (
+            X.assign(clay="wet").to_numpy(),
+            ValueError,
+            r"'wet'.*\. Pass text, categories and",
+        ),
         (X.assign(clay=[{}] * N).to_numpy(), TypeError, "must be a string or a real number"),
+        (X.assign(clay=[{}] * N).to_numpy(), TypeError, r"column 2 holds no number in 8 of 8 rows"),
+        (
+            X.assign(clay=[10**400, *Y[1:]]).to_numpy(),
+            ValueError,
+            r"column 2 holds no number in 1 of 8 rows \(row position 0",
+        ),
+        (
+            X.assign(clay=[Decimal("sNaN"), *Y[1:]]).to_numpy(),
+            ValueError,
+            r"column 2 holds no number in 1 of 8 rows \(row position 0, value sNaN\)",
+        ),
+        (
+            X.assign(clay=pd.date_range("2001", periods=N)).to_numpy(),
+            TypeError,
+            r"column 2 holds no number.*value 2001-01-01 .*\. Pass text, .*dates in a DataFrame",
+        ),
+        (np.full((N, 3, 1), "m"), ValueError, "must have two dimensions and"),
+        (X.to_records(index=False), ValueError, r"structured array; .* pd.DataFrame\(X\)"),
         (X.to_numpy() + 1j, ValueError, "Complex data not supported"),
     ],
 )
@@ -152,6 +182,18 @@ def test_arrays_become_float_with_gaps():
     found = check(array)[0]
     assert found.dtype == np.float64
     np.testing.assert_array_equal(np.isnan(found[:, 2]), np.arange(N) < 3)
+
+
+def test_masked_entries_are_gaps():
+    """What lies under a mask is not read."""
+    found = check(np.ma.masked_equal(X.to_numpy(), 5.0))[0]
+    np.testing.assert_array_equal(np.isnan(found), X.to_numpy() == 5)
+
+
+def test_weights_of_other_sorts_are_refused():
+    """The error says that it is the weights which hold no numbers."""
+    with pytest.raises(TypeError, match="sample_weight must hold numbers: float"):
+        check(sample_weight={"a": 1})
 
 
 def test_names_are_learned_and_checked():

@@ -13,6 +13,7 @@ from sptgnn_sklearn.values import (
     category_levels,
     decimal_years,
     is_categorical,
+    missing_entries,
     numbers,
     which_rows,
 )
@@ -68,6 +69,7 @@ def test_numbers_of_every_kind(column):
         (series([1.0, 10**400]), r"finite numbers .*row position 1"),
         (series([-3.4028235e38, 2.0], "float32"), r"between -1e\+30 and 1e\+30 .* as NaN"),
         (series([1.0, 2j]), r"must hold numbers .*row position 1, value 2j"),
+        (series([1.0, Decimal("sNaN")]), r"'ph' must hold numbers .*1, value sNaN\): .* as NaN"),
         (series([1.0, 2j], "complex128"), r"Complex data not supported: column 'ph'"),
     ],
 )
@@ -202,6 +204,13 @@ def test_columns_of_several_kinds_are_refused(values, message):
     """A stray text in a column of numbers must not turn every number into a category."""
     with pytest.raises(TypeError, match=message):
         is_categorical(series(values), "clay")
+
+
+@pytest.mark.parametrize("read", [decimal_years, is_categorical, missing_entries])
+def test_signalling_gaps_are_named(read):
+    """They cannot be compared with anything, not even to find out what they are."""
+    with pytest.raises(ValueError, match=r"'ph' must hold numbers .*row position 1, value sNaN"):
+        read(series(["2001", Decimal("sNaN")]), "ph")
 
 
 def test_levels_are_those_that_occur():

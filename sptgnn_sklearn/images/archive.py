@@ -142,9 +142,7 @@ class ChipArchive:
         shape, places = self._shapes[name], self.places[name]
         if shape[0] == 0:
             return
-        chips = np.lib.format.open_memmap(
-            self._file(name), mode="w+", dtype=np.float32, shape=shape
-        )
+        chips = np.memmap(self._file(name), mode="w+", dtype=np.float32, shape=shape)
         _, first = np.unique(places, return_index=True)
         rows = first[places[first] >= 0]  # one row for each file, in the order of the places
         only = {other: images[other] if other == name else _none(images[other]) for other in images}
@@ -166,14 +164,23 @@ class ChipArchive:
             )
 
     def _file(self, name: str) -> Path:
-        return self._folder / f"{list(self.places).index(name)}.npy"
+        return self._folder / f"{list(self.places).index(name)}.chips"
 
     def _open(self) -> None:
         self._maps = {
-            name: np.load(self._file(name), mmap_mode="r")
-            for name, shape in self._shapes.items()
-            if shape[0]
+            name: self._map(name, shape) for name, shape in self._shapes.items() if shape[0]
         }
+
+    def _map(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        path = self._file(name)
+        try:
+            # Bare values: a file without a header has none that could be damaged.
+            return np.memmap(path, mode="r", dtype=np.float32, shape=shape)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{str(path)!r} holds no {shape[0]} chips of {name} any more ({error}): it was "
+                "removed or cut short while it was in use."
+            ) from error
 
 
 def _none(paths: np.ndarray) -> np.ndarray:

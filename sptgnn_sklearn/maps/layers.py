@@ -141,7 +141,7 @@ class Mapper:
             index = self._dissimilarity(frame)
             inside = np.where(np.isnan(index), np.nan, index <= self.area.threshold_)
             found |= {"dissimilarity": index, "aoa": inside}
-        layers = np.stack([np.asarray(found[name], dtype=np.float32) for name in self.layers])
+        layers = np.stack([_single(name, found[name]) for name in self.layers])
         return np.where(np.isnan(layers), np.float32(self.nodata), layers)
 
     def _predicted(self, X: Any) -> dict[str, Any]:
@@ -172,6 +172,20 @@ class Mapper:
             rows = own[there] if labels is not None else own[there].to_numpy()
             index[there] = self.area.dissimilarity_index(rows)
         return index
+
+
+def _single(layer: str, values: Any) -> np.ndarray:
+    """Return the values of a layer in single precision, if that can hold them."""
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    lost = np.isinf(single) & np.isfinite(values)
+    if lost.any():
+        raise ValueError(
+            f"layer {layer!r} holds {values[lost][0]:g} in {int(lost.sum())} cells, which is "
+            "beyond what maps can hold: look for extreme values in the covariates."
+        )
+    return single
 
 
 @contextmanager

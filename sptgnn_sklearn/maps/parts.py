@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,30 @@ class Parts:
         )
 
     def read(self, block: Window) -> np.ndarray:
-        """Read a finished block: layers (n_layers, h, w)."""
-        with import_rasterio().open(self.path(block)) as file:
-            return file.read()
+        """Read a finished block: layers (n_layers, h, w).
+
+        Raises
+        ------
+        OSError
+            If its file is damaged, or of another shape.
+        """
+        rasterio = import_rasterio()
+        top, bottom, left, right = block
+        expected = (len(self.layers), bottom - top, right - left)
+        unplaced = rasterio.errors.NotGeoreferencedWarning  # only its pixels are wanted
+        try:
+            with (
+                warnings.catch_warnings(action="ignore", category=unplaced),
+                rasterio.open(self.path(block), driver="GTiff") as file,
+            ):
+                if (file.count, *file.shape) != expected or set(file.dtypes) != {"float32"}:
+                    raise OSError(f"it holds {file.count} layers of {file.shape}, not {expected}")
+                return file.read()
+        except (OSError, rasterio.errors.RasterioError) as error:
+            raise OSError(
+                f"the finished block {str(self.path(block))!r} cannot be read ({error}): delete it "
+                "and call predict_map again, which predicts it anew."
+            ) from error
 
     def how_far(self) -> str:
         """Say how many blocks are finished, and how to go on."""
@@ -177,9 +198,15 @@ class Parts:
         shutil.rmtree(self.folder)
 
     def _difference(self, job: dict[str, Any], mapper: Mapper, source: Source) -> str | None:
-        before: dict[str, Any] = {}
-        with suppress(FileNotFoundError):
+        before: Any = {}
+        try:
             before = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, RecursionError) as error:
+            return f"its {_JOB} cannot be read ({error})"
+        if not isinstance(before, dict):
+            return f"its {_JOB} says nothing of a run"
         if not before:
             # Killed before it had begun, unless the folder is somebody else's.
             return "no job.json says what they are" if any(self.folder.glob("*.tif")) else None

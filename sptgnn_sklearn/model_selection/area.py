@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from typing import Any
 
@@ -121,28 +122,32 @@ def _of_raster(path: Any, frame: Frame, n_points: int) -> np.ndarray:
         raise ImportError(
             'A raster as prediction_points needs rasterio: pip install "sptgnn-sklearn[maps]".'
         ) from error
+    unplaced = rasterio.errors.NotGeoreferencedWarning
     try:
-        source = rasterio.open(path)
-    except rasterio.errors.RasterioIOError as error:
+        with warnings.catch_warnings(action="error", category=unplaced):
+            source = rasterio.open(path)
+        with source:
+            # At no more than the resolution that is needed, whatever the size of the raster.
+            step = max(1, int(np.sqrt(source.width * source.height / (4 * n_points))))
+            shape = (max(1, source.height // step), max(1, source.width // step))
+            mask = source.dataset_mask(out_shape=shape)
+            (height, width), to_map, crs = source.shape, source.transform, source.crs
+    except unplaced as error:
+        raise ValueError(f"prediction_points={str(path)!r} has no place on the ground.") from error
+    except rasterio.errors.RasterioError as error:
         raise ValueError(f"prediction_points={str(path)!r} cannot be read: {error}") from error
-    with source:
-        # Read at no more than the resolution that is needed, whatever the size of the raster.
-        step = max(1, int(np.sqrt(source.width * source.height / (4 * n_points))))
-        shape = (max(1, source.height // step), max(1, source.width // step))
-        mask = source.dataset_mask(out_shape=shape)
-        rows, columns = np.nonzero(mask)
-        thin = max(1, len(rows) // n_points)
-        rows, columns = rows[::thin], columns[::thin]
-        to_map = source.transform
-        right = (columns + 0.5) * source.width / shape[1]
-        down = (rows + 0.5) * source.height / shape[0]
-        places = np.column_stack(
-            [
-                to_map.a * right + to_map.b * down + to_map.c,
-                to_map.d * right + to_map.e * down + to_map.f,
-            ]
-        )
-        if source.crs is not None:
-            _require_crs(frame, source.crs)
-            places = transform(places, source.crs, frame)
+    rows, columns = np.nonzero(mask)
+    thin = max(1, len(rows) // n_points)
+    rows, columns = rows[::thin], columns[::thin]
+    right = (columns + 0.5) * width / shape[1]
+    down = (rows + 0.5) * height / shape[0]
+    places = np.column_stack(
+        [
+            to_map.a * right + to_map.b * down + to_map.c,
+            to_map.d * right + to_map.e * down + to_map.f,
+        ]
+    )
+    if crs is not None:
+        _require_crs(frame, crs)
+        places = transform(places, crs, frame)
     return places
