@@ -27,7 +27,7 @@ import rasterio
 from rasterio.io import MemoryFile
 from small_rasters import CRS, Counting, write_raster
 
-from sptgnn_sklearn import predict_map
+from sptgnn_sklearn import SpTGNNRegressor, predict_map
 from sptgnn_sklearn.cli import main
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.geography import resolve_frame
@@ -448,6 +448,34 @@ def _read_archive(path: Path) -> None:
     assert tuple(chips["DEM"].shape) == (1, 1, 16, 16)
 
 
+# Saved models ------------------------------------------------------------------------------------
+
+
+def _models(folder: Path) -> list[Path]:
+    """The kept model of each schema, whole and without its rows."""
+    paths = []
+    for kept in sorted((Path(__file__).parent / "saved").glob("*.safetensors")):
+        paths += [folder / kept.name, folder / f"shared-{kept.name}"]
+        shutil.copy(kept, paths[-2])
+        SpTGNNRegressor.load(kept).save(paths[-1], training_data=False)
+    return paths
+
+
+def _read_model(path: Path) -> None:
+    SpTGNNRegressor.load(path)
+
+
+def _read_sealed_model(path: Path) -> None:
+    """Read a model whose checksum is made to fit again, as a hostile hand would."""
+    content = path.read_bytes()
+    with contextlib.suppress(ValueError):
+        place = content.index(b'"sha256":"') + len(b'"sha256":"')
+        blank = content[:place] + b"0" * 64 + content[place + 64 :]
+        digest = hashlib.sha256(blank).hexdigest().encode()
+        path.write_bytes(content[:place] + digest + content[place + 64 :])
+    SpTGNNRegressor.load(path)
+
+
 READERS: dict[str, Reader] = {
     "chip": Reader(_read_chip, _chips, (ChipError,)),
     "raster to cut": Reader(_read_raster, _rasters, (ValueError, OSError)),
@@ -458,6 +486,8 @@ READERS: dict[str, Reader] = {
     "Parquet": Reader(_read_table, _parquet),
     "embeddings": Reader(_read_shard, _shards),
     "archive of chips": Reader(_read_archive, _archives),
+    "saved model": Reader(_read_model, _models),
+    "saved model, sealed": Reader(_read_sealed_model, _models),
 }
 
 
