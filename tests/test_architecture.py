@@ -19,7 +19,7 @@ LAYERS = [
     {"images.imagery", "images.members", "images.simulation"},
     {"images.archive", "images.embedder"},
     {"compiling", "saving.container"},
-    {"saving.encoding"},
+    {"saving.encoding", "saving.trees"},
     {"boxtree"},
     {"search"},
     {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
@@ -76,7 +76,7 @@ ROOMS = {
     "numba": {"compiling"},
     "torch_geometric": set(),
     "skorch": {"training", "callbacks", "checkpoints", "faults", "optimisation"},
-    "xgboost": {"base", "saving.pieces", "saving.privacy"},
+    "xgboost": {"base", "saving.pieces", "saving.privacy", "saving.trees"},
     "pyproj": {"geography"},
     "esda": set(),
     "libpysal": set(),

@@ -32,6 +32,8 @@ from ..stacking import Stacking
 from ..targets import TargetScale
 from .container import FileError
 from .encoding import Codec, Registry
+from .trees import pack as pack_trees
+from .trees import unpack as unpack_trees
 
 __all__ = ["registry"]
 
@@ -74,7 +76,7 @@ def registry(trusted: tuple[str, ...] = ()) -> Registry:
         "Searcher": Codec(Searcher, _pack_searcher, lambda given: Searcher(**given)),
         "SpTGNN": Codec(SpTGNN, _pack_network, _unpack_network),
         "FrozenEncoder": Codec(FrozenEncoder, _pack_encoder, _unpack_encoder),
-        "XGBRegressor": Codec(XGBRegressor, _pack_trees, _unpack_trees),
+        "XGBRegressor": Codec(XGBRegressor, pack_trees, unpack_trees),
         "RandomState": Codec(np.random.RandomState, _pack_random, _unpack_random),
         "estimator": Codec(
             BaseEstimator,
@@ -147,19 +149,6 @@ def _known_source(encoder: FrozenEncoder | MemberEncoders) -> EncoderSource:
     if encoder.source is None:
         raise TypeError("an image encoder that was not built by its name has no codec.")
     return encoder.source
-
-
-def _pack_trees(model: XGBRegressor) -> dict[str, Any]:
-    fitted = model.__sklearn_is_fitted__()
-    raw = np.frombuffer(model.get_booster().save_raw("ubj"), np.uint8) if fitted else None
-    return {"params": model.get_params(), "booster": raw}
-
-
-def _unpack_trees(given: dict[str, Any]) -> XGBRegressor:
-    model = XGBRegressor(**given["params"])
-    if given["booster"] is not None:
-        model.load_model(bytearray(given["booster"].tobytes()))
-    return model
 
 
 def _pack_random(state: np.random.RandomState) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from xgboost import XGBRegressor
 from ..ensemble import Ensemble
 from ..geography import Frame
 from ..graph import Searcher
+from .trees import as_text, from_text
 
 __all__ = ["without_rows"]
 
@@ -94,13 +94,11 @@ def _coarser_splits(base: XGBRegressor, side: float) -> XGBRegressor:
 
     Splits lie between values of rows, so that each would tell a coordinate of some row.
     """
-    model = json.loads(bytes(base.get_booster().save_raw("json")))
+    model = as_text(base)
     for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
         inner = [left >= 0 for left in tree["left_children"]]
         for node, column in enumerate(tree["split_indices"]):
             if inner[node] and column < _COORDINATES:
                 split = tree["split_conditions"][node]
                 tree["split_conditions"][node] = float(np.round(split / side) * side)
-    coarser = XGBRegressor(**base.get_params())
-    coarser.load_model(bytearray(json.dumps(model).encode()))
-    return coarser
+    return from_text(XGBRegressor(**base.get_params()), model)
