@@ -5,22 +5,25 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from make_saved import FOLDER, rows
 from safetensors.numpy import load_file
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
+from xgboost import XGBRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.saving import FileError, load_model
+from sptgnn_sklearn.saving import FileError, load_model, trees
 from sptgnn_sklearn.saving.container import read, write
+from sptgnn_sklearn.saving.encoding import Registry, decode, encode
 from sptgnn_sklearn.saving.models import SCHEMA
 
 SURVEY = make_soil_survey(n_samples=90, random_state=0)
@@ -368,3 +371,88 @@ def test_models_of_all_schemas_load_for_ever(path):
 def test_there_is_a_kept_model_of_this_schema():
     """`python tests/make_saved.py` writes it when the schema changes."""
     assert (FOLDER / f"schema-{SCHEMA}.safetensors").is_file()
+
+
+@pytest.fixture(scope="module")
+def stumps():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 3))
+    return XGBRegressor(n_estimators=2, max_depth=2).fit(points, points.sum(1)), points
+
+
+def broken_trees(text):
+    """Trees that XGBoost would follow to where there is nothing, and what is said."""
+    booster = text["learner"]["gradient_booster"]
+
+    def change(**fields):
+        changed = json.loads(json.dumps(text))
+        changed["learner"]["gradient_booster"]["model"]["trees"][1].update(fields)
+        return changed
+
+    tree = booster["model"]["trees"][1]
+    n = len(tree["left_children"])
+    yield change(left_children=[n + 5, *tree["left_children"][1:]]), "not there"
+    yield change(left_children=[0, *tree["left_children"][1:]]), "not there"  # for ever
+    yield change(right_children=[-1] * n), "not there"
+    yield change(split_indices=[77, *tree["split_indices"][1:]]), "not there"
+    yield change(parents=[n + 1, *tree["parents"][1:]]), "not there"
+    yield change(split_type=[1] * n), "not there"
+    yield change(base_weights=tree["base_weights"][1:]), "lacks nodes"
+    yield change(categories=[1]), "lacks nodes"
+    yield change(left_children=[0.5] * n), "whole numbers"
+    yield change(tree_param={**tree["tree_param"], "size_leaf_vector": "3"}), "more than one value"
+    for path, value, told in (
+        (("name",), "dart", "'dart' booster"),
+        (("model", "tree_info"), [0], "lacks trees"),
+        (("model", "tree_info"), [0, 9], "groups"),
+        (("model", "gbtree_model_param", "num_trees"), "9", "lacks trees"),
+        (("model", "iteration_indptr"), [0, 1, 9], "trees that are not there"),
+    ):
+        changed = json.loads(json.dumps(text))
+        place = changed["learner"]["gradient_booster"]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        yield changed, told
+
+
+def test_trees_that_lead_nowhere_are_refused(stumps):
+    """Whole trees come back as they were; broken ones never reach XGBoost."""
+    model, points = stumps
+    again = trees.unpack(trees.pack(model))
+    np.testing.assert_array_equal(again.predict(points), model.predict(points))
+    assert not trees.unpack(trees.pack(XGBRegressor(max_depth=3))).__sklearn_is_fitted__()
+    for text, told in broken_trees(trees.as_text(model)):
+        with pytest.raises(FileError, match=told):
+            trees.from_text(XGBRegressor(), text)
+    packed = trees.pack(model)
+    with pytest.raises(FileError, match="are cut"):
+        trees.unpack({**packed, "booster": packed["booster"][:-20]})
+
+
+def test_values_of_all_kinds():
+    """What the encoding knows comes back as it was, and the rest is named."""
+    kinds = {
+        "plain": [None, True, 3, 2.5, "ü", float("inf"), float("-inf")],
+        3: (1, (2,), {"a"}, frozenset({1})),
+        "arrays": [
+            np.arange(3, dtype=np.int8),
+            np.float32(1.5),
+            np.array("2020-01-02", dtype="datetime64[D]"),
+            np.array(["a", "bcd"]),
+            np.array([1, "x", None], dtype=object).reshape(3, 1),
+            np.empty((0, 4)),
+            torch.arange(4).reshape(2, 2),
+            np.arange(3, dtype=">i4"),
+        ],
+        "path": PurePath("a") / "b",
+        "classless": {},
+    }
+    again = decode(*encode(kinds, Registry.empty()), Registry.empty())
+    assert repr(again) == repr(kinds).replace("dtype='>i4'", "dtype=int32")
+    for odd in (object(), np.zeros(2, dtype=[("a", int)]), 1j):
+        with pytest.raises(TypeError, match=r"(has|have) no codec"):
+            encode({"deep": [odd]}, Registry.empty())
+    for plain in ({"$": "odd"}, {"$": "!odd"}, {"$": "=odd", "fields": {}}, {"no": "kind"}):
+        with pytest.raises(FileError):
+            decode(plain, {}, Registry.empty())
