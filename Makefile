@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-oldest test-slow fuzz lint docs docs-links audit clean distclean
+.PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links audit clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
 
 help: ## list the targets
@@ -55,6 +55,10 @@ $(OLDEST_STAMP): pyproject.toml constraints.txt .ci/oldest.py
 
 test-oldest: $(OLDEST_STAMP) ## run the tests with the oldest versions that are supported
 	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+coverage: $(STAMP) ## run the tests and list the lines and branches that they do not reach
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov \
+		--cov-report=term-missing:skip-covered
 
 fuzz: $(STAMP) ## fit ten thousand odd tables, read damaged files for an hour; goes on; SEEDS=0
 	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py properties --seed $(firstword $(SEEDS))
