@@ -381,7 +381,8 @@ def as_frame(X: Any) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If column names are duplicated.
+        If column names are duplicated, or a table of another library holds what pandas does not
+        know.
 
     Examples
     --------
@@ -390,7 +391,7 @@ def as_frame(X: Any) -> pd.DataFrame:
     [0, 1, 2]
     """
     if not isinstance(X, pd.DataFrame):
-        X = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
+        X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
     if not X.columns.is_unique:
         twice = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
         raise ValueError(f"X has duplicated column names: {twice}. Rename or drop them.")
@@ -401,6 +402,17 @@ def as_frame(X: Any) -> pd.DataFrame:
         if isinstance(dtype, np.dtype) and not dtype.isnative
     }
     return X.astype(turned) if turned else X
+
+
+def _to_pandas(X: Any) -> pd.DataFrame:
+    try:
+        return X.to_pandas()
+    # Every library of tables has its own errors over columns that pandas does not know.
+    except Exception as error:
+        raise ValueError(
+            f"X cannot be made a pandas DataFrame ({error}): drop the columns of that kind, or "
+            "convert X yourself."
+        ) from error
 
 
 def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:

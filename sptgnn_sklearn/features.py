@@ -37,6 +37,7 @@ _CYCLES = (0.5, 1.0, 2.0, 4.0)  # waves across the survey, the scales of the pos
 _MAX_LEVELS = 32  # rarer levels of a category share one column
 _N_COMPONENTS = 8  # of the covariates, for spectral similarity
 _ELEVATION_PULL = 0.5  # of position in the space of the elevation relation
+_TINY, _HUGE = 2.0**-900, 2.0**900  # powers of two, by which numbers keep all their digits
 _ROUNDING = 1e-12  # of the largest number: less deviation than this is none
 
 
@@ -334,6 +335,8 @@ def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     levels = np.linspace(0, 1, len(quantiles))
     scores = np.empty(values.shape)
     for column, found, known in zip(scores.T, values.T, quantiles.T, strict=True):
+        if known[-1] - known[0] < _TINY:  # where slopes between quantiles would overflow
+            found, known = np.clip(found, known[0], known[-1]) * _HUGE, known * _HUGE
         # Where quantiles are tied, one of the two reads the upper and the other the lower end.
         upper = np.interp(found, known, levels)
         lower = np.interp(-found, -known[::-1], levels)

@@ -203,7 +203,8 @@ def _fault(X: Any) -> str | None:
     except ValueError:  # rows of several lengths
         return None
     if entries.ndim != 2:
-        return f"X must have two dimensions and has {entries.ndim}" if entries.size else None
+        told = entries.ndim > 2 or entries.size > 0
+        return f"X must have two dimensions and has {entries.ndim}" if told else None
     for position, column in enumerate(entries.T):
         wrong = np.array([not _is_number(value) for value in column], dtype=bool)
         if wrong.any():

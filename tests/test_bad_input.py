@@ -619,3 +619,13 @@ def test_the_target_among_the_covariates_is_told():
     model = SpTGNNRegressor(time="date", base=None, n_members=1, max_epochs=1)
     with pytest.warns(UserWarning, match=r"Column 'soc' of X is the target y.*drop"):
         model.fit(survey.data.assign(soc=survey.target), survey.target)
+
+
+def test_tables_that_pandas_does_not_know():
+    """An array of three dimensions without a column, and columns of structures from Arrow."""
+    with pytest.raises(ValueError, match="X must have two dimensions and has 3"):
+        SpTGNNRegressor().fit(np.empty((20, 0, 1)), np.zeros(20))
+    frame = pd.DataFrame({"x": [1.0], "y": [2.0]})
+    frame["s"] = pd.Series([{"a": 1}], dtype=pd.ArrowDtype(pa.struct([("a", pa.int64())])))
+    with pytest.raises(ValueError, match=r"X cannot be made a pandas DataFrame.*struct"):
+        SpTGNNRegressor().fit(pa.Table.from_pandas(frame), [1.0])

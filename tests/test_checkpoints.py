@@ -1,10 +1,5 @@
 """Training that is cut off goes on to the same result."""
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
 from skorch.callbacks import Callback
@@ -136,48 +131,3 @@ def test_a_seed_is_needed(tmp_path):
     """Without one every fit is another one."""
     with pytest.raises(ValueError, match="checkpoint_dir needs a random_state"):
         SpTGNNRegressor(checkpoint_dir=tmp_path).fit(X, Y)
-
-
-@pytest.mark.slow
-def test_killed_fits_end_as_unbroken_ones(tmp_path):
-    """Kill -9 at twenty random moments: the next run finishes with the same bits."""
-    program = textwrap.dedent(
-        f"""
-        import sys, numpy
-        sys.path.insert(0, {str(os.path.dirname(__file__))!r})
-        from test_checkpoints import SETTINGS, X, Y, SpTGNNRegressor
-        settings = SETTINGS | {{"max_epochs": 40, "hidden_size": 32}}
-        print("begin", flush=True)
-        model = SpTGNNRegressor(**settings, checkpoint_dir=sys.argv[1] or None).fit(X, Y)
-        numpy.save(sys.argv[2], model.predict(X))
-        """
-    )
-    rng = np.random.default_rng(0)
-    result = tmp_path / "result.npy"
-
-    def start(folder):
-        command = [sys.executable, "-c", program, str(folder), str(result)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        with process.stdout as told:
-            told.readline()
-        return process
-
-    start("").wait()
-    unbroken = np.load(result)
-    result.unlink()
-    folder = tmp_path / "checkpoints"
-    killed = 0
-    while killed < 20:
-        process = start(folder)
-        try:
-            process.wait(timeout=rng.uniform(0.2, 3.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
-            continue
-        np.testing.assert_array_equal(np.load(result), unbroken)
-        result.unlink()
-    start(folder).wait()
-    np.testing.assert_array_equal(np.load(result), unbroken)
-    assert not [file for file in folder.iterdir() if file.suffix == ".safetensors"]

@@ -360,3 +360,14 @@ def test_images_that_do_not_vary_give_no_space():
     assert features.image_space(table) is None
     assert np.isfinite(features.streams(table)["imagery"]).all()
     assert "spectral" in features.spaces(table)
+
+
+def test_normal_scores_know_no_smallest_unit():
+    """Values at the very end of what numbers can be get the scores of their ranks."""
+    values = np.array([[0.0], [1.0], [2.0], [5.0], [7.0]])
+    expected = normal_scores(values, values)
+    for unit in (5e-324, 1e-320, 1e-300, 1e300):
+        np.testing.assert_allclose(normal_scores(values * unit, values * unit), expected, atol=1e-9)
+    beyond = normal_scores(np.array([[1e300], [-1e300]]), values * 5e-324)
+    assert beyond[0] > 1
+    assert beyond[1] < -1
