@@ -24,7 +24,6 @@ __all__ = [
     "Searcher",
     "allowed_slots",
     "build_graph",
-    "extend_graph",
     "to_hetero_data",
 ]
 
@@ -198,48 +197,6 @@ def build_graph(
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
     return Searcher(spaces, search, workers).join(n_neighbors, labels)
-
-
-def extend_graph(
-    training: Mapping[str, np.ndarray],
-    queries: Mapping[str, np.ndarray],
-    n_neighbors: int,
-    *,
-    workers: int = 1,
-    search: str = "auto",
-) -> np.ndarray:
-    """Neighbours of every query row among the training rows.
-
-    Parameters
-    ----------
-    training, queries : mapping of relation name to ndarray of shape (n, d), (m, d)
-        Training and query rows in the space of each relation; NaN is no place.
-    n_neighbors : int
-        Length of each list.
-    workers : int, default=1
-        Threads of the search.
-    search : {"auto", "exact", "approximate"}, default="auto"
-        See `search.choose_slack`.
-
-    Returns
-    -------
-    neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
-        Positions of training rows, nearest first; `NOBODY` where there are fewer. A row's list does
-        not depend on other queries.
-
-    See Also
-    --------
-    Searcher.extend : For many batches of queries: indexes are made once.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sptgnn_sklearn.graph import extend_graph
-    >>> line = np.array([[0.0], [1.0], [3.0], [7.0]])
-    >>> extend_graph({"spatial": line}, {"spatial": np.array([[6.0]])}, 2).tolist()
-    [[[3, 2]]]
-    """
-    return Searcher(training, search, workers).extend(queries, n_neighbors)
 
 
 def to_hetero_data(

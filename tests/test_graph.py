@@ -11,7 +11,6 @@ from sptgnn_sklearn.graph import (
     Searcher,
     allowed_slots,
     build_graph,
-    extend_graph,
     to_hetero_data,
 )
 
@@ -33,6 +32,11 @@ LABELS = {
     "negative": -np.arange(N) // 3 * 1000,
     "one": np.zeros(N, dtype=int),
 }
+
+
+def extend_graph(training, queries, k, **settings):
+    """Neighbours of queries by a searcher that is made for them."""
+    return Searcher(training, **settings).extend(queries, k)
 
 
 def expected_distances(points, senders, allowed, k):
@@ -243,3 +247,57 @@ def test_the_search_is_passed_on():
     assert 0 < (exact != loose).any(axis=(1, 2)).mean() < 0.1
     with pytest.raises(ValueError, match="neighbor_search must be one of"):
         Searcher(spaces, search="quick")
+
+
+def test_ranks_put_near_rows_beside_each_other():
+    """Each row that has a place has a rank of its own; rows without one are the first."""
+    space = SPREAD.copy()
+    space[[3, 50]] = np.nan
+    rank = Searcher({"spectral": GRID, "spatial": space}).rank("spatial")
+    assert rank.shape == (N,)
+    assert rank.dtype == np.int32
+    assert rank[[3, 50]].tolist() == [0, 0]
+    placed = np.delete(np.arange(N), [3, 50])
+    assert sorted(rank[placed]) == list(range(N - 2))
+    steps = np.linalg.norm(np.diff(space[placed[np.argsort(rank[placed])]], axis=0), axis=1)
+    apart = np.linalg.norm(np.diff(space[placed], axis=0), axis=1)
+    assert steps.mean() < 0.7 * apart.mean()
+
+
+def test_slots_take_the_smallest_integers():
+    """One byte where places and "nobody" go into one, two where they do not."""
+    hidden = np.zeros(N, dtype=bool)
+    hidden[1] = True
+    for length, kind in ((128, np.int8), (129, np.int16)):
+        lists = np.tile(np.arange(length), (2, 1, 1))
+        slots = allowed_slots(lists, hidden, 4)
+        assert slots.dtype == kind
+        assert slots[:, 0].tolist() == [[0, 2, 3, 4]] * 2
+    few = allowed_slots(np.array([[[1, NOBODY, 5]]]), hidden, 3)
+    assert few.tolist() == [[[2, NOBODY, NOBODY]]]
+
+
+def test_searches_are_as_they_are_asked_for(monkeypatch):
+    """How inexact, in how many threads, and by which name a warning tells of it."""
+    asked, trees = [], []
+    real, nearest = graph.choose_slack, graph.BoxTree.nearest
+
+    def choose(*args):
+        asked.append(args)
+        return real(*args)
+
+    def noting(self, points, k, **settings):
+        trees.append(settings)
+        return nearest(self, points, k, **settings)
+
+    monkeypatch.setattr(graph, "choose_slack", choose)
+    monkeypatch.setattr(graph.BoxTree, "nearest", noting)
+    space = RNG.normal(size=(N, 6))
+    found = extend_graph(
+        {"spectral": space}, {"spectral": space}, 3, search="approximate", workers=2
+    )
+    assert found.shape == (N, 1, 3)
+    assert asked == [(N, 6, "approximate", "The spectral neighbours")]
+    assert trees == [{"slack": real(N, 6, "approximate"), "workers": 2}]
+    assert Searcher({"a": SPREAD}).workers == 1
+    assert Searcher({"a": SPREAD}).search == "auto"

@@ -1,0 +1,74 @@
+"""Mutation testing of one module by its own tests: python tests/mutate.py graph test_graph.
+
+mutmut changes the module in many small ways and runs the tests on each: a change that no test
+notices survives. It works in a copy of the project, and what it finds goes to a file in
+benchmarks/records/mutation. Survivors are listed to be read: some change nothing that matters, such
+as the words of a message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "benchmarks" / "records" / "mutation"
+_CONFIG = """[mutmut]
+source_paths=
+    sptgnn_sklearn/{module}.py
+pytest_add_cli_args_test_selection=
+{tests}
+also_copy=
+    sptgnn_sklearn
+    tests
+    pyproject.toml
+    README.md
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run mutmut on a module and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("module", help="path in the package, such as metrics/accuracy")
+    parser.add_argument("tests", nargs="+", help="names of test modules, such as test_metrics")
+    options = parser.parse_args(arguments)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv*", ".git", "_build"))
+        tests = "\n".join(f"    tests/{name}.py" for name in options.tests)
+        config = _CONFIG.format(module=options.module, tests=tests)
+        (copy / "setup.cfg").write_text(config, encoding="utf-8")
+        mutmut = str(Path(sys.executable).with_name("mutmut"))
+        settings = {"cwd": copy, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+        subprocess.run(
+            [mutmut, "run", "--max-children", "1"], **settings, stdout=subprocess.DEVNULL
+        )
+        subprocess.run([mutmut, "export-cicd-stats"], **settings, check=True)
+        found = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
+        listed = subprocess.run([mutmut, "results"], **settings, capture_output=True, text=True)
+    survivors = [line.split(":")[0].strip() for line in listed.stdout.splitlines() if ":" in line]
+    record = {
+        "module": options.module,
+        "tests": options.tests,
+        **found,
+        "share_killed": round(found["killed"] / found["total"], 3),
+        "seconds": round(time.monotonic() - begun),
+        "not_killed": survivors,
+    }
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    path = RECORDS / f"{options.module.replace('/', '.')}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print({key: value for key, value in record.items() if key != "not_killed"})
+    print("\n".join(survivors))
+
+
+if __name__ == "__main__":
+    main()
