@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -725,10 +726,17 @@ def _no_hang() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _within(filename: str) -> str:
+    """Name a file within its project: records are read on other machines."""
+    parts = Path(filename).parts
+    tops = [i for i, part in enumerate(parts) if part in ("site-packages", "sptgnn_sklearn")]
+    return "/".join(parts[tops[0] :]) if tops else parts[-1]
+
+
 def _check_error(error: Exception) -> None:
     """An error must have been written by those who check tables, and say what is wrong with one."""
     raised = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{raised.filename}:{raised.lineno}"
+    where = f"{_within(raised.filename)}:{raised.lineno}"
     if not raised.filename.startswith(_HOMES):
         raise AssertionError(f"an error of another library ({where}): {error}") from error
     if not _SUBJECT.search(str(error)):
@@ -739,7 +747,8 @@ def _check_warnings(said: list[warnings.WarningMessage]) -> None:
     for warning in said:
         known = warning.category is UserWarning and _SAID.match(str(warning.message))
         assert known or warning.category is DataConversionWarning, (
-            f"{warning.category.__name__} of {warning.filename}:{warning.lineno}: {warning.message}"
+            f"{warning.category.__name__} of {_within(warning.filename)}:{warning.lineno}: "
+            f"{warning.message}"
         )
 
 
