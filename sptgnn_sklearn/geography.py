@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyproj
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 __all__ = [
     "EARTH_RADIUS_KM",
@@ -186,6 +186,11 @@ def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
     -------
     ndarray of shape (n_samples, 2)
 
+    Raises
+    ------
+    ValueError
+        If there is no way from one system to the other, as there is none between planets.
+
     Examples
     --------
     >>> import numpy as np
@@ -193,8 +198,14 @@ def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
     >>> transform(np.array([[155000.0, 463000.0]]), 28992, resolve_frame(4326, [])).round(3)
     array([[ 5.387, 52.155]])
     """
-    there = pyproj.CRS.from_user_input(frame.crs)
-    turn = pyproj.Transformer.from_crs(_horizontal_crs(crs), there, always_xy=True)
+    here, there = _horizontal_crs(crs), pyproj.CRS.from_user_input(frame.crs)
+    try:
+        turn = pyproj.Transformer.from_crs(here, there, always_xy=True)
+    except ProjError as error:
+        raise ValueError(
+            f"coordinates in {here.name!r} cannot be brought into {there.name!r}: PROJ knows no "
+            "way. Check both coordinate reference systems."
+        ) from error
     return np.column_stack(turn.transform(xy[:, 0], xy[:, 1]))
 
 

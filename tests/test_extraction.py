@@ -477,6 +477,18 @@ def test_wrong_rasters(tmp_path, cut):
         pass
     with pytest.raises(ValueError, match="closed"):
         cut(dataset, X)
+    many = make_raster(tmp_path / "many.tif", np.zeros((4097, 2, 2), "uint8"), nodata=0)
+    with pytest.raises(ValueError, match="many.tif has 4097 bands, and 4096 are the most"):
+        cut(many, X)
+
+
+def test_transform_beyond_all_numbers(tmp_path, cut):
+    """A damaged one can lead there; the row has no chip, and NumPy says nothing."""
+    tiny = make_raster(
+        tmp_path / "tiny.tif", numbered(), transform=rasterio.Affine(1e-3, 0, 0, 0, -1e-320, 0)
+    )
+    with pytest.warns(UserWarning, match="outside"):
+        assert cut(tiny, points((20, 30)), n_jobs=1)["path"].isna().all()
 
 
 def test_wrong_arrays(raster, cut):
@@ -485,6 +497,8 @@ def test_wrong_arrays(raster, cut):
     array = as_array(raster)
     with pytest.raises(ValueError, match="unevenly spaced"):
         cut(array.isel(x=[0, 1, 5]), points((20, 30)))
+    with pytest.raises(ValueError, match="coordinates in 'x' that are NaN or infinite"):
+        cut(array.assign_coords(x=np.full(array.sizes["x"], np.inf)), points((20, 30)))
     with pytest.raises(ValueError, match=r"found int32 in \('time', 'band', 'y', 'x'\)"):
         cut(array.expand_dims("time"), points((20, 30)))
     with pytest.raises(ValueError, match="no array that rioxarray can place"):

@@ -19,6 +19,7 @@ from sptgnn_sklearn.geography import (
     metric_space,
     plane_origin,
     resolve_frame,
+    transform,
 )
 
 DEGREES = Frame("EPSG:4326", geographic=True, unit="km")
@@ -265,6 +266,12 @@ def test_grads_are_converted():
         (plane_origin(xy, DEGREES), plane_origin(xy / 0.9, GRADS) * 0.9),
     ]:
         np.testing.assert_allclose(of_grads, of_degrees, atol=1e-8)
+
+
+def test_no_way_from_planet_to_planet():
+    """PROJ's own error is turned into one that names both systems."""
+    with pytest.raises(ValueError, match=r"'Moon .*' cannot be brought into 'WGS 84'"):
+        transform(np.zeros((1, 2)), "IAU_2015:30100", DEGREES)
 
 
 @pytest.mark.parametrize("origin", [(5.7, 50.9), (180.0, -17.0), (12.0, 90.0), (-40.0, -90.0)])

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .files import import_rasterio
+from .files import MOST_BANDS, import_rasterio
 from .modalities import KNOWN, Modality, band_positions
 
 __all__ = [
@@ -37,9 +37,8 @@ __all__ = [
 MAX_BYTES = 256 * 2**20
 INDICES = ("NDVI", "BSI", "NDMI")
 
-# What a chip is never as wide as, and never has as many bands of.
+# No chip is as wide.
 _MAX_SIDE = 65536
-_MAX_BANDS = 4096
 # So many standard deviations from the mean are an error of the file, not a measurement.
 _FARTHEST = 10.0
 # TIFF and BigTIFF, each in both byte orders.
@@ -595,9 +594,9 @@ def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     bands, height, width = shape
     if min(shape) < 1:
         raise ChipError(f"has no pixels: {bands} bands of {height} x {width}")
-    if bands > _MAX_BANDS or max(height, width) > _MAX_SIDE:
+    if bands > MOST_BANDS or max(height, width) > _MAX_SIDE:
         raise ChipError(
-            f"has {bands} bands of {height} x {width} pixels; a chip has at most {_MAX_BANDS} of "
+            f"has {bands} bands of {height} x {width} pixels; a chip has at most {MOST_BANDS} of "
             f"{_MAX_SIDE} x {_MAX_SIDE}"
         )
     return bands, height, width

@@ -199,9 +199,11 @@ def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
     a, b, c, d, e, f = source.transform[:6]
 
     def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        east, north = x - c, y - f
-        column = (e * east - b * north) / (a * e - b * d)
-        return np.floor(np.column_stack([(a * north - d * east) / (a * e - b * d), column]))
+        # Damaged transforms lead beyond all numbers, which is outside of any raster.
+        with np.errstate(over="ignore", invalid="ignore"):
+            east, north = x - c, y - f
+            column = (e * east - b * north) / (a * e - b * d)
+            return np.floor(np.column_stack([(a * north - d * east) / (a * e - b * d), column]))
 
     x, y = np.where(np.isfinite(xy).all(axis=1, keepdims=True), xy, np.nan).T
     found = cells(x, y)

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING_EXTRA", "import_rasterio", "write_chip"]
+__all__ = ["MISSING_EXTRA", "MOST_BANDS", "import_rasterio", "write_chip"]
 
 MISSING_EXTRA = "Images need rasterio and terratorch: pip install 'sptgnn-sklearn[images]'."
+# Hyperspectral images have hundreds. What claims to have more is damaged, and would take minutes.
+MOST_BANDS = 4096
 
 
 def import_rasterio() -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import import_rasterio
+from .files import MOST_BANDS, import_rasterio
 from .modalities import band_name
 
 __all__ = ["Raster", "Read", "Reader", "Window", "open_raster", "transform_of"]
@@ -96,6 +96,11 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
         raise ValueError(
             f"raster {name} has no bands of its own; give one of its parts: "
             f"{list(dataset.subdatasets)[:5]}."
+        )
+    if dataset.count > MOST_BANDS:
+        raise ValueError(
+            f"raster {name} has {dataset.count} bands, and {MOST_BANDS} are the most that are read: "
+            "it may be damaged."
         )
     kept = _choose(bands, dataset.descriptions, name)
     nodata = {str(dataset.nodatavals[band - 1]) for band in kept}
@@ -192,6 +197,8 @@ def transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
         if dim not in array.coords or array.sizes[dim] < 2:
             return stated
         values = array.coords[dim].to_numpy().astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"raster has coordinates in {dim!r} that are NaN or infinite.")
         step = (values[-1] - values[0]) / (len(values) - 1)
         if not np.allclose(np.diff(values), step, rtol=0.01, atol=0.0):
             raise ValueError(f"raster has unevenly spaced coordinates in {dim!r}; regrid it first.")
