@@ -2,8 +2,8 @@
 
 mutmut changes the module in many small ways and runs the tests on each: a change that no test
 notices survives. It works in a copy of the project, and what it finds goes to a file in
-benchmarks/records/mutation. Survivors are listed to be read: some change nothing that matters, such
-as the words of a message.
+benchmarks/records/mutation. What survived is shown to be read: some changes change nothing that
+matters, such as the words of a message.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ def main(arguments: list[str] | None = None) -> None:
         )
         subprocess.run([mutmut, "export-cicd-stats"], **settings, check=True)
         found = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
-        listed = subprocess.run([mutmut, "results"], **settings, capture_output=True, text=True)
-    survivors = [line.split(":")[0].strip() for line in listed.stdout.splitlines() if ":" in line]
+        said = {"capture_output": True, "text": True, **settings}
+        listed = subprocess.run([mutmut, "results"], **said).stdout
+        survivors = [line.split(":")[0].strip() for line in listed.splitlines() if ":" in line]
+        changes = [subprocess.run([mutmut, "show", name], **said).stdout for name in survivors]
     record = {
         "module": options.module,
         "tests": options.tests,
@@ -67,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = RECORDS / f"{options.module.replace('/', '.')}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print({key: value for key, value in record.items() if key != "not_killed"})
-    print("\n".join(survivors))
+    print("\n".join(changes))
 
 
 if __name__ == "__main__":

@@ -478,7 +478,7 @@ def test_wrong_rasters(tmp_path, cut):
     with pytest.raises(ValueError, match="closed"):
         cut(dataset, X)
     many = make_raster(tmp_path / "many.tif", np.zeros((4097, 2, 2), "uint8"), nodata=0)
-    with pytest.raises(ValueError, match="many.tif has 4097 bands, and 4096 are the most"):
+    with pytest.raises(ValueError, match=r"many.tif has 4097 bands, and 4096 are the most"):
         cut(many, X)
 
 

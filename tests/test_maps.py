@@ -437,7 +437,7 @@ def test_files_that_cannot_be_opened_are_named(model, tmp_path):
 def test_rasters_of_too_many_bands_are_refused(model, tmp_path):
     """Only damaged files claim so many, and each costs time."""
     path = write_raster(tmp_path / "many.tif", np.zeros((4097, 2, 2), "uint8"))
-    with pytest.raises(ValueError, match="many.tif' has 4097 bands, and 4096 are the most"):
+    with pytest.raises(ValueError, match=r"many.tif' has 4097 bands, and 4096 are the most"):
         predict_map(model, path, **SETTINGS)
 
 

@@ -99,8 +99,8 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
         )
     if dataset.count > MOST_BANDS:
         raise ValueError(
-            f"raster {name} has {dataset.count} bands, and {MOST_BANDS} are the most that are read: "
-            "it may be damaged."
+            f"raster {name} has {dataset.count} bands, and {MOST_BANDS} are the most that are "
+            "read: it may be damaged."
         )
     kept = _choose(bands, dataset.descriptions, name)
     nodata = {str(dataset.nodatavals[band - 1]) for band in kept}
