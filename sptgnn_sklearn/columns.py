@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 
 from .geography import Frame, check_coordinates, resolve_frame
 from .images.imagery import read_paths
@@ -216,6 +217,8 @@ class Columns:
         no_covariates = (*pair, time, site, *chips.values())
         covariates = [label for label in frame.columns if label not in no_covariates]
         numeric, categorical = _kinds(frame, covariates)
+        if time is None:
+            _tell_of_dates(frame, covariates)
         for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
             if label in categorical:
                 raise ValueError(
@@ -522,6 +525,17 @@ def _kinds(
             if len(known) and (known.min() < known.max() or gaps):
                 numeric.append(label)
     return numeric, categorical
+
+
+def _tell_of_dates(frame: pd.DataFrame, covariates: Iterable[Hashable]) -> None:
+    dates = [label for label in covariates if is_datetime64_any_dtype(frame[label].dtype)]
+    if dates:
+        warnings.warn(
+            f"Column {dates[0]!r} holds dates and is taken for a covariate like any other. Give it "
+            f"as time={dates[0]!r}, for trend and season, or drop it.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None:

@@ -10,6 +10,7 @@ within 0.6 % of the ellipsoid. Distances in any other frame are Euclidean, in th
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +46,8 @@ _NOT_DEGREES = frozenset(
 )
 # Ten rows are the fewest for which "mean 0, deviation 1" is no accident of a small table.
 _FEWEST_ROWS_TO_SUSPECT_SCALING = 10
+# Surveys of whole countries reach beyond the zone that their system is meant for.
+_SPARE_DEGREES = 10.0
 
 
 @dataclass(frozen=True)
@@ -134,14 +137,22 @@ def check_coordinates(
         Used in messages, and to notice (latitude, longitude) order.
     fitting : bool, default=True
         Whether `xy` is a whole training table. Only then does "mean 0 and deviation 1" or
-        "between 0 and 1" in both columns show that longitude and latitude were scaled.
+        "between 0 and 1" in both columns show that coordinates were scaled, and its middle whether
+        the system is another.
 
     Raises
     ------
     ValueError
         If a coordinate is NaN or infinite; in a geographic frame also if longitude and latitude
-        are swapped, out of range or, with `fitting`, standardised. The message names the column,
-        the positions of the first such rows, and what to do.
+        are swapped or out of range; with `fitting` also if coordinates of a known system are
+        standardised. The message names the column, the positions of the first such rows, and what
+        to do.
+
+    Warns
+    -----
+    UserWarning
+        With `fitting`, if planar coordinates of unknown system are standardised, or those of a
+        known one lie far outside of the area that it is meant for.
 
     Examples
     --------
@@ -163,12 +174,13 @@ value 510): mend or drop these rows, or set crs to the system that the coordinat
                     f"Column {name!r} holds {what} in {_where(rows)}: "
                     "a coordinate is needed in each row; fill in or drop these rows."
                 )
-    if not frame.geographic:
-        return
-    _refuse_swapped_names(names)
-    _refuse_out_of_range(xy, frame, names)
+    if frame.geographic:
+        _refuse_swapped_names(names)
+        _refuse_out_of_range(xy, frame, names)
     if fitting:
-        _refuse_scaled(xy, names)
+        _tell_of_scaling(xy, frame, names)
+        if frame.crs is not None and not frame.geographic:
+            _tell_of_another_system(xy, frame, names)
 
 
 def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
@@ -518,15 +530,56 @@ _SCALINGS: dict[str, tuple[Callable[[np.ndarray], bool], str]] = {
 }
 
 
-def _refuse_scaled(xy: np.ndarray, names: Sequence[Hashable]) -> None:
+def _tell_of_scaling(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+    """Refuse coordinates of a known system that were scaled; in a plane of its own, warn."""
     if len(xy) < _FEWEST_ROWS_TO_SUSPECT_SCALING:
         return
-    for scaler, (is_scaled, how_seen) in _SCALINGS.items():
-        if is_scaled(xy):
-            raise ValueError(
-                f"Columns {names[0]!r} and {names[1]!r} are standardised longitude and latitude: "
-                f"{how_seen}, as {scaler} leaves them. Coordinates must reach the estimator "
-                "unscaled: scale the covariates only, with ColumnTransformer([('scale', "
-                f"{scaler}(), covariates)], remainder='passthrough', "
-                "verbose_feature_names_out=False).set_output(transform='pandas')."
-            )
+    found = [name for name, (is_scaled, _) in _SCALINGS.items() if is_scaled(xy)]
+    if not found:
+        return
+    scaler = found[0]
+    told = (
+        f"{_SCALINGS[scaler][1]}, as {scaler} leaves them. Coordinates must reach the estimator "
+        f"unscaled: scale the covariates only, with ColumnTransformer([('scale', {scaler}(), "
+        "covariates)], remainder='passthrough', verbose_feature_names_out=False)"
+        ".set_output(transform='pandas')."
+    )
+    if frame.crs is not None:
+        what = "longitude and latitude" if frame.geographic else f"coordinates of {frame.crs[:40]}"
+        raise ValueError(f"Columns {names[0]!r} and {names[1]!r} are standardised {what}: {told}")
+    # A square of side one is a plane as good as any other.
+    if scaler == "StandardScaler":
+        warnings.warn(
+            f"Columns {names[0]!r} and {names[1]!r} are the coordinates, and {told}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _tell_of_another_system(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+    """Warn if the middle of a survey lies far outside of where its CRS is meant to be used."""
+    crs = pyproj.CRS.from_user_input(frame.crs)
+    area = crs.area_of_use
+    if area is None:
+        return
+    middle = np.median(xy, axis=0)
+    to_degrees = pyproj.Transformer.from_crs(crs, WGS84, always_xy=True)
+    longitude, latitude = to_degrees.transform(*middle)
+    in_degrees = bool((np.abs(xy) <= (180, 90)).all())
+    spare = 0.0 if in_degrees else _SPARE_DEGREES
+    width = (area.east - area.west) % 360 or 360.0
+    eastward = (longitude - area.west + spare) % 360
+    inside = area.south - spare <= latitude <= area.north + spare
+    if inside and eastward <= width + 2 * spare:
+        return
+    where = f"longitude {longitude:.4g}, latitude {latitude:.4g}"
+    known = np.isfinite([longitude, latitude]).all()
+    guess = " They look like degrees: then it is crs=4326." if in_degrees else ""
+    warnings.warn(
+        f"Columns {names[0]!r} and {names[1]!r}, around ({middle[0]:.10g}, {middle[1]:.10g}), are "
+        f"{'at ' + where if known else 'nowhere on earth'} in {crs.name!r}, which is meant for "
+        f"longitudes {area.west:g} to {area.east:g} and latitudes {area.south:g} to "
+        f"{area.north:g}: check crs.{guess}",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,6 +1,7 @@
 """Roles of columns, and tables split into arrays by them."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -177,9 +178,13 @@ def test_a_missing_site_is_none(missing, dtype):
 def test_dates_without_a_role_are_numbers():
     """A datetime column is a covariate in decimal years."""
     X = survey()
-    columns = Columns.learn(X, site="profile")
+    with pytest.warns(UserWarning, match=r"^Column 'date' holds dates .* Give it as time='date'"):
+        columns = Columns.learn(X, site="profile")
     assert "date" in columns.numeric
     assert columns.split(X).numeric[0, 0] == 2001
+    with warnings.catch_warnings(action="error"):
+        Columns.learn(X.assign(analysed=X["date"]), site="profile", time="date")
+        Columns.learn(X.drop(columns="date"), site="profile")
 
 
 @pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pyproj
@@ -204,19 +205,72 @@ def test_swapped_values_are_noticed():
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_scaled_longitude_and_latitude_are_refused_when_fitting(scaler, dtype):
-    """Output of a scaler is refused in a training table, and only there and in degrees."""
+    """Output of a scaler is refused in a training table, and only there."""
     places = np.random.default_rng(0).uniform((5, 50), (7, 52), size=(60, 2)).astype(dtype)
     scaled = scaler.fit_transform(places).astype(np.float64)
     with pytest.raises(ValueError, match=f"{type(scaler).__name__}.*ColumnTransformer"):
         check_coordinates(scaled, DEGREES, LONLAT)
     check_coordinates(scaled, DEGREES, LONLAT, fitting=False)
-    check_coordinates(scaled, METRES, LONLAT)
+    with pytest.raises(
+        ValueError, match=rf"coordinates of {METRES.crs}: .*{type(scaler).__name__}"
+    ):
+        check_coordinates(scaled, METRES, ("x", "y"))
     check_coordinates(scaler.fit_transform(places[:9]).astype(np.float64), DEGREES, LONLAT)
     check_coordinates(places.astype(np.float64), DEGREES, LONLAT)
     # One scaled column is no sign: a survey can lie across the equator.
     check_coordinates(np.column_stack([scaled[:, 0], places[:, 1]]), DEGREES, LONLAT)
     check_coordinates(scaled + np.array([0.0, 0.5]), DEGREES, LONLAT)
     check_coordinates(scaled * np.array([1.0, 1.1]), DEGREES, LONLAT)
+
+
+def test_scaled_coordinates_of_an_unknown_plane_are_questioned():
+    """Such as those of a bare array; a square of side one may be as it was measured."""
+    places = np.random.default_rng(0).uniform(size=(60, 2))
+    plane = Frame(None, geographic=False, unit="unit")
+    with pytest.warns(
+        UserWarning, match=r"^Columns 0 and 1 are the coordinates, and both .* mean 0"
+    ):
+        check_coordinates(StandardScaler().fit_transform(places), plane, (0, 1))
+    check_coordinates(StandardScaler().fit_transform(places), plane, (0, 1), fitting=False)
+    check_coordinates(MinMaxScaler().fit_transform(places), plane, (0, 1))
+    check_coordinates(places, plane, (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("crs", "middle", "message"),
+    [
+        (
+            28992,
+            (5.7, 50.9),
+            r"'Amersfoort / RD New', .*3.2 to 7.22 .*check crs. They look like deg",
+        ),
+        (
+            28992,
+            (690_000, 5_640_000),
+            r"^Columns 'x' and 'y', around \(690000, 5640000\), are .*crs.$",
+        ),
+        (32631, (1e9, 1e9), "nowhere on earth in 'WGS 84 / UTM zone 31N'"),
+        (2193, (5.7, 50.9), "They look like degrees: then it is crs=4326"),
+        (28992, (155_000, 463_000), None),
+        (25832, (200_000, 5_500_000), None),  # beyond the zone, as surveys of countries are
+        (2193, (1_700_000, 5_500_000), None),
+        (3832, (0, 0), None),  # around the date line
+        (3857, (19_500_000, -1_900_000), None),
+        ("+proj=utm +zone=31", (5.7, 50.9), None),  # nobody has said where it is meant for
+        (4326, (5.7, 50.9), None),
+    ],
+)
+def test_surveys_far_from_where_their_system_is_meant_for(crs, middle, message):
+    """The wrong system, or degrees in one of metres, is told; by its middle alone, when fitting."""
+    places = np.asarray(middle) + np.array([[-0.1, 0.1], [0.0, 0.0], [0.1, -0.1]])
+    frame = resolve_frame(crs, ["x", "y"])
+    with warnings.catch_warnings(action="error"):
+        check_coordinates(places, frame, ("x", "y"), fitting=False)
+        if message is None:
+            check_coordinates(places, frame, ("x", "y"))
+            return
+    with pytest.warns(UserWarning, match=message):
+        check_coordinates(places, frame, ("x", "y"))
 
 
 def test_chords_give_great_circle_distances():

@@ -178,6 +178,24 @@ def test_groups_stay_whole(splitter):
     assert pd.Series(folds).groupby([X["lon"].to_numpy(), X["lat"].to_numpy()]).nunique().max() == 1
 
 
+@pytest.mark.parametrize("method", ["grid", "hexagon"])
+def test_blocks_of_one_location_are_told(method):
+    """As where a spacing of metres is given in kilometres; k-means and few places say nothing."""
+    X = survey()
+    tiny = SpatialBlockKFold(method=method, spacing=0.5)
+    with pytest.warns(
+        UserWarning,
+        match=rf"method='{method}', spacing=0.5 makes 180 blocks .*360.1 by 440.9 km. Make",
+    ):
+        assert sum(len(test) for _, test in tiny.split(X)) == len(X)
+    for splitter, rows in (
+        (SpatialBlockKFold(method=method, spacing=30.0), 240),
+        (SpatialBlockKFold(n_blocks=180), 240),
+        (tiny, 36),
+    ):
+        list(splitter.split(X.iloc[:rows]))
+
+
 def test_grid_spacing_is_in_kilometres():
     """Blocks of a grid over degrees are no wider than the spacing says."""
     X = survey()
@@ -236,7 +254,11 @@ def test_few_locations_make_few_blocks():
         ({"method": "hexagons"}, r"method must be one of .*'hexagon'.*; found 'hexagons'"),
         ({"method": "grid"}, "either spacing or shape"),
         ({"method": "grid", "spacing": -10.0}, "spacing must be .* found -10"),
-        ({"method": "grid", "spacing": 5000.0}, "5 folds .*method='grid', spacing=5000.0 made 1"),
+        (
+            {"method": "grid", "spacing": 5000.0},
+            "5 folds .*method='grid', spacing=5000.0 made 1 from 180 locations. The survey is "
+            r"360.1 by 440.9 km. Make smaller blocks or fewer folds.$",
+        ),
         ({"method": "grid", "shape": (1, 3)}, r"shape=\(1, 3\) made 3 from 180 locations"),
         ({"method": "grid", "spacing": 50.0, "n_blocks": 9}, "n_blocks=9 is not read"),
         ({"spacing": 50.0}, "spacing=50.0 is not read by method='kmeans'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ __all__ = ["SpatialBlockKFold", "spatial_blocks"]
 
 _BLOCKS_PER_FOLD = 5
 _FEWEST_LOCATIONS_PER_BLOCK = 4
+# Cells of which more than nine in ten hold one location only separate nothing.
+_TOO_MANY_BLOCKS = 0.9
+_ENOUGH_LOCATIONS = 30
 
 
 def spatial_blocks(
@@ -221,7 +225,8 @@ class SpatialBlockKFold(BaseCrossValidator):
         if n_found < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} folds need at least as many blocks; {settings} made "
-                f"{n_found} from {survey.n_units} locations. Make smaller blocks or fewer folds."
+                f"{n_found} from {survey.n_units} locations. {_extent(survey)} Make smaller blocks "
+                "or fewer folds."
             )
         folds = assign_folds(blocks, self.n_splits, rng if self.shuffle else None, self.balance)
         space = metric_space(survey.xy, survey.frame)
@@ -314,4 +319,25 @@ def _label_blocks(
                 f"{name}={getattr(settings, name)!r} is not read by method={settings.method!r}, "
                 f"which reads {sorted(reads)}: leave it out, or change the method."
             )
-    return label(survey, settings, n_folds, rng)[survey.unit]
+    blocks = label(survey, settings, n_folds, rng)
+    if settings.spacing is not None or settings.shape is not None:
+        _tell_of_tiny_blocks(survey, settings, blocks.max() + 1)
+    return blocks[survey.unit]
+
+
+def _tell_of_tiny_blocks(survey: Survey, settings: _BlockSettings, n_blocks: int) -> None:
+    """Warn if cells are so small that nearly each location has its own, and folds are random."""
+    if survey.n_units >= _ENOUGH_LOCATIONS and n_blocks > _TOO_MANY_BLOCKS * survey.n_units:
+        warnings.warn(
+            f"{settings} makes {n_blocks} blocks of {survey.n_units} locations: nearly each is a "
+            f"block of its own, and folds are as good as random. {_extent(survey)} Make larger "
+            "blocks.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _extent(survey: Survey) -> str:
+    plane = local_plane(survey.xy, survey.frame)
+    width, height = np.ptp(plane, axis=0)
+    return f"The survey is {width:.4g} by {height:.4g} {survey.frame.unit}."
