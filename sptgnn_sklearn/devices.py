@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-__all__ = ["choose_device", "mixed_precision", "rows_at_once"]
+__all__ = ["choose_device", "mixed_precision", "rows_at_once", "side_by_side"]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
 _ROWS_AT_ONCE = {"cpu": 512}
@@ -74,3 +76,53 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+
+
+def side_by_side(
+    work: Callable[[slice], None], parts: Iterable[slice], device: torch.device
+) -> None:
+    """Compute parts of some rows without gradients; on a processor in as many threads as torch has.
+
+    A row is little work for one operation: two threads that share each operation wait for each
+    other more than they gain, and two that have rows of their own do not. Each part is computed by
+    one thread alone, so that the result does not depend on their number.
+
+    Parameters
+    ----------
+    work : function of a slice
+        Writes what it computes to places of its own.
+    parts : iterable of slice
+    device : torch.device
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sptgnn_sklearn.devices import side_by_side
+    >>> found = torch.zeros(6)
+    >>> def work(part):
+    ...     found[part] = float(part.start)
+    >>> side_by_side(work, [slice(0, 3), slice(3, 6)], torch.device("cpu"))
+    >>> found
+    tensor([0., 0., 0., 3., 3., 3.])
+    """
+    parts, n_threads = list(parts), torch.get_num_threads()
+    workers = min(n_threads, len(parts)) if device.type == "cpu" else 1
+    if workers < 2:
+        with torch.no_grad():
+            for part in parts:
+                work(part)
+        return
+
+    def alone(part: slice) -> None:
+        with torch.no_grad():
+            work(part)
+
+    # Threads are made anew: those of a pool that is kept would be missing after a fork.
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        with pool:
+            for done in [pool.submit(alone, part) for part in parts]:
+                done.result()
+    finally:
+        # A thread sets its own number, and that of all threads that come after it.
+        torch.set_num_threads(n_threads)

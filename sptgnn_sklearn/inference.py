@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .devices import rows_at_once
+from .devices import rows_at_once, side_by_side
 from .edges import NAMES, differences
 from .network import Context, Neighbourhood, SpTGNN
 
@@ -157,10 +157,14 @@ def run(
     members = network.architecture.n_members
     mean = context.targets.new_empty((members, len(rows)))
     log_variance = torch.empty_like(mean)
-    for part in slices(len(rows), chunk or rows_at_once(context.targets.device)):
+
+    def work(part: slice) -> None:
         around = _around(network, rows, senders, part, context_description)
         output = network(rows.streams_of(part, members), around, context)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
+
+    device = context.targets.device
+    side_by_side(work, slices(len(rows), chunk or rows_at_once(device)), device)
     return mean, log_variance
 
 

@@ -1,0 +1,64 @@
+"""Rows computed side by side: each part once, no gradients, and threads as they were."""
+
+import threading
+
+import pytest
+import torch
+
+from sptgnn_sklearn.devices import side_by_side
+from sptgnn_sklearn.inference import slices
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_each_part_is_computed_once_without_gradients(threads):
+    """By as many threads as torch has, each with one of its own."""
+    x = torch.ones(40, requires_grad=True)
+    found = torch.zeros(40)
+    seen = []
+
+    def work(part):
+        found[part] += x[part] * 2
+        seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
+
+    with torch.enable_grad():
+        side_by_side(work, slices(40, 7), CPU)
+        assert torch.is_grad_enabled()
+    assert not found.requires_grad
+    torch.testing.assert_close(found, torch.full((40,), 2.0))
+    assert {(n, grad) for _, n, grad in seen} == {(1, False)}
+    assert len({thread for thread, _, _ in seen}) <= threads
+    assert torch.get_num_threads() == threads
+
+
+def test_errors_come_out_and_threads_are_as_they_were(threads):
+    """Also for those that are made later."""
+
+    def fail(part):
+        if part.start:
+            raise ValueError(f"row {part.start}")
+
+    with pytest.raises(ValueError, match="row 2"):
+        side_by_side(fail, slices(6, 2), CPU)
+    assert torch.get_num_threads() == threads
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [threads]
+
+
+def test_one_part_and_other_devices_stay_in_the_calling_thread(threads):
+    """A thread costs more than it gains there."""
+    seen = []
+    for parts, device in (([slice(0, 3)], CPU), (slices(6, 2), torch.device("meta"))):
+        side_by_side(lambda part: seen.append(threading.current_thread()), parts, device)
+    assert seen == [threading.current_thread()] * 4
