@@ -187,8 +187,28 @@ def test_quantiles_that_do_not_fit_are_refused(quantiles, levels, message):
     for score in (crps_of_quantiles, calibration_error_of_quantiles):
         with pytest.raises(ValueError, match=message):
             score([0.0], quantiles, levels)
-    with pytest.raises(ValueError, match="levels holds one"):
+    message = r"^A central interval has two levels; levels holds one\.$"
+    with pytest.raises(ValueError, match=message):
         calibration_error_of_quantiles([0.0], [[1.0]], [0.5])
+
+
+def test_intervals_of_quantiles_are_closed():
+    """Values at a limit are inside, and two levels make an interval."""
+    quantiles = [[0.0, 1.0]] * 4
+    found = calibration_error_of_quantiles([0.0, 1.0, -1.0, 2.0], quantiles, [0.25, 0.75])
+    assert found == 0.0
+
+
+@pytest.mark.parametrize("score", [crps_of_quantiles, calibration_error_of_quantiles])
+def test_what_is_no_quantile_is_named(score):
+    """Equal levels, and what is not finite; numbers may be texts, as in a table that was read."""
+    with pytest.raises(ValueError, match="levels must rise and be symmetric"):
+        score([0.0], [[-1.0, 0.0, 0.0, 1.0]], [0.25, 0.5, 0.5, 0.75])
+    with pytest.raises(ValueError, match=r"y .*NaN"):
+        score([np.nan], [[0.0, 1.0]], [0.25, 0.75])
+    with pytest.raises(ValueError, match=r"levels .*inf"):
+        score([0.0], [[0.0, 1.0]], [-np.inf, np.inf])
+    assert np.isfinite(score([0.0], np.array([["0", "1"]]), [0.25, 0.75]))
 
 
 def test_a_model_without_uncertainty_is_refused(rows):
