@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
         subprocess.run([mutmut, "export-cicd-stats"], **settings, check=True)
         found = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
+        if not found["killed"]:
+            parser.error("nothing was killed: the tests do not pass on the module as it is")
         said = {"capture_output": True, "text": True, **settings}
         listed = subprocess.run([mutmut, "results"], **said).stdout
         survivors = [line.split(":")[0].strip() for line in listed.splitlines() if ":" in line]
