@@ -144,9 +144,7 @@ def fit_ensemble(
         calibration=calibration,
         rng=rng,
     )
-    for file in trained.checkpoints:
-        file.unlink(missing_ok=True)
-    return Ensemble(
+    ensemble = Ensemble(
         features=features,
         network=network,
         relations=relations,
@@ -165,6 +163,9 @@ def fit_ensemble(
             node_features, parts, neighbours, judgement.apply_held_out(held, distance)
         ),
     )
+    for file in trained.checkpoints:
+        file.unlink(missing_ok=True)
+    return ensemble
 
 
 def _settle(
