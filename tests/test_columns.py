@@ -2,13 +2,14 @@
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sptgnn_sklearn.columns import Columns, Table, as_frame, locate_coordinates
+from sptgnn_sklearn.columns import Columns, Table, as_frame, locate_coordinates, named_roles
 
 
 def survey(n=12, **more):
@@ -384,3 +385,113 @@ def test_bytes_of_another_order_are_turned():
     found = as_frame(X)
     assert X["clay"].dtype == ">f8"
     pd.testing.assert_frame_equal(found.iloc[[2, 0]], as_frame(X.astype("float64")).iloc[[2, 0]])
+
+
+def test_roles_are_those_of_the_parameters():
+    """Each by its own name; kinds of similarity name no columns, and images give theirs."""
+    roles = {"coordinates": ("a", "b"), "crs": 28992, "time": "t", "elevation": "e", "site": "s"}
+    plain = SimpleNamespace(**roles, spectral=None, images=None)
+    assert named_roles(plain) == {**roles, "spectral": None}
+    full = SimpleNamespace(**roles, spectral=["ndvi"], images={"S2L2A": "path", "DEM": 3})
+    expected = {**roles, "spectral": ["ndvi"], "images": {"S2L2A": "path", "DEM": 3}}
+    assert named_roles(full) == expected
+    kind = SimpleNamespace(**roles, spectral="embeddings", images=None)
+    assert named_roles(kind) == {**roles, "spectral": None}
+    with pytest.raises((TypeError, ValueError), match="images"):
+        named_roles(SimpleNamespace(**roles, spectral=None, images=[1]))
+
+
+def test_rows_are_taken_of_all_arrays():
+    """In the order that is asked for."""
+    names = ("coordinates", "numeric", "categories", "elevation", "time", "site")
+    arrays = {name: np.arange(12).reshape(6, 2) + i for i, name in enumerate(names)}
+    more = {"embedding": np.ones((6, 3)), "indices": np.arange(6.0)[:, None]}
+    table = Table(**arrays, images={"DEM": np.arange(6)}, **more)
+    taken = table.take(np.array([4, 1]))
+    assert len(taken) == 2
+    for name, values in {**arrays, **more}.items():
+        np.testing.assert_array_equal(getattr(taken, name), values[[4, 1]])
+    np.testing.assert_array_equal(taken.images["DEM"], [4, 1])
+
+
+def test_located_coordinates_may_be_scaled_parts():
+    """Only a whole training table shows scaling; names and positions find the pair."""
+    X = pd.DataFrame({"lon": [1.0, -1.0] * 6, "lat": [-1.0, 1.0] * 6, "a": 0.5, "b": 2.0})
+    with warnings.catch_warnings(action="error"):
+        locate_coordinates(X)
+    xy, frame, labels = locate_coordinates(X, ("a", "b"))
+    assert labels == ("a", "b") and frame.crs is None and (xy == [0.5, 2.0]).all()
+    assert locate_coordinates(X, (-2, -1), 28992)[2] == ("a", "b")
+    with pytest.raises(ValueError, match="standardised longitude and latitude"):
+        Columns.learn(X)
+
+
+def test_warnings_say_what_to_do_and_where():
+    """Whole sentences, of the class that users filter by, at the line of the caller's caller."""
+
+    def learn(X, **roles):
+        return Columns.learn(X, **roles)
+
+    def said(X, **roles):
+        with pytest.warns(UserWarning) as seen:
+            learn(X, **roles)
+        (one,) = seen
+        assert one.category is UserWarning
+        return str(one.message)
+
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {"x": rng.uniform(size=40), "y": rng.uniform(size=40), "clay": np.arange(40.0)}
+    )
+    assert said(X.assign(one=1.0)) == (
+        "Covariates without any variation in the training rows are ignored: ['one']. Drop them "
+        "from X, or check how they were joined."
+    )
+    assert said(X.set_axis(["u", "v", "clay"], axis=1)) == (
+        "No columns with a usual coordinate name; the first two, 'u' and 'v', are taken as "
+        "coordinates. Name them: coordinates=(x_column, y_column)."
+    )
+    assert said(X.assign(path=[f"chip{i}.tif" for i in range(40)])) == (
+        "Column 'path' holds paths such as 'chip0.tif' and is taken for a category. Give paths of "
+        "chips by images, such as images={\"S2L2A\": 'path'}, or drop it."
+    )
+    assert said(X.assign(lab=[f"<{i}" for i in range(40)])) == (
+        "Column 'lab' is text with 40 different values in 40 rows. If these are numbers, convert "
+        "them (a decimal comma or '<0.1' makes a column text); if they name samples, drop the "
+        "column; if they name places, give it as site."
+    )
+    assert said(X.assign(date=pd.date_range("2001-01-01", periods=40))) == (
+        "Column 'date' holds dates and is taken for a covariate like any other. Give it as "
+        "time='date', for trend and season, or drop it."
+    )
+    with warnings.catch_warnings(action="error"):
+        learn(X.assign(few=[f"class {i % 32}" for i in range(40)]))
+        learn(X.assign(half=[f"class {i // 2}" for i in range(40)]))
+
+
+def test_tables_that_pandas_cannot_make_are_refused():
+    """With what the other library said, and what to do."""
+
+    class Odd:
+        def to_pandas(self):
+            raise KeyError("no such type")
+
+    with pytest.raises(
+        ValueError,
+        match=r"^X cannot be made a pandas DataFrame \('no such type'\): drop the columns of that "
+        r"kind, or convert X yourself\.$",
+    ):
+        as_frame(Odd())
+
+
+def test_chips_and_sites_share_no_column():
+    """Also where the role is a spectral column or a chip; the error names both."""
+    X = survey().assign(path="a.tif")
+    with pytest.raises(ValueError, match=r"'profile' has two roles, site and spectral"):
+        Columns.learn(X, site="profile", spectral=["profile"])
+    with pytest.raises(ValueError, match=r"'path' has two roles, .*images\['DEM'\]"):
+        Columns.learn(X, site="path", images={"DEM": "path"})
+    with pytest.raises(ValueError, match=r"'path' has two roles"):
+        Columns.learn(X, spectral=["path"], images={"DEM": "path"})
+    with pytest.raises(ValueError, match=r"images\['DEM'\]='chip' names a column"):
+        Columns.learn(X, images={"DEM": "chip"})
