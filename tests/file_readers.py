@@ -298,10 +298,10 @@ def _read_map(path: Path) -> None:
     """Predict a map from a raster."""
     model = _summing(["x", "y", "a", "b"])
     block_size: int | None = 16
-    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with rasterio.open(path) as file:
-            # One that claims to be large is read, but not in a thousand small pieces.
-            block_size = 16 if file.width * file.height <= 40_000 else None
+    quiet = warnings.catch_warnings(action="ignore")
+    with contextlib.suppress(Exception), quiet, rasterio.open(path) as file:
+        # One that claims to be large is read, but not in a thousand small pieces.
+        block_size = 16 if file.width * file.height <= 40_000 else None
     predict_map(model, {"a": (path, 1), "b": 1.0}, crs=CRS, block_size=block_size, verbose=0)
 
 
