@@ -16,6 +16,7 @@ import numpy as np
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.plotting import plot_graph
 
 survey = make_soil_survey(400, field_sd=7, random_state=0)
 X, y = survey.data, survey.target
@@ -24,6 +25,16 @@ new, train, y_train = X.iloc[middle], X.drop(middle), y.drop(middle)
 
 model = SpTGNNRegressor(time="date", elevation="elevation", n_members=2, random_state=0)
 model.fit(train, y_train)
+
+# %%
+# The graph that was built in fit
+# -------------------------------
+# Eight training samples and their three nearest neighbours in each relation. Spatial lines are
+# short; those of covariates reach across the survey, where conditions are alike far away.
+
+figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
+plot_graph(model, train, rows=range(20, 399, 50), n_neighbors=3, ax=ax)
+plt.show()
 
 # %%
 # ``attention`` is a table

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.plotting import plot_experts, plot_training
 
 survey = make_soil_survey(500, random_state=0)
 X, y = survey.data, survey.target
@@ -33,21 +34,21 @@ print("mean share:", shares.mean().round(2).tolist())
 # divide the region among them; a mixture of colours says that they divide something else. Right,
 # mean shares by land use: bars that look alike mean that land use does not decide who serves.
 
-colours = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
-leader = shares.idxmax(axis=1)
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-for expert, colour in enumerate(colours):
-    served = leader == expert
-    axes[0].scatter(
-        X.loc[served, "lon"], X.loc[served, "lat"], s=14, color=colour, label=f"expert {expert}"
-    )
-axes[0].set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
+plot_experts(model, X, member=0, ax=axes[0])
 axes[0].set_title("expert with the largest share")
+colours = [points.get_facecolor()[0] for points in axes[0].collections]
 by_use = shares.groupby(X["land_use"], observed=True).mean()
 by_use.plot.barh(stacked=True, ax=axes[1], color=colours, legend=False, width=0.7)
 axes[1].set(xlabel="mean share", ylabel="", xlim=(0, 1))
 axes[1].spines[["top", "right"]].set_visible(False)
-figure.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
-)
+plt.show()
+
+# %%
+# Was there enough training?
+# --------------------------
+# The loss falls to the end. Rings mark the epoch that each member keeps, where it errs least on the
+# places that it left out: rings at the right edge would ask for more ``max_epochs``.
+
+plot_training(model)
 plt.show()
