@@ -94,9 +94,9 @@ for name, found in scores.items():
 
 figure, axes = plt.subplots(2, 3, figsize=(13, 5.6), layout="constrained")
 for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
-    ax.set_title(name)
     if name != "one place, buffered":
-        FoldsDisplay.from_cv(X, kinds[name], groups=groups.get(name), ax=ax)
+        display = FoldsDisplay.from_cv(X, kinds[name], groups=groups.get(name), ax=ax)
+        display.ax_.set_title(name)
         continue
     folds = kinds[name].split(X)
     train, test = min(folds, key=lambda fold: len(fold[0]))  # the one with most rows left out
@@ -108,7 +108,7 @@ for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
         )
     ax.plot(*X[["lon", "lat"]].iloc[test].T.to_numpy(), "*", color="#D55E00", markersize=14)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, handletextpad=0.1)
-    ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
+    ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal", title=name)
 plt.show()
 
 # %%

@@ -32,9 +32,8 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from xgboost import XGBRegressor
 
+from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.images.transformer import TerraMindEmbedder
-from sptgnn_sklearn.regressor import SpTGNNRegressor
 
 folder = Path(tempfile.mkdtemp())
 survey = make_soil_survey(480, image_dir=folder / "chips", random_state=1)

@@ -51,6 +51,28 @@ class ComparisonResult:
         What the coordinates mean.
     axes : tuple of two str
         Names of the coordinates.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.model_selection import KFold
+    >>> from sptgnn_sklearn.comparison import compare
+    >>> from sptgnn_sklearn.datasets import load_meuse
+    >>> meuse = load_meuse()
+    >>> result = compare(
+    ...     {"mean": DummyRegressor()},
+    ...     meuse.data,
+    ...     meuse.target,
+    ...     {"random": KFold(5, shuffle=True, random_state=0)},
+    ...     crs=meuse.crs,
+    ...     progress=False,
+    ... )
+    >>> result.table["RMSE"].round(1).tolist()
+    [3.4]
+    >>> result.select("random", "mean")[["x", "y", "observed"]].head(2)
+            x         y  observed
+    0  181072.0  333611.0      13.6
+    1  181025.0  333558.0      14.0
     """
 
     table: pd.DataFrame

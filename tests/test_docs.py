@@ -1,6 +1,8 @@
 """The site: what its pages are written by, and that its lists are complete."""
 
 import ast
+import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -96,6 +98,59 @@ def test_examples_are_in_reading_order():
     assert len(order) == len(set(order))
     for name in order:
         assert (ROOT / "examples" / f"{name}.py").is_file(), name
+
+
+def listed_names():
+    """Return (module, name) of all that docs/api.rst gives a page of its own."""
+    module, in_list, names = "", False, []
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith(" "):
+            in_list = line == ".. autosummary::"
+        if line.startswith(".. currentmodule::"):
+            module = line.split()[-1]
+        elif in_list and re.fullmatch(r"   \w+", line):
+            names.append((module, line.strip()))
+    return names
+
+
+# Objects that nobody makes by name: an example of the function that returns one is theirs.
+RETURNED_BY = {"ComparisonResult": "compare"}
+
+
+@pytest.fixture(scope="module")
+def used_in_gallery():
+    """Return (module, name) of all that examples import and then use in their code.
+
+    Texts and comments do not count, nor does a method with the name of a function.
+    """
+    found = set()
+    for path in (ROOT / "examples").glob("plot_*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        used = {node.id for node in nodes if isinstance(node, ast.Name)}
+        found |= {
+            (node.module, alias.name)
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if alias.name in used
+        }
+    return found
+
+
+def test_lists_of_names_are_read():
+    """The first and the last list, and a name in each module."""
+    names = listed_names()
+    assert ("sptgnn_sklearn", "SpTGNNRegressor") in names
+    assert ("sptgnn_sklearn.plotting", "ReliabilityDisplay") in names
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("module", "name"), listed_names())
+def test_every_public_name_is_shown(module, name, used_in_gallery):
+    """Its docstring has an example that can be run, and its page a picture of the gallery."""
+    documented = getattr(importlib.import_module(module), name)
+    assert ">>>" in (inspect.getdoc(documented) or ""), "no example in the docstring"
+    assert (module, RETURNED_BY.get(name, name)) in used_in_gallery, "no example in the gallery"
 
 
 def test_every_reference_is_well_formed():
