@@ -30,7 +30,7 @@ heights = sum(
     for sigma, gain in ((60, 400), (12, 60), (3, 8))
 )
 heights = (heights - heights.min()).astype("float32")
-heights[620:700, 300:420] = -9999  # the lake
+heights[620:700, 430:550] = -9999  # the lake
 grid = rasterio.Affine(20, 0, 500_000, 0, -20, 5_020_000)
 profile = {"driver": "GTiff", "width": 1000, "height": 1000, "count": 1, "dtype": "float32"}
 with rasterio.open(
@@ -50,7 +50,8 @@ table = pd.DataFrame(
 # One call
 # --------
 # Each row gets the path of a GeoTIFF of 32 by 32 pixels with the sample in its middle. Files have
-# names that follow from raster and window: a second call writes only what is missing.
+# names that follow from raster and window: a second call writes only what is missing. A row outside
+# of the raster, or with no data around it, would get no path, and a warning would count such rows.
 
 table = extract_chips(
     folder / "dem.tif",
@@ -78,7 +79,7 @@ print(model)
 # Left, the raster with the samples; white is the lake. Right, six chips: all on one scale, north
 # up, with the sample in the middle. The last three are the nearest to the lake.
 
-lake = np.array([507_200, 5_006_800])
+lake = np.array([509_800, 5_006_800])
 with_chip = table.dropna(subset="dem_path")
 order = np.linalg.norm(with_chip[["x", "y"]] - lake, axis=1).argsort()
 shown = with_chip.index[[*order[[-8, 40, 30]], *order[[2, 1, 0]]]]
@@ -94,8 +95,8 @@ for number, row in enumerate(shown, start=1):
         table.loc[row, ["x", "y"]] / 1000,
         xytext=(4, 4),
         textcoords="offset points",
-        color="white",
-        weight="bold",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
 ax.set(xlabel="easting (km)", ylabel="northing (km)")
 ax.ticklabel_format(useOffset=False)

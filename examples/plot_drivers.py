@@ -29,7 +29,7 @@ from sptgnn_sklearn.model_selection import SpatialBlockKFold
 survey = make_soil_survey(300, field_sd=8, range_km=100, random_state=0)
 X, y = survey.data, survey.target
 roles = {"time": "date", "elevation": "elevation"}
-model = SpTGNNRegressor(**roles, n_members=2, random_state=0)
+model = SpTGNNRegressor(**roles, n_members=2, max_epochs=8, random_state=0)
 folds = SpatialBlockKFold(3, n_blocks=30)
 
 # %%
@@ -62,7 +62,7 @@ print(parts.round(3))
 # Moran's I of held-out errors, as a number and, with its sign turned, as a score that a search can
 # raise. Without structure it is about zero.
 
-trees = XGBoostBaseline(time="date", use_coordinates=False, random_state=0)
+trees = XGBoostBaseline(time="date", use_coordinates=False, n_estimators=100, random_state=0)
 errors = y - cross_val_predict(trees, X, y, cv=folds)
 print(f"trees on covariates: Moran's I of errors {morans_i(errors, X[['lon', 'lat']]):.2f}")
 for name, scorer in (
@@ -90,8 +90,8 @@ axes[1].axvline(0, color="#444444", linewidth=0.8)
 axes[1].set(xlabel="change of R²", title="parts of the model")
 axes[1].invert_yaxis()
 kinds = {
-    "errs to one side, up": ("high-high", "#D55E00"),
-    "errs to one side, down": ("low-low", "#0072B2"),
+    "more than predicted": ("high-high", "#D55E00"),
+    "less than predicted": ("low-low", "#0072B2"),
 }
 axes[2].scatter(X["lon"], X["lat"], s=8, color="#cccccc", linewidths=0, label="as chance would")
 for name, (quadrant, colour) in kinds.items():

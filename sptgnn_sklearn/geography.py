@@ -552,7 +552,7 @@ def _tell_of_scaling(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) ->
         warnings.warn(
             f"Columns {names[0]!r} and {names[1]!r} are the coordinates, and {told}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -581,5 +581,5 @@ def _tell_of_another_system(xy: np.ndarray, frame: Frame, names: Sequence[Hashab
         f"longitudes {area.west:g} to {area.east:g} and latitudes {area.south:g} to "
         f"{area.north:g}: check crs.{guess}",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -80,8 +80,8 @@ def _side(frame: Frame, grid: float | None) -> float:
     if frame.unit in ("metre", "meter"):
         return _METRES
     raise ValueError(
-        f"The unit of the coordinates ({frame.unit}) does not tell how far a kilometre is: fit with "
-        "crs, or give coordinate_grid, the side of a cell in that unit."
+        f"The unit of the coordinates ({frame.unit}) does not tell how far a kilometre is: fit "
+        "with crs, or give coordinate_grid, the side of a cell in that unit."
     )
 
 
