@@ -7,8 +7,8 @@ one side.
 """
 
 # %%
-# A survey and a model without its graph
-# --------------------------------------
+# A survey and two models
+# -----------------------
 # Part of the soil of this made-up survey follows from no covariate, only from the place. Trees on
 # covariates cannot know it; that is what the residuals are going to show.
 
@@ -29,7 +29,8 @@ from sptgnn_sklearn.model_selection import SpatialBlockKFold
 survey = make_soil_survey(300, field_sd=8, range_km=100, random_state=0)
 X, y = survey.data, survey.target
 roles = {"time": "date", "elevation": "elevation"}
-model = SpTGNNRegressor(**roles, n_members=2, max_epochs=8, random_state=0)
+# The network alone: without the trees that it starts from by default, what it is made of shows.
+model = SpTGNNRegressor(**roles, base=None, n_members=2, max_epochs=8, random_state=0)
 folds = SpatialBlockKFold(3, n_blocks=30)
 
 # %%
@@ -47,11 +48,12 @@ print(matter[["mean", "std"]].round(3))
 # Which parts of the model matter?
 # --------------------------------
 # The same folds without this and that. A difference that is smaller than its spread over folds says
-# nothing.
+# nothing. These folds hold out blocks, far from all samples, and so ask little of the graph:
+# neighbours that are far away may even mislead.
 
 changes = {
     "no graph": {"relations": ()},
-    "no base": {"base": None},
+    "no covariates": {"streams": ("position", "time")},
 }
 parts = ablation(model, X, y, cv=folds, ingredients=changes)
 print(parts.round(3))
@@ -78,6 +80,7 @@ for name, scorer in (
 # without a part of the model; bars are one standard deviation. Right, the errors of trees: coloured
 # points differ from what chance would put beside each other, with one in twenty of them in error.
 # Red districts have more carbon than was predicted, blue ones less: something is missing there.
+# The first call of ``local_morans_i`` compiles what it needs, and takes a while.
 
 local = local_morans_i(errors, X[["lon", "lat"]])
 figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=(1, 1, 1.3))
