@@ -107,16 +107,15 @@ def side_by_side(
     """
     parts, n_threads = list(parts), torch.get_num_threads()
     workers = min(n_threads, len(parts)) if device.type == "cpu" else 1
-    if workers < 2:
-        with torch.no_grad():
-            for part in parts:
-                work(part)
-        return
 
     def alone(part: slice) -> None:
-        with torch.no_grad():
+        with torch.no_grad():  # which each thread has to say for itself
             work(part)
 
+    if workers < 2:
+        for part in parts:
+            alone(part)
+        return
     # Threads are made anew: those of a pool that is kept would be missing after a fork.
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING_EXTRA", "MOST_BANDS", "import_rasterio", "write_chip"]
+__all__ = ["MISSING_EXTRA", "MOST_BANDS", "import_rasterio", "refuse_many_bands", "write_chip"]
 
 MISSING_EXTRA = "Images need rasterio and terratorch: pip install 'sptgnn-sklearn[images]'."
 # Hyperspectral images have hundreds. What claims to have more is damaged, and would take minutes.
@@ -40,6 +40,21 @@ def import_rasterio() -> Any:
     except ImportError as error:
         raise ImportError(MISSING_EXTRA) from error
     return rasterio
+
+
+def refuse_many_bands(count: int, name: str) -> None:
+    """Raise a ValueError if a raster claims more bands than any has.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.files import refuse_many_bands
+    >>> refuse_many_bands(12, "s2.tif")
+    """
+    if count > MOST_BANDS:
+        raise ValueError(
+            f"raster {name} has {count} bands, and {MOST_BANDS} are the most that are read: it may "
+            "be damaged."
+        )
 
 
 def write_chip(

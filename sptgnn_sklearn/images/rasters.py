@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import MOST_BANDS, import_rasterio
+from .files import import_rasterio, refuse_many_bands
 from .modalities import band_name
 
 __all__ = ["Raster", "Read", "Reader", "Window", "open_raster", "transform_of"]
@@ -97,11 +97,7 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
             f"raster {name} has no bands of its own; give one of its parts: "
             f"{list(dataset.subdatasets)[:5]}."
         )
-    if dataset.count > MOST_BANDS:
-        raise ValueError(
-            f"raster {name} has {dataset.count} bands, and {MOST_BANDS} are the most that are "
-            "read: it may be damaged."
-        )
+    refuse_many_bands(dataset.count, name)
     kept = _choose(bands, dataset.descriptions, name)
     nodata = {str(dataset.nodatavals[band - 1]) for band in kept}
     if len(nodata) > 1:

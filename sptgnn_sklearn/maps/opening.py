@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.files import MOST_BANDS, import_rasterio
+from ..images.files import import_rasterio, refuse_many_bands
 from .grid import describe_difference
 from .source import Source, import_xarray, quiet_transforms, source_of
 
@@ -117,11 +117,7 @@ def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) ->
         raise ValueError(f"raster {text!r} cannot be opened: {error}") from error
     if isinstance(array, list) or not hasattr(array, "dims") or hasattr(array, "data_vars"):
         raise ValueError(f"raster {text!r} has no bands of its own; give one of its parts.")
-    if array.sizes["band"] > MOST_BANDS:
-        raise ValueError(
-            f"raster {text!r} has {array.sizes['band']} bands, and {MOST_BANDS} are the most that "
-            "are read: it may be damaged."
-        )
+    refuse_many_bands(array.sizes["band"], repr(text))
     return name_bands(array, stem or Path(text).stem)
 
 
