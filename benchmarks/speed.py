@@ -280,7 +280,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     one["growth"].add_argument("--exponent-from", type=int, default=_SMALLEST)
     one["predict"].add_argument("--queries", type=int, default=10**6)
     one["gpu"].add_argument("--device", default="cuda")
-    one["gpu"].add_argument("--precisions", nargs="*", default=["float32", "tf32"])
+    one["gpu"].add_argument("--precisions", nargs="*", default=["mixed", "float32", "tf32"])
     options = parser.parse_args(arguments)
     if options.what == "trees" and "xgboost_800" not in options.models:
         parser.error("--models needs xgboost_800, with which the others are compared")

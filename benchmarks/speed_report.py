@@ -126,12 +126,15 @@ def graph(record: Record) -> Titled:
 
 def gpu(record: Record) -> Titled:
     """Fits on a GPU by precision."""
-    columns = ["precision", "fit, s", "share in kernels", "memory of the GPU, MiB", "R2, new rows"]
+    columns = ["precision", "fit, s", "of which training, s", "training in kernels, share"]
+    columns += ["predict, s", "memory of the GPU, MiB", "R2, new rows"]
     rows = [
         [
             precision,
             _number(cell["fit_seconds"], 1),
+            _number(cell["train_seconds"], 1),
             _number(cell.get("share_in_kernels"), 2),
+            _number(cell["predict_seconds"], 2),
             _number(cell.get("device_mib"), 0),
             _number(cell["R2"], 4),
         ]

@@ -18,17 +18,20 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.ensemble import RandomForestRegressor
+from skorch.callbacks import Callback
+from torch.profiler import ProfilerActivity, profile
 
-from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn import SpTGNNRegressor, network
 from sptgnn_sklearn.base import boosted_trees
 from sptgnn_sklearn.blocks import location_labels
 from sptgnn_sklearn.columns import Columns
@@ -283,39 +286,60 @@ def _graph(split: Split, job: Job) -> dict[str, Any]:
     return {**about, "relations": seconds, **clock.read("search")}
 
 
-def device(job: Job) -> dict[str, Any]:
-    """Fit on a device with one precision, and once more for a few epochs under the profiler.
+class Training(Callback):
+    """Seconds of training, and of those the ones in which a GPU computes, if `profiled`."""
 
-    `settings` are those of the model, and `precision`: "float32", "tf32" or "bf16".
+    def __init__(self, *, cuda: bool, profiled: bool = False):
+        self.cuda = cuda
+        self.profiler = profile(activities=[ProfilerActivity.CUDA]) if profiled else None
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self._wait()
+        if self.profiler is not None:
+            self.profiler.start()
+        self.start = time.perf_counter()
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        self._wait()
+        self.seconds = time.perf_counter() - self.start
+        if self.profiler is not None:
+            self.profiler.stop()
+            events = self.profiler.key_averages()
+            self.in_kernels = sum(event.self_device_time_total for event in events) / 1e6
+
+    def _wait(self) -> None:
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+def device(job: Job) -> dict[str, Any]:
+    """Fit on a device with one precision, and once more for three epochs under the profiler.
+
+    `settings` are those of the model, and `precision`: "mixed" is what the package does, the large
+    products of training in bfloat16; "float32" and "tf32" have all of them in that.
     """
     settings = dict(job.settings)
     precision = settings.pop("precision")
-    job = Job(**{**vars(job), "settings": settings})
     cuda = settings["device"].startswith("cuda")
+    training = Training(cuda=cuda)
+    watched = Job(**{**vars(job), "settings": {**settings, "callbacks": [training]}})
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    half = torch.autocast(settings["device"].split(":")[0], torch.bfloat16)
-    with half if precision == "bf16" else nullcontext():
-        found = fit(job)
+    as_it_is = nullcontext() if precision == "mixed" else _single_precision()
+    with as_it_is:
+        found = fit(watched)
+        found["train_seconds"] = round(training.seconds, 3)
         if cuda:
             found["device_mib"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
-            found["share_in_kernels"] = _share_in_kernels(job)
+            split, training = _load(job), Training(cuda=True, profiled=True)
+            short = {**settings, "callbacks": [training], "max_epochs": 3}
+            make(Job(**{**vars(job), "settings": short}), split.roles).fit(split.X, split.y)
+            found["share_in_kernels"] = round(training.in_kernels / training.seconds, 3)
     return found
 
 
-def _share_in_kernels(job: Job) -> float:
-    """Share of the wall time of a short fit in which the GPU computes."""
-    from torch.profiler import ProfilerActivity, profile
-
-    split = _load(job)
-    model = make(job, split.roles, max_epochs=3)
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        model.fit(split.X, split.y)
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    kernels = sum(event.self_device_time_total for event in profiler.key_averages())
-    return round(kernels / 1e6 / seconds, 3)
+def _single_precision() -> AbstractContextManager[Any]:
+    """Products of the network in single precision, on a GPU too."""
+    return patch.object(network, "mixed_precision", lambda device: nullcontext())
 
 
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {

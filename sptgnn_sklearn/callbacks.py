@@ -41,7 +41,7 @@ class ClipMembers(Callback):
     def clip(grads: list[Tensor]) -> None:
         if not grads:
             return
-        norm = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0).sqrt()
+        norm = torch.cat([grad.flatten(1) for grad in grads], dim=1).norm(dim=1)
         scale = (_CLIP_NORM / norm.clamp(min=1e-12)).clamp(max=1.0)
         for grad in grads:
             grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
@@ -95,10 +95,10 @@ class HeldOut(Callback):
         """Return what has been found so far, for `resume`."""
         return {"best": self.best, "weights": self.best_weights, "waited": self.waited}
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        self.best, self.best_weights = state["best"], state["weights"]
-        self.waited = state["waited"]
+    def resume(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state`, with its weights on a device."""
+        self.best, self.waited = state["best"], state["waited"]
+        self.best_weights = {name: value.to(device) for name, value in state["weights"].items()}
 
     def restore(self, graph: nn.Module) -> None:
         """Give each member the weights of its best epoch."""

@@ -94,7 +94,7 @@ class Checkpoint(Callback):
         net.optimizer_.load_state_dict(state["optimizer"])
         self.rate.lr_scheduler_.load_state_dict(state["rate"])
         self.rate.batch_idx_ = state["batch"]
-        self.held.resume(state["held"])
+        self.held.resume(state["held"], next(graph.network.parameters()).device)
         for generator, numbers in zip(graph.network.generators or (), state["draws"], strict=True):
             generator.set_state(numbers)
         for order, numbers in zip(self.orders, state["orders"], strict=True):

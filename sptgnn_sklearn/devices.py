@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-__all__ = ["choose_device", "mixed_precision", "rows_at_once", "side_by_side"]
+__all__ = ["choose_device", "mixed_precision", "rows_at_once", "side_by_side", "slices"]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
 _ROWS_AT_ONCE = {"cpu": 512}
 _ROWS_ON_A_GPU = 16_384
+_FEWEST_ROWS = 256  # below which halving would not help
 
 if hasattr(os, "register_at_fork"):
     # Threads of OpenMP do not live on in a forked child, which would wait for them for ever.
@@ -63,7 +64,7 @@ def rows_at_once(device: torch.device) -> int:
     return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
+def mixed_precision(device: torch.device | str) -> torch.autocast:
     """Return a context in which a GPU multiplies matrices in bfloat16; elsewhere nothing changes.
 
     Examples
@@ -74,25 +75,42 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     torch.float32
     """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+    kind = torch.device(device).type
+    able = kind == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=able)
+
+
+def slices(n: int, chunk: int) -> Iterator[slice]:
+    """Slices of so many rows, one after another.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.devices import slices
+    >>> list(slices(5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))
 
 
 def side_by_side(
-    work: Callable[[slice], None], parts: Iterable[slice], device: torch.device
+    work: Callable[[slice], None], n_rows: int, device: torch.device, chunk: int | None = None
 ) -> None:
-    """Compute parts of some rows without gradients; on a processor in as many threads as torch has.
+    """Compute so many rows in parts, without gradients.
 
-    A row is little work for one operation: two threads that share each operation wait for each
-    other more than they gain, and two that have rows of their own do not. Each part is computed by
-    one thread alone, so that the result does not depend on their number.
+    On a processor parts are computed in as many threads as torch has. A row is little work for one
+    operation: two threads that share each operation wait for each other more than they gain, and
+    two that have rows of their own do not. Each part is computed by one thread alone, so that the
+    result does not depend on their number. On a GPU that has too little memory for a part, that
+    part and those after it are halved.
 
     Parameters
     ----------
     work : function of a slice
         Writes what it computes to places of its own.
-    parts : iterable of slice
+    n_rows : int
     device : torch.device
+    chunk : int, default=None
+        Rows of a part; by default as many as `rows_at_once` says.
 
     Examples
     --------
@@ -101,23 +119,28 @@ def side_by_side(
     >>> found = torch.zeros(6)
     >>> def work(part):
     ...     found[part] = float(part.start)
-    >>> side_by_side(work, [slice(0, 3), slice(3, 6)], torch.device("cpu"))
+    >>> side_by_side(work, 6, torch.device("cpu"), chunk=3)
     >>> found
     tensor([0., 0., 0., 3., 3., 3.])
     """
-    parts, n_threads = list(parts), torch.get_num_threads()
-    workers = min(n_threads, len(parts)) if device.type == "cpu" else 1
+    chunk = chunk or rows_at_once(device)
 
     def alone(part: slice) -> None:
         with torch.no_grad():  # which each thread has to say for itself
             work(part)
 
-    if workers < 2:
+    if device.type != "cpu":
+        _in_memory(alone, n_rows, chunk)
+        return
+    parts, n_threads = list(slices(n_rows, chunk)), torch.get_num_threads()
+    if min(n_threads, len(parts)) < 2:
         for part in parts:
             alone(part)
         return
     # Threads are made anew: those of a pool that is kept would be missing after a fork.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(
+        min(n_threads, len(parts)), initializer=torch.set_num_threads, initargs=(1,)
+    )
     try:
         with pool:
             for done in [pool.submit(alone, part) for part in parts]:
@@ -125,3 +148,20 @@ def side_by_side(
     finally:
         # A thread sets its own number, and that of all threads that come after it.
         torch.set_num_threads(n_threads)
+
+
+def _in_memory(work: Callable[[slice], None], n_rows: int, chunk: int) -> None:
+    """One part after another, of half as many rows as soon as memory is short."""
+    start = 0
+    while start < n_rows:
+        try:
+            work(slice(start, min(start + chunk, n_rows)))
+        except torch.OutOfMemoryError:
+            if chunk <= _FEWEST_ROWS:
+                raise
+        else:
+            start += chunk
+            continue
+        # Not while the exception lives, which holds what was allocated.
+        torch.cuda.empty_cache()
+        chunk //= 2

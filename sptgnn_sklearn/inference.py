@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .devices import rows_at_once, side_by_side
+from .devices import side_by_side
 from .edges import NAMES, differences
 from .network import Context, Neighbourhood, SpTGNN
 
@@ -92,7 +92,6 @@ def surroundings(
     return Neighbourhood(*(values.expand(members, *values.shape) for values in around))
 
 
-@torch.no_grad()
 def build_context(
     network: SpTGNN,
     rows: Rows,
@@ -114,24 +113,26 @@ def build_context(
         Standardised targets.
     """
     a = network.architecture
-    parts = list(slices(len(rows), chunk or rows_at_once(targets.device)))
     state = targets.new_empty((a.n_members, len(rows), a.width))
     baseline = targets.new_empty((a.n_members, len(rows)))
-    for part in parts:
+
+    def encode(part: slice) -> None:
         encoded = network.encode(rows.streams_of(part, a.n_members))
         state[:, part], baseline[:, part] = encoded.state, encoded.baseline
+
+    def propagate(part: slice) -> None:
+        below = states[-1]
+        above[:, part] = network.propagate(len(states) - 1, below[:, part], below, around(part))[0]
+
+    side_by_side(encode, len(rows), targets.device, chunk)
     states = [state]
-    for layer in range(a.n_layers - 1 if a.relations else 0):
-        changed = torch.empty_like(state)
-        for part in parts:
-            changed[:, part] = network.propagate(
-                layer, states[-1][:, part], states[-1], around(part)
-            )[0]
-        states.append(changed)
+    for _ in range(a.n_layers - 1 if a.relations else 0):
+        above = torch.empty_like(state)
+        side_by_side(propagate, len(rows), targets.device, chunk)
+        states.append(above)
     return Context(states, baseline, targets)
 
 
-@torch.no_grad()
 def run(
     network: SpTGNN,
     rows: Rows,
@@ -163,12 +164,10 @@ def run(
         output = network(rows.streams_of(part, members), around, context)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
 
-    device = context.targets.device
-    side_by_side(work, slices(len(rows), chunk or rows_at_once(device)), device)
+    side_by_side(work, len(rows), mean.device, chunk)
     return mean, log_variance
 
 
-@torch.no_grad()
 def run_encoded(
     network: SpTGNN,
     context: Context,
@@ -190,15 +189,17 @@ def run_encoded(
     """
     mean = context.targets.new_empty(index.shape)
     log_variance = torch.empty_like(mean)
-    for part in slices(index.shape[1], chunk or rows_at_once(index.device)):
+
+    def work(part: slice) -> None:
         at = index[:, part]
         state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
         found = network.attend(state, context.baseline.gather(1, at), around(part), context)
         mean[:, part], log_variance[:, part] = found
+
+    side_by_side(work, index.shape[1], mean.device, chunk)
     return mean, log_variance
 
 
-@torch.no_grad()
 def look(
     network: SpTGNN,
     rows: Rows,
@@ -208,18 +209,17 @@ def look(
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
-    members = network.architecture.n_members
-    found = []
-    for part in slices(len(rows), chunk or rows_at_once(context.targets.device)):
+    a, k = network.architecture, senders.shape[-1]
+    gates = context.targets.new_empty((a.n_members, len(rows), a.n_experts))
+    weights = context.targets.new_empty((a.n_members, len(a.relations), len(rows), k))
+
+    def work(part: slice) -> None:
         around = _around(network, rows, senders, part, context_description)
-        found.append(network.look(rows.streams_of(part, members), around, context))
-    gates, weights = zip(*found, strict=True)
-    return torch.cat(gates, dim=1), torch.cat(weights, dim=2)
+        streams = rows.streams_of(part, a.n_members)
+        gates[:, part], weights[:, :, part] = network.look(streams, around, context)
 
-
-def slices(n: int, chunk: int) -> Iterator[slice]:
-    """Slices of so many rows, one after another."""
-    return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))
+    side_by_side(work, len(rows), gates.device, chunk)
+    return gates, weights
 
 
 def _around(

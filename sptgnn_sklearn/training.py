@@ -29,6 +29,7 @@ from .callbacks import (
     check_interrupted,
 )
 from .checkpoints import Checkpoint, digest
+from .devices import slices
 from .faults import TrainingFault, Watch, look_for_faults
 from .losses import SpTGNNLoss
 from .network import IMAGERY, Architecture, SpTGNN
@@ -156,10 +157,11 @@ def train_members(
     TrainingFault
         If training led nowhere, at a tenth of the learning rate either.
     """
-    slowed = False
+    slowed, too_many = False, None
     while True:
         try:
-            return _train_members(architecture, data, schedule, seeds, device)
+            trained = _train_members(architecture, data, schedule, seeds, device)
+            break
         except TrainingFault as fault:
             if slowed:
                 raise TrainingFault(
@@ -179,14 +181,18 @@ def train_members(
             batch = schedule.batch(int((~data.held_out).sum(1).max()))
             if batch <= _LEAST_BATCH:
                 raise
+        # Not while the exception lives, which holds what was allocated.
+        torch.cuda.empty_cache()
+        too_many = too_many or batch
+        schedule = replace(schedule, batch_size=batch // 2)
+    if too_many:
         warnings.warn(
-            f"The GPU has too little memory for batches of {batch} rows of each member; training "
-            f"starts again with {batch // 2}. batch_size={batch // 2} spares the first attempt.",
+            f"The GPU has too little memory for batches of {too_many} rows of each member; they "
+            f"were halved. batch_size={schedule.batch_size} spares the attempts.",
             UserWarning,
             stacklevel=2,
         )
-        schedule = replace(schedule, batch_size=batch // 2)
-        torch.cuda.empty_cache()
+    return trained
 
 
 def _slower(schedule: Schedule) -> Schedule:
@@ -244,7 +250,7 @@ def _train_members(
         lr=schedule.learning_rate,
         max_epochs=epochs - done,
         batch_size=schedule.batch(n_rows),
-        iterator_train=partial(MemberBatches, data=data, orders=orders),
+        iterator_train=partial(MemberBatches, data=data, orders=orders, device=device),
         train_split=None,
         callbacks=callbacks,
         callbacks__print_log=None,
@@ -368,20 +374,28 @@ class MemberNet(NeuralNet):
 
 
 class MemberBatches:
-    """Each member's own training rows in its own random order, in batches of shape (M, B)."""
+    """Each member's own training rows in its own random order, in batches of shape (M, B).
+
+    What a GPU needs for an epoch is sent to it at once: copies between steps would wait for them.
+    """
 
     def __init__(
         self,
         dataset: object,
         data: TrainingSet,
         orders: Sequence[np.random.RandomState],
+        device: str,
         batch_size: int,
     ):
-        self.data, self.batch_size = data, batch_size
+        self.data, self.batch_size, self.device = data, batch_size, device
         self.generators = orders
         self.members = [np.flatnonzero(~held) for held in data.held_out]
         self.n_rows = max(len(rows) for rows in self.members)
-        self.positions = data.rows.description["distance"].cpu().numpy()
+        self.truth = {
+            "target": torch.from_numpy(data.targets.astype(np.float32)).to(device),
+            "weight": torch.from_numpy(data.weight.astype(np.float32)).to(device),
+            "position": data.rows.description["distance"].to(device),
+        }
 
     def __len__(self) -> int:
         return -(-self.n_rows // self.batch_size)
@@ -396,13 +410,10 @@ class MemberBatches:
             far = 1 + rng.randint(max(1, n_variants - 1), size=self.n_rows)
             near = (rng.uniform(size=self.n_rows) < _NEAR_SHARE) | (n_variants == 1)
             variants.append(np.where(near, 0, far))
-        order, variant = np.array(orders), np.array(variants)
-        for step in range(len(self)):
-            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            rows = order[:, part]
-            truth = {
-                "target": self.data.targets[rows].astype(np.float32),
-                "weight": self.data.weight[rows].astype(np.float32),
-                "position": self.positions[rows],
-            }
-            yield {"rows": rows, "variant": variant[:, part]}, truth
+        order, variant = (
+            torch.from_numpy(np.array(lists)).to(self.device) for lists in (orders, variants)
+        )
+        for part in slices(self.n_rows, self.batch_size):
+            batch = order[:, part]
+            truth = {name: values[batch] for name, values in self.truth.items()}
+            yield {"rows": batch, "variant": variant[:, part]}, truth

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .devices import slices
 from .graph import allowed_slots
 from .images.archive import ChipArchive
 from .images.members import Groups, MemberEncoders, turn
-from .inference import Rows, build_context, edge_distances, run_encoded, slices
+from .inference import Rows, build_context, edge_distances, run_encoded
 from .network import IMAGERY, Context, Neighbourhood, Output, SpTGNN
 
 _AVERAGE_DECAY = 0.99

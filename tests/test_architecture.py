@@ -14,6 +14,7 @@ ROOT = Path(sptgnn_sklearn.__file__).parent
 
 # A module may import modules of the layers above its own and no others.
 LAYERS = [
+    {"devices"},
     {"images.__init__", "images.files", "images.modalities", "images.store"},
     {"images.chips", "images.rasters", "images.terramind"},
     {"images.imagery", "images.members", "images.simulation"},
@@ -25,7 +26,7 @@ LAYERS = [
     {"base", "blocks", "calibration", "conformal", "dissimilarity", "geography", "importance"}
     | {"random_fields", "stacking", "targets", "values"},
     {"columns", "covariates", "delegation", "folds"},
-    {"devices", "images.extraction"},
+    {"images.extraction"},
     {"images.transformer", "inspection.attention", "inspection.ingredients"},
     {"autocorrelation", "datasets", "features", "model_selection.survey", "roles", "rows"}
     | {"summary", "validation"},

@@ -209,7 +209,7 @@ def check(record):
                 "elevation",
             }
         case "gpu":
-            assert list(record["cells"]) == ["float32", "tf32"]
+            assert list(record["cells"]) == ["mixed", "float32", "tf32"]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from sptgnn_sklearn.devices import side_by_side
-from sptgnn_sklearn.inference import slices
 
 CPU = torch.device("cpu")
 
@@ -30,7 +29,7 @@ def test_each_part_is_computed_once_without_gradients(threads):
         seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
 
     with torch.enable_grad():
-        side_by_side(work, slices(40, 7), CPU)
+        side_by_side(work, 40, CPU, chunk=7)
         assert torch.is_grad_enabled()
     assert not found.requires_grad
     torch.testing.assert_close(found, torch.full((40,), 2.0))
@@ -47,7 +46,7 @@ def test_errors_come_out_and_threads_are_as_they_were(threads):
             raise ValueError(f"row {part.start}")
 
     with pytest.raises(ValueError, match="row 2"):
-        side_by_side(fail, slices(6, 2), CPU)
+        side_by_side(fail, 6, CPU, chunk=2)
     assert torch.get_num_threads() == threads
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
@@ -56,9 +55,27 @@ def test_errors_come_out_and_threads_are_as_they_were(threads):
     assert later == [threads]
 
 
+def test_too_little_memory_halves_the_parts(monkeypatch):
+    """What is computed stays; parts too small to be halved raise."""
+    monkeypatch.setattr("sptgnn_sklearn.devices._FEWEST_ROWS", 2)
+    done, fits = [], 4
+
+    def work(part):
+        if part.stop - part.start > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        done.append((part.start, part.stop))
+
+    side_by_side(work, 10, torch.device("meta"), chunk=8)
+    assert done == [(0, 4), (4, 8), (8, 10)]
+    fits = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        side_by_side(work, 10, torch.device("meta"), chunk=8)
+
+
 def test_one_part_and_other_devices_stay_in_the_calling_thread(threads):
     """A thread costs more than it gains there."""
     seen = []
-    for parts, device in (([slice(0, 3)], CPU), (slices(6, 2), torch.device("meta"))):
-        side_by_side(lambda part: seen.append(threading.current_thread()), parts, device)
+    for n_rows, device in ((2, CPU), (6, torch.device("meta"))):
+        work = lambda part: seen.append(threading.current_thread())  # noqa: E731
+        side_by_side(work, n_rows, device, chunk=2)
     assert seen == [threading.current_thread()] * 4

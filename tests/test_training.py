@@ -68,7 +68,7 @@ def orders():
 def test_batches_hold_each_members_own_rows_once():
     """In an epoch every training row of a member comes, and no row that it leaves out."""
     data = training_set()
-    batches = list(MemberBatches(None, data, orders(), batch_size=16))
+    batches = list(MemberBatches(None, data, orders(), "cpu", batch_size=16))
     for member in range(2):
         rows = np.concatenate([batch[0]["rows"][member] for batch in batches])
         assert set(rows) == set(np.flatnonzero(~data.held_out[member]))
@@ -78,7 +78,7 @@ def test_batches_hold_each_members_own_rows_once():
 
 def test_batches_meet_near_and_far_neighbours():
     """About half of the rows of an epoch receive from other folds only."""
-    batches = MemberBatches(None, training_set(), orders(), batch_size=16)
+    batches = MemberBatches(None, training_set(), orders(), "cpu", batch_size=16)
     variants = np.concatenate([step["variant"] for step, _ in batches], axis=1)
     assert 0.3 < (variants == 0).mean() < 0.7
     assert set(variants.ravel()) == {0, 1}
@@ -349,7 +349,7 @@ def test_reduced_precision_trains_alike(monkeypatch):
 
 
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
-    """Training starts again with half of the batch, says so, and ends like one with that batch."""
+    """Training starts again with half of it, says so once, and ends like one with that batch."""
     tried = []
     attempt = training._train_members
 
@@ -360,7 +360,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
         return attempt(architecture, data, schedule, *args)
 
     monkeypatch.setattr(training, "_train_members", short_of_memory)
-    with pytest.warns(UserWarning, match=r"batches of 40 rows.*starts again with 20"):
+    with pytest.warns(UserWarning, match=r"batches of 40 rows.*batch_size=20 spares"):
         halved = train_members(architecture(), training_set(), schedule(batch_size=40), [0, 1])
     assert tried == [40, 20]
     expected = attempt(architecture(), training_set(), schedule(batch_size=20), [0, 1], "cpu")

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from .terramind import EncoderSource, mixed_precision, pack, restore, split
+from ..devices import mixed_precision
+from .terramind import EncoderSource, pack, restore, split
 
 __all__ = ["Groups", "MemberEncoders", "turn"]
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..devices import mixed_precision
 from .files import MISSING_EXTRA
 from .modalities import KNOWN, Modality
 
@@ -157,12 +158,6 @@ def restore(kind: Any, content: bytes, foreign: bool) -> Any:
     made = kind.__new__(kind)
     made.__dict__.update(pickle.loads(content))
     return made
-
-
-def mixed_precision(device: str | torch.device) -> torch.autocast:
-    """Return bfloat16 autocast on a GPU; on a CPU it changes nothing."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda")
 
 
 def build_encoder(
