@@ -36,6 +36,7 @@ _DAYS = (15_000_101.0, 25_001_231.0)  # the same years, as YYYYMMDD
 _AMBIGUOUS_DATE = r"\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}\b"
 _NUMBER = (Number, np.bool_)
 _DATE = (datetime.date, np.datetime64)
+_YEAR = np.timedelta64(1, "Y")
 _MEND = "mend or drop these rows"
 
 
@@ -324,7 +325,7 @@ def _years_of(dates: pd.Series) -> np.ndarray:
     """Return decimal years of dates in UTC."""
     instants = pd.DatetimeIndex(dates).tz_localize(None).to_numpy("datetime64[us]")
     year = instants.astype("datetime64[Y]")
-    start, end = year.astype("datetime64[us]"), (year + 1).astype("datetime64[us]")
+    start, end = year.astype("datetime64[us]"), (year + _YEAR).astype("datetime64[us]")
     years = 1970 + year.astype(np.int64) + (instants - start) / (end - start)
     return np.where(np.isnat(instants), np.nan, years)
 
