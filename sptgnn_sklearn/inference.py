@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .devices import side_by_side
 from .edges import NAMES, differences
-from .network import Context, Neighbourhood, SpTGNN
+from .network import Context, Neighbourhood, Sent, SpTGNN
 
 
 @dataclass
@@ -121,13 +121,12 @@ def build_context(
         state[:, part], baseline[:, part] = encoded.state, encoded.baseline
 
     def propagate(part: slice) -> None:
-        below = states[-1]
-        above[:, part] = network.propagate(len(states) - 1, below[:, part], below, around(part))[0]
+        above[:, part] = network.propagate(layer, states[-1][:, part], sent, around(part))[0]
 
     side_by_side(encode, len(rows), targets.device, chunk)
     states = [state]
-    for _ in range(a.n_layers - 1 if a.relations else 0):
-        above = torch.empty_like(state)
+    for layer in range(a.n_layers - 1 if a.relations else 0):
+        sent, above = network.ready(layer, Sent(states[-1])), torch.empty_like(state)
         side_by_side(propagate, len(rows), targets.device, chunk)
         states.append(above)
     return Context(states, baseline, targets)
@@ -157,11 +156,11 @@ def run(
     """
     members = network.architecture.n_members
     mean = context.targets.new_empty((members, len(rows)))
-    log_variance = torch.empty_like(mean)
+    log_variance, sent = torch.empty_like(mean), _ready(network, context)
 
     def work(part: slice) -> None:
         around = _around(network, rows, senders, part, context_description)
-        output = network(rows.streams_of(part, members), around, context)
+        output = network(rows.streams_of(part, members), around, sent)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
 
     side_by_side(work, len(rows), mean.device, chunk)
@@ -188,12 +187,12 @@ def run_encoded(
         Their neighbours.
     """
     mean = context.targets.new_empty(index.shape)
-    log_variance = torch.empty_like(mean)
+    log_variance, sent = torch.empty_like(mean), _ready(network, context)
 
     def work(part: slice) -> None:
         at = index[:, part]
         state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
-        found = network.attend(state, context.baseline.gather(1, at), around(part), context)
+        found = network.attend(state, context.baseline.gather(1, at), around(part), sent)
         mean[:, part], log_variance[:, part] = found
 
     side_by_side(work, index.shape[1], mean.device, chunk)
@@ -212,14 +211,21 @@ def look(
     a, k = network.architecture, senders.shape[-1]
     gates = context.targets.new_empty((a.n_members, len(rows), a.n_experts))
     weights = context.targets.new_empty((a.n_members, len(a.relations), len(rows), k))
+    sent = _ready(network, context)
 
     def work(part: slice) -> None:
         around = _around(network, rows, senders, part, context_description)
         streams = rows.streams_of(part, a.n_members)
-        gates[:, part], weights[:, :, part] = network.look(streams, around, context)
+        gates[:, part], weights[:, :, part] = network.look(streams, around, sent)
 
     side_by_side(work, len(rows), gates.device, chunk)
     return gates, weights
+
+
+@torch.no_grad()
+def _ready(network: SpTGNN, context: Context) -> list[Sent]:
+    """Return what the context sends in each layer, with all that weights and it decide."""
+    return [network.ready(layer, sent) for layer, sent in enumerate(network.sent(context))]
 
 
 def _around(

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,15 +88,16 @@ class Context(NamedTuple):
     baseline: Tensor  # (M, N), the part of the target that needs no neighbour
     targets: Tensor  # (N,), standardised
 
-    @property
-    def carried(self) -> Tensor:
-        """What rows carry beside their states, (M, N, 3): target, surprise and its square.
 
-        The surprise is what the baseline leaves over.
-        """
-        surprise = self.targets - self.baseline
-        parts = [self.targets.expand_as(surprise), surprise, surprise.square()]
-        return torch.stack(parts, dim=-1)
+class Sent(NamedTuple):
+    """What the rows of a context send in one layer.
+
+    The table depends on the weights of the layer and is known where these do not change.
+    """
+
+    states: Tensor  # (M, N, D)
+    carried: Tensor | None = None  # (M, N, 3), in the last layer
+    table: Table | None = None  # what distances add to the logits
 
 
 class Neighbourhood(NamedTuple):
@@ -276,8 +277,7 @@ class RelationalAttention(nn.Module):
     def forward(
         self,
         state: Tensor,
-        context_state: Tensor,
-        carried: Tensor | None,
+        sent: Sent,
         around: Neighbourhood,
         spread: Tensor,
         keep: Tensor,
@@ -287,8 +287,7 @@ class RelationalAttention(nn.Module):
         Parameters
         ----------
         state : Tensor of shape (M, B, D)
-        context_state : Tensor of shape (M, N, D)
-        carried : Tensor of shape (M, N, P) or None
+        sent : Sent
         around : Neighbourhood
         spread : Tensor of shape (F,)
             Standard deviation of each log distance.
@@ -299,9 +298,9 @@ class RelationalAttention(nn.Module):
         return aggregate(
             query,
             self.sender,
-            self.distance_logits(spread),
-            context_state,
-            carried,
+            sent.table or self.distance_logits(spread),
+            sent.states,
+            sent.carried,
             around.senders,
             around.edges,
             keep,
@@ -427,25 +426,44 @@ class SpTGNN(nn.Module):
         self,
         layer: int,
         state: Tensor,
-        context_state: Tensor,
+        sent: Sent,
         around: Neighbourhood,
-        carried: Tensor | None = None,
     ) -> tuple[Tensor, Received]:
         """One attention layer: the new state (M, B, D) and what was received."""
         a = self.architecture
         keep = around.senders >= 0
         if self.training and a.neighbour_dropout:
             keep = keep & (self.uniform(keep.shape, state) >= a.neighbour_dropout)
-        received = self.attention[layer](
-            state, context_state, carried, around, self.edge_scale.spread, keep
-        )
+        received = self.attention[layer](state, sent, around, self.edge_scale.spread, keep)
         if received.states is not None:
             states = received.states.transpose(1, 2).flatten(2)  # (M, B, R D)
             state = state + self.drop(self.receive[layer](states), a.dropout)
         return state, received
 
+    def sent(self, context: Context) -> list[Sent]:
+        """Return what the rows of a context send in each layer.
+
+        In the last layer they carry, beside their states, the target, the surprise that the
+        baseline leaves over, and its square.
+        """
+        if not self.architecture.relations:
+            return []
+        carried = None
+        if self.architecture.neighbour_targets:
+            surprise = context.targets - context.baseline
+            parts = [context.targets.expand_as(surprise), surprise, surprise.square()]
+            carried = torch.stack(parts, dim=-1)
+        layers = [Sent(states) for states in context.states]
+        return [*layers[:-1], layers[-1]._replace(carried=carried)]
+
+    @torch.no_grad()
+    def ready(self, layer: int, sent: Sent) -> Sent:
+        """Add what follows from the weights of a layer as they are now."""
+        attention = cast(RelationalAttention, self.attention[layer])
+        return sent._replace(table=attention.distance_logits(self.edge_scale.spread))
+
     def forward(
-        self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
+        self, streams: Mapping[str, Tensor], around: Neighbourhood, sent: Sequence[Sent]
     ) -> Output:
         """Predict rows that receive from the context.
 
@@ -453,25 +471,22 @@ class SpTGNN(nn.Module):
         ----------
         streams : mapping of str to Tensor of shape (M, B, width of stream)
         around : Neighbourhood
-        context : Context
+        sent : sequence of Sent
+            By the context, in each layer.
         """
         state, baseline, *router = self.encode(streams)
-        mean, log_variance = self.attend(state, baseline, around, context)
+        mean, log_variance = self.attend(state, baseline, around, sent)
         return Output(mean, log_variance, baseline, *router)
 
     def attend(
-        self, state: Tensor, baseline: Tensor, around: Neighbourhood, context: Context
+        self, state: Tensor, baseline: Tensor, around: Neighbourhood, sent: Sequence[Sent]
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, B) of rows that are encoded as `encode` does."""
         a = self.architecture
         mean, known = baseline.detach(), [state]
         if a.relations:
-            carried = context.carried if a.neighbour_targets else None
-            for layer, context_state in enumerate(context.states):
-                last = layer == a.n_layers - 1
-                state, received = self.propagate(
-                    layer, state, context_state, around, carried if last else None
-                )
+            for layer, from_there in enumerate(sent):
+                state, received = self.propagate(layer, state, from_there, around)
             known = [state]
             if a.neighbour_targets:
                 injected = self.neighbour_targets(received.sums, mean)
@@ -487,7 +502,7 @@ class SpTGNN(nn.Module):
         return self.mixture.gates(torch.cat(encoded, dim=-1))[0]
 
     def look(
-        self, streams: Mapping[str, Tensor], around: Neighbourhood, context: Context
+        self, streams: Mapping[str, Tensor], around: Neighbourhood, sent: Sequence[Sent]
     ) -> tuple[Tensor, Tensor]:
         """Return what a prediction looks at, in evaluation mode.
 
@@ -504,8 +519,8 @@ class SpTGNN(nn.Module):
         gates = self.gates(streams) if a.n_experts else state.new_zeros((*state.shape[:2], 0))
         if not a.relations:
             return gates, state.new_zeros((len(state), 0, state.shape[1], around.senders.shape[-1]))
-        for layer, context_state in enumerate(context.states):
-            state, received = self.propagate(layer, state, context_state, around)
+        for layer, from_there in enumerate(sent):
+            state, received = self.propagate(layer, state, from_there, around)
         return gates, received.weights.mean(-1)
 
     @staticmethod
@@ -521,7 +536,7 @@ class SpTGNN(nn.Module):
         Parameters
         ----------
         sums : Tensor of shape (M, R, B, H, 4 + F)
-            Of `aggregation.aggregate`, with what a `Context` carries.
+            Of `aggregation.aggregate`, with what rows carry in the last layer.
         baseline : Tensor of shape (M, B)
         """
         trust, target, surprise, square, *edges = sums.unbind(-1)  # each (M, R, B, H)

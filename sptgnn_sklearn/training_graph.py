@@ -21,7 +21,7 @@ from .graph import allowed_slots
 from .images.archive import ChipArchive
 from .images.members import Groups, MemberEncoders, turn
 from .inference import Rows, build_context, edge_distances, run_encoded
-from .network import IMAGERY, Context, Neighbourhood, Output, SpTGNN
+from .network import IMAGERY, Context, Neighbourhood, Output, Sent, SpTGNN
 
 _AVERAGE_DECAY = 0.99
 _BANK_BATCH = 64  # rows that are encoded at once
@@ -100,6 +100,7 @@ class TrainingGraph(nn.Module):
         self.data = data
         self.steps = 0
         self.context: Context | None = None
+        self.sent: list[Sent] = []
         everyone, member = np.arange(len(data.targets)), np.arange(len(data.held_out))[:, None]
         held_index = _padded([np.flatnonzero(held) for held in data.held_out])
         held_senders = data.held_senders[data.rounds[member], held_index]  # (M, H, R, K)
@@ -170,6 +171,7 @@ class TrainingGraph(nn.Module):
         self.context = build_context(
             self.averaged, self.rows, self._near, self.get_buffer("targets")
         )
+        self.sent = self.averaged.sent(self.context)
 
     def forward(self, rows: Tensor, variant: Tensor) -> Output:
         """Predict a batch: row positions (M, B), and which variant of their lists they see."""
@@ -181,7 +183,7 @@ class TrainingGraph(nn.Module):
                 for places, generator in zip(rows, generators, strict=True)
             ]
             streams[IMAGERY] = self.network.image_encoders(own, rows.shape[1])
-        return self.network(streams, self.around(rows, variant), self.context)
+        return self.network(streams, self.around(rows, variant), self.sent)
 
     def around(self, rows: Tensor, variant: Tensor) -> Neighbourhood:
         """Neighbours of rows (M, B) in the lists of a variant (M, B)."""

@@ -12,6 +12,7 @@ from sptgnn_sklearn.network import (
     MixtureOfExperts,
     Neighbourhood,
     RelationalAttention,
+    Sent,
     SpTGNN,
 )
 
@@ -93,7 +94,7 @@ def test_attention_equals_a_dense_computation():
     edges = torch.randn(2, 2, N, K, 2, generator=generator)
     spread = torch.tensor([0.7, 1.3])
     neighbourhood = Neighbourhood(senders, edges)
-    found = attention(state, state, None, neighbourhood, spread, senders >= 0)
+    found = attention(state, Sent(state), neighbourhood, spread, senders >= 0)
     weights = found.weights
 
     gap = 5.0 / 7
@@ -131,7 +132,7 @@ def test_nobody_takes_what_uninformative_neighbours_leave():
     senders[1] = -1
     state = context_of(network, rows, senders, targets).states[0]
     everyone = around(network, rows, senders)(slice(0, N))
-    total = network.propagate(0, state, state, everyone)[1].weights.sum(3)
+    total = network.propagate(0, state, Sent(state), everyone)[1].weights.sum(3)
     assert (total < 1).all()
     assert (total[:, :, 1] == 0).all()
 
@@ -142,7 +143,7 @@ def test_messages_carry_each_heads_slice_of_the_senders_states():
     rows, senders, targets = graph()
     state = context_of(network, rows, senders, targets).states[0]
     everyone = around(network, rows, senders)(slice(0, N))
-    changed, found = network.propagate(0, state, state, everyone)
+    changed, found = network.propagate(0, state, Sent(state), everyone)
     weights = found.weights
     member = torch.arange(2)[:, None, None, None]
     sent = state[member, everyone.senders.clamp(min=0)]
@@ -265,8 +266,11 @@ def test_a_switch_removes_its_ingredient(changes, absent):
 def test_neighbour_targets_are_what_their_names_say():
     """Level, surprise, spread and trust equal their definitions for one row."""
     w = torch.rand(2, generator=torch.Generator().manual_seed(1)) / 2
-    context = Context([], torch.tensor([[0.5, 0.0, -1.0]]), torch.tensor([1.0, 9.0, 3.0]))
-    loads = torch.cat([torch.ones(2, 1), context.carried[0, [2, 0]], torch.zeros(2, 1)], dim=1)
+    context = Context(
+        [torch.zeros(1, 3, 4)], torch.tensor([[0.5, 0.0, -1.0]]), torch.tensor([1.0, 9.0, 3.0])
+    )
+    (sent,) = random_network().sent(context)
+    loads = torch.cat([torch.ones(2, 1), sent.carried[0, [2, 0]], torch.zeros(2, 1)], dim=1)
     sums = (w[:, None] * loads).sum(0).view(1, 1, 1, 1, 5)
     found = SpTGNN.neighbour_targets(sums, torch.tensor([[0.25]]))
     level, surprise, spread, trust, edge = found[0, 0]
