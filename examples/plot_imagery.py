@@ -2,8 +2,7 @@
 Satellite chips beside the table
 ================================
 
-Give columns of image paths to the model, and see what it makes of them: with an encoder that stays
-as it is, for trees and for the graph network, and with one that is tuned to the target.
+Give columns of image paths to a model, and see what trees and the graph network make of them.
 """
 
 # %%
@@ -36,7 +35,7 @@ from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder
 from sptgnn_sklearn.datasets import make_soil_survey
 
 folder = Path(tempfile.mkdtemp())
-survey = make_soil_survey(480, image_dir=folder / "chips", random_state=1)
+survey = make_soil_survey(480, image_dir=folder / "chips", image_sd=8, random_state=1)
 X, y = survey.data, survey.target
 train, test = slice(0, 320), slice(320, None)
 X = X.drop(columns=["s1_path", "dem_path"])
@@ -47,10 +46,11 @@ print(X[["lon", "lat", "elevation", "land_use", "s2_path"]].head(3).to_string())
 # Four models
 # -----------
 # ``TerraMindEmbedder`` turns paths into columns of numbers for any regressor. In
-# ``SpTGNNRegressor`` the same paths are one more stream, and ``fine_tune=True`` trains the encoder
-# with the network. Here its weights start random, so that the example needs no download. With
-# published weights (``encoder_weights="pretrained"``, the default) it starts from what TerraMind
-# learned of the world.
+# ``SpTGNNRegressor`` the same paths are one more stream. Here the encoder's weights are random, so
+# that the example needs no download; embeddings tell light from dark all the same. With published
+# weights (``encoder_weights="pretrained"``, the default) it brings what TerraMind learned of the
+# world, and ``fine_tune`` trains it with the network: see
+# :ref:`sphx_glr_auto_examples_plot_fine_tuning.py`.
 
 warnings.filterwarnings("ignore", message="encoder_weights=None")
 start = {"encoder_weights": None, "cache_dir": folder / "cache"}
@@ -72,9 +72,7 @@ models = {
         ).set_output(transform="pandas"),
         SpTGNNRegressor(**roles, n_members=3),
     ),
-    "SpTGNN, tuned encoder": SpTGNNRegressor(
-        **roles, **start, images=images, fine_tune=True, n_members=3
-    ),
+    "SpTGNN, chips": SpTGNNRegressor(**roles, **start, images=images, n_members=3),
 }
 scores = {}
 for name, model in models.items():

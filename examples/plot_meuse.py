@@ -55,7 +55,7 @@ folds = {
 # Some land uses occur once, so a fold that leaves them out meets them as unknown. That is wanted.
 warnings.filterwarnings("ignore", message="Categories that were not in the training rows")
 
-result = compare(models, X, y, folds, crs=crs)
+result = compare(models, X, y, folds, crs=crs, n_jobs=2)
 print(f"\nOrganic matter in %, {len(y)} samples, 5 folds\n\n{result.to_markdown()}\n")
 
 # %%

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count, effective_n_jobs
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from .autocorrelation import aligned_vectors, residual_morans_i
@@ -140,6 +143,7 @@ def compare(
     crs: Any = None,
     coverage: float = 0.9,
     n_neighbors: int = 8,
+    n_jobs: int | None = None,
     progress: bool = True,
 ) -> ComparisonResult:
     """Score models on rows that they were not fitted on, under one or several kinds of folds.
@@ -163,6 +167,10 @@ def compare(
         Nominal coverage of the central intervals.
     n_neighbors : int, default=8
         Neighbours of Moran's I.
+    n_jobs : int, default=None
+        Folds that are fitted at a time, in joblib workers that share the processors; seconds of a
+        fit are then those of a fit beside others. None is one, or what `joblib.parallel_config`
+        says.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -222,7 +230,7 @@ def compare(
         for kind, pairs in splits.items():
             for name, model in models.items():
                 bar.set_description(f"{kind} folds, {name}")
-                found, fold, seconds = _out_of_fold(model, X, y, pairs, coverage, bar)
+                found, fold, seconds = _out_of_fold(model, X, y, pairs, coverage, n_jobs, bar)
                 about = {"folds": kind, "model": name}
                 moran = residual_morans_i(
                     y, found[:, 0], xy, crs=frame.crs, n_neighbors=n_neighbors
@@ -278,20 +286,41 @@ def _are_labels(kind: Iterable[Any], n_rows: int) -> bool:
 
 
 def _out_of_fold(
-    model: Any, X: Any, y: np.ndarray, pairs: list[Split], coverage: float, bar: tqdm
+    model: Any,
+    X: Any,
+    y: np.ndarray,
+    pairs: list[Split],
+    coverage: float,
+    n_jobs: int | None,
+    bar: tqdm,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return mean, std, lower and upper (n, 4), the fold (n,), and the seconds of a fit."""
     found = np.empty((len(y), len(_PREDICTED)))
     fold = np.empty(len(y), dtype=int)
     seconds = []
-    for number, (train, test) in enumerate(pairs):
-        start = time.perf_counter()
-        fitted = clone(model).fit(_safe_indexing(X, train), y[train])
-        seconds.append(time.perf_counter() - start)
-        found[test] = _predict(fitted, _safe_indexing(X, test), coverage)
-        fold[test] = number
+    workers = effective_n_jobs(n_jobs)
+    # Workers that each take all processors wait for one another many times as long as they work.
+    threads = max(1, cpu_count() // workers) if workers > 1 else None
+    work = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_score_fold)(clone(model), X, y, pair, coverage, threads) for pair in pairs
+    )
+    for number, ((_, test), (predicted, spent)) in enumerate(zip(pairs, work, strict=True)):
+        found[test], fold[test] = predicted, number
+        seconds.append(spent)
         bar.update()
     return found, fold, float(np.mean(seconds))
+
+
+def _score_fold(
+    model: Any, X: Any, y: np.ndarray, pair: Split, coverage: float, threads: int | None
+) -> tuple[np.ndarray, float]:
+    """Fit to one part of the rows; return what is predicted for the other, and the seconds."""
+    train, test = pair
+    with threadpool_limits(threads):
+        start = time.perf_counter()
+        fitted = model.fit(_safe_indexing(X, train), y[train])
+        seconds = time.perf_counter() - start
+        return _predict(fitted, _safe_indexing(X, test), coverage), seconds
 
 
 def _predict(model: Any, X: Any, coverage: float) -> np.ndarray:

@@ -268,7 +268,8 @@ def _train(
     if one_bar:
         schedule = replace(schedule, verbose=0)
     parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1, return_as="generator")(
-        delayed(train_members)(
+        delayed(_train_group)(
+            max(1, cpu_count() // n_groups),
             replace(shape, n_members=len(group)),
             data.for_members(group),
             schedule,
@@ -279,3 +280,13 @@ def _train(
     )
     bar = tqdm(parts, total=n_groups, desc="training", unit="group", disable=not one_bar)
     return join(list(bar), shape)
+
+
+def _train_group(threads: int, *arguments: Any) -> Trained:
+    """Train by so many threads: groups that each take all processors would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(threads, before))
+    try:
+        return train_members(*arguments)
+    finally:
+        torch.set_num_threads(before)

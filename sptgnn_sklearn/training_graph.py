@@ -113,7 +113,8 @@ class TrainingGraph(nn.Module):
                     ]
                 )
             ),
-            "senders": torch.from_numpy(data.candidates),
+            # What joblib hands to a worker is a file that may not be written to.
+            "senders": torch.from_numpy(np.require(data.candidates, requirements="W")),
             "edges": torch.stack(
                 [_edges(network, data, everyone, lists) for lists in data.candidates]
             ),

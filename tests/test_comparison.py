@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import cpu_count
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
@@ -18,6 +19,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
 
 from sptgnn_sklearn.comparison import compare
 from sptgnn_sklearn.metrics import interval_coverage, lins_ccc, residual_morans_i
@@ -62,6 +64,33 @@ def test_scores_are_pooled_over_folds():
     assert table["CCC"] == pytest.approx(lins_ccc(y, expected))
     assert table["moran_i"] == pytest.approx(residual_morans_i(y, expected, X[["x", "y"]]))
     assert np.isnan(table["coverage"])
+
+
+def test_folds_beside_one_another_score_alike():
+    """In workers, the same predictions in the same places, and warnings as they were filtered."""
+    models = {"line": LinearRegression(), "stated": Stated()}
+    folds = {"block": SpatialBlockKFold(4)}
+    one, two = run(models, folds), run(models, folds, n_jobs=2)
+    pd.testing.assert_frame_equal(one.predictions, two.predictions)
+
+
+class CountThreads(RegressorMixin, BaseEstimator):
+    """Predicts the largest number of threads that a library would take."""
+
+    def fit(self, X, y):
+        self.threads_ = max((pool["num_threads"] for pool in threadpool_info()), default=1)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.threads_, dtype=float)
+
+
+def test_workers_share_the_processors(monkeypatch):
+    """Also where the environment tells each library to take more."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    found = run({"count": CountThreads()}, {"block": SpatialBlockKFold(4)}, n_jobs=2)
+    assert (found.predictions["mean"] == max(1, cpu_count() // 2)).all()
 
 
 def test_predictions_keep_the_order_and_the_labels_of_rows():
