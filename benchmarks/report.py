@@ -271,6 +271,32 @@ def known(record: Path) -> Grid:
     return Grid(["survey", *names.values()], rows)
 
 
+def maps(record: Path) -> Grid:
+    """What a large map takes, and how much its blocks show."""
+    found = json.loads(record.read_text(encoding="utf-8"))
+    other = found["other_blocks"]
+    rows = [
+        ["cells", f"{found['cells']:,}"],
+        ["covariates, layers", f"{found['bands']}, {' and '.join(found['layers'])}"],
+        ["rows of the survey, members", f"{found['rows']:,}, {found['members']}"],
+        ["minutes", f"{found['map_s'] / 60:.1f}"],
+        ["cells a second", f"{found['cells_per_s']:,.0f}"],
+        ["peak memory above imports, MiB", f"{found['peak_mb_above_imports']:,.0f}"],
+        ["file, MiB", f"{found['file_mb']:,.0f}"],
+    ]
+    for name in found["layers"]:
+        share = other[f"{name}_largest_difference"] / other[f"{name}_spread"]
+        step = other[f"{name}_step_at_edges_to_elsewhere"]
+        rows += [
+            [
+                f"{name}: largest difference with other blocks, in standard deviations",
+                f"{share:.0e}",
+            ],
+            [f"{name}: steps at edges of blocks to steps elsewhere", f"{step:.3f}"],
+        ]
+    return Grid(["what", "found"], rows)
+
+
 def ties(record: Path) -> Grid:
     """Return scores on a target of few values, of predictions on its values and between them."""
     found = json.loads(record.read_text())
@@ -408,6 +434,8 @@ def main() -> None:
         tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
         if measured := speed(options.records / "speed"):
             tables["speed.rst"] = measured
+        for path in sorted(options.records.glob("maps-*.json")):
+            tables["maps.rst"] = maps(path).to_rst("A map on two threads")
         for path in sorted(options.records.glob("ties-*.json")):
             table = _short(path.stem.removeprefix("ties-"))
             tables[f"ties-{table}.rst"] = ties(path).to_rst(f"{table}, as stated and otherwise")
