@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 from scipy.stats import norm
 from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import NotFittedError
@@ -107,6 +108,14 @@ def tick_labels_beyond_their_axis(figure):
                 if not least <= tick.get_loc() <= most:
                     labels |= {tick.label1, tick.label2}
     return labels
+
+
+def test_a_raster_is_told_how_it_is_drawn():
+    """A map of `predict_map` is no list of samples."""
+    raster = xarray.Dataset({"mean": (("y", "x"), np.zeros((2, 2)))})
+    for given in (raster, raster["mean"]):
+        with pytest.raises(TypeError, match=r'soil\["mean"\].plot\(ax=ax\)'):
+            plot_map(given, "mean")
 
 
 def test_map_of_degrees_has_true_shape():

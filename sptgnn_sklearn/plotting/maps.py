@@ -37,6 +37,8 @@ def plot_map(
 ) -> Axes:
     """Draw values as coloured points on a map with a colour bar.
 
+    Maps of `predict_map` are rasters of xarray and draw themselves: ``soil["mean"].plot(ax=ax)``.
+
     Parameters
     ----------
     coordinates : array-like of shape (n_samples, 2) or DataFrame
@@ -67,6 +69,8 @@ def plot_map(
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError
+        If given a raster.
     ValueError
         If lengths differ, or a value or coordinate is not finite.
 
@@ -81,6 +85,11 @@ def plot_map(
     >>> ax.get_xlabel()
     'x (km)'
     """
+    if hasattr(coordinates, "dims"):  # of xarray
+        raise TypeError(
+            "plot_map draws samples: coordinates, then a value for each. A raster draws itself: "
+            'soil["mean"].plot(ax=ax).'
+        )
     xy, frame, names = locate_coordinates(coordinates, None, crs)
     _, values = aligned_vectors(coordinates=xy[:, 0], values=values)
     return draw_map(
