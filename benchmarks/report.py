@@ -290,7 +290,7 @@ def maps(record: Path) -> Grid:
         rows += [
             [
                 f"{name}: largest difference with other blocks, in standard deviations",
-                f"{share:.0e}",
+                f"{share:.0g}",
             ],
             [f"{name}: steps at edges of blocks to steps elsewhere", f"{step:.3f}"],
         ]
