@@ -310,6 +310,23 @@ def test_groups_of_members_share_one_bar(monkeypatch, capfd):
             assert ("2/2" in capfd.readouterr().err) == (verbose == 1)
 
 
+def test_groups_of_members_share_the_processors(monkeypatch):
+    """A group trains by its share of the threads, and leaves their number as it was."""
+    monkeypatch.setattr(fitting, "train_members", lambda *args: torch.get_num_threads())
+    monkeypatch.setattr(fitting, "join", lambda parts, _: parts)
+    monkeypatch.setattr(fitting, "cpu_count", lambda: 4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        arguments = (architecture(), training_set(), schedule(), np.arange(2), "cpu")
+        with parallel_config("sequential"):
+            assert fitting._train(*arguments, n_jobs=None) == [4]
+        assert fitting._train_group(2) == 2
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_nothing_global_is_left_changed():
     """Training leaves torch's and numpy's global generators and the thread count alone."""
     torch.manual_seed(0)
