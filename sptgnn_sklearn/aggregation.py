@@ -25,17 +25,64 @@ from torch.nn import functional as F
 
 from . import kernels
 
-__all__ = ["Received", "Table", "aggregate", "table_places"]
+__all__ = ["Received", "Sent", "Table", "aggregate", "table_places"]
 
 _LEAK = 0.2  # slope of the leaky rectifier below zero
 _REACH = 5.0  # the table goes so far, in standard deviations of the log distance
 _STEPS = 16  # places of the table for each standard deviation
+_LINE = 16  # numbers that a processor reads at once from memory
 
 
 class Table(NamedTuple):
     """What distances add to the logits, at evenly spaced places and straight between them."""
 
     values: Tensor  # (M, R, F, T, H)
+
+
+class Sent(NamedTuple):
+    """What the rows of a context send in one layer.
+
+    A row's state, what it carries beside, and, where weights no longer change, the products of its
+    state with the heads stand side by side, so that a neighbour is one place in memory.
+    """
+
+    rows: Tensor  # (M, N, D + P + products + padding), takes no gradient
+    width: int  # D
+    n_carried: int = 0  # P
+    product: int = -1  # place of the first product (R H); < 0: they are taken edge by edge
+    table: Table | None = None  # what distances add to the logits, where weights no longer change
+
+    @classmethod
+    def of(cls, states: Tensor, carried: Tensor | None = None) -> Sent:
+        """Put states (M, N, D) and carried values (M, N, P) side by side."""
+        parts = [states] if carried is None else [states, carried]
+        n_carried = 0 if carried is None else carried.shape[-1]
+        return cls(_side_by_side(parts), states.shape[-1], n_carried)
+
+    @torch.no_grad()
+    def settled(self, sender: Tensor, table: Table) -> Sent:
+        """Add what follows from weights that no longer change.
+
+        Parameters
+        ----------
+        sender : Tensor of shape (M, R, D, H)
+        table : Table
+        """
+        if _way(self.rows) is not _Compiled:
+            return self._replace(table=table)
+        known = self.rows[..., : self.width + self.n_carried]
+        heads = sender.permute(0, 2, 1, 3).flatten(2)  # (M, D, R H)
+        products = known[..., : self.width] @ heads
+        return self._replace(
+            rows=_side_by_side([known, products]), product=known.shape[-1], table=table
+        )
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    """Join columns (M, N, width); on a processor rows fill cache lines."""
+    width = sum(part.shape[-1] for part in parts)
+    missing = -width % _LINE if _way(parts[0]) is _Compiled else 0
+    return torch.cat([*parts, parts[0].new_zeros((*parts[0].shape[:2], missing))], dim=-1)
 
 
 class Received(NamedTuple):
@@ -56,8 +103,7 @@ def aggregate(
     query: Tensor,
     sender: Tensor,
     table: Table,
-    states: Tensor,
-    carried: Tensor | None,
+    sent: Sent,
     senders: Tensor,
     edges: Tensor,
     keep: Tensor,
@@ -74,10 +120,8 @@ def aggregate(
     query : Tensor of shape (M, R, B, H)
     sender : Tensor of shape (M, R, D, H)
     table : Table
-    states : Tensor of shape (M, N, D)
-        Of the context; takes no gradient.
-    carried : Tensor of shape (M, N, P) or None
-        What context rows carry beside their state; takes no gradient.
+    sent : Sent
+        By the context.
     senders : Tensor of shape (M, R, B, K)
         Positions in the context; those below zero count as zero, and should not be kept.
     edges : Tensor of shape (M, R, B, K, F)
@@ -91,9 +135,8 @@ def aggregate(
     -------
     Received
     """
-    weights, received, sums = _Aggregate.apply(
-        query, sender, table.values, states, carried, senders, edges, keep, messages
-    )
+    fixed = _Fixed(sent.rows, senders, edges, keep, sent.n_carried, sent.product, messages)
+    weights, received, sums = _Aggregate.apply(query, sender, table.values, *fixed)
     return Received(weights, received if messages else None, sums)
 
 
@@ -110,19 +153,12 @@ class _Aggregate(torch.autograd.Function):
         query: Tensor,
         sender: Tensor,
         table: Tensor,
-        states: Tensor,
-        carried: Tensor | None,
-        senders: Tensor,
-        edges: Tensor,
-        keep: Tensor,
-        messages: bool,
+        *arguments: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        if carried is None:
-            carried = states.new_empty((*states.shape[:2], 0))
-        fixed = _Fixed(states, carried, senders, edges, keep, messages)
+        fixed = _Fixed(*arguments)
         weights, slopes, received, sums = _way(query).forward(query, sender, table, fixed)
-        ctx.save_for_backward(sender, table, weights, slopes, *fixed[:-1])
-        ctx.messages = messages
+        ctx.save_for_backward(sender, table, weights, slopes, *fixed[:4])
+        ctx.others = fixed[4:]
         ctx.mark_non_differentiable(weights)
         return weights, received, sums
 
@@ -131,19 +167,20 @@ class _Aggregate(torch.autograd.Function):
         ctx: Any, _: Tensor, d_received: Tensor, d_sums: Tensor
     ) -> tuple[Tensor | None, ...]:
         sender, table, weights, slopes, *tensors = ctx.saved_tensors
-        fixed = _Fixed._make([*tensors, ctx.messages])
+        fixed = _Fixed(*tensors, *ctx.others)
         found = _way(weights).backward(sender, table, fixed, weights, slopes, d_received, d_sums)
-        return *found, None, None, None, None, None, None
+        return *found, *(None for _ in fixed)
 
 
 class _Fixed(NamedTuple):
     """What takes no gradient; see `aggregate`."""
 
-    states: Tensor
-    carried: Tensor
+    rows: Tensor
     senders: Tensor
     edges: Tensor
     keep: Tensor
+    n_carried: int
+    product: int
     messages: bool
 
 
@@ -156,7 +193,7 @@ class _Compiled:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         members, relations, n_rows, n_heads = query.shape
         shape, k, width = (members, relations, n_rows), fixed.senders.shape[-1], sender.shape[2]
-        n_loads = 1 + fixed.carried.shape[-1] + fixed.edges.shape[-1]
+        n_loads = 1 + fixed.n_carried + fixed.edges.shape[-1]
         weights = query.new_empty((*shape, k, n_heads))
         slopes = torch.empty_like(weights)
         received = query.new_empty((*shape, width if fixed.messages else 0))
@@ -166,9 +203,13 @@ class _Compiled:
         edges, out = _edges(fixed), [_array(values) for values in (weights, slopes, received, sums)]
 
         def work(m: int, r: int) -> None:
+            query_, heads, table_ = (values[m, r] for values in learnt)
             kernels.forward(
                 lanes,
-                *(values[m, r] for values in learnt),
+                query_,
+                heads,
+                fixed.product + r * n_heads if fixed.product >= 0 else -1,
+                table_,
                 *_TABLE,
                 *edges(m, r),
                 np.float32(_LEAK),
@@ -219,13 +260,13 @@ def _array(values: Tensor) -> np.ndarray:
 
 def _edges(fixed: _Fixed) -> Callable[[int, int], tuple[np.ndarray, ...]]:
     """Context and edges of one member and relation, in the order in which kernels take them."""
-    context = [values.contiguous().numpy() for values in (fixed.states, fixed.carried)]
+    sent = fixed.rows.contiguous().numpy()
     # What all members share is one array that each of them reads; it is not copied for each.
     each = [values.numpy() for values in (fixed.senders, fixed.edges, fixed.keep)]
 
     def of(m: int, r: int) -> tuple[np.ndarray, ...]:
         lists = (np.ascontiguousarray(values[m, r]) for values in each)
-        return *(values[m] for values in context), *lists
+        return sent[m], *lists
 
     return of
 
@@ -256,7 +297,7 @@ class _Tensors:
         query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         members, relations, n_rows, n_heads = query.shape
-        sent, loads, places, shares = _Tensors._read(fixed, table)
+        sent, loads, places, shares = _Tensors._read(fixed, sender, table)
         key = sent.flatten(2, 3) @ sender
         pair = query.unsqueeze(3) + key.unflatten(2, (n_rows, -1))  # (M, R, B, K, H)
         logits = F.leaky_relu(pair, _LEAK)
@@ -282,7 +323,7 @@ class _Tensors:
         d_sums: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_heads = weights.shape[-1]
-        sent, loads, places, shares = _Tensors._read(fixed, table)
+        sent, loads, places, shares = _Tensors._read(fixed, sender, table)
         change = loads @ d_sums.transpose(3, 4)  # (M, R, B, K, H)
         if fixed.messages:
             heads = sent.unflatten(-1, (n_heads, -1))
@@ -294,13 +335,14 @@ class _Tensors:
         return change.sum(3), d_sender, d_table
 
     @staticmethod
-    def _read(fixed: _Fixed, table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _read(
+        fixed: _Fixed, sender: Tensor, table: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """States (M, R, B, K, D) and loads of senders; places and shares (S B K, 2 F)."""
-        index, x = fixed.senders.clamp(min=0), fixed.edges
-        sent = _Tensors._gather(fixed.states, index)
-        loads = torch.cat(
-            [torch.ones_like(x[..., :1]), _Tensors._gather(fixed.carried, index), x], dim=-1
-        )
+        index, x, width = fixed.senders.clamp(min=0), fixed.edges, sender.shape[2]
+        found = _Tensors._gather(fixed.rows, index)
+        sent, carried = found[..., :width], found[..., width : width + fixed.n_carried]
+        loads = torch.cat([torch.ones_like(x[..., :1]), carried, x], dim=-1)
         n_features, n_places = table.shape[2:4]
         position = (x + _REACH) * _STEPS
         below = position.floor().clamp(0, n_places - 2)

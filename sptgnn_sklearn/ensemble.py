@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from .aggregation import Sent
 from .columns import Table
 from .edges import describe, differences
 from .features import Features
@@ -112,8 +114,13 @@ class Ensemble:
     training: TrainingRows | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Read back where there may be no GPU.
-        return vars(self.to("cpu"))
+        there = self.to("cpu")  # it may be read back where there is no GPU
+        return {field.name: getattr(there, field.name) for field in fields(self)}
+
+    @cached_property
+    def sent(self) -> list[Sent]:
+        """What the training rows send; made when first predicted, and left out of pickles."""
+        return self.network.sent(self.context, settled=True)
 
     def to(self, device: str) -> Ensemble:
         """Return the ensemble on a device."""
@@ -175,7 +182,7 @@ class Ensemble:
         neighbours = self._neighbours(spaces)
         senders = torch.from_numpy(neighbours).to(self.device)
         rows = self._rows(table, spaces)
-        gates, weights = look(self.network, rows, senders, self.context, self.description)
+        gates, weights = look(self.network, rows, senders, self.sent, self.description)
         return Looked(
             neighbours=neighbours,
             attention=weights.mean(0).transpose(0, 1).cpu().numpy().astype(np.float64),
@@ -197,7 +204,7 @@ class Ensemble:
         order = self._route(neighbours)
         senders = torch.from_numpy(neighbours[order]).to(self.device)
         rows = self._rows(table, spaces).take(torch.from_numpy(order).to(self.device))
-        found = moments(*run(self.network, rows, senders, self.context, self.description))
+        found = moments(*run(self.network, rows, senders, self.sent, self.description))
         back = np.argsort(order)
         predicted = Predicted(*(values[:, back] for values in found))
         return self.judgement.apply(predicted, offset, distance)

@@ -180,9 +180,10 @@ def _settle(
         return surroundings(network, receivers, senders[part], rows.description)
 
     context = build_context(network, rows, around, targets)
+    sent = network.sent(context, settled=True)
     everyone = torch.arange(len(y), device=targets.device)
     everyone = everyone.expand(network.architecture.n_members, -1)
-    return context, moments(*run_encoded(network, context, everyone, around))
+    return context, moments(*run_encoded(network, context, sent, everyone, around))
 
 
 def _tuned(tuning: Tuning, features: Features, table: Table, n_members: int) -> TunedImagery:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .aggregation import Sent
 from .devices import side_by_side
 from .edges import NAMES, differences
-from .network import Context, Neighbourhood, Sent, SpTGNN
+from .network import Context, Neighbourhood, SpTGNN
 
 
 @dataclass
@@ -74,7 +75,7 @@ def edge_distances(
     places = senders.clamp(min=0).long()
     distances = differences(
         {name: values[:, None, None, :] for name, values in receivers.items()},
-        {name: values[places] for name, values in context.items()},
+        {name: _at(values, places) for name, values in context.items()},
     )
     return torch.stack([distances[name] for name in NAMES if name in distances], dim=-1)
 
@@ -126,7 +127,7 @@ def build_context(
     side_by_side(encode, len(rows), targets.device, chunk)
     states = [state]
     for layer in range(a.n_layers - 1 if a.relations else 0):
-        sent, above = network.ready(layer, Sent(states[-1])), torch.empty_like(state)
+        sent, above = network.settle(layer, Sent.of(states[-1])), torch.empty_like(state)
         side_by_side(propagate, len(rows), targets.device, chunk)
         states.append(above)
     return Context(states, baseline, targets)
@@ -136,8 +137,8 @@ def run(
     network: SpTGNN,
     rows: Rows,
     senders: Tensor,
-    context: Context,
-    context_description: Mapping[str, Tensor],
+    sent: Sequence[Sent],
+    context: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (M, n) of rows that receive from the context.
@@ -150,16 +151,17 @@ def run(
         In evaluation mode.
     rows : Rows
     senders : Tensor of shape (n, R, K)
-    context : Context
-    context_description : mapping of str to Tensor
-        `Rows.description` of the training rows.
+    sent : sequence of Sent
+        By the context, in each layer.
+    context : mapping of str to Tensor
+        `Rows.description` of the context.
     """
     members = network.architecture.n_members
-    mean = context.targets.new_empty((members, len(rows)))
-    log_variance, sent = torch.empty_like(mean), _ready(network, context)
+    mean = torch.empty((members, len(rows)), device=senders.device)
+    log_variance = torch.empty_like(mean)
 
     def work(part: slice) -> None:
-        around = _around(network, rows, senders, part, context_description)
+        around = _around(network, rows, senders, part, context)
         output = network(rows.streams_of(part, members), around, sent)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
 
@@ -170,6 +172,7 @@ def run(
 def run_encoded(
     network: SpTGNN,
     context: Context,
+    sent: Sequence[Sent],
     index: Tensor,
     around: Callable[[slice], Neighbourhood],
     chunk: int | None = None,
@@ -181,13 +184,15 @@ def run_encoded(
     network : SpTGNN
         In evaluation mode.
     context : Context
+    sent : sequence of Sent
+        By the context, in each layer.
     index : Tensor of shape (M, n)
         Each member's rows.
     around : function of a slice of the index
         Their neighbours.
     """
     mean = context.targets.new_empty(index.shape)
-    log_variance, sent = torch.empty_like(mean), _ready(network, context)
+    log_variance = torch.empty_like(mean)
 
     def work(part: slice) -> None:
         at = index[:, part]
@@ -203,29 +208,22 @@ def look(
     network: SpTGNN,
     rows: Rows,
     senders: Tensor,
-    context: Context,
-    context_description: Mapping[str, Tensor],
+    sent: Sequence[Sent],
+    context: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
     a, k = network.architecture, senders.shape[-1]
-    gates = context.targets.new_empty((a.n_members, len(rows), a.n_experts))
-    weights = context.targets.new_empty((a.n_members, len(a.relations), len(rows), k))
-    sent = _ready(network, context)
+    gates = torch.empty((a.n_members, len(rows), a.n_experts), device=senders.device)
+    weights = gates.new_empty((a.n_members, len(a.relations), len(rows), k))
 
     def work(part: slice) -> None:
-        around = _around(network, rows, senders, part, context_description)
+        around = _around(network, rows, senders, part, context)
         streams = rows.streams_of(part, a.n_members)
         gates[:, part], weights[:, :, part] = network.look(streams, around, sent)
 
     side_by_side(work, len(rows), gates.device, chunk)
     return gates, weights
-
-
-@torch.no_grad()
-def _ready(network: SpTGNN, context: Context) -> list[Sent]:
-    """Return what the context sends in each layer, with all that weights and it decide."""
-    return [network.ready(layer, sent) for layer, sent in enumerate(network.sent(context))]
 
 
 def _around(
@@ -237,6 +235,11 @@ def _around(
 ) -> Neighbourhood:
     receivers = {name: values[part] for name, values in rows.description.items()}
     return surroundings(network, receivers, senders[part], context)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """Rows (*places, d) of values (n, d)."""
+    return values.index_select(0, places.flatten()).view(*places.shape, values.shape[-1])
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:

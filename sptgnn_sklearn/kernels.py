@@ -1,10 +1,11 @@
 """Compiled loops over edges for one member and relation, on a processor.
 
-They compute what `aggregation` defines, row by row: the states of a row's senders are copied side
-by side first, so that the processor waits for memory once for a row and not once for a sender, and
-all that follows reads the nearest cache; nothing of the size of all edges and units is ever
-written. They hold no lock of the interpreter, so that several run at once in threads. Arrays are
-C-contiguous and of single precision; letters in shape comments are those of `aggregation`.
+They compute what `aggregation` defines, row by row: what a row's senders send is copied side by
+side first, and that of the next row is asked for meanwhile, so that the processor waits for memory
+as little as it can; all that follows reads the nearest cache, and nothing of the size of all edges
+and units is ever written. They hold no lock of the interpreter, so that several run at once in
+threads. Arrays are C-contiguous and of single precision; letters in shape comments are those of
+`aggregation`.
 
 `lanes` is a tuple with an entry for each head. Its length is part of its type, so that the compiler
 knows the number of heads and works on all of them at once.
@@ -16,20 +17,32 @@ import math
 
 import numpy as np
 
-from .compiling import compiled
+from .compiling import compiled, fetch_ahead
 
 __all__ = ["backward", "forward"]
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_LINE = 16  # numbers of a cache line
+_GROUP = 5  # neighbours that are summed up at a time
 
 
 @compiled
-def _gather(states, carried, senders, edges, keep, b, kept, near, load):
+def _ask_for(sent, senders, b):
+    """Ask for what the senders of a row send, which is worked on next."""
+    if b < len(senders):
+        for k in range(senders.shape[1]):
+            j = max(senders[b, k], 0)
+            for place in range(0, sent.shape[1], _LINE):
+                fetch_ahead(sent, j, place)
+
+
+@compiled
+def _gather(sent, senders, edges, keep, b, kept, near, load, n_carried):
     """Copy the states of a row's neighbours and what its edges carry; return how many there are.
 
     An edge carries one, the sender's carried values, and its own features.
     """
-    n_carried, n_features = carried.shape[1], edges.shape[2]
+    width, n_features = near.shape[1], edges.shape[2]
     n = 0
     for k in range(keep.shape[1]):
         if keep[b, k]:
@@ -37,15 +50,26 @@ def _gather(states, carried, senders, edges, keep, b, kept, near, load):
             n += 1
     for i in range(n):
         j = senders[b, kept[i]]
-        for d in range(states.shape[1]):
-            near[i, d] = states[j, d]
+        for d in range(width):
+            near[i, d] = sent[j, d]
         for p in range(n_carried):
-            load[i, 1 + p] = carried[j, p]
+            load[i, 1 + p] = sent[j, width + p]
     for i in range(n):
         load[i, 0] = _ONE
         for f in range(n_features):
             load[i, 1 + n_carried + f] = edges[b, kept[i], f]
     return n
+
+
+@compiled
+def _fill_up(n, values):
+    """Make the rows of the last group that are beyond the first n zero; return the end of it."""
+    end = n
+    while end % _GROUP:
+        for h in range(values.shape[1]):
+            values[end, h] = _ZERO
+        end += 1
+    return end
 
 
 @compiled
@@ -76,8 +100,9 @@ def _place(x, start, per_unit, n_places):
     """Return the place of a table below x, and how far x is on the way to the next one."""
     position = (x - start) * per_unit
     # Beyond the table the share is below 0 or above 1: its ends go on straight.
-    below = min(max(math.floor(position), 0), n_places - 2)
-    return below, np.float32(position - np.float32(below))
+    below = np.int32(min(max(position, _ZERO), np.float32(n_places - 2)))
+    below = min(max(below, np.int32(0)), np.int32(n_places - 2))  # what is no number is no place
+    return below, position - np.float32(below)
 
 
 @compiled
@@ -85,11 +110,11 @@ def forward(
     lanes,
     query,  # (B, H)
     sender,  # (H, D)
+    product,  # where in a row of what is sent its products with the heads are; < 0: not there
     table,  # (F, T, H)
     start,  # of the table, and its places for each unit
     per_unit,
-    states,  # (N, D)
-    carried,  # (N, P)
+    sent,  # (N, D + P + ...)
     senders,  # (B, K)
     edges,  # (B, K, F)
     keep,  # (B, K)
@@ -106,21 +131,28 @@ def forward(
     n_features, n_places = table.shape[0], table.shape[1]
     n_loads, part = sums.shape[2], width // n_heads
     first_feature = n_loads - n_features
+    places = n_neighbours + _GROUP - 1
     kept = np.empty(n_neighbours, np.int64)
-    near = np.empty((n_neighbours, width), np.float32)
-    load = np.empty((n_neighbours, n_loads), np.float32)
-    logits = np.empty((n_neighbours, n_heads), np.float32)
+    near = np.zeros((places, width), np.float32)
+    load = np.zeros((places, n_loads), np.float32)
+    logits = np.empty((places, n_heads), np.float32)
     top = np.empty(n_heads, np.float32)
     total = np.empty(n_heads, np.float32)
-    gathered = np.empty(width, np.float32)
+    _ask_for(sent, senders, 0)
     for b in range(n_rows):
-        n_kept = _gather(states, carried, senders, edges, keep, b, kept, near, load)
+        _ask_for(sent, senders, b + 1)
+        n_kept = _gather(sent, senders, edges, keep, b, kept, near, load, first_feature - 1)
         for h in range(n_heads):
             top[h] = _ZERO  # the logit of nobody
         weights[b] = _ZERO
         for i in range(n_kept):
-            _products(lanes, near, i, sender, logits)
             k = kept[i]
+            if product < 0:
+                _products(lanes, near, i, sender, logits)
+            else:
+                j = senders[b, k]
+                for h in range(n_heads):
+                    logits[i, h] = sent[j, product + h]
             for h in range(n_heads):
                 pair = logits[i, h] + query[b, h]
                 slope = _ONE if pair > 0 else leak
@@ -145,22 +177,32 @@ def forward(
             for h in range(n_heads):
                 logits[i, h] *= total[h]
                 weights[b, kept[i], h] = logits[i, h]
-        for h in range(n_heads):
-            for place in range(n_loads):
-                found = _ZERO
-                for i in range(n_kept):
-                    found += logits[i, h] * load[i, place]
-                sums[b, h, place] = found
-        if messages:
-            for d in range(width):
-                gathered[d] = _ZERO
-            for i in range(n_kept):
-                for h in range(n_heads):
-                    weight = logits[i, h]
+        end = _fill_up(n_kept, logits)
+        sums[b] = _ZERO
+        received[b] = _ZERO
+        for i in range(0, end, _GROUP):
+            for h in range(n_heads):
+                a, c, e = logits[i, h], logits[i + 1, h], logits[i + 2, h]
+                g, q = logits[i + 3, h], logits[i + 4, h]
+                carried = sums[b, h]
+                for p in range(n_loads):
+                    carried[p] += (
+                        a * load[i, p]
+                        + c * load[i + 1, p]
+                        + e * load[i + 2, p]
+                        + g * load[i + 3, p]
+                        + q * load[i + 4, p]
+                    )
+                if messages:
+                    states = received[b]
                     for d in range(h * part, h * part + part):
-                        gathered[d] += weight * near[i, d]
-            for d in range(width):
-                received[b, d] = gathered[d]
+                        states[d] += (
+                            a * near[i, d]
+                            + c * near[i + 1, d]
+                            + e * near[i + 2, d]
+                            + g * near[i + 3, d]
+                            + q * near[i + 4, d]
+                        )
 
 
 @compiled
@@ -169,8 +211,7 @@ def backward(
     sender,  # (H, D)
     start,
     per_unit,
-    states,  # (N, D)
-    carried,  # (N, P)
+    sent,  # (N, D + P + ...)
     senders,  # (B, K)
     edges,  # (B, K, F)
     keep,  # (B, K)
@@ -189,15 +230,18 @@ def backward(
     n_features, n_places = d_table.shape[0], d_table.shape[1]
     n_loads, part = d_sums.shape[2], width // n_heads
     first_feature = n_loads - n_features
+    places = n_neighbours + _GROUP - 1
     kept = np.empty(n_neighbours, np.int64)
-    near = np.empty((n_neighbours, width), np.float32)
-    load = np.empty((n_neighbours, n_loads), np.float32)
-    change = np.empty((n_neighbours, n_heads), np.float32)
+    near = np.zeros((places, width), np.float32)
+    load = np.empty((places, n_loads), np.float32)
+    change = np.empty((places, n_heads), np.float32)
     mean = np.empty(n_heads, np.float32)
     d_sender[:] = _ZERO
     d_table[:] = _ZERO
+    _ask_for(sent, senders, 0)
     for b in range(n_rows):
-        n_kept = _gather(states, carried, senders, edges, keep, b, kept, near, load)
+        _ask_for(sent, senders, b + 1)
+        n_kept = _gather(sent, senders, edges, keep, b, kept, near, load, first_feature - 1)
         for h in range(n_heads):
             mean[h] = d_query[b, h] = _ZERO
         for i in range(n_kept):
@@ -224,8 +268,17 @@ def backward(
             for h in range(n_heads):
                 change[i, h] *= slopes[b, k, h]
                 d_query[b, h] += change[i, h]
-        for i in range(n_kept):
+        end = _fill_up(n_kept, change)
+        for i in range(0, end, _GROUP):
             for h in range(n_heads):
-                through = change[i, h]
+                a, c, e = change[i, h], change[i + 1, h], change[i + 2, h]
+                g, q = change[i + 3, h], change[i + 4, h]
+                learnt = d_sender[h]
                 for d in range(width):
-                    d_sender[h, d] += through * near[i, d]
+                    learnt[d] += (
+                        a * near[i, d]
+                        + c * near[i + 1, d]
+                        + e * near[i + 2, d]
+                        + g * near[i + 3, d]
+                        + q * near[i + 4, d]
+                    )

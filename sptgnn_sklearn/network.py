@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .aggregation import Received, Table, aggregate, table_places
+from .aggregation import Received, Sent, Table, aggregate, table_places
 from .devices import mixed_precision
 
 if TYPE_CHECKING:
@@ -87,17 +87,6 @@ class Context(NamedTuple):
     states: list[Tensor]  # one for each layer: (M, N, D)
     baseline: Tensor  # (M, N), the part of the target that needs no neighbour
     targets: Tensor  # (N,), standardised
-
-
-class Sent(NamedTuple):
-    """What the rows of a context send in one layer.
-
-    The table depends on the weights of the layer and is known where these do not change.
-    """
-
-    states: Tensor  # (M, N, D)
-    carried: Tensor | None = None  # (M, N, 3), in the last layer
-    table: Table | None = None  # what distances add to the logits
 
 
 class Neighbourhood(NamedTuple):
@@ -173,6 +162,8 @@ class MemberLinear(nn.Module):
                 weight.normal_(generator=generator).mul_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight.shape[-1] == 1:  # products of matrices are slow at single columns
+            return torch.linalg.vecdot(x, self.weight.transpose(1, 2)).unsqueeze(-1) + self.bias
         return torch.baddbmm(self.bias, x, self.weight)
 
 
@@ -299,8 +290,7 @@ class RelationalAttention(nn.Module):
             query,
             self.sender,
             sent.table or self.distance_logits(spread),
-            sent.states,
-            sent.carried,
+            sent,
             around.senders,
             around.edges,
             keep,
@@ -440,11 +430,17 @@ class SpTGNN(nn.Module):
             state = state + self.drop(self.receive[layer](states), a.dropout)
         return state, received
 
-    def sent(self, context: Context) -> list[Sent]:
+    def sent(self, context: Context, *, settled: bool = False) -> list[Sent]:
         """Return what the rows of a context send in each layer.
 
         In the last layer they carry, beside their states, the target, the surprise that the
         baseline leaves over, and its square.
+
+        Parameters
+        ----------
+        context : Context
+        settled : bool, default=False
+            Whether the weights no longer change, so that what follows from them is computed once.
         """
         if not self.architecture.relations:
             return []
@@ -453,14 +449,17 @@ class SpTGNN(nn.Module):
             surprise = context.targets - context.baseline
             parts = [context.targets.expand_as(surprise), surprise, surprise.square()]
             carried = torch.stack(parts, dim=-1)
-        layers = [Sent(states) for states in context.states]
-        return [*layers[:-1], layers[-1]._replace(carried=carried)]
+        loads = [None] * (len(context.states) - 1) + [carried]
+        return [
+            self.settle(layer, Sent.of(*sent)) if settled else Sent.of(*sent)
+            for layer, sent in enumerate(zip(context.states, loads, strict=True))
+        ]
 
     @torch.no_grad()
-    def ready(self, layer: int, sent: Sent) -> Sent:
+    def settle(self, layer: int, sent: Sent) -> Sent:
         """Add what follows from the weights of a layer as they are now."""
         attention = cast(RelationalAttention, self.attention[layer])
-        return sent._replace(table=attention.distance_logits(self.edge_scale.spread))
+        return sent.settled(attention.sender, attention.distance_logits(self.edge_scale.spread))
 
     def forward(
         self, streams: Mapping[str, Tensor], around: Neighbourhood, sent: Sequence[Sent]

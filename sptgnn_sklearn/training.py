@@ -243,12 +243,10 @@ def _train_members(
         callbacks.append(("progress", progress))
     if schedule.verbose > 1:
         callbacks.append(("log", PrintLog(keys_ignored=BY_MEMBER)))
-    # Of some fifty parameters at once, and on a GPU in one kernel.
-    on_gpu = torch.device(device).type == "cuda"
     net = MemberNet(
         graph,
         SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
-        optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, fused=on_gpu, foreach=not on_gpu),
+        optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, fused=True),
         lr=schedule.learning_rate,
         max_epochs=epochs - done,
         batch_size=schedule.batch(n_rows),

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .aggregation import Sent
 from .devices import slices
 from .graph import allowed_slots
 from .images.archive import ChipArchive
 from .images.members import Groups, MemberEncoders, turn
 from .inference import Rows, build_context, edge_distances, run_encoded
-from .network import IMAGERY, Context, Neighbourhood, Output, Sent, SpTGNN
+from .network import IMAGERY, Context, Neighbourhood, Output, SpTGNN
 
 _AVERAGE_DECAY = 0.99
 _BANK_BATCH = 64  # rows that are encoded at once
@@ -239,7 +240,9 @@ class TrainingGraph(nn.Module):
         if index.shape[1]:
             if self.context is None:
                 raise RuntimeError("refresh() encodes the context before anything is predicted.")
-            predicted = run_encoded(self.averaged, self.context, index, self._held_around)
+            predicted = run_encoded(
+                self.averaged, self.context, self.sent, index, self._held_around
+            )
             member = np.arange(shape[0])[:, None]
             for target, values in zip(found, predicted, strict=True):
                 target[member, index.cpu().numpy()] = values.cpu().numpy()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sptgnn_sklearn import aggregation
-from sptgnn_sklearn.aggregation import Table, aggregate, table_places
+from sptgnn_sklearn.aggregation import Sent, Table, aggregate, table_places
 
 M, R, N, B, K, H, D, P, F = 2, 2, 9, 6, 3, 4, 8, 2, 2
 
@@ -24,16 +24,16 @@ def inputs(seed=0, dtype=torch.float64):
         "query": normal(M, R, B, H),
         "sender": normal(M, R, D, H),
         "table": Table(values),
-        "states": normal(M, N, D),
-        "carried": normal(M, N, P),
+        "sent": Sent.of(normal(M, N, D), normal(M, N, P)),
         "senders": senders,
         "edges": 2 * normal(M, R, B, K, F),
         "keep": senders >= 0,
     }
 
 
-def plain(query, sender, table, states, carried, senders, edges, keep):
+def plain(query, sender, table, sent, senders, edges, keep):
     """The same formula edge by edge; nothing but indexing and sums."""
+    states, carried = sent.rows[..., :D], sent.rows[..., D : D + P]
     places = table_places(query)
     weights = torch.zeros(M, R, B, K, H, dtype=query.dtype)
     received = torch.zeros(M, R, B, D, dtype=query.dtype)
@@ -103,7 +103,8 @@ def test_without_messages_only_loads_are_summed():
 
 def test_nothing_carried_leaves_trust_and_edges():
     """Without loads the sums are the weights and the mean edge features."""
-    given = {**inputs(), "carried": None}
+    given = inputs()
+    given["sent"] = Sent.of(given["sent"].rows[..., :D])
     found = aggregate(**given, messages=True)
     assert found.sums.shape[-1] == 1 + F
     torch.testing.assert_close(found.sums[..., 0], found.weights.sum(3))
@@ -141,3 +142,48 @@ def test_threads_do_not_change_a_bit(threads):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_that_are_known_change_nothing(dtype):
+    """Products with weights that stay are taken for each sender, and not for each edge."""
+    given = inputs(dtype=dtype)
+    settled = given["sent"].settled(given["sender"], given["table"])
+    assert settled.table is given["table"]
+    found = aggregate(**{**given, "sent": settled}, messages=True)
+    for one, other in zip(found, aggregate(**given, messages=True), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("neighbours", [1, 5, 7])
+def test_sums_of_any_number_of_neighbours(neighbours):
+    """Neighbours are summed up in groups, of which the last may not be full."""
+    given = inputs(dtype=torch.float32)
+    first = torch.randint(N, (M, R, B, neighbours), generator=torch.Generator().manual_seed(3))
+    given |= {
+        "senders": first,
+        "edges": torch.zeros(M, R, B, neighbours, F),
+        "keep": torch.rand(first.shape, generator=torch.Generator().manual_seed(4)) < 0.7,
+    }
+    found = aggregate(**given, messages=True)
+    expected = aggregation._Tensors.forward(
+        given["query"],
+        given["sender"],
+        given["table"].values,
+        aggregation._Fixed(
+            given["sent"].rows, first, given["edges"], given["keep"], P, -1, messages=True
+        ),
+    )
+    for one, other in zip(found, (expected[0], *expected[2:]), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_distance_that_is_no_number_reads_within_the_table():
+    """Whatever edges hold, no place beyond the table is read."""
+    given = inputs(dtype=torch.float32)
+    given["edges"] = given["edges"].clone()
+    given["edges"][0, 0, 0] = torch.nan
+    given["edges"][0, 0, 1] = 1e30
+    found = aggregate(**given, messages=True)
+    assert torch.isnan(found.sums[0, 0, 0]).any()
+    assert torch.isfinite(found.sums[1]).all()

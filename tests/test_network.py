@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sptgnn_sklearn.aggregation import Sent
 from sptgnn_sklearn.inference import Rows, build_context, run, run_encoded, surroundings
 from sptgnn_sklearn.network import (
     Architecture,
@@ -12,7 +13,6 @@ from sptgnn_sklearn.network import (
     MixtureOfExperts,
     Neighbourhood,
     RelationalAttention,
-    Sent,
     SpTGNN,
 )
 
@@ -94,7 +94,7 @@ def test_attention_equals_a_dense_computation():
     edges = torch.randn(2, 2, N, K, 2, generator=generator)
     spread = torch.tensor([0.7, 1.3])
     neighbourhood = Neighbourhood(senders, edges)
-    found = attention(state, Sent(state), neighbourhood, spread, senders >= 0)
+    found = attention(state, Sent.of(state), neighbourhood, spread, senders >= 0)
     weights = found.weights
 
     gap = 5.0 / 7
@@ -132,7 +132,7 @@ def test_nobody_takes_what_uninformative_neighbours_leave():
     senders[1] = -1
     state = context_of(network, rows, senders, targets).states[0]
     everyone = around(network, rows, senders)(slice(0, N))
-    total = network.propagate(0, state, Sent(state), everyone)[1].weights.sum(3)
+    total = network.propagate(0, state, Sent.of(state), everyone)[1].weights.sum(3)
     assert (total < 1).all()
     assert (total[:, :, 1] == 0).all()
 
@@ -143,7 +143,7 @@ def test_messages_carry_each_heads_slice_of_the_senders_states():
     rows, senders, targets = graph()
     state = context_of(network, rows, senders, targets).states[0]
     everyone = around(network, rows, senders)(slice(0, N))
-    changed, found = network.propagate(0, state, Sent(state), everyone)
+    changed, found = network.propagate(0, state, Sent.of(state), everyone)
     weights = found.weights
     member = torch.arange(2)[:, None, None, None]
     sent = state[member, everyone.senders.clamp(min=0)]
@@ -193,7 +193,7 @@ def test_members_share_nothing():
 
     def predict():
         context = context_of(network, rows, senders, targets)
-        return run(network, rows, senders, context, rows.description)[0]
+        return run(network, rows, senders, network.sent(context), rows.description)[0]
 
     before = predict()
     with torch.no_grad():
@@ -212,7 +212,7 @@ def test_no_row_sees_its_own_target(n_layers):
 
     def predict(targets):
         context = context_of(network, rows, senders, targets)
-        return run(network, rows, senders, context, rows.description)
+        return run(network, rows, senders, network.sent(context), rows.description)
 
     before = predict(targets)
     for i in range(N):
@@ -232,8 +232,8 @@ def test_chunks_do_not_matter():
     whole = context_of(network, rows, senders, targets)
     for part, full in zip(context.states, whole.states, strict=True):
         torch.testing.assert_close(part, full, atol=1e-5, rtol=1e-5)
-    few = run(network, rows, senders, context, rows.description, chunk=2)
-    many = run(network, rows, senders, context, rows.description)
+    few = run(network, rows, senders, network.sent(context), rows.description, chunk=2)
+    many = run(network, rows, senders, network.sent(context), rows.description)
     torch.testing.assert_close(few, many, atol=1e-5, rtol=1e-5)
 
 
@@ -257,7 +257,7 @@ def test_a_switch_removes_its_ingredient(changes, absent):
         network,
         rows,
         senders,
-        context,
+        network.sent(context),
         rows.description,
     )
     assert torch.isfinite(mean).all() and torch.isfinite(log_variance).all()
@@ -270,7 +270,7 @@ def test_neighbour_targets_are_what_their_names_say():
         [torch.zeros(1, 3, 4)], torch.tensor([[0.5, 0.0, -1.0]]), torch.tensor([1.0, 9.0, 3.0])
     )
     (sent,) = random_network().sent(context)
-    loads = torch.cat([torch.ones(2, 1), sent.carried[0, [2, 0]], torch.zeros(2, 1)], dim=1)
+    loads = torch.cat([torch.ones(2, 1), sent.rows[0, [2, 0], 4:7], torch.zeros(2, 1)], dim=1)
     sums = (w[:, None] * loads).sum(0).view(1, 1, 1, 1, 5)
     found = SpTGNN.neighbour_targets(sums, torch.tensor([[0.25]]))
     level, surprise, spread, trust, edge = found[0, 0]
@@ -345,13 +345,15 @@ def test_streams_of_each_member_are_read_by_that_member():
     apart = Rows(every, rows.description)
     for given in (apart, rows):
         context = context_of(network, given, senders, targets)
-        mean, _ = run(network, given, senders, context, rows.description)
+        mean, _ = run(network, given, senders, network.sent(context), rows.description)
         if given is apart:
             first = mean
     torch.testing.assert_close(first, mean)
     other = {name: torch.stack([values[0], values[1].flip(0)]) for name, values in every.items()}
     context = context_of(network, Rows(other, rows.description), senders, targets)
-    mean, _ = run(network, Rows(other, rows.description), senders, context, rows.description)
+    mean, _ = run(
+        network, Rows(other, rows.description), senders, network.sent(context), rows.description
+    )
     assert torch.equal(mean[0], first[0])
     assert not torch.allclose(mean[1], first[1])
 
@@ -371,7 +373,7 @@ def test_rows_of_the_context_need_not_be_encoded_again(n_layers):
         edges = of_all.edges.transpose(1, 2)[member, at].transpose(1, 2)
         return Neighbourhood(lists[:, :, part], edges)
 
-    found = run_encoded(network, context, index, chosen, chunk=2)
-    every = run(network, rows, senders, context, rows.description)
+    found = run_encoded(network, context, network.sent(context), index, chosen, chunk=2)
+    every = run(network, rows, senders, network.sent(context), rows.description)
     for some, all_rows in zip(found, every, strict=True):
         torch.testing.assert_close(some, all_rows.gather(1, index), atol=1e-5, rtol=1e-5)
