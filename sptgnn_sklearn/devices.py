@@ -5,10 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
-__all__ = ["choose_device", "mixed_precision", "rows_at_once", "side_by_side", "slices"]
+__all__ = [
+    "at_most_threads",
+    "choose_device",
+    "mixed_precision",
+    "rows_at_once",
+    "side_by_side",
+    "slices",
+]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
 _ROWS_AT_ONCE = {"cpu": 512}
@@ -78,6 +86,26 @@ def mixed_precision(device: torch.device | str) -> torch.autocast:
     kind = torch.device(device).type
     able = kind == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=able)
+
+
+@contextmanager
+def at_most_threads(n_threads: int) -> Iterator[None]:
+    """Let torch use no more than so many threads.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sptgnn_sklearn.devices import at_most_threads
+    >>> with at_most_threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(n_threads, before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def slices(n: int, chunk: int) -> Iterator[slice]:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from .base import fit_base, out_of_fold
 from .blocks import location_labels
 from .columns import Columns, Table
+from .devices import at_most_threads
 from .edges import NAMES
 from .ensemble import Ensemble, TrainingRows, make_rows, moments, spatial_distance
 from .features import Features
@@ -285,9 +286,5 @@ def _train(
 
 def _train_group(threads: int, *arguments: Any) -> Trained:
     """Train by so many threads: groups that each take all processors would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(threads, before))
-    try:
+    with at_most_threads(threads):
         return train_members(*arguments)
-    finally:
-        torch.set_num_threads(before)

@@ -29,7 +29,7 @@ from .callbacks import (
     check_interrupted,
 )
 from .checkpoints import Checkpoint, digest
-from .devices import slices
+from .devices import at_most_threads, slices
 from .faults import TrainingFault, Watch, look_for_faults
 from .losses import SpTGNNLoss
 from .network import IMAGERY, Architecture, SpTGNN
@@ -40,6 +40,7 @@ from .training_graph import TrainingGraph, TrainingSet
 _LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 10, 30, 240
 _LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
 _LEAST_BATCH = 32  # rows of a step below which halving would not help
+_ROWS_OF_A_THREAD = 512  # in a step, of all members
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
 
 
@@ -260,8 +261,12 @@ def _train_members(
         verbose=int(schedule.verbose > 1),
         device=device,
     )
+    # Of few rows a thread computes less than the others wait for it; chips are work enough.
+    n_threads = torch.get_num_threads()
+    if data.tuned is None:
+        n_threads = len(seeds) * schedule.batch(n_rows) // _ROWS_OF_A_THREAD
     try:
-        with closing(progress):
+        with closing(progress), at_most_threads(n_threads):
             net.fit(np.arange(n_rows), None)
         interrupted = check_interrupted(net, held, epochs)
         trained = _finish(graph, held, list(net.history))

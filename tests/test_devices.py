@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from sptgnn_sklearn.devices import side_by_side
+from sptgnn_sklearn.devices import at_most_threads, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -53,6 +53,15 @@ def test_errors_come_out_and_threads_are_as_they_were(threads):
     thread.start()
     thread.join()
     assert later == [threads]
+
+
+def test_threads_are_fewer_for_a_while_only(threads):
+    """Never more than there were, never none, and as they were after an error too."""
+    for wanted, given in ((0, 1), (1, 1), (9, threads)):
+        with pytest.raises(ValueError, match="odd"), at_most_threads(wanted):
+            assert torch.get_num_threads() == given
+            raise ValueError("odd")
+        assert torch.get_num_threads() == threads
 
 
 def test_too_little_memory_halves_the_parts(monkeypatch):

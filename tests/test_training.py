@@ -327,6 +327,27 @@ def test_groups_of_members_share_the_processors(monkeypatch):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("batch", "expected"), [(8, 1), (24, 2), (48, 4)])
+def test_steps_of_few_rows_are_computed_by_few_threads(monkeypatch, batch, expected):
+    """A thread gets so many rows of a step, and what was set before stands again."""
+    monkeypatch.setattr(training, "_ROWS_OF_A_THREAD", 24)
+    seen = set()
+
+    class Look(Callback):
+        def on_batch_end(self, net, **kwargs):
+            seen.add(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        settings = schedule(max_epochs=1, batch_size=batch, callbacks=[Look()])
+        train_members(architecture(), training_set(), settings, [0, 1])
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {expected}
+
+
 def test_nothing_global_is_left_changed():
     """Training leaves torch's and numpy's global generators and the thread count alone."""
     torch.manual_seed(0)
