@@ -135,7 +135,13 @@ def aggregate(
     -------
     Received
     """
-    fixed = _Fixed(sent.rows, senders, edges, keep, sent.n_carried, sent.product, messages)
+    fixed = _Fixed(
+        *(sent.rows, senders, edges, keep),
+        n_carried=sent.n_carried,
+        product=sent.product,
+        messages=messages,
+        learning=torch.is_grad_enabled(),
+    )
     weights, received, sums = _Aggregate.apply(query, sender, table.values, *fixed)
     return Received(weights, received if messages else None, sums)
 
@@ -182,6 +188,7 @@ class _Fixed(NamedTuple):
     n_carried: int
     product: int
     messages: bool
+    learning: bool  # whether there is a way back
 
 
 class _Compiled:
@@ -195,7 +202,8 @@ class _Compiled:
         shape, k, width = (members, relations, n_rows), fixed.senders.shape[-1], sender.shape[2]
         n_loads = 1 + fixed.n_carried + fixed.edges.shape[-1]
         weights = query.new_empty((*shape, k, n_heads))
-        slopes = torch.empty_like(weights)
+        slopes = weights if fixed.learning else weights[:, :, :0]
+        slopes = torch.empty_like(slopes, memory_format=torch.contiguous_format)
         received = query.new_empty((*shape, width if fixed.messages else 0))
         sums = query.new_empty((*shape, n_heads, n_loads))
         learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]

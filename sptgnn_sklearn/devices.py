@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
-_ROWS_AT_ONCE = {"cpu": 512}
+_ROWS_AT_ONCE = {"cpu": 1024}
 _ROWS_ON_A_GPU = 16_384
 _FEWEST_ROWS = 256  # below which halving would not help
 
@@ -67,7 +67,7 @@ def rows_at_once(device: torch.device) -> int:
     >>> import torch
     >>> from sptgnn_sklearn.devices import rows_at_once
     >>> rows_at_once(torch.device("cpu"))
-    512
+    1024
     """
     return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
 

@@ -13,6 +13,7 @@ import torch
 
 from .aggregation import Sent
 from .columns import Table
+from .devices import slices
 from .edges import describe, differences
 from .features import Features
 from .graph import NOBODY, Searcher, to_hetero_data
@@ -23,7 +24,10 @@ from .inference import Rows, look, run
 from .judgement import Judgement, Predicted
 from .network import IMAGERY, Context, SpTGNN
 
-_QUERY_CHUNK = 20_000  # rows whose graph is built at a time
+# Rows whose graph is built at a time: the more, the nearer those that follow one another. They keep
+# so many features in memory.
+_QUERY_ROWS = (20_000, 100_000)
+_QUERY_FEATURES = 5_000_000
 _CHIP_CHUNK = 64  # rows whose chips are read and encoded at a time
 
 
@@ -154,9 +158,11 @@ class Ensemble:
 
     def predict(self, table: Table) -> Predicted:
         """Predict rows from the training rows and their own columns."""
+        width = sum(self.network.architecture.streams.values())
+        chunk = int(np.clip(_QUERY_FEATURES // width, *_QUERY_ROWS))
         parts = [
-            self._predict(table.take(np.arange(start, min(start + _QUERY_CHUNK, len(table)))))
-            for start in range(0, len(table), _QUERY_CHUNK)
+            self._predict(table.take(np.arange(part.start, part.stop)))
+            for part in slices(len(table), chunk)
         ]
         return Predicted(
             np.concatenate([part.mean for part in parts], axis=1),

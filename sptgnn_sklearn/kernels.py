@@ -121,7 +121,7 @@ def forward(
     leak,
     messages,
     weights,  # out: (B, K, H)
-    slopes,  # out: (B, K, H), of the leaky rectifier
+    slopes,  # out: (B, K, H), of the leaky rectifier, or none
     received,  # out: (B, D) with messages
     sums,  # out: (B, H, 1 + P + F)
 ):
@@ -131,7 +131,7 @@ def forward(
     n_features, n_places = table.shape[0], table.shape[1]
     n_loads, part = sums.shape[2], width // n_heads
     first_feature = n_loads - n_features
-    places = n_neighbours + _GROUP - 1
+    places, learning = n_neighbours + _GROUP - 1, len(slopes) > 0
     kept = np.empty(n_neighbours, np.int64)
     near = np.zeros((places, width), np.float32)
     load = np.zeros((places, n_loads), np.float32)
@@ -156,8 +156,9 @@ def forward(
             for h in range(n_heads):
                 pair = logits[i, h] + query[b, h]
                 slope = _ONE if pair > 0 else leak
-                slopes[b, k, h] = slope
                 logits[i, h] = pair * slope
+                if learning:
+                    slopes[b, k, h] = slope
             for f in range(n_features):
                 below, share = _place(load[i, first_feature + f], start, per_unit, n_places)
                 for h in range(n_heads):

@@ -171,7 +171,9 @@ def test_sums_of_any_number_of_neighbours(neighbours):
         given["sender"],
         given["table"].values,
         aggregation._Fixed(
-            given["sent"].rows, first, given["edges"], given["keep"], P, -1, messages=True
+            *(given["sent"].rows, first, given["edges"], given["keep"], P, -1),
+            messages=True,
+            learning=True,
         ),
     )
     for one, other in zip(found, (expected[0], *expected[2:]), strict=True):
