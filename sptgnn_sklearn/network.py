@@ -162,8 +162,9 @@ class MemberLinear(nn.Module):
                 weight.normal_(generator=generator).mul_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.shape[-1] == 1:  # products of matrices are slow at single columns
-            return torch.linalg.vecdot(x, self.weight.transpose(1, 2)).unsqueeze(-1) + self.bias
+        if self.weight.shape[-1] == 1:  # products of matrices are slow for a single column
+            column = self.weight.transpose(1, 2)
+            return torch.linalg.vecdot(x.to(column.dtype), column).unsqueeze(-1) + self.bias
         return torch.baddbmm(self.bias, x, self.weight)
 
 
