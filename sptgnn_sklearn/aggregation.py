@@ -30,7 +30,6 @@ __all__ = ["Received", "Sent", "Table", "aggregate", "table_places"]
 _LEAK = 0.2  # slope of the leaky rectifier below zero
 _REACH = 5.0  # the table goes so far, in standard deviations of the log distance
 _STEPS = 16  # places of the table for each standard deviation
-_LINE = 16  # numbers that a processor reads at once from memory
 
 
 class Table(NamedTuple):
@@ -81,7 +80,7 @@ class Sent(NamedTuple):
 def _side_by_side(parts: list[Tensor]) -> Tensor:
     """Join columns (M, N, width); on a processor rows fill cache lines."""
     width = sum(part.shape[-1] for part in parts)
-    missing = -width % _LINE if _way(parts[0]) is _Compiled else 0
+    missing = -width % kernels.LINE if _way(parts[0]) is _Compiled else 0
     return torch.cat([*parts, parts[0].new_zeros((*parts[0].shape[:2], missing))], dim=-1)
 
 

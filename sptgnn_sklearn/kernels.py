@@ -19,10 +19,10 @@ import numpy as np
 
 from .compiling import compiled, fetch_ahead
 
-__all__ = ["backward", "forward"]
+__all__ = ["LINE", "backward", "forward"]
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-_LINE = 16  # numbers of a cache line
+LINE = 16  # numbers of a cache line
 _GROUP = 5  # neighbours that are summed up at a time
 
 
@@ -32,7 +32,7 @@ def _ask_for(sent, senders, b):
     if b < len(senders):
         for k in range(senders.shape[1]):
             j = max(senders[b, k], 0)
-            for place in range(0, sent.shape[1], _LINE):
+            for place in range(0, sent.shape[1], LINE):
                 fetch_ahead(sent, j, place)
 
 

@@ -9,7 +9,7 @@ import torch
 from skorch.callbacks import Callback
 
 from sptgnn_sklearn import SpTGNNRegressor
-from sptgnn_sklearn.aggregation import Table, aggregate, table_places
+from sptgnn_sklearn.aggregation import Sent, Table, aggregate, table_places
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.training import MemberNet
 
@@ -72,12 +72,14 @@ def test_sums_over_neighbours_equal_those_of_a_processor():
     places = len(table_places(torch.zeros(1)))
     senders = torch.randint(-1, n, (m, r, b, k))
     learnt = [torch.randn(m, r, b, h), torch.randn(m, r, d, h), torch.randn(m, r, f, places, h)]
-    fixed = [torch.randn(m, n, d), torch.randn(m, n, 3), senders, torch.randn(m, r, b, k, f)]
+    states, carried = torch.randn(m, n, d), torch.randn(m, n, 3)
+    fixed = [senders, torch.randn(m, r, b, k, f), senders >= 0]
     found = []
     for device in ("cpu", "cuda"):
         query, sender, table = (v.to(device, copy=True).requires_grad_() for v in learnt)
+        sent = Sent.of(states.to(device), carried.to(device))
         rest = [v.to(device) for v in fixed]
-        received = aggregate(query, sender, Table(table), *rest, rest[2] >= 0, messages=True)
+        received = aggregate(query, sender, Table(table), sent, *rest, messages=True)
         (received.states.square().sum() + received.sums.square().sum()).backward()
         values = (*received, query.grad, sender.grad, table.grad)
         found.append([value.detach().cpu() for value in values])
