@@ -46,7 +46,6 @@ class Sent(NamedTuple):
     """
 
     rows: Tensor  # (M, N, D + P + products + padding), takes no gradient
-    width: int  # D
     n_carried: int = 0  # P
     product: int = -1  # place of the first product (R H); < 0: they are taken edge by edge
     table: Table | None = None  # what distances add to the logits, where weights no longer change
@@ -56,7 +55,7 @@ class Sent(NamedTuple):
         """Put states (M, N, D) and carried values (M, N, P) side by side."""
         parts = [states] if carried is None else [states, carried]
         n_carried = 0 if carried is None else carried.shape[-1]
-        return cls(_side_by_side(parts), states.shape[-1], n_carried)
+        return cls(_side_by_side(parts), n_carried)
 
     @torch.no_grad()
     def settled(self, sender: Tensor, table: Table) -> Sent:
@@ -69,9 +68,10 @@ class Sent(NamedTuple):
         """
         if _way(self.rows) is not _Compiled:
             return self._replace(table=table)
-        known = self.rows[..., : self.width + self.n_carried]
+        width = sender.shape[2]
+        known = self.rows[..., : width + self.n_carried]
         heads = sender.permute(0, 2, 1, 3).flatten(2)  # (M, D, R H)
-        products = known[..., : self.width] @ heads
+        products = known[..., :width] @ heads
         return self._replace(
             rows=_side_by_side([known, products]), product=known.shape[-1], table=table
         )

@@ -73,6 +73,21 @@ def _fill_up(n, values):
 
 
 @compiled
+def _add_group(out, shares, values, i, h, first, last):
+    """Add the shares of a head of the values of a group, which starts at i, between two columns."""
+    a, b, c = shares[i, h], shares[i + 1, h], shares[i + 2, h]
+    e, f = shares[i + 3, h], shares[i + 4, h]
+    for d in range(first, last):
+        out[d] += (
+            a * values[i, d]
+            + b * values[i + 1, d]
+            + c * values[i + 2, d]
+            + e * values[i + 3, d]
+            + f * values[i + 4, d]
+        )
+
+
+@compiled
 def _products(lanes, near, i, sender, out):
     """Write the products of one state with the weights of all heads, four heads at a time."""
     n_heads, width = len(lanes), sender.shape[1]
@@ -183,27 +198,9 @@ def forward(
         received[b] = _ZERO
         for i in range(0, end, _GROUP):
             for h in range(n_heads):
-                a, c, e = logits[i, h], logits[i + 1, h], logits[i + 2, h]
-                g, q = logits[i + 3, h], logits[i + 4, h]
-                carried = sums[b, h]
-                for p in range(n_loads):
-                    carried[p] += (
-                        a * load[i, p]
-                        + c * load[i + 1, p]
-                        + e * load[i + 2, p]
-                        + g * load[i + 3, p]
-                        + q * load[i + 4, p]
-                    )
+                _add_group(sums[b, h], logits, load, i, h, 0, n_loads)
                 if messages:
-                    states = received[b]
-                    for d in range(h * part, h * part + part):
-                        states[d] += (
-                            a * near[i, d]
-                            + c * near[i + 1, d]
-                            + e * near[i + 2, d]
-                            + g * near[i + 3, d]
-                            + q * near[i + 4, d]
-                        )
+                    _add_group(received[b], logits, near, i, h, h * part, h * part + part)
 
 
 @compiled
@@ -272,14 +269,4 @@ def backward(
         end = _fill_up(n_kept, change)
         for i in range(0, end, _GROUP):
             for h in range(n_heads):
-                a, c, e = change[i, h], change[i + 1, h], change[i + 2, h]
-                g, q = change[i + 3, h], change[i + 4, h]
-                learnt = d_sender[h]
-                for d in range(width):
-                    learnt[d] += (
-                        a * near[i, d]
-                        + c * near[i + 1, d]
-                        + e * near[i + 2, d]
-                        + g * near[i + 3, d]
-                        + q * near[i + 4, d]
-                    )
+                _add_group(d_sender[h], change, near, i, h, 0, width)
