@@ -344,6 +344,18 @@ def test_pickle_and_clone(fitted, survey):
     assert clone(fitted).get_params() == fitted.get_params()
 
 
+def test_what_is_made_ready_for_predictions_is_kept_but_not_pickled(fitted, survey):
+    """It is made once, and a copy makes it anew."""
+    fitted.predict(survey.data)
+    ready = fitted.ensemble_.sent
+    fitted.predict(survey.data)
+    assert fitted.ensemble_.sent is ready
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert "sent" not in vars(loaded.ensemble_)
+    loaded.predict(survey.data)
+    assert "sent" in vars(loaded.ensemble_)
+
+
 def test_grid_search_holds_both_models(survey):
     """One search over spatial blocks chooses between SpTGNN and the XGBoost baseline."""
     pipe = make_pipeline(small())
