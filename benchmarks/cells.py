@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from sptgnn_sklearn.autocorrelation import expected_morans_i, morans_i
 from sptgnn_sklearn.metrics import bias, lins_ccc, model_efficiency, rpiq
+from sptgnn_sklearn.metrics.moran import expected_morans_i, morans_i
 
 from .tables import Data, Task
 

@@ -24,9 +24,9 @@ import torch
 from sklearn.model_selection import PredefinedSplit
 
 from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder, XGBoostBaseline
-from sptgnn_sklearn.comparison import compare
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import model_efficiency, residual_morans_i
+from sptgnn_sklearn.model_selection.comparison import compare
 
 SURVEY = {"S2L2A": "s2_path", "S1GRD": "s1_path", "DEM": "dem_path"}
 

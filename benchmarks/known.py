@@ -24,10 +24,11 @@ from scipy.spatial.distance import cdist
 from sklearn.model_selection import KFold
 
 from sptgnn_sklearn import SpTGNNRegressor
-from sptgnn_sklearn.calibration import Calibration
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.geography import metric_space, resolve_frame
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
+from sptgnn_sklearn.spatial.crs import resolve_frame
+from sptgnn_sklearn.spatial.distances import metric_space
+from sptgnn_sklearn.uncertainty.calibration import Calibration
 
 from .cells import RECORDS
 

@@ -1,6 +1,6 @@
 """What a soil mapper would use instead: trees, kriging, Gaussian processes, plain networks.
 
-Each is a regressor on the matrix that `sptgnn_sklearn.features.Features.tabular` makes of a table:
+Each is a regressor on the matrix of `sptgnn_sklearn.table.features.Features.tabular`:
 two coordinates, the numeric covariates with their gaps, one-hot categories, and the date.
 """
 
@@ -21,11 +21,11 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from sptgnn_sklearn.base import boosted_trees
-from sptgnn_sklearn.blocks import location_labels
-from sptgnn_sklearn.columns import Columns
-from sptgnn_sklearn.features import Features
-from sptgnn_sklearn.geography import local_plane, plane_origin
+from sptgnn_sklearn.ensemble.base_regressor import boosted_trees
+from sptgnn_sklearn.spatial.blocks import location_labels
+from sptgnn_sklearn.spatial.distances import local_plane, plane_origin
+from sptgnn_sklearn.table.features import Features
+from sptgnn_sklearn.table.schema import Columns
 
 _WIDE = 60  # columns; from here on splits look at fewer of them
 _LONG = 6000  # rows; from here on each tree of a forest sees half of them

@@ -21,8 +21,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, HeteroConv
 
-from sptgnn_sklearn.columns import Columns
-from sptgnn_sklearn.features import Features
+from sptgnn_sklearn.table.features import Features
+from sptgnn_sklearn.table.schema import Columns
 
 _CHUNK = 10_000  # query rows at a time
 _FLOOR = 1e-6  # of distances, in units of a relation's median distance to a neighbour

@@ -31,14 +31,15 @@ from sklearn.ensemble import RandomForestRegressor
 from skorch.callbacks import Callback
 from torch.profiler import ProfilerActivity, profile
 
-from sptgnn_sklearn import SpTGNNRegressor, network
-from sptgnn_sklearn.base import boosted_trees
-from sptgnn_sklearn.blocks import location_labels
-from sptgnn_sklearn.columns import Columns
+from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.features import Features
-from sptgnn_sklearn.graph import build_graph
+from sptgnn_sklearn.ensemble.base_regressor import boosted_trees
+from sptgnn_sklearn.graph.knn_graph import build_graph
 from sptgnn_sklearn.metrics import model_efficiency
+from sptgnn_sklearn.network import sptgnn as network
+from sptgnn_sklearn.spatial.blocks import location_labels
+from sptgnn_sklearn.table.features import Features
+from sptgnn_sklearn.table.schema import Columns
 
 from .opponents import OPPONENTS, OnTable
 from .plain import PlainHeteroGNN, Step

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 from sptgnn_sklearn import SpTGNNRegressor
-from sptgnn_sklearn.calibration import Calibration
 from sptgnn_sklearn.metrics import (
     calibration_error_of_quantiles,
     crps_of_quantiles,
     interval_coverage,
     interval_score,
 )
+from sptgnn_sklearn.uncertainty.calibration import Calibration
 
 from .cells import PREDICTIONS, RECORDS, Cell, Folder, Record
 from .distributions import DISTRIBUTIONS, WithQuantiles

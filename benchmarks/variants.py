@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sptgnn_sklearn.inspection.ingredients import INGREDIENTS
+from sptgnn_sklearn.inspection.ablation import INGREDIENTS
 
 # Name: what is changed. The first is the default, with which the others are compared.
 VARIANTS: dict[str, dict[str, Any]] = {"default": {}, **INGREDIENTS}

@@ -11,7 +11,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from tqdm.auto import tqdm
 
 import sptgnn_sklearn
-from sptgnn_sklearn import comparison
+from sptgnn_sklearn.model_selection import comparison
 
 # The gallery is run beside other work, and small tables are no faster with more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

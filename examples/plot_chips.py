@@ -21,7 +21,7 @@ import rasterio
 from scipy.ndimage import gaussian_filter
 
 from sptgnn_sklearn import SpTGNNRegressor, extract_chips
-from sptgnn_sklearn.images.modalities import ImageColumn
+from sptgnn_sklearn.table.image_columns import ImageColumn
 
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)

@@ -25,9 +25,9 @@ from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import KFold
 
 from sptgnn_sklearn.baseline import XGBoostBaseline
-from sptgnn_sklearn.comparison import compare
 from sptgnn_sklearn.datasets import load_meuse
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
+from sptgnn_sklearn.model_selection.comparison import compare
 from sptgnn_sklearn.plotting import plot_comparison
 from sptgnn_sklearn.regressor import SpTGNNRegressor
 

@@ -1,11 +1,11 @@
 """Spatio-temporal graph neural networks for soil tables, as a scikit-learn estimator."""
 
-from .applicability import AreaOfApplicability
+from .applicability.area_of_applicability import AreaOfApplicability
 from .baseline import XGBoostBaseline
-from .delegation import predict_interval, predict_uncertainty
+from .encoders.transformer import TerraMindEmbedder
 from .images.extraction import extract_chips
-from .images.transformer import TerraMindEmbedder
-from .maps.mapping import predict_map
+from .maps.predict_map import predict_map
+from .meta_estimators import predict_interval, predict_uncertainty
 from .regressor import SpTGNNRegressor
 
 __version__ = "0.1.0"

@@ -12,13 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .base import boosted_trees, fit_base, out_of_fold
-from .blocks import assign_folds, location_labels
-from .columns import Columns, Table, named_roles
-from .features import SIMILARITIES, Features
-from .rows import merge_rows
-from .targets import TargetScale
-from .validation import check_queries, check_training
+from .ensemble.base_regressor import boosted_trees, fit_base, out_of_fold
+from .spatial.blocks import assign_folds, location_labels
+from .table.deduplication import merge_rows
+from .table.features import SIMILARITIES, Features
+from .table.schema import Columns, Table, named_roles
+from .table.target_scaling import TargetScale
+from .table.validation import check_queries, check_training
 
 _SMEARING_FOLDS = 5
 _N_COORDINATES = 2  # `Features.tabular` starts with the coordinates

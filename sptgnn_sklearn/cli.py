@@ -20,13 +20,14 @@ from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import GroupKFold
 
 from .baseline import XGBoostBaseline
-from .blocks import location_labels
-from .columns import Columns, locate_coordinates
-from .comparison import ComparisonResult, compare
 from .model_selection import SpatialBlockKFold
+from .model_selection.comparison import ComparisonResult, compare
 from .regressor import SpTGNNRegressor
-from .roles import Roles, TableError, find_column, guess_roles
-from .targets import choose_transform
+from .spatial.blocks import location_labels
+from .table.coordinate_columns import locate_coordinates
+from .table.infer_roles import Roles, TableError, find_column, guess_roles
+from .table.schema import Columns
+from .table.target_scaling import choose_transform
 
 __all__ = ["main"]
 

@@ -18,32 +18,32 @@ from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .base import make_base
-from .blocks import location_labels
-from .calibration import KINDS
-from .callbacks import check_callbacks
-from .columns import Columns, Table, named_roles
-from .conformal import conformal_limits
-from .devices import choose_device
-from .features import SIMILARITIES
-from .fitting import Tuning, fit_ensemble
-from .geography import chord_to_distance
-from .graph import NOBODY, Searcher
-from .images.embedder import ChipEmbedder
-from .images.modalities import image_columns
+from .encoders.embedder import ChipEmbedder
+from .ensemble.base_regressor import make_base
+from .ensemble.fit import Tuning, fit_ensemble
+from .ensemble.options import RELATIONS, STREAMS
+from .graph.box_tree import NOBODY
+from .graph.knn_graph import Searcher
+from .graph.masked_search import SEARCHES
 from .inspection.attention import attention_table, expert_table
-from .joint import SCORES, values_at_scores
-from .judgement import Predicted
-from .rows import merge_rows
-from .saving import FileError, load_model, save_model
-from .search import SEARCHES
-from .summary import fitted_facts, held_out_r2, table_html
-from .targets import TargetScale, mixture_quantiles
-from .training import Schedule
-from .validation import check_queries, check_training, tell_of_leaks
-
-RELATIONS = ("spatial", "spectral", "elevation")
-STREAMS = ("imagery", "covariates", "position", "time")
+from .inspection.html_repr import fitted_facts, held_out_r2, table_html
+from .persistence.model_file import load_model, save_model
+from .spatial.blocks import location_labels
+from .spatial.distances import chord_to_distance
+from .table.deduplication import merge_rows
+from .table.features import SIMILARITIES
+from .table.image_columns import image_columns
+from .table.schema import Columns, Table, named_roles
+from .table.target_scaling import TargetScale, mixture_quantiles
+from .table.validation import check_queries, check_training, tell_of_leaks
+from .training.callbacks import check_callbacks
+from .training.config import Schedule
+from .uncertainty.calibration import KINDS
+from .uncertainty.conformal import conformal_limits
+from .uncertainty.error_correlation import SCORES, values_at_scores
+from .uncertainty.postprocessing import Predicted
+from .utils.device import choose_device
+from .utils.safe_file import FileError
 
 
 class SpTGNNRegressor(RegressorMixin, BaseEstimator):

@@ -30,15 +30,17 @@ from small_rasters import CRS, Counting, write_raster
 from sptgnn_sklearn import SpTGNNRegressor, predict_map
 from sptgnn_sklearn.cli import main
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.geography import resolve_frame
-from sptgnn_sklearn.images.archive import ChipArchive
-from sptgnn_sklearn.images.chips import ChipError, fetch, measure, read_chip, standardise
+from sptgnn_sklearn.encoders.chip_cache import ChipArchive
+from sptgnn_sklearn.encoders.embedding import Imagery
+from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
+from sptgnn_sklearn.images.chip_formats import ChipError, fetch, measure
+from sptgnn_sklearn.images.chips import read_chip, standardise
 from sptgnn_sklearn.images.extraction import extract_chips
-from sptgnn_sklearn.images.imagery import Imagery
-from sptgnn_sklearn.images.modalities import ImageColumn, make_modality
-from sptgnn_sklearn.images.store import EmbeddingStore
-from sptgnn_sklearn.model_selection.area import prediction_places
-from sptgnn_sklearn.model_selection.survey import Survey
+from sptgnn_sklearn.images.modalities import make_modality
+from sptgnn_sklearn.model_selection.locations import Survey
+from sptgnn_sklearn.model_selection.prediction_area import prediction_places
+from sptgnn_sklearn.spatial.crs import resolve_frame
+from sptgnn_sklearn.table.image_columns import ImageColumn
 
 SECONDS = 5.0  # of work for one file
 _RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sptgnn_sklearn.images.terramind import PatchEmbedding, Pool
+from sptgnn_sklearn.encoders.terramind import PatchEmbedding, Pool
 
 SIDE, WIDTH = 16, 8
 

@@ -19,10 +19,10 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble import mean_distance
+from sptgnn_sklearn.ensemble.fitted import mean_distance
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
-from sptgnn_sklearn.stacking import Stacking
+from sptgnn_sklearn.uncertainty.blending import Stacking
 
 SMALL = {
     "time": "date",

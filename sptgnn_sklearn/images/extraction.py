@@ -18,10 +18,10 @@ import pandas as pd
 from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
-from ..columns import as_frame, locate_coordinates
-from ..geography import Frame
-from .files import import_rasterio, write_chip
-from .rasters import Raster, Read, Reader, open_raster
+from ..spatial.crs import Frame
+from ..table.coordinate_columns import as_frame, locate_coordinates
+from .geotiff import import_rasterio, write_chip
+from .raster import Raster, Read, Reader, open_raster
 
 __all__ = ["extract_chips"]
 
@@ -113,7 +113,8 @@ def extract_chips(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.images.extraction import extract_chips, import_rasterio, write_chip
+    >>> from sptgnn_sklearn.images.extraction import extract_chips
+    >>> from sptgnn_sklearn.images.geotiff import import_rasterio, write_chip
     >>> grid = import_rasterio().Affine(10, 0, 500_000, 0, -10, 5_000_000)
     >>> heights = np.arange(10_000.0).reshape(1, 100, 100)
     >>> X = pd.DataFrame({"x": [500_505.0], "y": [4_999_495.0]})
@@ -168,9 +169,6 @@ def extract_chips(
     return table
 
 
-# ------------------------------------------------------------------------------- points to pixels
-
-
 def _in_crs_of(source: Raster, xy: np.ndarray, frame: Frame) -> np.ndarray:
     """Give the points in the raster's CRS; inf where they have no place in it."""
     if frame.crs is None:
@@ -220,9 +218,6 @@ def _by_block(places: np.ndarray, source: Raster, size: int) -> np.ndarray:
     """Order windows so that those in one block of the file follow each other."""
     blocks = np.maximum(places - size // 2, 0) // np.array(source.block)
     return np.lexsort((places[:, 1], places[:, 0], blocks[:, 1], blocks[:, 0]))
-
-
-# ------------------------------------------------------------------------------------------- chips
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["KNOWN", "ImageColumn", "Modality", "band_positions", "image_columns", "make_modality"]
+from ..table.image_columns import ImageColumn
+
+__all__ = ["KNOWN", "Modality", "band_positions", "make_modality"]
 
 # Bands in the order in which TerraMind was trained on them, with the means and standard deviations
 # of its training set: digital numbers of reflectance (10,000 is 1), dB for radar, metres for
@@ -49,50 +50,9 @@ KNOWN: dict[str, dict[str, tuple[float, float]]] = {
     "DEM": {"DEM": (670.665, 951.272)},
     "RGB": {"RED": (87.271, 58.767), "GREEN": (80.931, 47.663), "BLUE": (66.667, 42.631)},
 }
-
 # Sentinel-2's own names of the bands (ESA, Sentinel-2 User Handbook, table 1).
 _SENTINEL_2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
 _ALIASES = dict(zip(_SENTINEL_2, _S2L1C, strict=True))
-
-
-@dataclass(frozen=True)
-class ImageColumn:
-    """A column of chip paths whose files need more than their name to be read.
-
-    Values are read as ``scale * (stored + offset)``, which has to give digital numbers of
-    reflectance (10,000 is 1) for Sentinel-2, dB for radar and metres for heights.
-
-    Parameters
-    ----------
-    column : label or position
-        Column of X.
-    bands : sequence of str, default=None
-        Bands to use, by the names in `KNOWN` or Sentinel-2's ("B2", "B8A"). A file of just so many
-        bands has them in this order; in others they are found by the band descriptions, or by their
-        place among all bands of the modality. None is all bands.
-    scale, offset : float, default=1, 0
-        ``scale=10000`` for reflectance between 0 and 1; ``offset=-1000`` for Sentinel-2 L2A of
-        processing baseline 04.00 and later (since January 2022).
-    linear : bool, default=False
-        Whether radar backscatter is stored as linear power, to be turned into dB.
-    mean, std : sequence of float, default=None
-        By band, to standardise by. None: TerraMind's own, or for a modality that it does not know
-        those of the training chips.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.images.modalities import ImageColumn
-    >>> ImageColumn("s2_path", bands=("B4", "B8"), offset=-1000).bands
-    ('B4', 'B8')
-    """
-
-    column: Hashable
-    bands: Sequence[str] | None = None
-    scale: float = 1.0
-    offset: float = 0.0
-    linear: bool = False
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,51 +94,6 @@ class Modality:
         return self.known and self.bands == tuple(KNOWN[self.name])
 
 
-def image_columns(images: Any) -> dict[str, ImageColumn]:
-    """Read the parameter `images`: modality to column, or to an `ImageColumn`.
-
-    Parameters
-    ----------
-    images : mapping of str to label, position or ImageColumn
-
-    Raises
-    ------
-    ValueError
-        If it is no such mapping, is empty, or one column stands for two modalities.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.images.modalities import image_columns
-    >>> image_columns({"DEM": "dem_path"})["DEM"].column
-    'dem_path'
-    """
-    if not isinstance(images, Mapping) or not images:
-        raise ValueError(
-            f"images={images!r} must be a mapping of modality to column, such as "
-            '{"S2L2A": "s2_path", "DEM": "dem_path"}.'
-        )
-    found = {}
-    for name, value in images.items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"images has the modality {name!r}; a modality is a name.")
-        meant = [known for known in KNOWN if known != name and _plain(known) == _plain(name)]
-        if meant:
-            raise ValueError(f"images has the modality {name!r}; TerraMind's is {meant[0]!r}.")
-        column = value if isinstance(value, ImageColumn) else ImageColumn(value)
-        if not isinstance(column.column, Hashable):
-            raise ValueError(f"images[{name!r}]={value!r} must be a column of X or an ImageColumn.")
-        found[name] = column
-    columns = [column.column for column in found.values()]
-    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
-    if twice:
-        raise ValueError(f"images names the column {twice[0]!r} for more than one modality.")
-    return found
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.upper() if c.isalnum()).replace("SENTINEL", "S")
-
-
 def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
     """Decide what the chips of a column are.
 
@@ -206,6 +121,7 @@ def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
         mean = tuple(known[band][0] for band in bands)
         std = tuple(known[band][1] for band in bands)
     else:
+        _check_near_miss(name)
         names = [str(i) for i in range(n_bands)] if column.bands is None else column.bands
         bands, mean, std = tuple(str(band) for band in names), (), ()
     for figures, what in ((column.mean, "mean"), (column.std, "std")):
@@ -227,6 +143,17 @@ def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
         offset=float(column.offset),
         linear=bool(column.linear),
     )
+
+
+def _check_near_miss(name: str) -> None:
+    """Raise if the name of a new modality is a misspelling of a known one."""
+    for known in KNOWN:
+        if _normalized(known) == _normalized(name):
+            raise ValueError(f"images has the modality {name!r}; TerraMind's name is {known!r}.")
+
+
+def _normalized(name: str) -> str:
+    return "".join(c for c in name.upper() if c.isalnum()).replace("SENTINEL", "S")
 
 
 def band_name(name: str) -> str:
@@ -268,7 +195,8 @@ def band_positions(
 
     Examples
     --------
-    >>> from sptgnn_sklearn.images.modalities import ImageColumn, band_positions, make_modality
+    >>> from sptgnn_sklearn.table.image_columns import ImageColumn
+    >>> from sptgnn_sklearn.images.modalities import band_positions, make_modality
     >>> radar = make_modality("S1GRD", ImageColumn("s1_path"), 2)
     >>> band_positions(radar, 2, ["VH", "VV"])
     (1, 0)

@@ -3,8 +3,8 @@
 `SpTGNNRegressor.attention` and `SpTGNNRegressor.expert_weights` tell of single predictions.
 """
 
-from .groups import grouped_permutation_importance
-from .ingredients import ablation
-from .local import local_morans_i
+from .ablation import ablation
+from .local_moran import local_morans_i
+from .permutation_importance import grouped_permutation_importance
 
 __all__ = ["ablation", "grouped_permutation_importance", "local_morans_i"]

@@ -16,6 +16,6 @@ xarray, rioxarray, rasterio and dask are imported when a map is made:
 ``pip install "sptgnn-sklearn[maps]"``.
 """
 
-from .mapping import predict_map
+from .predict_map import predict_map
 
 __all__ = ["predict_map"]

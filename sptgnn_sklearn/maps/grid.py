@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..geography import Frame, resolve_frame, transform
-from ..images.rasters import Window
+from ..images.raster import Window
+from ..spatial.crs import Frame, resolve_frame, transform
 
 __all__ = ["Grid", "block_edges", "cell_centres", "describe_difference", "windows"]
 
@@ -101,7 +101,7 @@ def cell_centres(x: np.ndarray, y: np.ndarray, crs: str | None, frame: Frame | N
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.geography import resolve_frame
+    >>> from sptgnn_sklearn.spatial.crs import resolve_frame
     >>> from sptgnn_sklearn.maps.grid import cell_centres
     >>> frame = resolve_frame("EPSG:4326", [])
     >>> cell_centres(np.array([155000.0]), np.array([463000.0]), "EPSG:28992", frame).round(3)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..delegation import innermost, predict_mean_std, predict_uncertainty
-from .cells import Cells, CellTable
-from .expectation import columns_seen
+from ..meta_estimators import innermost, predict_mean_std, predict_uncertainty
+from .cell_table import Cells, CellTable
+from .model_inputs import columns_seen
 
 __all__ = ["LAYERS", "Mapper", "choose_layers"]
 

@@ -4,19 +4,19 @@ Functions return a plain float, and their docstrings say which value is best. Ob
 ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
 """
 
-from ..autocorrelation import (
-    expected_morans_i,
-    make_residual_morans_i_scorer,
-    morans_i,
-    neg_abs_residual_morans_i_scorer,
-    residual_morans_i,
-)
 from .accuracy import bias, lins_ccc, model_efficiency, rpiq
 from .mixtures import (
     calibration_error_of_levels,
     crps_mixture,
     log_score_mixture,
     probability_integral_transform,
+)
+from .moran import (
+    expected_morans_i,
+    make_residual_morans_i_scorer,
+    morans_i,
+    neg_abs_residual_morans_i_scorer,
+    residual_morans_i,
 )
 from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .scorers import (

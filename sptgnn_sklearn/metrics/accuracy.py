@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
 
-from ..autocorrelation import aligned_vectors
+from .validation import aligned_vectors
 
 __all__ = ["bias", "lins_ccc", "model_efficiency", "rpiq"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import logsumexp, ndtr
 from sklearn.utils import check_array
 
-from ..autocorrelation import aligned_vectors
 from .uncertainty import coverage_of_levels
+from .validation import aligned_vectors
 
 __all__ = [
     "calibration_error_of_levels",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from ..autocorrelation import aligned_vectors
+from .validation import aligned_vectors
 
 __all__ = ["calibration_error_of_quantiles", "crps_of_quantiles"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.metrics import make_scorer
 
-from ..delegation import predict_mean_std, predict_quantiles
+from ..meta_estimators import predict_mean_std, predict_quantiles
 from .accuracy import lins_ccc, rpiq
 from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .uncertainty import (
@@ -35,7 +35,6 @@ __all__ = [
     "neg_crps_scorer",
     "rpiq_scorer",
 ]
-
 
 _LEVELS = tuple(np.arange(1, 200) / 200)
 

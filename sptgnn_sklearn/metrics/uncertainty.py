@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erf, ndtr
 
-from ..autocorrelation import aligned_vectors
+from .validation import aligned_vectors
 
 __all__ = [
     "crps_gaussian",

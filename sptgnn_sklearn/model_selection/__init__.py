@@ -4,11 +4,11 @@ They read the coordinates from columns of X, so that they serve in `cross_valida
 `GridSearchCV` and nested cross-validation as any splitter of scikit-learn does.
 """
 
+from .block_kfold import SpatialBlockKFold, spatial_blocks
 from .block_size import suggest_block_size
-from .blocking import SpatialBlockKFold, spatial_blocks
-from .environment import EnvironmentalBlockKFold
-from .leaving import BufferedLeaveOneOut, LeaveLocationAndTimeOut
-from .matching import KNNDMKFold
+from .environmental import EnvironmentalBlockKFold
+from .knndm import KNNDMKFold
+from .leave_out import BufferedLeaveOneOut, LeaveLocationAndTimeOut
 
 __all__ = [
     "BufferedLeaveOneOut",

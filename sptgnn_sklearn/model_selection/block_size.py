@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.utils import check_consistent_length, check_random_state
 
-from ..geography import local_plane
-from .survey import read_survey
+from ..spatial.distances import local_plane
+from .locations import read_survey
 
 __all__ = ["suggest_block_size"]
 

@@ -5,12 +5,12 @@ scikit-learn's form and keep what they drew. matplotlib is imported when a figur
 ``pip install "sptgnn-sklearn[plot]"``.
 """
 
-from .agreement import plot_calibration, plot_observed_predicted
+from .comparison import plot_comparison
 from .displays import FoldsDisplay, ObservedPredictedDisplay, ReliabilityDisplay
-from .fitted import plot_experts, plot_graph, plot_training
 from .folds import plot_fold_distances, plot_folds
 from .maps import plot_map
-from .models import plot_comparison
+from .model import plot_experts, plot_graph, plot_training
+from .predictions import plot_calibration, plot_observed_predicted
 
 __all__ = [
     "FoldsDisplay",

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
-from ..delegation import innermost, predict_interval, predict_mean_std, predict_quantiles
-from .agreement import plot_calibration, plot_observed_predicted
+from ..meta_estimators import innermost, predict_interval, predict_mean_std, predict_quantiles
 from .folds import fold_splits, plot_folds
+from .predictions import plot_calibration, plot_observed_predicted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

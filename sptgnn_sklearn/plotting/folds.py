@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..columns import locate_coordinates
-from ..folds import as_splits
-from ..geography import Frame, chord_to_distance, metric_space
-from .canvas import COLOURS, LINE, new_axes, with_unit
+from ..model_selection.splits import as_splits
+from ..spatial.crs import Frame
+from ..spatial.distances import chord_to_distance, metric_space
+from ..table.coordinate_columns import locate_coordinates
 from .maps import draw_groups
+from .style import COLOURS, LINE, new_axes, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autocorrelation import aligned_vectors
-from ..columns import locate_coordinates
-from ..geography import Frame
-from .canvas import COLOURS, LINE, VALUE_COLORMAP, new_axes, point_area, with_unit
+from ..metrics.validation import aligned_vectors
+from ..spatial.crs import Frame
+from ..table.coordinate_columns import locate_coordinates
+from .style import COLOURS, LINE, VALUE_COLORMAP, new_axes, point_area, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

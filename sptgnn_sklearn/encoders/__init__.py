@@ -1,0 +1,1 @@
+"""TerraMind encoders: frozen embeddings, fine-tuning and caches."""

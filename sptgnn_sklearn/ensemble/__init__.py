@@ -1,0 +1,1 @@
+"""Fit the ensemble: cross-fitting folds, tabular base, graph, members, calibration."""

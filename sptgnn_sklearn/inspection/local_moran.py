@@ -1,0 +1,114 @@
+"""Where errors of the same sign lie together: local Moran's I."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..metrics.moran import neighbour_graph
+from ..metrics.validation import aligned_vectors
+from ..spatial.distances import metric_space
+from ..table.coordinate_columns import locate_coordinates
+from ..utils.validation import require_count
+
+__all__ = ["local_morans_i"]
+
+_QUADRANTS = np.array(["high-high", "low-high", "low-low", "high-low"])
+
+
+def local_morans_i(
+    values: Any,
+    coordinates: Any,
+    *,
+    crs: Any = None,
+    n_neighbors: int = 8,
+    n_permutations: int = 999,
+    alpha: float = 0.05,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Return local Moran's I: which rows are like, or unlike, their neighbours.
+
+    Of residuals it shows where a model errs in one direction over a whole neighbourhood, and so
+    where a covariate, or the range of the graph, is missing.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,)
+        Such as held-out residuals.
+    coordinates : array-like of shape (n_samples, 2) or DataFrame
+    crs, n_neighbors
+        As in `morans_i`.
+    n_permutations : int, default=999
+        Conditional permutations for p-values.
+    alpha : float, default=0.05
+        False discovery rate of what is called significant [2]_.
+    random_state : int, default=0
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 4)
+        Columns local_i, p_value (two-sided), quadrant ("high-high": high among high neighbours, and
+        so on) and significant. The index is that of `coordinates`, where it has one.
+
+    Raises
+    ------
+    ValueError
+        As `morans_i` does, and if values are all equal or `alpha` is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Anselin, L. (1995). Local indicators of spatial association. Geographical Analysis 27,
+       93-115. Computed by esda.Moran_Local.
+    .. [2] Caldas de Castro, M., Singer, B. H. (2006). Controlling the false discovery rate: a new
+       application to account for multiple and dependent tests in local statistics of spatial
+       association. Geographical Analysis 38, 180-208.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.inspection import local_morans_i
+    >>> rng = np.random.default_rng(0)
+    >>> xy = rng.uniform(size=(300, 2))
+    >>> error = rng.normal(size=300) + 4 * (np.linalg.norm(xy - 0.5, axis=1) < 0.2)
+    >>> found = local_morans_i(error, xy)
+    >>> found.loc[found["significant"], "quadrant"].value_counts().index[0]
+    'high-high'
+    """
+    (values,) = aligned_vectors(values=values)
+    xy, frame, _ = locate_coordinates(coordinates, None, crs)
+    if len(xy) != len(values):
+        raise ValueError(f"coordinates have {len(xy)} rows, values {len(values)}; pair them up.")
+    require_count("n_neighbors", n_neighbors)
+    require_count("n_permutations", n_permutations)
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1; found {alpha!r}.")
+    if not np.ptp(values) > 0:
+        raise ValueError("Local Moran's I is not defined for values that are all equal.")
+    from esda import Moran_Local, fdr
+
+    graph = neighbour_graph(metric_space(xy, frame), min(n_neighbors, len(values) - 1))
+    with warnings.catch_warnings():
+        # It tells of the two-sided p-values of its next version, which are those taken here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found = Moran_Local(
+            values,
+            graph,
+            transformation="r",
+            permutations=n_permutations,
+            seed=random_state,
+            keep_simulations=False,
+            n_jobs=1,
+        )
+    p_value = np.minimum(2 * np.asarray(found.p_sim, dtype=float), 1.0)
+    return pd.DataFrame(
+        {
+            "local_i": np.asarray(found.Is, dtype=float),
+            "p_value": p_value,
+            "quadrant": _QUADRANTS[np.asarray(found.q, dtype=int) - 1],
+            "significant": p_value <= fdr(p_value, alpha),
+        },
+        index=coordinates.index if isinstance(coordinates, pd.DataFrame) else None,
+    )

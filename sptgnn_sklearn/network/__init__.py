@@ -1,0 +1,1 @@
+"""The graph neural network: layers, mixture of experts, attention and inference."""

@@ -1,0 +1,45 @@
+"""Sparse mixture of experts with top-k routing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import MemberLinear
+
+
+class MixtureOfExperts(nn.Module):
+    """Sparse mixture: a router picks `top_k` experts for each row; each reads all streams.
+
+    At this size every expert is computed and masked, which is faster than gathering rows. The
+    balance loss is that of Fedus et al. (2021), eq. 4, for top-k; the z-loss that of Zoph et al.
+    (2022), eq. 5.
+    """
+
+    def __init__(
+        self, n_members: int, n_in: int, hidden: int, width: int, n_experts: int, top_k: int
+    ):
+        super().__init__()
+        self.n_experts, self.top_k = n_experts, min(top_k, n_experts)
+        self.router = MemberLinear(n_members, n_in, n_experts)
+        self.into = MemberLinear(n_members, n_in, n_experts * hidden)
+        self.out = MemberLinear(n_members, n_experts * hidden, width)
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return gates (M, B, E) that sum to one, balance loss (M,) and z-loss (M,)."""
+        logits = self.router(x)
+        probabilities = logits.softmax(-1)
+        kept = probabilities.topk(self.top_k, dim=-1).indices
+        chosen = torch.zeros_like(probabilities).scatter_(-1, kept, 1.0)
+        gates = probabilities * chosen
+        gates = gates / gates.sum(-1, keepdim=True)
+        load = chosen.mean(1) / self.top_k
+        balance = self.n_experts * (load * probabilities.mean(1)).sum(-1)
+        return gates, balance, logits.logsumexp(-1).square().mean(1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gates, balance, z_loss = self.gates(x)
+        hidden = F.silu(self.into(x)).unflatten(-1, (self.n_experts, -1))  # (M, B, E, hidden)
+        # A weighted sum of expert outputs is one product once the gates scale the hidden units.
+        return self.out((hidden * gates.unsqueeze(-1)).flatten(-2)), balance, z_loss

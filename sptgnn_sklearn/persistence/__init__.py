@@ -1,0 +1,1 @@
+"""Save and load fitted estimators without executing code."""

@@ -1,0 +1,1 @@
+"""Coordinate reference systems, distances, spatial blocks and random fields."""

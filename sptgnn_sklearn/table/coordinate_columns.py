@@ -1,0 +1,196 @@
+"""Find and read the coordinate columns of X."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..spatial.coordinate_checks import check_coordinates
+from ..spatial.crs import Frame, resolve_frame
+from .parsing import numbers
+
+__all__ = ["as_frame", "find_column", "locate_coordinates"]
+
+# Pairs that are recognised without being named, in this order: a table that carries both planar and
+# geographic coordinates is measured in the planar ones, which need no conversion.
+_COORDINATE_PAIRS = (
+    ("x", "y"),
+    ("easting", "northing"),
+    ("eastings", "northings"),
+    ("utm_x", "utm_y"),
+    ("x_coord", "y_coord"),
+    ("coord_x", "coord_y"),
+    ("xcoord", "ycoord"),
+    ("lon", "lat"),
+    ("longitude", "latitude"),
+    ("long", "lat"),
+    ("lng", "lat"),
+    ("decimallongitude", "decimallatitude"),
+    ("lon_wgs84", "lat_wgs84"),
+    ("longitude_wgs84", "latitude_wgs84"),
+)
+# Squares of distances must not overflow in single precision.
+_FARTHEST = 1e15
+
+
+def locate_coordinates(
+    X: Any, coordinates: Sequence[Hashable] | None = None, crs: Any = None
+) -> tuple[np.ndarray, Frame, tuple[Hashable, Hashable]]:
+    """Read the coordinates from X by name or position.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    coordinates : pair of labels or positions, default=None
+        None looks for the usual names and falls back to the first two columns.
+    crs : anything pyproj knows, default=None
+
+    Returns
+    -------
+    xy : ndarray of shape (n_samples, 2)
+    frame : Frame
+    labels : tuple
+        The two columns read.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not there or do not hold coordinates.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.coordinate_columns import locate_coordinates
+    >>> xy, frame, labels = locate_coordinates(pd.DataFrame({"lat": [52.0], "lon": [5.0]}))
+    >>> xy.tolist(), frame.unit, labels
+    ([[5.0, 52.0]], 'km', ('lon', 'lat'))
+    """
+    frame = as_frame(X)
+    pair = coordinate_labels(frame, coordinates)
+    reference = resolve_frame(crs, [str(label) for label in pair])
+    xy = coordinate_values(frame, pair)
+    check_coordinates(xy, reference, pair, fitting=False)
+    return xy, reference, pair
+
+
+def as_frame(X: Any) -> pd.DataFrame:
+    """Return X as a DataFrame with unique column labels; positions label a bare array.
+
+    Parameters
+    ----------
+    X : DataFrame, array-like of shape (n_samples, n_features) or any table with `to_pandas`
+
+    Raises
+    ------
+    ValueError
+        If column names are duplicated, or a table of another library holds what pandas does not
+        know.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.table.coordinate_columns import as_frame
+    >>> as_frame([[5.0, 52.0, 0.1]]).columns.tolist()
+    [0, 1, 2]
+    """
+    if not isinstance(X, pd.DataFrame):
+        X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
+    if not X.columns.is_unique:
+        twice = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
+        raise ValueError(f"X has duplicated column names: {twice}. Rename or drop them.")
+    # Files of other machines hold numbers in another order of bytes, from which pandas takes none.
+    turned = {
+        label: dtype.newbyteorder("=")
+        for label, dtype in X.dtypes.items()
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    }
+    return X.astype(turned) if turned else X
+
+
+def _to_pandas(X: Any) -> pd.DataFrame:
+    try:
+        return X.to_pandas()
+    # Every library of tables has its own errors over columns that pandas does not know.
+    except Exception as error:
+        raise ValueError(
+            f"X cannot be made a pandas DataFrame ({error}): drop the columns of that kind, or "
+            "convert X yourself."
+        ) from error
+
+
+def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
+    """Return the column that a role names by label or by position.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    label : label or position
+    role : str
+        The parameter that names it, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.coordinate_columns import find_column
+    >>> find_column(pd.DataFrame({"lon": [5.0], "lat": [52.0]}), 1, "elevation")
+    'lat'
+    """
+    if isinstance(label, Hashable) and not isinstance(label, bool):
+        if label in frame.columns:
+            return label
+        if isinstance(label, int | np.integer) and -frame.shape[1] <= label < frame.shape[1]:
+            return frame.columns[int(label)]
+    raise ValueError(
+        f"{role}={label!r} names a column that X does not have; "
+        f"its columns are {list(frame.columns)[:20]}."
+    )
+
+
+def find_columns(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> list[Hashable]:
+    """Return the distinct columns that a role names."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise ValueError(f"{role} must be a sequence of columns; found {labels!r}.")
+    return list(dict.fromkeys(find_column(frame, label, role) for label in labels))
+
+
+def coordinate_labels(
+    frame: pd.DataFrame, coordinates: Sequence[Hashable] | None
+) -> tuple[Hashable, Hashable]:
+    if coordinates is not None:
+        found = find_columns(frame, coordinates, "coordinates")
+        if len(found) != 2 or len(coordinates) != 2:
+            raise ValueError(
+                "coordinates must name two columns, (x, y) or (longitude, latitude); "
+                f"found {coordinates!r}."
+            )
+        return found[0], found[1]
+    if frame.shape[1] < 2:
+        raise ValueError(
+            f"X has {frame.shape[1]} feature(s) (shape={frame.shape}) while a minimum of 2 is "
+            "required: the two coordinates."
+        )
+    by_name = {str(label).strip().lower(): label for label in frame.columns}
+    for first, second in _COORDINATE_PAIRS:
+        if first in by_name and second in by_name:
+            return by_name[first], by_name[second]
+    pair = frame.columns[0], frame.columns[1]
+    if frame.shape[1] > 2 and any(isinstance(label, str) for label in pair):
+        warnings.warn(
+            f"No columns with a usual coordinate name; the first two, {pair[0]!r} and {pair[1]!r}, "
+            "are taken as coordinates. Name them: coordinates=(x_column, y_column).",
+            UserWarning,
+            stacklevel=4,
+        )
+    return pair
+
+
+def coordinate_values(frame: pd.DataFrame, pair: tuple[Hashable, Hashable]) -> np.ndarray:
+    return np.column_stack([numbers(frame[label], label, _FARTHEST) for label in pair])

@@ -1,0 +1,105 @@
+"""A weight is a repetition and row order does not matter: merge identical rows, sort the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .schema import Table
+
+__all__ = ["Merged", "merge_rows"]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Distinct rows in canonical order.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (m,)
+        For each distinct row, the position of its first copy in the caller's table.
+    weight : ndarray of shape (m,)
+        Sum of the weights of its copies.
+    inverse : ndarray of shape (n,)
+        For each of the caller's rows its distinct row; -1 where the weight is zero.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray
+    inverse: np.ndarray
+
+    def among(self, present: np.ndarray) -> Merged:
+        """Return the same rows as they stand in a larger table.
+
+        Parameters
+        ----------
+        present : ndarray of shape (n_rows,) of bool
+            Which rows of the larger table were merged; the others have no distinct row.
+        """
+        inverse = np.full(len(present), -1)
+        inverse[present] = self.inverse
+        return Merged(np.flatnonzero(present)[self.rows], self.weight, inverse)
+
+
+def merge_rows(table: Table, y: np.ndarray, weight: np.ndarray) -> Merged:
+    """Merge rows that are equal in every column and in the target, and order them canonically.
+
+    Parameters
+    ----------
+    table : Table
+        Rows to merge.
+    y : ndarray of shape (n,)
+        Targets.
+    weight : ndarray of shape (n,)
+        Non-negative weights; a row of weight zero is absent.
+
+    Returns
+    -------
+    Merged
+        The order depends on what the rows hold and never on where they stand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.schema import Table
+    >>> from sptgnn_sklearn.table.deduplication import merge_rows
+    >>> xy = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> table = Table(xy, numeric=np.empty((4, 0)), categories=np.empty((4, 0), dtype=int))
+    >>> merged = merge_rows(table, y=np.zeros(4), weight=np.array([1.0, 1.0, 2.0, 0.0]))
+    >>> merged.rows, merged.weight, merged.inverse
+    (array([1, 0]), array([1., 3.]), array([ 1,  0,  1, -1]))
+    """
+    present = np.flatnonzero(weight > 0)
+    keys = _keys(table.take(present), y[present])
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    full = np.full(len(y), -1)
+    full[present] = inverse
+    # Copies are added from the smallest weight up: a sum depends on its order in the last digit.
+    rising = np.lexsort((weight[present], inverse))
+    return Merged(
+        rows=present[first],
+        weight=np.bincount(inverse[rising], weights=weight[present][rising]),
+        inverse=full,
+    )
+
+
+def _keys(table: Table, y: np.ndarray) -> np.ndarray:
+    """Return one opaque, comparable key per row: the bytes of all that the row holds."""
+    parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
+    if table.time is not None:
+        parts.append(table.time[:, None])
+    parts += [_ranks(paths) for _, paths in sorted(table.images.items())]
+    if table.site is not None:
+        parts.append(_ranks(table.site))
+    values = np.column_stack(parts) + 0.0  # -0.0 and 0.0 are one value, not two
+    values[np.isnan(values)] = np.nan  # NaN has many bit patterns; keep one
+    values = np.ascontiguousarray(values)
+    return values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
+
+
+def _ranks(labels: np.ndarray) -> np.ndarray:
+    """Return the rank of each label in the order of their texts, -1 for None, as a column."""
+    rank = np.unique([str(label) for label in labels], return_inverse=True)[1]
+    known = np.array([label is not None for label in labels])
+    return np.where(known, rank, -1)[:, None]

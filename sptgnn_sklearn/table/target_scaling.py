@@ -1,0 +1,159 @@
+"""From the unit of y to what the network predicts, and back with the right moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import skew
+
+__all__ = ["TargetScale", "choose_transform", "mixture_quantiles"]
+
+_SKEWED = 1.0  # "auto" takes logarithms of a target that is at least so skewed
+_BISECTIONS = 60
+_REACH = 9.0  # in standard deviations: farther out lie less than 1e-18 of a Gaussian
+# Single precision ends at exp(88): the mean may reach exp(80), the deviation exp(8) times the mean.
+_LARGEST_LOG = 80.0
+_LARGEST_LOG_VARIANCE = 16.0
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """A transform of y, then standardisation to zero mean and unit variance.
+
+    Attributes
+    ----------
+    transform : None or "log1p"
+    centre, scale : float
+        Mean and standard deviation of the transformed training targets; a constant target has the
+        scale 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.target_scaling import TargetScale
+    >>> y = np.array([1.0, 3.0, 5.0])
+    >>> scale = TargetScale.learn(y, weight=np.ones(3), transform=None)
+    >>> scale.standardise(y).round(3)
+    array([-1.225,  0.   ,  1.225])
+    >>> mean, variance = scale.moments(np.array([0.0]), np.array([1.0]))
+    >>> mean, variance.round(3)
+    (array([3.]), array([2.667]))
+    """
+
+    transform: str | None
+    centre: float
+    scale: float
+
+    @classmethod
+    def learn(cls, y: np.ndarray, weight: np.ndarray, transform: str | None) -> TargetScale:
+        """Learn the scale from training targets.
+
+        Parameters
+        ----------
+        y, weight : ndarray of shape (n,)
+        transform : None, "log1p" or "auto"
+            "auto" decides on the logarithm by `choose_transform`.
+
+        Raises
+        ------
+        ValueError
+            If "log1p" meets a target at or below -1.
+        """
+        if transform == "auto":
+            transform = choose_transform(y)
+        if transform == "log1p" and y.min() <= -1:
+            raise ValueError(
+                f"target_transform='log1p' needs y above -1, but its least value is {y.min():g}. "
+                "Use target_transform=None, or shift y."
+            )
+        z = np.log1p(y) if transform == "log1p" else y
+        centre = np.average(z, weights=weight)
+        # The deviation of equal numbers is a rounding error, not a scale.
+        variance = np.average((z - centre) ** 2, weights=weight) if np.ptp(z) > 0 else 1.0
+        return cls(transform, float(centre), float(np.sqrt(variance)))
+
+    def standardise(self, y: np.ndarray) -> np.ndarray:
+        """Turn targets in the unit of y into what the network is trained on."""
+        z = np.log1p(y) if self.transform == "log1p" else y
+        return (z - self.centre) / self.scale
+
+    def moments(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance in the unit of y of a Gaussian in standardised units.
+
+        For "log1p" these are the moments of a shifted log-normal (Johnson, Kotz, Balakrishnan 1994,
+        Continuous Univariate Distributions 1, chapter 14): E[y] = exp(m + v/2) - 1 and
+        Var[y] = (exp(v) - 1) exp(2m + v), capped where single precision ends.
+
+        Parameters
+        ----------
+        mean, variance : ndarray of the same shape
+
+        Returns
+        -------
+        mean, variance : ndarray of that shape
+        """
+        m, v = self.centre + self.scale * mean, self.scale**2 * variance
+        if self.transform is None:
+            return m, v
+        centre = np.exp(np.minimum(m + v / 2, _LARGEST_LOG))
+        return centre - 1, np.expm1(np.minimum(v, _LARGEST_LOG_VARIANCE)) * centre**2
+
+    def restore(self, z: np.ndarray) -> np.ndarray:
+        """Turn points, such as quantiles, in standardised units into the unit of y."""
+        z = self.centre + self.scale * z
+        return np.expm1(np.minimum(z, _LARGEST_LOG)) if self.transform == "log1p" else z
+
+
+def choose_transform(y: np.ndarray) -> str | None:
+    """Return "log1p" for a non-negative, right-skewed target that it makes less skewed, else None.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.target_scaling import choose_transform
+    >>> choose_transform(np.array([1.0, 2.0, 3.0, 5.0, 9.0, 60.0]))
+    'log1p'
+    """
+    # Of numbers that differ by rounding only the skewness is a rounding error too.
+    if y.min() < 0 or np.ptp(y) <= 1e-9 * y.max() or skew(y) < _SKEWED:
+        return None
+    return "log1p" if abs(skew(np.log1p(y))) < skew(y) else None
+
+
+def mixture_quantiles(mean: np.ndarray, std: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return quantiles of equal mixtures of Gaussians, one mixture a column.
+
+    Parameters
+    ----------
+    mean, std : ndarray of shape (M, n)
+        Of each of the M Gaussians; std is positive.
+    levels : ndarray of shape (q,)
+        Between 0 and 1.
+
+    Returns
+    -------
+    ndarray of shape (n, q)
+        Found by bisection, so quantiles of rising levels never cross.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.target_scaling import mixture_quantiles
+    >>> mean, std = np.array([[-10.0], [10.0]]), np.array([[1.0], [1.0]])
+    >>> mixture_quantiles(mean, std, np.array([0.25, 0.75])).round(6) + 0.0
+    array([[-10.,  10.]])
+    """
+    level = np.asarray(levels)[:, None]
+    low = np.broadcast_to((mean - _REACH * std).min(0), (len(level), mean.shape[1])).copy()
+    high = np.broadcast_to((mean + _REACH * std).max(0), low.shape).copy()
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        below = ndtr((middle - mean[:, None]) / std[:, None]).mean(0) < level
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return ((low + high) / 2).T

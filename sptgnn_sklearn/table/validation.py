@@ -1,0 +1,283 @@
+"""Checks of X, y and weights that the estimators of this package share."""
+
+from __future__ import annotations
+
+import warnings
+from decimal import InvalidOperation
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
+
+from .coordinate_columns import as_frame
+from .parsing import LARGEST, numbers, which_rows
+from .schema import Columns, Table
+
+__all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training", "tell_of_leaks"]
+
+MIN_ROWS = 5
+_MOST_WEIGHT = 1e15  # beyond it one more or less is not told apart
+_SHOWN = 60  # characters of an entry that is no number
+_DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
+
+
+def check_training(
+    estimator: Any, X: Any, y: Any, sample_weight: Any
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """Check the arguments of fit and learn the feature names.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets `n_features_in_` and, where X has names, `feature_names_in_`.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    sample_weight : array-like of shape (n_samples,), float or None
+
+    Returns
+    -------
+    X : DataFrame or ndarray of shape (n_present, n_features)
+        What its columns hold is not checked here but by `columns.Columns`.
+    y, weight : ndarray of shape (n_present,), float64
+    present : ndarray of shape (n_samples,) of bool
+        Which rows have a positive weight: only these come back.
+
+    Raises
+    ------
+    ValueError
+        For fewer than five rows with positive weight, targets that are missing, infinite or no
+        numbers, weights that do not fit, are negative or beyond 1e15, or an X that is no table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.table.validation import check_training
+    >>> X, y = np.arange(12.0).reshape(6, 2), [1, 2, 3, 4, 5, None]
+    >>> check_training(BaseEstimator(), X, y, sample_weight=None)
+    Traceback (most recent call last):
+        ...
+    ValueError: Input y contains NaN in 1 of 6 rows (row position 5): drop rows without a target.
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+        )
+    X = check_table(estimator, X, reset=True)
+    y = _check_target(y)
+    check_consistent_length(X, y)
+    weight = _check_weight(sample_weight, y)
+    present = weight > 0
+    if present.sum() < MIN_ROWS:
+        raise ValueError(
+            f"Found {present.sum()} sample(s) with a positive weight (n_samples={len(y)}) while a "
+            f"minimum of {MIN_ROWS} is required: a spatial model needs neighbours to learn from."
+        )
+    return _safe_indexing(X, present), y[present], weight[present], present
+
+
+def tell_of_leaks(columns: Columns, table: Table, y: np.ndarray) -> None:
+    """Warn if a covariate is the target itself, as where X is the whole table.
+
+    Parameters
+    ----------
+    columns : Columns
+    table : Table
+        Training rows.
+    y : ndarray of shape (n,)
+    """
+    if np.ptp(y) == 0:
+        return
+    for label, values in zip(columns.numeric, table.numeric.T, strict=True):
+        if np.array_equal(values, y):
+            warnings.warn(
+                f"Column {label!r} of X is the target y in every row, so that the model learns to "
+                f"copy it: leave it out, as by X.drop(columns={label!r}).",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def check_queries(estimator: Any, X: Any) -> Any:
+    """Check the X of a prediction against the feature names of fit.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : DataFrame or array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    DataFrame or ndarray of shape (n_samples, n_features)
+
+    Raises
+    ------
+    ValueError
+        If X has other columns than in fit, or no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.table.validation import check_queries, check_training
+    >>> estimator = BaseEstimator()
+    >>> _ = check_training(estimator, np.arange(12.0).reshape(6, 2), np.arange(6), None)
+    >>> check_queries(estimator, [[1.0, 2.0], [3.0, None]])
+    array([[ 1.,  2.],
+           [ 3., nan]])
+    """
+    return check_table(estimator, X, reset=False)
+
+
+def check_table(estimator: Any, X: Any, reset: bool) -> Any:
+    """Check that X is a table, and learn or compare its feature names.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets `n_features_in_` and, where X has names, `feature_names_in_`, if these are learnt.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    reset : bool
+        Whether names are learnt (fit) or compared with those of fit.
+
+    Returns
+    -------
+    DataFrame or ndarray of shape (n_samples, n_features)
+        What its columns hold is not checked here.
+
+    Raises
+    ------
+    ValueError
+        If X is no table, has no rows, or has other columns than in fit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.base import BaseEstimator
+    >>> from sptgnn_sklearn.table.validation import check_table
+    >>> estimator = BaseEstimator()
+    >>> _ = check_table(estimator, pd.DataFrame({"clay": [0.1, 0.2]}), reset=True)
+    >>> estimator.feature_names_in_.tolist()
+    ['clay']
+    """
+    if hasattr(X, "columns"):
+        frame = as_frame(X)
+        validate_data(estimator, frame, skip_check_array=True, reset=reset)
+        if len(frame) == 0:
+            raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}); pass some rows.")
+        return frame
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise ValueError("X is a structured array; pass it as a DataFrame: pd.DataFrame(X).")
+    if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
+        X = np.ma.filled(X.astype(np.float64), np.nan)
+    if isinstance(X, np.ndarray) and X.dtype == object:
+        # Numpy cannot make a number of pandas.NA.
+        X = np.where(_missing_objects(X), np.nan, X)
+    try:
+        return validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        fault = _fault(X)
+        if fault is None:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error}: {fault}. Pass text, categories and dates in a DataFrame.") from error
+
+
+def _missing_objects(X: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(pd.isna(X))
+    except InvalidOperation:  # a signalling NaN, which is told when numbers are made
+        return np.array([value is pd.NA for value in X.ravel()]).reshape(X.shape)
+
+
+def _fault(X: Any) -> str | None:
+    """Say which column of an array holds what is no number, and in which rows."""
+    try:
+        entries = np.asarray(X, dtype=object)
+    except ValueError:  # rows of several lengths
+        return None
+    if entries.ndim != 2:
+        told = entries.ndim > 2 or entries.size > 0
+        return f"X must have two dimensions and has {entries.ndim}" if told else None
+    for position, column in enumerate(entries.T):
+        wrong = np.array([not _is_number(value) for value in column], dtype=bool)
+        if wrong.any():
+            value = column[wrong.argmax()]
+            shown = repr(str(value)) if isinstance(value, str) else str(value)
+            return f"column {position} holds no number in {which_rows(wrong, shown[:_SHOWN])}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _check_target(y: Any) -> np.ndarray:
+    if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "biuf":
+        y = np.ma.filled(y.astype(np.float64), np.nan)
+    try:
+        series = pd.Series(column_or_1d(y, warn=True))
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("y "):
+            raise
+        raise type(error)(f"y must hold one number for each row: {error}") from error
+    if series.dtype.kind in "mM":
+        raise ValueError(_DATES_IN_Y)
+    try:
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
+        numbers(series, "y")  # names the first row that holds no number
+        raise ValueError(_DATES_IN_Y) from error
+    for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
+        if wrong.any():
+            raise ValueError(
+                f"Input y contains {what} in {which_rows(wrong)}: drop rows without a target."
+            )
+    largest = np.abs(values).max(initial=0)
+    # Predictions are given in single precision, which ends a little beyond these.
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise ValueError(
+            f"The largest magnitude in y is {largest:g}; it must lie between {1 / LARGEST:g} "
+            f"and {LARGEST:g}: change the unit of y."
+        )
+    return values
+
+
+def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
+    if np.asarray(sample_weight).dtype.kind in "mM":
+        raise ValueError("sample_weight holds dates or durations; it must hold numbers.")
+    try:
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
+    except (TypeError, ValueError) as error:
+        if "eight" in str(error):
+            raise
+        raise type(error)(f"sample_weight must hold numbers: {error}.") from error
+    if (weight < 0).any():
+        raise ValueError(
+            f"sample_weight is negative in {which_rows(weight < 0)}: a weight counts how often a "
+            "row is there, 0 leaves it out."
+        )
+    largest = weight.max(initial=0)
+    if largest > _MOST_WEIGHT or 0 < largest < 1 / _MOST_WEIGHT:
+        raise ValueError(
+            f"The largest sample_weight is {largest:g}; it must lie between "
+            f"{1 / _MOST_WEIGHT:g} and {_MOST_WEIGHT:g}: a weight counts how often a row is there."
+        )
+    heavy = weight > largest / _MOST_WEIGHT
+    if heavy.sum() < MIN_ROWS <= (weight > 0).sum():
+        raise ValueError(
+            f"sample_weight leaves nothing to all rows but {which_rows(heavy)}: at least "
+            f"{MIN_ROWS} rows need a weight above {largest / _MOST_WEIGHT:g}."
+        )
+    return weight

@@ -1,0 +1,1 @@
+"""Batched training of the ensemble members with skorch."""

@@ -1,0 +1,59 @@
+"""Batches of each ensemble member, in its own random order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from ..utils.batching import slices
+from .dataset import TrainingSet
+
+_NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
+
+
+class MemberBatches:
+    """Each member's own training rows in its own random order, in batches of shape (M, B).
+
+    What a GPU needs for an epoch is sent to it at once: copies between steps would wait for them.
+    """
+
+    def __init__(
+        self,
+        dataset: object,
+        data: TrainingSet,
+        orders: Sequence[np.random.RandomState],
+        device: str,
+        batch_size: int,
+    ):
+        self.data, self.batch_size, self.device = data, batch_size, device
+        self.generators = orders
+        self.members = [np.flatnonzero(~held) for held in data.held_out]
+        self.n_rows = max(len(rows) for rows in self.members)
+        self.truth = {
+            "target": torch.from_numpy(data.targets.astype(np.float32)).to(device),
+            "weight": torch.from_numpy(data.weight.astype(np.float32)).to(device),
+            "position": data.rows.description["distance"].to(device),
+        }
+
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator:
+        orders, variants = [], []
+        for rows, rng in zip(self.members, self.generators, strict=True):
+            # Members with fewer rows start a second round, so that all have equally many steps.
+            rounds = [rng.permutation(rows) for _ in range(-(-self.n_rows // len(rows)))]
+            orders.append(np.concatenate(rounds)[: self.n_rows])
+            n_variants = len(self.data.candidates)
+            far = 1 + rng.randint(max(1, n_variants - 1), size=self.n_rows)
+            near = (rng.uniform(size=self.n_rows) < _NEAR_SHARE) | (n_variants == 1)
+            variants.append(np.where(near, 0, far))
+        order, variant = (
+            torch.from_numpy(np.array(lists)).to(self.device) for lists in (orders, variants)
+        )
+        for part in slices(self.n_rows, self.batch_size):
+            batch = order[:, part]
+            truth = {name: values[batch] for name, values in self.truth.items()}
+            yield {"rows": batch, "variant": variant[:, part]}, truth

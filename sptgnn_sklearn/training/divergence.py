@@ -1,0 +1,89 @@
+"""Training that went wrong: what is looked for, and what is said.
+
+A fault is told from what training leaves behind: a loss or weights that are no numbers, a loss that
+grew instead of falling, one expert that takes every row, predictions that are all the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from .module import TrainingGraph
+
+__all__ = ["TrainingFault", "Watch", "look_for_faults"]
+
+_GROWTH = 100.0  # of the loss of a member, in the unit in which a useless model has about one
+_ENOUGH_ROWS = 200  # from which a router has rows to tell apart
+_ALL = 0.999  # share of one expert
+_SOME_ROWS = 10
+_SAME = 1e-7  # of a standard deviation of the target
+_LOOKED_AT = 4096
+
+
+class TrainingFault(FloatingPointError):
+    """Training led nowhere."""
+
+
+class Watch(Callback):
+    """Stops training as soon as the loss or the weights are no numbers, or the loss grows."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.first: float | None = None
+
+    def on_epoch_end(self, net, **kwargs):
+        epoch, loss = len(net.history), net.history[-1]["train_loss"]
+        network = net.module_.network
+        if not np.isfinite(loss):
+            raise TrainingFault(f"The training loss became {loss} in epoch {epoch}.")
+        whole = torch.stack([p.detach().isfinite().all() for p in network.parameters()])
+        if not bool(whole.all()):
+            raise TrainingFault(f"Weights became NaN or infinite in epoch {epoch}.")
+        self.first = loss if self.first is None else self.first
+        if loss - self.first > _GROWTH * network.architecture.n_members:
+            raise TrainingFault(
+                f"Training diverges: its loss grew from {self.first:.3g} to {loss:.3g} by epoch "
+                f"{epoch}."
+            )
+
+
+def look_for_faults(graph: TrainingGraph, mean: np.ndarray) -> None:
+    """Raise a TrainingFault if trained members are of no use.
+
+    Parameters
+    ----------
+    graph : TrainingGraph
+        After training.
+    mean : ndarray of shape (M, n)
+        Each member's predictions of the rows held out from it; NaN elsewhere.
+    """
+    known = ~np.isnan(mean)
+    if not np.isfinite(mean[known]).all():
+        raise TrainingFault("Members predict numbers that are not finite.")
+    for member, (row, there) in enumerate(zip(mean, known, strict=True)):
+        some = there.sum() >= _SOME_ROWS
+        if some and np.ptp(row[there]) < _SAME and _varied(graph, there):
+            raise TrainingFault(f"Member {member} predicts the same value for all rows.")
+    for member, expert in _dead_routers(graph):
+        raise TrainingFault(f"In member {member} expert {expert} takes all rows.")
+
+
+def _varied(graph: TrainingGraph, there: np.ndarray) -> bool:
+    """Whether targets and inputs of some rows differ."""
+    at = torch.from_numpy(np.flatnonzero(there))
+    streams = [values.cpu()[..., at, :] for values in graph.rows.streams.values()]
+    inputs = any(bool((s.amax(-2) - s.amin(-2)).max() > 0) for s in streams)
+    return inputs and bool(np.ptp(graph.data.targets[there]) > 0)
+
+
+@torch.no_grad()
+def _dead_routers(graph: TrainingGraph) -> list[tuple[int, int]]:
+    """Return the members whose router sends all rows to one expert, and that expert."""
+    network, n_rows = graph.averaged, len(graph.data.targets)
+    if network.architecture.n_experts < 2 or n_rows < _ENOUGH_ROWS:
+        return []
+    members = network.architecture.n_members
+    gates = network.gates(graph.rows.streams_of(slice(0, _LOOKED_AT), members))
+    share, expert = gates.mean(1).max(1)
+    return [(m, int(expert[m])) for m in range(members) if share[m] > _ALL]

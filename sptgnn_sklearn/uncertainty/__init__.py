@@ -1,0 +1,1 @@
+"""Blending, calibration, conformal intervals and correlated errors."""

@@ -1,0 +1,1 @@
+"""Devices, batching, compilation and file helpers shared by the packages."""

@@ -1,0 +1,135 @@
+"""The tree of boxes against a full matrix of distances."""
+
+import numpy as np
+import pytest
+
+from sptgnn_sklearn.graph.box_tree import NOBODY, BoxTree
+
+RNG = np.random.default_rng(0)
+
+
+def distances(queries, points, lists):
+    """Distances to the listed points, infinite where nobody is listed."""
+    if len(points) == 0:
+        return np.full(lists.shape, np.inf)
+    found = np.linalg.norm(queries[:, None] - points[lists], axis=-1)
+    return np.where(lists == NOBODY, np.inf, found)
+
+
+def smallest(queries, points, k, allowed=True):
+    """The k smallest distances to the points allowed, by sorting all."""
+    every = np.linalg.norm(queries[:, None] - points[None], axis=-1)
+    every = np.sort(np.where(allowed, every, np.inf), axis=1)
+    return np.hstack([every, np.full((len(queries), k), np.inf)])[:, :k]
+
+
+SPACES = {
+    "plane": RNG.normal(size=(700, 2)),
+    "eight": RNG.normal(size=(700, 8)),
+    "line": RNG.normal(size=(700, 1)),
+    "many": RNG.normal(size=(300, 30)),
+    "grid": RNG.integers(0, 4, (700, 3)).astype(float),
+    "heavy tails": RNG.standard_t(1, size=(700, 3)),
+    "one place": np.full((200, 3), 4.0),
+    "far from zero": RNG.normal(size=(700, 2)) + 1e7,
+    "a fleck and a giant": np.vstack([1e-4 * RNG.normal(size=(400, 2)), [[1e4, 1e4]]]),
+    "a leaf": RNG.normal(size=(64, 3)),
+    "a leaf and one": RNG.normal(size=(65, 3)),
+    "one": np.ones((1, 3)),
+    "none": np.empty((0, 3)),
+}
+
+
+@pytest.mark.parametrize("k", [1, 7, 80])
+@pytest.mark.parametrize("space", SPACES)
+def test_lists_are_the_nearest_points(space, k):
+    """Of points and of others, the distances that sorting all distances finds, each point once."""
+    points = SPACES[space]
+    tree = BoxTree(points)
+    spread = points.std() if len(points) else 1.0
+    queries = np.vstack([points[:40], spread * RNG.normal(size=(40, points.shape[1]))])
+    lists = tree.nearest(queries, k)
+    assert lists.shape == (len(queries), k)
+    assert lists.dtype == np.int32
+    np.testing.assert_allclose(
+        distances(queries, points, lists), smallest(queries, points, k), rtol=1e-9, atol=1e-15
+    )
+    for row in lists:
+        assert len(set(row[row != NOBODY])) == (row != NOBODY).sum()
+
+
+def test_double_precision_decides():
+    """Points whose distances are one in single precision come in the order that they have."""
+    # Steps of 1e-6 at a distance of 1000 are a hundredth of what single precision can tell apart.
+    order = np.random.default_rng(1).permutation(500)
+    points = np.column_stack([1000 + 1e-6 * order, np.zeros(500)])
+    points = np.vstack([points, [[-3000.0, 0.0]]])
+    (found,) = BoxTree(points).nearest(np.zeros((1, 2)), 100)
+    np.testing.assert_array_equal(found, np.argsort(order)[:100])
+
+
+def test_queries_outside_of_the_points():
+    """A query may be much further away than the points are from one another."""
+    points, queries = RNG.normal(size=(500, 3)), 1e6 * RNG.normal(size=(30, 3))
+    lists = BoxTree(points).nearest(queries, 5)
+    np.testing.assert_allclose(
+        distances(queries, points, lists), smallest(queries, points, 5), rtol=1e-15
+    )
+
+
+LABELS = {
+    "own": np.arange(700),
+    "folds": np.arange(700) % 5,
+    "blocks": (SPACES["eight"][:, 0] > 0).astype(int) + 2 * (SPACES["eight"][:, 1] > 1),
+    "one large": np.where(np.arange(700) < 690, 0, np.arange(700)),
+    "one": np.zeros(700, dtype=int),
+}
+
+
+@pytest.mark.parametrize("space", ["plane", "eight", "grid"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_points_of_the_own_label_are_passed_over(labels, space):
+    """All others are found, in the whole and asked for by position."""
+    points, labels = SPACES[space], LABELS[labels]
+    tree = BoxTree(points)
+    lists = tree.nearest_of_others(None, 9, labels)
+    expected = smallest(points, points, 9, labels[:, None] != labels[None])
+    np.testing.assert_allclose(distances(points, points, lists), expected)
+    assert not ((labels[lists] == labels[:, None]) & (lists != NOBODY)).any()
+    rows = np.random.default_rng(2).permutation(700)[:50]
+    np.testing.assert_array_equal(tree.nearest_of_others(rows, 9, labels), lists[rows])
+
+
+def test_without_labels_a_point_is_its_own_nearest():
+    """Nobody is passed over."""
+    lists = BoxTree(SPACES["eight"]).nearest_of_others(None, 3)
+    np.testing.assert_array_equal(lists[:, 0], np.arange(700))
+
+
+def test_a_list_depends_on_its_own_query_only():
+    """Alone, in another order, among others and in threads, also where distances are equal."""
+    points = SPACES["grid"]
+    queries = np.random.default_rng(3).integers(0, 4, (9000, 3)).astype(float)
+    tree = BoxTree(points)
+    for slack in (0.0, 0.5):
+        together = tree.nearest(queries, 6, slack=slack)
+        np.testing.assert_array_equal(tree.nearest(queries, 6, slack=slack, workers=2), together)
+        np.testing.assert_array_equal(tree.nearest(queries[::-1], 6, slack=slack)[::-1], together)
+        for row in range(20):
+            alone = tree.nearest(queries[[row]], 6, slack=slack)
+            np.testing.assert_array_equal(alone[0], together[row])
+
+
+def test_slack_loses_few_neighbours():
+    """In eight dimensions at most one in two hundred, and never for one much further away."""
+    points = np.random.default_rng(4).normal(size=(20_000, 8))
+    tree = BoxTree(points)
+    rows = np.arange(0, 20_000, 20)
+    labels = np.arange(20_000) % 3
+    exact = tree.nearest_of_others(rows, 10, labels)
+    loose = tree.nearest_of_others(rows, 10, labels, slack=0.25)
+    recall = np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(exact, loose, strict=True)])
+    assert 0.995 < recall < 1  # all of them would be no slack
+    near, far = distances(points[rows], points, exact), distances(points[rows], points, loose)
+    assert (far <= 1.25 * near).all()
+    assert not (labels[loose] == labels[rows, None]).any()

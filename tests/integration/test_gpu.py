@@ -1,0 +1,145 @@
+"""What a GPU computes is what a processor computes; skipped where there is none."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.network.message_passing import Sent, Table, aggregate, table_places
+from sptgnn_sklearn.training.loop import MemberNet
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+SURVEY = make_soil_survey(n_samples=1200, random_state=0)
+X, Y = SURVEY.data[:1000], SURVEY.target[:1000]
+X_NEW = SURVEY.data[1000:]
+GIB = 2**30
+
+
+def model(**changes):
+    """A small ensemble on the GPU."""
+    settings = {
+        "time": "date",
+        "elevation": "elevation",
+        "base": None,
+        "n_members": 3,
+        "max_epochs": 4,
+        "device": "cuda",
+        "random_state": 0,
+    }
+    return SpTGNNRegressor(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return model().fit(X, Y)
+
+
+def test_a_model_of_a_gpu_predicts_on_a_processor(fitted):
+    """Read back on a processor, within a ten-thousandth of the target's standard deviation."""
+    there = fitted.predict_uncertainty(X_NEW)
+    state = pickle.dumps(fitted)
+    here = pickle.loads(state).set_params(device="cpu").predict_uncertainty(X_NEW)
+    assert {str(p.device) for p in fitted.ensemble_.network.parameters()} == {"cuda:0"}
+    for name in ("mean", "std", "aleatoric", "epistemic"):
+        np.testing.assert_allclose(here[name], there[name], rtol=0, atol=1e-4 * np.std(Y))
+
+
+def test_layers_and_looks(fitted):
+    """Two attention layers, and what a prediction looks at, run there as well."""
+    two = model(n_layers=2, max_epochs=2).fit(X, Y)
+    assert np.isfinite(two.predict(X_NEW)).all()
+    attention = fitted.attention(X_NEW[:20])
+    assert len(attention) > 0
+
+
+def test_training_there_ends_near_training_here():
+    """A GPU draws other numbers for its dropout, and multiplies in less precision."""
+    here, there = model(device="cpu").fit(X, Y), model().fit(X, Y)
+    difference = here.predict(X_NEW) - there.predict(X_NEW)
+    assert np.sqrt(np.mean(difference**2)) < 0.2 * np.std(Y)
+
+
+def test_sums_over_neighbours_equal_those_of_a_processor():
+    """Both ways of `aggregation`, derivatives included."""
+    torch.manual_seed(0)
+    m, r, b, k, n, d, h, f = 2, 3, 40, 7, 50, 16, 4, 2
+    places = len(table_places(torch.zeros(1)))
+    senders = torch.randint(-1, n, (m, r, b, k))
+    learnt = [torch.randn(m, r, b, h), torch.randn(m, r, d, h), torch.randn(m, r, f, places, h)]
+    states, carried = torch.randn(m, n, d), torch.randn(m, n, 3)
+    fixed = [senders, torch.randn(m, r, b, k, f), senders >= 0]
+    found = []
+    for device in ("cpu", "cuda"):
+        query, sender, table = (v.to(device, copy=True).requires_grad_() for v in learnt)
+        sent = Sent.of(states.to(device), carried.to(device))
+        rest = [v.to(device) for v in fixed]
+        received = aggregate(query, sender, Table(table), sent, *rest, messages=True)
+        (received.states.square().sum() + received.sums.square().sum()).backward()
+        values = (*received, query.grad, sender.grad, table.grad)
+        found.append([value.detach().cpu() for value in values])
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-4)
+
+
+def test_steps_do_not_wait_for_the_gpu(monkeypatch):
+    """From one batch to the next nothing is read back, and nothing sent."""
+    whole = MemberNet.run_single_epoch
+
+    class Quiet:
+        """Batches between which whatever waits for the GPU fails."""
+
+        def __init__(self, batches):
+            self.batches = batches
+
+        def __iter__(self):
+            for batch in self.batches:
+                yield batch
+                torch.cuda.set_sync_debug_mode("error")
+            torch.cuda.set_sync_debug_mode("default")
+
+    def watched(self, iterator, *args, **kwargs):
+        return whole(self, iterator and Quiet(iterator), *args, **kwargs)
+
+    monkeypatch.setattr(MemberNet, "run_single_epoch", watched)
+    try:
+        model().fit(X, Y)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_too_little_memory_halves_the_batch():
+    """Said, and the fit ends well."""
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1.2 * GIB / torch.cuda.mem_get_info()[1])
+    try:
+        with pytest.warns(UserWarning, match="too little memory for batches"):
+            fitted = model(batch_size=900, hidden_size=512, n_neighbors=30, max_epochs=2).fit(X, Y)
+        assert np.isfinite(fitted.predict(X_NEW)).all()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_cut_off_training_goes_on(tmp_path):
+    """From a checkpoint, with the weights of the best epochs on the GPU."""
+
+    class PowerCut(Exception):
+        """What stops a fit."""
+
+    class Cut(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) > 2:
+                raise PowerCut
+
+    with pytest.raises(PowerCut):
+        model(checkpoint_dir=tmp_path, callbacks=[Cut()]).fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = model(checkpoint_dir=tmp_path).fit(X, Y)
+    assert len(fitted.history_) == 4
+    assert np.isfinite(fitted.predict(X_NEW)).all()

@@ -1,0 +1,631 @@
+"""Tables as people really have them: what is refused, what is warned of, what simply works."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
+
+N = 30
+RNG = np.random.default_rng(0)
+Y = RNG.normal(size=N)
+LON, LAT = RNG.uniform(5, 6, N), RNG.uniform(50, 51, N)
+CLAY, HEIGHT = RNG.uniform(size=N), RNG.normal(100, 20, N)
+
+
+def survey(**changes):
+    """A small survey; changes replace or add columns, and None drops one."""
+    columns = {
+        "lon": LON,
+        "lat": LAT,
+        "clay": CLAY,
+        "height": HEIGHT,
+        "use": pd.Series(["crop", "grass", "wood"] * (N // 3)),
+        "date": pd.date_range("2001-01-01", periods=N, freq="17D"),
+    }
+    columns.update(changes)
+    return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
+
+
+def planar(**changes):
+    """The same survey in metres."""
+    return survey(**{"lon": None, "lat": None, "x": 1e5 * LON, "y": 1e5 * LAT, **changes})
+
+
+def changed(values, position, value):
+    """A copy of a column with one entry replaced."""
+    values = np.array(values, dtype=object)
+    values[position] = value
+    return values
+
+
+def tiny(**parameters):
+    """The smallest network that has all its parts, trained for one epoch."""
+    defaults = {"base": None, "n_members": 1, "max_epochs": 1, "hidden_size": 8, "n_experts": 2}
+    roles = {"n_neighbors": 4, "random_state": 0}
+    return SpTGNNRegressor(**{**defaults, **roles, **parameters})
+
+
+def assert_works(X, queries=None, y=Y, sample_weight=None, **parameters):
+    """Fit and predict; every number that comes back is finite."""
+    model = tiny(**parameters).fit(X, y, sample_weight=sample_weight)
+    found = model.predict_uncertainty(X if queries is None else queries).to_numpy()
+    assert np.isfinite(found).all()
+    return model
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Make the test fail as soon as a network is trained."""
+
+    def train_members(*args, **kwargs):
+        pytest.fail("training started")
+
+    monkeypatch.setattr("sptgnn_sklearn.ensemble.fit.train_members", train_members)
+
+
+BAD_COORDINATES = {
+    "no table": (survey()["lon"], {}, "2-dimensional container"),
+    "one column": (survey()[["clay"]], {}, r"1 feature\(s\).*minimum of 2"),
+    "gone": (
+        survey(lat=None),
+        {"coordinates": ("lon", "lat")},
+        r"coordinates='lat' names a column",
+    ),
+    "text": (
+        survey(lat=changed(LAT, 3, "north")),
+        {},
+        r"'lat' must hold numbers.*3, value 'north'",
+    ),
+    "comma": (
+        survey(lat=[f"5,{i}" for i in range(N)]),
+        {},
+        r"'lat' must hold numbers.*value '5,0'",
+    ),
+    "objects": (survey(lat=changed(LAT, 3, {})), {}, r"'lat' must hold numbers.*3, value {}"),
+    "NaN": (survey(lat=changed(LAT, 3, np.nan)), {}, r"'lat' holds NaN in 1 of 30 rows .*3\)"),
+    "None": (survey(lon=changed(LON, 3, None)), {}, r"'lon' holds NaN in 1 of 30 rows .*3\)"),
+    "infinity": (survey(lon=changed(LON, 3, np.inf)), {}, r"'lon' must hold finite.*3, value inf"),
+    "huge": (planar(x=changed(LON, 3, 1e300)), {}, r"'x' must hold numbers between -1e\+15"),
+    "range": (survey(lat=changed(LAT, 3, 95.0)), {}, r"'lat' holds latitudes beyond -90 to 90.*95"),
+    "metres": (survey(lon=1e5 * LON), {}, r"'lon' holds longitudes beyond.*set crs to the system"),
+    "order": (survey(), {"coordinates": ("lat", "lon")}, r"coordinates=\('lon', 'lat'\)"),
+    "swapped": (survey(lon=LAT, lat=LON + 100), {}, r"'lat' holds latitudes beyond.*look swapped"),
+    "standardised": (
+        survey(lon=(LON - LON.mean()) / LON.std(), lat=(LAT - LAT.mean()) / LAT.std()),
+        {},
+        r"'lon' and 'lat' are standardised.*scale the covariates only",
+    ),
+    "min-max": (
+        survey(lon=(LON - LON.min()) / np.ptp(LON), lat=(LAT - LAT.min()) / np.ptp(LAT)),
+        {},
+        r"'lon' and 'lat' are standardised.*MinMaxScaler",
+    ),
+    "crs": (survey(), {"crs": "EPSG:1"}, r"crs='EPSG:1' is not a coordinate.*Give an EPSG code"),
+    "geocentric": (survey(), {"crs": 4978}, r"crs=4978 is a Geocentric CRS.*Convert"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COORDINATES)
+@pytest.mark.usefixtures("no_training")
+def test_bad_coordinates_are_refused(case):
+    """The error names the column, the first row and what to do, before training."""
+    X, parameters, message = BAD_COORDINATES[case]
+    with pytest.raises(ValueError, match=message):
+        tiny(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"lon": 5.0, "lat": 50.0}, "All 30 rows lie at one place"),
+        ({"site": "P1"}, "All 30 rows lie at one place.*coordinates and the site"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:n_neighbors=4 is more than")
+@pytest.mark.usefixtures("no_training")
+def test_one_place_is_refused(place, message):
+    """A spatial model of one place is a mistake in the table, most likely in the coordinates."""
+    with pytest.raises(ValueError, match=message):
+        tiny(site="site" if "site" in place else None).fit(survey(**place), Y)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_sites_of_mixed_types_are_refused():
+    """Ids that cannot be sorted cannot be numbered whatever the order of the rows."""
+    site = [1, 2, datetime.date(2001, 1, 1)] * (N // 3)
+    with pytest.raises(ValueError, match=r"site ids cannot be sorted.*all strings or all numbers"):
+        tiny(site="site").fit(survey(site=site), Y)
+
+
+@pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])
+@pytest.mark.usefixtures("no_training")
+def test_roles_of_absent_columns_are_refused(role):
+    """The error names the role, the column and the columns that there are."""
+    value = {"coordinates": ("lon", "altitude"), "spectral": ["altitude"]}.get(role, "altitude")
+    with pytest.raises(ValueError, match=rf"{role}='altitude' .*its columns are \['lon', 'lat'"):
+        tiny(**{role: value}).fit(survey(), Y)
+
+
+BAD_ROLES = {
+    "two roles": ({"time": "date", "site": "date"}, r"'date' has two roles, time and site"),
+    "coordinate and time": ({"time": "lon"}, r"'lon' has two roles, coordinates and time"),
+    "coordinate twice": ({"coordinates": ("lon", "lon")}, r"coordinates must name two columns"),
+    "three coordinates": ({"coordinates": ("lon", "lat", "height")}, r"must name two columns"),
+    "elevation of text": ({"elevation": "use"}, r"elevation='use' must be numeric.*pd.to_numeric"),
+    "spectral text": ({"spectral": ["clay", "use"]}, r"spectral='use' must be numeric"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROLES)
+@pytest.mark.usefixtures("no_training")
+def test_roles_that_do_not_fit_are_refused(case):
+    """The error names the column and its roles, before training."""
+    parameters, message = BAD_ROLES[case]
+    with pytest.raises(ValueError, match=message):
+        tiny(**parameters).fit(survey(), Y)
+
+
+@pytest.mark.parametrize(
+    ("date", "message"),
+    [
+        ("last spring", r"'date' must hold dates.*1 of 30 rows .*position 3, value 'last spring'"),
+        ("03/04/2001", r"'date' holds dates such as '03/04/2001'.*pd.to_datetime\(X\['date'\]"),
+        (12.0, r"'date' must hold dates.*position 3, value 12.0"),
+        (datetime.date(9999, 12, 31), r"'date' must hold dates.*position 3, value 9999-12-31"),
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_unreadable_dates_are_refused(date, message):
+    """The error names the column, the row and the value."""
+    with pytest.raises(ValueError, match=message):
+        tiny(time="date").fit(survey(date=changed(["2001-05-03"] * N, 3, date)), Y)
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        (changed(CLAY, 3, np.inf), ValueError, r"'clay' must hold finite.*position 3, value inf"),
+        (changed(CLAY, 3, -3.4e38), ValueError, r"'clay' must hold numbers between.*data as NaN"),
+        (changed(CLAY, 3, "<0.1"), TypeError, r"'clay' holds .* and '<0.1': .*pd.to_numeric"),
+        (changed(CLAY, 3, [1]), TypeError, r"'clay' holds .* and \[1\]"),
+        (CLAY + 1j, ValueError, r"Complex data not supported: column 'clay'"),
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_bad_covariates_are_refused(column, error, message):
+    """The error names the column, the row and what to do, before training."""
+    X = survey(clay=pd.Series(column).infer_objects())
+    with pytest.raises(error, match=message):
+        tiny().fit(X, Y)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_duplicated_names_are_refused():
+    """The error lists the names."""
+    with pytest.raises(ValueError, match=r"X has duplicated column names: \['clay'\]"):
+        tiny().fit(survey().rename(columns={"height": "clay"}), Y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (changed(Y, 3, np.nan), r"y contains NaN in 1 of 30 rows \(row position 3\): drop rows"),
+        (changed(Y, 3, np.inf), r"y contains infinity in 1 of 30 rows \(row position 3\)"),
+        (changed(Y, 3, None), r"y contains NaN in 1 of 30 rows \(row position 3\)"),
+        (changed(Y, 3, "much"), r"'y' must hold numbers.*position 3, value 'much'"),
+        (Y * 1e300, r"largest magnitude in y .* change the unit of y"),
+        (None, "the target y is None"),
+        (Y[:-1], r"inconsistent numbers of samples: \[30, 29\]"),
+        (np.column_stack([Y, Y]), "y should be a 1d array"),
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_bad_targets_are_refused(y, message):
+    """The error says which rows have no usable target."""
+    with pytest.raises(ValueError, match=message):
+        tiny().fit(survey(), y)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_targets_without_logarithm_are_refused():
+    """A logarithm of targets at or below -1 is refused with the least of them."""
+    with pytest.raises(ValueError, match="needs y above -1, but its least value is -4"):
+        tiny(target_transform="log1p").fit(survey(), np.append(Y[1:], -4.0))
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(3), r"sample_weight.shape == \(3,\), expected \(30,\)"),
+        (changed(np.ones(N), 3, -1), r"sample_weight is negative in 1 of 30 rows .*position 3"),
+        (changed(np.ones(N), 3, np.nan), "sample_weight contains NaN"),
+        (np.zeros(N), "at least one non-zero number"),
+        (np.arange(N) < 4, r"Found 4 sample.*positive weight.*minimum of 5"),
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_bad_weights_are_refused(weight, message):
+    """The error says what is wrong with the weights."""
+    with pytest.raises(ValueError, match=message):
+        tiny().fit(survey(), Y, sample_weight=np.asarray(weight, dtype=float))
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 4])
+@pytest.mark.usefixtures("no_training")
+def test_too_few_rows_are_refused(n_rows):
+    """The error tells the number of rows and the least number."""
+    with pytest.raises(
+        ValueError, match=r"Found array with 0 sample|Found [14] sample.*minimum of 5"
+    ):
+        tiny().fit(survey()[:n_rows], Y[:n_rows])
+
+
+BAD_PARAMETERS = [
+    {"n_neighbors": 0},
+    {"n_neighbors": 2.5},
+    {"relations": "spatial"},
+    {"relations": ("spatial", "social")},
+    {"relations": None},
+    {"streams": ("covariates", "images")},
+    {"coordinates": "lon"},
+    {"spectral": "clay"},
+    {"base": "lightgbm"},
+    {"base": SpTGNNRegressor},
+    {"target_transform": "sqrt"},
+    {"n_members": 0},
+    {"n_heads": 3},
+    {"dropout": 1.0},
+    {"max_epochs": 0},
+    {"learning_rate": -1.0},
+    {"beta": 2.0},
+    {"calibration": "platt"},
+    {"device": None},
+    {"random_state": "seed"},
+]
+
+
+@pytest.mark.parametrize("parameters", BAD_PARAMETERS, ids=str)
+@pytest.mark.usefixtures("no_training")
+def test_bad_parameters_are_refused(parameters):
+    """The error names the parameter, before training."""
+    name = next(iter(parameters))
+    with pytest.raises((ValueError, TypeError), match=name):
+        tiny(**parameters).fit(survey(), Y)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model with all roles."""
+    return tiny(time="date", elevation="height").fit(survey(), Y)
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (survey(clay=None), r"now missing:\n- clay"),
+        (survey(date=None), r"now missing:\n- date"),
+        (survey(silt=1.0), r"unseen at fit time:\n- silt"),
+        (survey()[:0], r"Found array with 0 sample"),
+        (survey().to_numpy(), "Pass text, categories and dates in a DataFrame"),
+        (np.zeros((2, 3)), "X has 3 features, but SpTGNNRegressor is expecting 6"),
+        (survey(clay="wet"), r"'clay' must hold numbers.*30 of 30 rows.*value 'wet'"),
+        (survey(height=changed(HEIGHT, 3, "high")), r"'height' must hold numbers.*3, value 'high'"),
+        (survey(clay=changed(CLAY, 3, np.inf)), r"'clay' must hold finite numbers.*position 3"),
+        (survey(clay=changed(CLAY, 3, -3.4e38)), r"'clay' must hold numbers between"),
+        (survey(lon=changed(LON, 3, np.nan)), r"'lon' holds NaN in 1 of 30 rows .*position 3"),
+        (survey(lat=500.0), r"'lat' holds latitudes beyond"),
+        (survey(date="soon"), r"'date' must hold dates.*value 'soon'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_bad_queries_are_refused(fitted, queries, message):
+    """Queries are checked as the training table was."""
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(queries)
+
+
+def test_columns_without_variation_are_ignored_with_a_warning():
+    """Constant and empty covariates are listed once, and the rest is used."""
+    X = survey(one=1.0, empty=np.nan, word="a", nothing=None).drop(columns="date")
+    with pytest.warns(UserWarning, match=r"are ignored: \['one', 'empty', 'word'\]") as seen:
+        assert_works(X)
+    assert len(seen) == 1
+
+
+def test_few_rows_have_few_neighbors_with_a_warning():
+    """Five rows have four others, whatever was asked for."""
+    with pytest.warns(UserWarning, match=r"n_neighbors=10 is more than the 4 other locations"):
+        model = assert_works(survey()[:5], y=Y[:5], n_neighbors=10)
+    assert model.kneighbors(survey()[:2], return_distance=False).shape[1] <= 5
+
+
+def test_unseen_categories_are_unknown_with_one_warning():
+    """All columns concerned are in one warning, and predictions go on."""
+    X = survey(soil=pd.Series(["loam", "peat"] * (N // 2)))
+    model = tiny().fit(X, Y)
+    with pytest.warns(UserWarning, match=r"{'use': 30, 'soil': 15}") as seen:
+        found = model.predict(X.assign(use="moor", soil=["loam", "rock"] * (N // 2)))
+    assert len(seen) == 1
+    assert np.isfinite(found).all()
+
+
+def test_unknown_coordinate_names_are_warned_of():
+    """The first two columns are taken, and the warning says how to name others."""
+    X = survey().rename(columns={"lon": "r", "lat": "h"})
+    with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', .* coordinates=\(x_column"):
+        assert assert_works(X).columns_.coordinates == ("r", "h")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
+def test_gaps_in_covariates_work(missing):
+    """Gaps of any kind, in numbers, categories and dates, in fit and in queries."""
+    X = survey(
+        clay=changed(CLAY, [1, 5], missing),
+        use=changed(survey()["use"], [1, 5], missing),
+        height=changed(HEIGHT, [1, 2], missing),
+        date=changed(survey()["date"], [1, 3], missing),
+    )
+    assert_works(X, time="date", elevation="height")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
+def test_gaps_in_queries_work_where_training_had_none(fitted, missing):
+    """A query may lack everything but its place."""
+    X = pd.DataFrame({name: [missing] * N for name in survey().columns}, index=range(N))
+    found = fitted.predict_uncertainty(X.assign(lon=LON, lat=LAT))
+    assert np.isfinite(found.to_numpy()).all()
+
+
+COVARIATES = {
+    "boolean": CLAY > 0.5,
+    "nullable boolean": pd.array(changed(CLAY > 0.5, 3, None), dtype="boolean"),
+    "boolean objects": changed(CLAY > 0.5, 3, None),
+    "nullable integers": pd.array(changed(np.arange(N), 3, None), dtype="Int64"),
+    "unsigned": np.arange(N, dtype=np.uint8),
+    "half precision": CLAY.astype(np.float16),
+    "arrow floats": pd.array(CLAY, dtype="double[pyarrow]"),
+    "arrow integers": pd.array([None, *range(1, N)], dtype="int32[pyarrow]"),
+    "arrow text": pd.array([None, *"ab" * 14, "a"], dtype="string[pyarrow]"),
+    "arrow decimals": pd.array([Decimal(i) for i in range(N)], pd.ArrowDtype(pa.decimal128(9, 2))),
+    "arrow dates": pd.array([datetime.date(2001, 1, 1 + i) for i in range(N)], "date32[pyarrow]"),
+    "decimals": [Decimal(i) / 7 for i in range(N)],
+    "mixed numbers": [Decimal(1), 2.5, np.int8(3), True, None] * 6,
+    "sparse": pd.arrays.SparseArray(np.where(CLAY > 0.5, CLAY, 0.0), fill_value=0.0),
+    "categories": pd.Categorical(["a", "b", None] * 10, categories=["a", "b", "unused"]),
+    "coded categories": pd.Categorical([1, 2, 3] * 10),
+    "ordered categories": pd.Categorical(["low", "high"] * 15, ["low", "high"], ordered=True),
+    "intervals": pd.cut(CLAY, 3),
+    "text": pd.array(["a", "b", None] * 10, dtype="str"),
+    "text objects": np.array(["a", "b", None] * 10, dtype=object),
+    "datetimes": pd.date_range("2001", periods=N, freq="3D"),
+    "aware datetimes": pd.date_range("2001", periods=N, freq="3D", tz="Asia/Tokyo"),
+    "date objects": [datetime.date(2001, 1, 1 + i) for i in range(N)],
+    "durations": pd.timedelta_range("1D", periods=N),
+    "periods": pd.period_range("2001-01", periods=N, freq="M"),
+    "collinear": 3 * CLAY - 1,
+    "copy": CLAY.copy(),
+    "huge": (CLAY - 0.5) * 1e30,
+    "tiny": (CLAY - 0.5) * 1e-300,
+    "denormal": np.arange(N) * 5e-324,
+    "far from zero": 1e15 + np.arange(N),
+    "outlier": changed(CLAY, 3, 1e29).astype(float),
+    "signed zeros": np.where(CLAY > 0.5, 0.0, -0.0) + (np.arange(N) == 3),
+    "one that differs": np.arange(N) == 3,
+}
+
+
+@pytest.mark.parametrize("kind", COVARIATES)
+def test_covariates_of_every_kind_work(kind):
+    """Whatever pandas can hold is a covariate, without any warning."""
+    X = survey(more=pd.Series(COVARIATES[kind]), height=None, date=None)
+    model = assert_works(X)
+    assert "more" in {*model.columns_.numeric, *model.columns_.categorical}
+    assert model.columns_.ignored == ()
+
+
+@pytest.mark.parametrize("magnitude", [-1e30, 1e30, 1e-300])
+def test_numbers_do_not_become_infinite_on_their_way_to_the_base(magnitude):
+    """Trees read single precision, in which the largest numbers accepted still are numbers."""
+    X = survey(more=magnitude * np.linspace(0.1, 1, N))
+    model = assert_works(X, base="xgboost")
+    matrix = model.ensemble_.features.tabular(model.columns_.split(X))
+    assert np.isfinite(matrix.astype(np.float32)).all()
+
+
+DATES = {
+    "naive": pd.date_range("2001-01-01", periods=N, freq="40D"),
+    "aware": pd.date_range("2001-01-01", periods=N, freq="40D", tz="Europe/Paris"),
+    "with gaps": changed(pd.date_range("2001-01-01", periods=N), [0, 3], pd.NaT),
+    "text": pd.date_range("2001-01-01", periods=N, freq="40D").strftime("%Y-%m-%d"),
+    "text with gaps": changed(["2001-05-03", "2002-06-04"] * 15, 3, None),
+    "decimal years": 1990.5 + np.arange(N) / 7,
+    "whole years": 1990 + np.arange(N),
+    "compact": [20010101 + i for i in range(N)],
+    "date objects": [datetime.date(2001, 1, 1 + i) for i in range(N)],
+    "arrow": pd.array(pd.date_range("2001", periods=N), dtype="timestamp[us][pyarrow]"),
+    "one day": pd.Timestamp("2001-05-03"),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_of_every_kind_work(kind):
+    """Dates make a time stream, gaps included."""
+    dates = DATES[kind] if kind == "one day" else pd.Series(DATES[kind])
+    model = assert_works(survey(date=dates), time="date")
+    assert "time" in model.streams_
+
+
+def test_dates_that_are_all_missing_are_ignored():
+    """A time column without a single date is listed among what is ignored."""
+    with pytest.warns(UserWarning, match=r"are ignored: \['date'\]"):
+        model = assert_works(survey(date=pd.NaT), time="date")
+    assert "time" not in model.streams_
+
+
+@pytest.mark.parametrize("names", [["lon", "lat"], ["lon", "lat", "clay"], ["lon", "lat", "use"]])
+def test_few_columns_work(names):
+    """Coordinates alone are enough, and so is one covariate."""
+    assert_works(survey()[names])
+
+
+PLACES = {
+    "duplicated places": (LON.round(1), LAT.round(0)),
+    "two places": (5.0 + np.arange(N) % 2, 50.0),
+    "eleven places": (5.0 + np.arange(N) % 11, 50.0),
+    "date line": (np.where(LON < 5.5, LON + 174.5, LON - 185.5), LAT),
+    "0 to 360": (LON + 350 - 5, LAT),
+    "poles": (LON * 30, np.where(np.arange(N) % 2, 90.0, -90.0)),
+    "signed zeros": (np.where(CLAY > 0.5, 0.0, -0.0), LAT),
+    "one line": (5.0, LAT),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.filterwarnings("ignore:n_neighbors=4 is more than:UserWarning")
+def test_places_anywhere_work(case):
+    """Crowded places, the date line and the poles are places as good as others."""
+    lon, lat = PLACES[case]
+    assert_works(survey(lon=lon, lat=lat))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e9])
+def test_planar_coordinates_of_any_unit_work(scale):
+    """Nanometres and megametres are units as good as others, far from the origin too."""
+    assert_works(planar(x=scale * (LON - 5), y=scale * (LAT - 1e4)))
+
+
+def test_duplicated_rows_are_a_weight():
+    """A row twice is the row with a weight of two."""
+    X = survey()
+    twice = np.append(np.arange(N), [3, 3, 7])
+    repeated = tiny().fit(X.iloc[twice], Y[twice])
+    weight = np.ones(N)
+    weight[[3, 7]] = [3, 2]
+    weighted = tiny().fit(X, Y, sample_weight=weight)
+    np.testing.assert_array_equal(repeated.predict(X), weighted.predict(X))
+
+
+def test_rows_of_weight_zero_may_be_the_only_ones_that_vary():
+    """What is known of absent rows only says nothing, and does no harm."""
+    weight = (np.arange(N) < 25).astype(float)
+    X = survey(
+        more=np.where(weight, 1.0, np.arange(N)),
+        gone=np.where(weight, np.nan, CLAY),
+        height=np.where(weight, np.nan, HEIGHT),
+        date=survey()["date"].where(weight == 0),
+    )
+    with pytest.warns(UserWarning, match="ignored") as said:
+        assert_works(X, sample_weight=weight, time="date", elevation="height")
+    listed = " ".join(str(warning.message) for warning in said)
+    assert all(name in listed for name in ("more", "gone", "height", "date"))
+
+
+@pytest.mark.parametrize("value", [0.0, 7.5, -1e6])
+def test_a_constant_target_is_predicted(value):
+    """Nothing varies, so little remains to be learnt; no division by zero on the way."""
+    assert_works(survey(), y=np.full(N, value))
+
+
+@pytest.mark.parametrize("unit", [1e-29, 1e29])
+def test_targets_of_any_unit_work(unit):
+    """Predictions follow the unit of the target."""
+    plain = tiny().fit(survey(), Y).predict(survey())
+    found = tiny().fit(survey(), unit * Y).predict(survey())
+    np.testing.assert_allclose(found, np.float32(unit) * plain, rtol=1e-3, atol=1e-3 * unit)
+
+
+INDEXES = {
+    "duplicated": np.arange(N) // 3,
+    "text": [f"row {i}" for i in range(N)],
+    "levels": pd.MultiIndex.from_product([range(3), range(N // 3)]),
+    "dates": pd.DatetimeIndex(["2001-01-01"] * N),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_row_labels_do_not_matter(kind):
+    """The index of X, even with duplicates, changes nothing but the index of the answer."""
+    X = survey()
+    plain = assert_works(X, time="date").predict(X)
+    labelled = X.set_axis(pd.Index(INDEXES[kind]), axis=0)
+    model = assert_works(labelled, time="date", y=pd.Series(Y, index=labelled.index))
+    np.testing.assert_array_equal(model.predict(labelled), plain)
+    pd.testing.assert_index_equal(model.predict_uncertainty(labelled).index, labelled.index)
+
+
+ARRAYS = {
+    "Fortran order": np.asfortranarray,
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "backwards": lambda X: X[::-1].copy()[::-1],
+    "big-endian": lambda X: X.astype(">f8"),
+    "list": lambda X: X.tolist(),
+    "objects": lambda X: X.astype(object),
+}
+
+
+@pytest.mark.parametrize("layout", ARRAYS)
+def test_arrays_of_any_layout_work(layout):
+    """Memory layout and container change nothing."""
+    X = np.column_stack([LON, LAT, CLAY, HEIGHT])
+    plain = tiny(crs=4326).fit(X, Y).predict(X)
+    other = ARRAYS[layout](X)
+    np.testing.assert_array_equal(tiny(crs=4326).fit(other, Y).predict(other), plain)
+
+
+def test_read_only_arrays_work_and_stay():
+    """Nothing that belongs to the caller is written to."""
+    X, y, weight = np.column_stack([LON, LAT, CLAY]), Y.copy(), np.ones(N)
+    for array in (X, y, weight):
+        array.setflags(write=False)
+    assert_works(X, y=y, sample_weight=weight, crs=4326)
+    table, before = survey(), survey()
+    assert_works(table, time="date", elevation="height")
+    pd.testing.assert_frame_equal(table, before)
+
+
+def test_columns_named_by_numbers_work():
+    """Integers are names as good as others, and come before positions."""
+    X = pd.DataFrame({7: CLAY, 1: LON, 0: LAT, 2: HEIGHT})
+    model = assert_works(X, coordinates=(1, 0), elevation=2, crs=4326)
+    assert model.columns_.coordinates == (1, 0)
+    assert model.columns_.elevation == 2
+
+
+def test_a_row_of_zeros_is_predicted(fitted):
+    """Tools that probe a model with zeros get a number, with scikit-learn's own warning."""
+    with pytest.warns(UserWarning, match="X does not have valid feature names|not in the training"):
+        assert np.isfinite(fitted.predict(np.zeros((1, 6)))).all()
+
+
+def test_signed_zeros_are_one_value():
+    """Rows that differ in the sign of a zero are one row."""
+    X = planar(clay=np.where(np.arange(N) % 2, 0.0, 1.0))
+    minus = X.assign(clay=np.where(np.arange(N) % 2, -0.0, 1.0))
+    both = pd.concat([X, minus])
+    found = tiny().fit(both, np.append(Y, Y)).predict(X)
+    weighted = tiny().fit(X, Y, sample_weight=np.full(N, 2.0)).predict(minus)
+    np.testing.assert_array_equal(found, weighted)
+
+
+def test_the_target_among_the_covariates_is_told():
+    """A score near one is no skill."""
+    survey = make_soil_survey(n_samples=30, random_state=0)
+    model = SpTGNNRegressor(time="date", base=None, n_members=1, max_epochs=1)
+    with pytest.warns(UserWarning, match=r"Column 'soc' of X is the target y.*drop"):
+        model.fit(survey.data.assign(soc=survey.target), survey.target)
+
+
+def test_tables_that_pandas_does_not_know():
+    """An array of three dimensions without a column, and columns of structures from Arrow."""
+    with pytest.raises(ValueError, match="X must have two dimensions and has 3"):
+        SpTGNNRegressor().fit(np.empty((20, 0, 1)), np.zeros(20))
+    frame = pd.DataFrame({"x": [1.0], "y": [2.0]})
+    frame["s"] = pd.Series([{"a": 1}], dtype=pd.ArrowDtype(pa.struct([("a", pa.int64())])))
+    with pytest.raises(ValueError, match=r"X cannot be made a pandas DataFrame.*struct"):
+        SpTGNNRegressor().fit(pa.Table.from_pandas(frame), [1.0])

@@ -1,0 +1,191 @@
+"""Threads, processes and networks: nothing is shared, nothing is left changed, nobody is called."""
+
+import gc
+import logging
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from sklearn import get_config
+
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
+
+SURVEY = make_soil_survey(n_samples=80, random_state=0)
+X, Y = SURVEY.data, SURVEY.target
+SMALL = {"n_members": 2, "hidden_size": 8, "n_neighbors": 4, "max_epochs": 2, "random_state": 0}
+SMALLEST = SMALL | {"n_members": 1, "hidden_size": 4, "n_heads": 1, "n_experts": 0, "max_epochs": 1}
+
+
+def make(**settings):
+    return SpTGNNRegressor(time="date", elevation="elevation", **SMALL | settings)
+
+
+def fit_and_predict(seed):
+    return make(base=None, random_state=seed).fit(X, Y).predict(X)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make().fit(X, Y)
+
+
+def predict_in_threads(model, times):
+    """Predictions from eight threads, of parts of the table, each so many times."""
+    parts = [X.iloc[i::8] for i in range(8)]
+
+    def work(part):
+        found = [model.predict(part) for _ in range(times)]
+        assert all(np.array_equal(one, found[0]) for one in found)
+        return found[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(work, parts)), [model.predict(part) for part in parts]
+
+
+def assert_equal_lists(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_predicting_from_many_threads(model):
+    """One fitted estimator serves eight threads at once, with the same bits."""
+    assert_equal_lists(*predict_in_threads(model, 4))
+
+
+@pytest.mark.slow
+def test_predicting_from_many_threads_for_long(model):
+    """Eight threads of a thousand predictions each."""
+    assert_equal_lists(*predict_in_threads(model, 1000))
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fitting_side_by_side(backend):
+    """Fits in workers of joblib are those of a loop."""
+    alone = [fit_and_predict(seed) for seed in (1, 2, 3)]
+    beside = Parallel(2, backend=backend)(delayed(fit_and_predict)(seed) for seed in (1, 2, 3))
+    assert_equal_lists(alone, beside)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_use_after_fork(tmp_path):
+    """A child of a process that has trained in several threads predicts and fits."""
+    program = """
+        import multiprocessing, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads, at its call
+        import numpy as np, torch
+        sys.path.insert(0, {folder!r})
+        from test_safety import X, Y, make
+        torch.set_num_threads(2)
+        model = make(n_jobs=1).fit(X, Y)
+        def child():
+            again = make(n_jobs=1).fit(X, Y)
+            same = np.array_equal(again.predict(X), expected)
+            sys.exit(0 if same and np.array_equal(model.predict(X), expected) else 3)
+        expected = model.predict(X)
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join(100)
+        sys.exit(process.exitcode if process.exitcode is not None else 9)
+    """
+    program = textwrap.dedent(program).format(folder=str(Path(__file__).parents[1]))
+    assert subprocess.run([sys.executable, "-c", program], timeout=150).returncode == 0
+
+
+def settings_of_the_process():
+    """All that belongs to the user, in a form that can be compared."""
+    return {
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "torch draws": torch.get_rng_state().numpy().tobytes(),
+        "numpy draws": str(np.random.get_state()),  # noqa: NPY002
+        "draws": random.getstate(),
+        "precision": torch.get_float32_matmul_precision(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "gradient": torch.is_grad_enabled(),
+        "errors": np.geterr(),
+        "scikit-learn": get_config(),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "filters": list(warnings.filters),
+        "log": (logging.root.level, list(logging.root.handlers)),
+    }
+
+
+def test_nothing_is_left_changed(tmp_path):
+    """Fitting, predicting, saving and loading touch no global state."""
+    make(base=None).fit(X, Y)  # imports and first calls are over
+    before = settings_of_the_process()
+    one = make().fit(X, Y)
+    one.predict_uncertainty(X, coverage=0.9)
+    one.sample(X, 2, random_state=0)
+    one.save(tmp_path / "m")
+    SpTGNNRegressor.load(tmp_path / "m").predict(X)
+    after = settings_of_the_process()
+    changed = [name for name in before if before[name] != after[name]]
+    assert not changed
+
+
+def test_nobody_is_called(tmp_path):
+    """With sockets that cannot connect, everything but pretrained weights works."""
+    program = """
+        import socket, sys
+        def refuse(*args, **kwargs):
+            raise AssertionError(f"somebody is called: {{args}}")
+        for name in ("connect", "connect_ex", "sendto"):
+            setattr(socket.socket, name, refuse)
+        socket.getaddrinfo = socket.create_connection = refuse
+        sys.path.insert(0, {folder!r})
+        import warnings
+        warnings.simplefilter("ignore")
+        from test_safety import X, Y, make
+        from small_encoder import write_chips
+        from pathlib import Path
+        from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor
+        from sptgnn_sklearn.metrics import residual_morans_i
+        from sptgnn_sklearn.model_selection import SpatialBlockKFold
+        folder = Path({out!r})
+        model = make().fit(X, Y)
+        model.save(folder / "m")
+        SpTGNNRegressor.load(folder / "m").predict_interval(X)
+        chips = X.assign(dem=write_chips(folder, len(X)))
+        frozen = make(images={{"DEM": "dem"}}, encoder_weights=None, cache_dir=folder / "cache")
+        frozen.fit(chips, Y).predict(chips)
+        list(SpatialBlockKFold(3).split(X))
+    """
+    folder = str(Path(__file__).parents[1])
+    program = textwrap.dedent(program).format(folder=folder, out=str(tmp_path))
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-2000:]
+
+
+def resident_mib():
+    """Memory of this process; None where the kernel does not tell."""
+    path = Path("/proc/self/statm")
+    if not path.is_file():
+        return None
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(resident_mib() is None, reason="the kernel does not tell the memory")
+def test_cycles_do_not_gather_memory():
+    """Two thousand fits and predictions: memory after the first tenth is that at the end."""
+    few, y = X.head(20), Y[:20]
+    level = None
+    for cycle in range(2000):
+        SpTGNNRegressor(base=None, **SMALLEST).fit(few, y).predict(few)
+        if cycle == 200:
+            gc.collect()
+            level = resident_mib()
+    gc.collect()
+    assert resident_mib() - level < 20

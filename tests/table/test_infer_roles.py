@@ -1,0 +1,176 @@
+"""What columns are taken for: by name, by what they hold, and by what the user says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sptgnn_sklearn.table.infer_roles import TableError, find_column, guess_roles
+
+
+def frame(n=100, **columns):
+    rng = np.random.default_rng(0)
+    base = {"lon": rng.uniform(5, 6, n), "lat": rng.uniform(50, 51, n), "soc": rng.uniform(size=n)}
+    return pd.DataFrame(base | columns)
+
+
+def numbers(n=100, seed=1):
+    return np.random.default_rng(seed).uniform(size=n)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "values"),
+    [
+        ("time", "date", ["2001-05-06", "2002-07-08"] * 50),
+        ("time", "sampling_date", ["2001-05-06", None] * 50),
+        ("time", "SamplingDate", pd.date_range("2000-01-01", periods=100)),
+        ("time", "year", [2001, 2002] * 50),
+        ("elevation", "elev", numbers()),
+        ("elevation", "Altitude", numbers()),
+        ("elevation", "dtm_elevation_terrain", numbers()),
+        ("elevation", "elevation_m", numbers()),
+        ("site", "site_id", [f"s{i // 2}" for i in range(100)]),
+        ("site", "ProfileID", [i // 4 for i in range(100)]),
+    ],
+)
+def test_usual_names_have_their_role(role, name, values):
+    """Names that people use are recognised, in any case, with the reason said."""
+    table = frame(**{name: values})
+    roles = guess_roles(table, "soc")
+    assert getattr(roles, role) == name
+    assert roles.reasons[role].startswith("usual name")
+    assert (name in roles.covariates) == (role == "elevation")
+    assert roles.used.count(name) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "values", "why"),
+    [
+        ("time", "date", ["spring", "autumn"] * 50, "spring"),
+        ("time", "time", numbers(), "time"),
+        ("time", "year", [None] * 100, "empty"),
+        ("elevation", "elevation", ["low", "high"] * 50, "holds no numbers"),
+        ("site", "site", ["north", "south"] * 50, "only 2 for 100 rows"),
+        ("site", "site", [f"s{i}" for i in range(100)], "different in every row"),
+    ],
+)
+def test_a_usual_name_is_not_enough(role, name, values, why):
+    """A column that cannot have the role of its name has not, and the reason is said."""
+    table = frame(**{name: values})
+    roles = guess_roles(table, "soc")
+    assert getattr(roles, role) is None
+    assert why in roles.reasons[role]
+
+
+@pytest.mark.parametrize("name", ["elevation_sd", "dem_slope", "update", "yearly_rain", "insight"])
+def test_names_that_merely_resemble_are_covariates(name):
+    """Slopes of an elevation model and the like have no role."""
+    roles = guess_roles(frame(**{name: numbers()}), "soc")
+    assert roles.covariates == (name,)
+    assert roles.time is roles.elevation is roles.site is None
+
+
+def test_the_user_overrules_the_guess():
+    """A named column has its role whatever it is called; none is no column."""
+    table = frame(
+        elev=numbers(), height_above_drainage=numbers(seed=2), meta_year=[2001, 2002] * 50
+    )
+    roles = guess_roles(table, "soc", time="meta_year", elevation="height_above_drainage")
+    assert (roles.time, roles.elevation) == ("meta_year", "height_above_drainage")
+    assert roles.reasons["time"] == "as you said"
+    assert set(roles.covariates) == {"elev", "height_above_drainage"}
+    assert guess_roles(table, "soc", elevation="none").elevation is None
+
+
+def test_planar_coordinates_go_before_geographic_ones():
+    """The second pair is not used, neither as coordinates nor as covariates."""
+    table = frame(x=numbers(), y=numbers(seed=2))
+    roles = guess_roles(table, "soc")
+    assert roles.coordinates == ("x", "y")
+    assert roles.dropped == dict.fromkeys(("lon", "lat"), "second pair of coordinates")
+    roles = guess_roles(table, "soc", coordinates=("lon", "lat"))
+    assert roles.coordinates == ("lon", "lat")
+    assert set(roles.dropped) == {"x", "y"}
+    assert roles.covariates == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "why"),
+    [
+        ("target_clay", numbers(), "name begins with target_"),
+        ("META_source", ["a", "b"] * 50, "name begins with META_"),
+        ("Unnamed: 0", np.arange(100), "counts or names the rows"),
+        ("sample_nr", np.random.default_rng(0).permutation(1000)[:100], "counts or names"),
+        ("label", [f"sample {i}" for i in range(100)], "different in every row"),
+        ("surveyor", [f"name {i // 2}" for i in range(100)], "text with 50 levels"),
+        ("nitrogen", ["<0.1", *(str(i) for i in range(99))], "different in every row"),
+        ("carbonate", ["<0.1"] * 2 + [str(i) for i in range(98)], "one is '<0.1'"),
+        ("country", ["NL"] * 100, "the same in every row"),
+        ("empty", [None] * 100, "the same in every row"),
+    ],
+)
+def test_columns_that_are_no_covariates_are_not_used(name, values, why):
+    """Other targets, ids, names and constants stay out, each with its reason."""
+    roles = guess_roles(frame(**{name: values}, ndvi=numbers()), "soc")
+    assert why in roles.dropped[name]
+    assert roles.covariates == ("ndvi",)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("population", np.random.default_rng(0).permutation(10_000)[:100]),
+        ("landuse", [f"class {i % 20}" for i in range(100)]),
+        ("limed", [True, False] * 50),
+        ("code", [1, 2, 3, 4] * 25),
+        ("rain", np.arange(100) / 2),
+    ],
+)
+def test_covariates_that_look_like_ids_are_used(name, values):
+    """Whole numbers that happen to differ, classes, flags and straight lines stay in."""
+    assert guess_roles(frame(**{name: values}), "soc").covariates == (name,)
+
+
+def test_target_is_never_dropped_or_used():
+    """A target whose name begins with target_ is the target, and no covariate."""
+    roles = guess_roles(frame().rename(columns={"soc": "target_soc"}), "target_soc")
+    assert "target_soc" not in roles.dropped
+    assert "target_soc" not in roles.used
+
+
+def test_dropped_columns_have_no_role():
+    """--drop goes before usual names."""
+    roles = guess_roles(frame(elev=numbers(), ndvi=numbers()), "soc", drop=["elev"])
+    assert roles.elevation is None
+    assert roles.dropped == {"elev": "as you said"}
+
+
+def test_description_has_every_column_once():
+    """Each column of the table is in one line, and elevation in a second one as a covariate."""
+    table = frame(
+        x=numbers(), y=numbers(), elev=numbers(), use=["a", "b"] * 50, sample=range(100), meta_a=1
+    )
+    lines = guess_roles(table, "soc").describe(table)
+    words = " ".join(lines).replace(",", " ").replace("(", " ").split()
+    for name, times in dict.fromkeys(table.columns, 1).items():
+        expected = {"elev": 2, "soc": 0}.get(name, times)
+        assert words.count(name) == expected, name
+    assert "categories   1: use" in lines
+
+
+def test_tables_without_usual_coordinates_say_so():
+    """No pair is guessed from the first columns: the user is asked."""
+    table = frame().rename(columns={"lon": "a", "lat": "b"})
+    with pytest.raises(TableError, match="--coordinates LONGITUDE LATITUDE"):
+        guess_roles(table, "soc")
+    assert guess_roles(table, "soc", coordinates=("a", "b")).coordinates == ("a", "b")
+    with pytest.raises(TableError, match="two columns"):
+        guess_roles(table, "soc", coordinates=("a", "a"))
+
+
+def test_unknown_columns_name_those_that_come_close():
+    """A misspelt name gets suggestions, a strange one the list of columns."""
+    table = frame(organic_carbon=numbers())
+    with pytest.raises(TableError, match=r"--drop orgnic_carbon: .* did you mean organic_carbon"):
+        find_column(table, "orgnic_carbon", "--drop")
+    with pytest.raises(TableError, match="there are lon, lat, soc, organic_carbon"):
+        find_column(table, "zzz", "--target")

@@ -1,0 +1,223 @@
+"""Checks of X, y and weights that come before anything is learnt."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
+
+from sptgnn_sklearn.table.validation import MIN_ROWS, check_queries, check_training
+
+N = 8
+X = pd.DataFrame(np.arange(3.0 * N).reshape(N, 3), columns=["x", "y", "clay"])
+Y = np.arange(float(N))
+
+
+class Estimator(BaseEstimator):
+    """Gets what the checks learn."""
+
+
+def check(X=X, y=Y, sample_weight=None):
+    return check_training(Estimator(), X, y, sample_weight)[:3]
+
+
+def test_good_arguments_come_back():
+    """The table as it is, target and weights as float64."""
+    table, y, weight = check(y=list(range(N)), sample_weight=[1, 2] * 4)
+    pd.testing.assert_frame_equal(table, X)
+    assert y.dtype == weight.dtype == np.float64
+    np.testing.assert_array_equal(y, Y)
+    np.testing.assert_array_equal(weight, [1, 2] * 4)
+
+
+def test_weights_default_to_one_and_are_a_copy():
+    """No weights are ones; those given are not written to."""
+    given = np.ones(N)
+    np.testing.assert_array_equal(check()[2], given)
+    check(sample_weight=given)[2][:] = 7
+    np.testing.assert_array_equal(given, 1)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(range(N), dtype="Int64"),
+        pd.Series(range(N), dtype="Float32"),
+        pd.Series(range(N), dtype="double[pyarrow]"),
+        pd.Series(range(N), index=range(N, 0, -1)),
+        [Decimal(i) for i in range(N)],
+        [str(i) for i in range(N)],
+        np.arange(2 * N)[::2] / 2,
+    ],
+)
+def test_targets_of_every_kind(y):
+    """Numbers are read from whatever holds them."""
+    np.testing.assert_array_equal(check(y=y)[1], Y)
+
+
+def test_boolean_targets_are_zeros_and_ones():
+    """A share of successes is a regression too."""
+    np.testing.assert_array_equal(check(y=[True, False] * 4)[1], [1, 0] * 4)
+
+
+def test_column_targets_are_taken_with_a_warning():
+    """As everywhere in scikit-learn."""
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        np.testing.assert_array_equal(check(y=Y[:, None])[1], Y)
+
+
+def changed(position, value, dtype=float):
+    values = Y.astype(dtype)
+    values[position] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "Estimator requires y to be passed, but the target y is None"),
+        (changed(3, np.nan), r"Input y contains NaN in 1 of 8 rows \(row position 3\): drop"),
+        (changed([2, 3], np.inf), r"Input y contains infinity in 2 of 8 rows \(row positions 2, 3"),
+        (changed(3, None, object), r"Input y contains NaN in 1 of 8 rows \(row position 3\)"),
+        (changed(3, np.inf, object), r"Input y contains infinity in 1 of 8 rows"),
+        (changed(3, pd.NA, object), r"Input y contains NaN in 1 of 8 rows \(row position 3\)"),
+        (changed(3, "high", object), r"Column 'y' must hold numbers.*row position 3, value 'high'"),
+        (changed(3, 1e300), r"largest magnitude in y is 1e\+300; it must lie between 1e-30"),
+        (Y * 1e-300, r"largest magnitude in y is 7e-300; .* change the unit of y"),
+        (Y + 1j, "y must hold one number for each row: Complex data not supported"),
+        ([[1.0], [2.0, 3.0]] * 4, "y must hold one number for each row: setting an array element"),
+        (pd.date_range("2001", periods=N), "y holds dates or durations"),
+        ([datetime.date(2001, 1, 1)] * N, "y holds dates or durations"),
+        (changed(3, 10**400, object), r"'y' must hold finite numbers.*row position 3"),
+        (changed(3, Decimal("sNaN"), object), r"'y' must hold numbers.*3, value sNaN.* as NaN"),
+        (np.ma.masked_equal(Y, 3.0), r"Input y contains NaN in 1 of 8 rows \(row position 3\)"),
+        (Y[:-1], r"inconsistent numbers of samples: \[8, 7\]"),
+        (np.ones((N, 2)), r"y should be a 1d array, got an array of shape \(8, 2\)"),
+    ],
+)
+def test_bad_targets_are_refused(y, message):
+    """The error says what is wrong with the target, and where."""
+    with pytest.raises(ValueError, match=message):
+        check(y=y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(N - 1), r"sample_weight.shape == \(7,\), expected \(8,\)"),
+        (np.ones((N, 1)), "Sample weights must be 1D"),
+        (changed(3, -1), r"sample_weight is negative in 1 of 8 rows \(row position 3\)"),
+        (changed(3, np.nan), "sample_weight contains NaN"),
+        (changed(3, np.inf), "sample_weight contains infinity"),
+        (np.zeros(N), "at least one non-zero number"),
+        (["heavy"] * N, "sample_weight must hold numbers: could not convert .*: 'heavy'"),
+        (pd.date_range("2001", periods=N), "sample_weight holds dates or durations"),
+        (changed(3, 1e300), r"largest sample_weight is 1e\+300; it must lie between 1e-15 and"),
+        (np.full(N, 1e-300), r"largest sample_weight is 1e-300; it must lie between"),
+        (np.where(Y < 3, 1.0, 1e-20), r"nothing to all rows but 3 of 8 rows .*positions 0, 1, 2"),
+        (Y > 3, "Found 4 sample.* with a positive weight .n_samples=8. while a minimum of 5"),
+    ],
+)
+def test_bad_weights_are_refused(weight, message):
+    """The error says what is wrong with the weights, and where."""
+    with pytest.raises(ValueError, match=message):
+        check(sample_weight=weight)
+
+
+def test_five_rows_are_the_least():
+    """Four rows are too few, five are enough."""
+    check(X[:MIN_ROWS], Y[:MIN_ROWS])
+    with pytest.raises(ValueError, match=r"Found 4 sample.*a spatial model needs neighbours"):
+        check(X[: MIN_ROWS - 1], Y[: MIN_ROWS - 1])
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        (X["x"], ValueError, "Expected a 2-dimensional container"),
+        (Y, ValueError, "Expected 2D array, got 1D array"),
+        (X.rename(columns={"clay": "x"}), ValueError, r"duplicated column names: \['x'\]"),
+        (X[:0], ValueError, r"Found array with 0 sample"),
+        (X.to_numpy()[:0], ValueError, r"Found array with 0 sample"),
+        (
+            X.assign(clay="wet").to_numpy(),
+            ValueError,
+            r"'wet'.*\. Pass text, categories and",
+        ),
+        (X.assign(clay=[{}] * N).to_numpy(), TypeError, "must be a string or a real number"),
+        (X.assign(clay=[{}] * N).to_numpy(), TypeError, r"column 2 holds no number in 8 of 8 rows"),
+        (
+            X.assign(clay=[10**400, *Y[1:]]).to_numpy(),
+            ValueError,
+            r"column 2 holds no number in 1 of 8 rows \(row position 0",
+        ),
+        (
+            X.assign(clay=[Decimal("sNaN"), *Y[1:]]).to_numpy(),
+            ValueError,
+            r"column 2 holds no number in 1 of 8 rows \(row position 0, value sNaN\)",
+        ),
+        (
+            X.assign(clay=pd.date_range("2001", periods=N)).to_numpy(),
+            TypeError,
+            r"column 2 holds no number.*value 2001-01-01 .*\. Pass text, .*dates in a DataFrame",
+        ),
+        (np.full((N, 3, 1), "m"), ValueError, "must have two dimensions and"),
+        (X.to_records(index=False), ValueError, r"structured array; .* pd.DataFrame\(X\)"),
+        (X.to_numpy() + 1j, ValueError, "Complex data not supported"),
+    ],
+)
+def test_what_is_no_table_is_refused(table, error, message):
+    """The error says what is wrong, and the way out."""
+    with pytest.raises(error, match=message):
+        check(table)
+
+
+def test_arrays_become_float_with_gaps():
+    """None, NaN and pandas.NA are gaps of an array as they are of a table."""
+    array = X.to_numpy(dtype=object, copy=True)
+    array[0, 2], array[1, 2], array[2, 2] = None, np.nan, pd.NA
+    found = check(array)[0]
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(np.isnan(found[:, 2]), np.arange(N) < 3)
+
+
+def test_masked_entries_are_gaps():
+    """What lies under a mask is not read."""
+    found = check(np.ma.masked_equal(X.to_numpy(), 5.0))[0]
+    np.testing.assert_array_equal(np.isnan(found), X.to_numpy() == 5)
+
+
+def test_weights_of_other_sorts_are_refused():
+    """The error says that it is the weights which hold no numbers."""
+    with pytest.raises(TypeError, match="sample_weight must hold numbers: float"):
+        check(sample_weight={"a": 1})
+
+
+def test_names_are_learned_and_checked():
+    """Queries must have the columns of training, in their order."""
+    estimator = Estimator()
+    check_training(estimator, X, Y, None)
+    assert estimator.n_features_in_ == 3
+    assert estimator.feature_names_in_.tolist() == ["x", "y", "clay"]
+    assert check_queries(estimator, X[:2]).equals(X[:2])
+    with pytest.raises(ValueError, match=r"now missing:\n- clay"):
+        check_queries(estimator, X[["x", "y"]])
+    with pytest.raises(ValueError, match=r"unseen at fit time:\n- silt"):
+        check_queries(estimator, X.assign(silt=1.0))
+    with pytest.raises(ValueError, match="must be in the same order"):
+        check_queries(estimator, X[["y", "x", "clay"]])
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\) \(shape=\(0, 3\)\)"):
+        check_queries(estimator, X[:0])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        np.testing.assert_array_equal(check_queries(estimator, X.to_numpy()), X)
+
+
+def test_number_of_columns_is_checked_without_names():
+    """An array of another width cannot be that of training."""
+    estimator = Estimator()
+    check_training(estimator, X.to_numpy(), Y, None)
+    with pytest.raises(ValueError, match="X has 2 features, but Estimator is expecting 3"):
+        check_queries(estimator, X.to_numpy()[:, :2])

@@ -1,0 +1,106 @@
+"""Losses against closed forms and against the metrics that users see."""
+
+import numpy as np
+import pytest
+import torch
+
+from sptgnn_sklearn.metrics import morans_i as metric_morans_i
+from sptgnn_sklearn.network.config import Output
+from sptgnn_sklearn.training.losses import SpTGNNLoss, beta_nll, morans_i, nearest_in_batch
+
+
+def gaussian(seed=0, shape=(2, 40)):
+    """Mean, log-variance and target."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3)]
+
+
+def test_beta_zero_is_the_gaussian_likelihood():
+    """Without beta the loss is torch's own Gaussian negative log-likelihood."""
+    mean, log_variance, target = gaussian()
+    expected = torch.nn.GaussianNLLLoss(reduction="none", eps=1e-12)
+    torch.testing.assert_close(
+        beta_nll(mean, log_variance, target, 0.0), expected(mean, target, log_variance.exp())
+    )
+
+
+def test_beta_one_gives_the_mean_the_gradient_of_squared_error():
+    """With beta 1 the variance no longer weighs the gradient of the mean."""
+    mean, log_variance, target = gaussian()
+    mean.requires_grad_()
+    beta_nll(mean, log_variance, target, 1.0).sum().backward()
+    torch.testing.assert_close(mean.grad, mean.detach() - target)
+
+
+def test_moran_penalty_is_the_metric():
+    """The index in the loss equals the metric that users are shown, on the same neighbours."""
+    rng = np.random.RandomState(0)
+    places, values = rng.uniform(size=(60, 2)), rng.normal(size=60) + 3
+    neighbours = nearest_in_batch(torch.from_numpy(places)[None], 8)
+    index = morans_i(torch.from_numpy(values)[None], neighbours)
+    assert float(index[0]) == pytest.approx(
+        metric_morans_i(values, places, n_neighbors=8), abs=1e-10
+    )
+
+
+def test_moran_penalty_grows_with_autocorrelation():
+    """Residuals that copy a spatial trend cost more than the same residuals in random order."""
+    rng = np.random.RandomState(0)
+    places = torch.from_numpy(rng.uniform(size=(1, 80, 2))).float()
+    trend = places[..., 0]
+    shuffled = trend[:, torch.from_numpy(rng.permutation(80))]
+    loss = {
+        name: float(
+            SpTGNNLoss(moran_weight=weight)(
+                Output(-residual, torch.zeros(1, 80), -residual, torch.zeros(1), torch.zeros(1)),
+                {
+                    "target": torch.zeros(1, 80),
+                    "weight": torch.ones(1, 80),
+                    "position": places,
+                },
+            )
+        )
+        for name, residual, weight in [
+            ("trend", trend, 1.0),
+            ("shuffled", shuffled, 1.0),
+            ("off", trend, 0.0),
+        ]
+    }
+    assert loss["trend"] > loss["shuffled"] + 0.5
+    assert loss["off"] < loss["trend"]
+
+
+def test_a_weight_is_a_repetition():
+    """A row of weight two costs what the row twice costs."""
+    mean, log_variance, target = gaussian(shape=(1, 5))
+    zero = torch.zeros(1, dtype=torch.float64)
+    weight = torch.tensor([[1.0, 2.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    twice = [0, 1, 1, 2, 3, 4]
+    loss = SpTGNNLoss()
+    weighted = loss(
+        Output(mean, log_variance, mean, zero, zero), {"target": target, "weight": weight}
+    )
+    repeated = loss(
+        Output(mean[:, twice], log_variance[:, twice], mean[:, twice], zero, zero),
+        {"target": target[:, twice], "weight": torch.ones(1, 6, dtype=torch.float64)},
+    )
+    torch.testing.assert_close(weighted, repeated)
+
+
+def test_members_are_judged_apart():
+    """The gradient of one member does not change with the other member's errors."""
+    mean, log_variance, target = gaussian(shape=(2, 30))
+    place = torch.rand(2, 30, 2, generator=torch.Generator().manual_seed(0)).double()
+
+    def gradient(other):
+        values = mean.clone()
+        values[1] += other
+        values.requires_grad_()
+        zero = torch.zeros(2, dtype=torch.float64)
+        SpTGNNLoss(moran_weight=0.1)(
+            Output(values, log_variance, values, zero, zero),
+            {"target": target, "weight": torch.ones_like(target), "position": place},
+        ).backward()
+        return values.grad[0]
+
+    torch.testing.assert_close(gradient(0.0), gradient(7.0))

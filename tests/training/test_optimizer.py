@@ -1,0 +1,62 @@
+"""Learning rates and decays, group by group."""
+
+import numpy as np
+import pytest
+from small_encoder import WIDTH, small_stages
+
+from sptgnn_sklearn.encoders.finetuning import MemberEncoders
+from sptgnn_sklearn.network.config import Architecture
+from sptgnn_sklearn.network.sptgnn import SpTGNN
+from sptgnn_sklearn.training.optimizer import apart, parameter_groups
+
+RATES = {
+    "learning_rate": 2e-3,
+    "weight_decay": 0.1,
+    "encoder_learning_rate": 1e-4,
+    "layer_decay": 0.5,
+}
+
+
+def make_network(tuned=True):
+    encoders = MemberEncoders(small_stages(), 2, tuned, np.zeros(WIDTH), np.ones(WIDTH))
+    streams = {"imagery": WIDTH + 1, "position": 3}
+    shape = Architecture(streams, ("spatial",), ("distance",), (0,), n_members=2, width=8)
+    return SpTGNN(shape, encoders)
+
+
+@pytest.mark.parametrize("tuned", [True, 2])
+def test_every_parameter_is_in_one_group(tuned):
+    """None is left as it is, and none is moved twice."""
+    network = make_network(tuned)
+    groups = parameter_groups(network, **RATES)
+    grouped = [id(p) for group in groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(p) for p in network.parameters()}
+
+
+def test_stages_learn_the_slower_the_lower_they_are():
+    """Each stage has half the rate of the one above it; the network has its own."""
+    network = make_network()
+    rate = {
+        id(p): group["lr"] for group in parameter_groups(network, **RATES) for p in group["params"]
+    }
+    own, encoders = apart(network)
+    assert {rate[id(p)] for _, p in own} == {2e-3}
+    for name, parameter in encoders:
+        stage = int(name.split(".")[2])  # patches, three blocks, pooling
+        assert rate[id(parameter)] == pytest.approx(1e-4 * 0.5 ** (4 - stage))
+
+
+def test_offsets_and_norms_are_not_shrunk():
+    """Decay acts on matrices, of the network and of the encoders."""
+    network = make_network()
+    decay = {
+        id(p): group["weight_decay"]
+        for group in parameter_groups(network, **RATES)
+        for p in group["params"]
+    }
+    for name, parameter in network.named_parameters():
+        if name.endswith(("bias", "gain", "offset")) or "norm" in name:
+            assert decay[id(parameter)] == 0, name
+        elif name.endswith("weight"):
+            assert decay[id(parameter)] > 0, name

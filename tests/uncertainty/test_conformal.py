@@ -1,0 +1,82 @@
+"""Conformal limits: the order statistics that the theory names, and their promise kept."""
+
+import numpy as np
+import pytest
+from mapie.conformity_scores import StdConformityScore
+from mapie.regression import SplitConformalRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.uncertainty.conformal import conformal_limits
+
+
+def test_limits_are_order_statistics():
+    """Of n scores the k-th from either end, k = floor((n + 1) alpha / 2)."""
+    scores = np.random.RandomState(0).normal(size=997)
+    low, high = conformal_limits(scores, 0.9)
+    assert (low, high) == tuple(np.sort(scores)[[48, -49]])
+
+
+def test_new_rows_are_covered_as_promised():
+    """Averaged over draws of few held-out rows, coverage is the nominal one, not below."""
+    rng = np.random.RandomState(0)
+    found = []
+    for _ in range(400):
+        low, high = conformal_limits(rng.standard_t(3, size=39), 0.9)
+        new = rng.standard_t(3, size=500)
+        found.append(np.mean((low <= new) & (new <= high)))
+    assert np.mean(found) == pytest.approx(0.9, abs=0.01)
+
+
+def test_limits_equal_those_of_standardised_scores():
+    """MAPIE's own score for models that state a standard deviation gives the same intervals."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-3, 3, size=(300, 1))
+    y = np.sin(X[:, 0]) + 0.2 * rng.normal(size=300)
+    model = GaussianProcessRegressor(RBF() + WhiteKernel(), random_state=0).fit(X[:60], y[:60])
+    mapie = SplitConformalRegressor(
+        model,
+        confidence_level=0.8,
+        conformity_score=StdConformityScore(sym=False),
+        prefit=True,
+    ).conformalize(X[60:160], y[60:160])
+    _, expected = mapie.predict_interval(X[160:])
+    mean, std = model.predict(X[60:160], return_std=True)
+    low, high = conformal_limits((y[60:160] - mean) / std, 0.8)
+    mean, std = model.predict(X[160:], return_std=True)
+    found = np.column_stack([mean + low * std, mean + high * std])
+    np.testing.assert_allclose(found, expected[:, :, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, -0.5, 1.5, 0.95])
+def test_coverage_that_cannot_be_is_refused(coverage):
+    """Outside of (0, 1), or too close to its ends for the rows that there are."""
+    with pytest.raises(ValueError, match="coverage"):
+        conformal_limits(np.arange(39.0), coverage)
+
+
+def test_intervals_of_the_estimator_hold_what_they_promise():
+    """On new rows of two surveys, for several coverages; wider ones contain narrower ones.
+
+    One survey alone says little: where its held-out rows are lucky, all its intervals are short.
+    """
+    inside: dict[float, list[np.ndarray]] = {0.5: [], 0.8: [], 0.95: []}
+    for seed in (2, 3):
+        survey = make_soil_survey(n_samples=800, random_state=seed)
+        model = SpTGNNRegressor(
+            time="date", elevation="elevation", target_transform="auto", random_state=0
+        )
+        model.fit(survey.data[:400], survey.target[:400])
+        test, observed = survey.data[400:], survey.target[400:].to_numpy()
+        before = None
+        for coverage, found in inside.items():
+            low, high = model.predict_interval(test, coverage).T
+            found.append((low <= observed) & (observed <= high))
+            assert before is None or ((low <= before[0]) & (before[1] <= high)).all()
+            before = low, high
+    for coverage, found in inside.items():
+        assert np.mean(found) == pytest.approx(coverage, abs=0.07)
+    with pytest.raises(ValueError, match="coverage"):
+        model.predict_interval(test, 1.2)
