@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from sptgnn_sklearn.metrics import bias, lins_ccc, model_efficiency, rpiq
+from sptgnn_sklearn.metrics import bias, concordance_correlation, model_efficiency, rpiq
 from sptgnn_sklearn.metrics.moran import expected_morans_i, morans_i
 
 from .tables import Data, Task
@@ -180,7 +180,7 @@ def scores(task: Task, data: Data, found: np.ndarray) -> dict[str, Any]:
             "R2": model_efficiency(data.observed, unit),
             "RMSE": float(np.sqrt(np.mean((data.observed - unit) ** 2))),
             "MAE": float(np.mean(np.abs(data.observed - unit))),
-            "CCC": lins_ccc(data.observed, unit),
+            "CCC": concordance_correlation(data.observed, unit),
             "bias": bias(data.observed, unit),
             "RPIQ": rpiq(data.observed, unit),
         },

@@ -20,7 +20,7 @@ class WithQuantiles(OnTable):
 
     def predict_quantiles(self, X, levels):
         """Predict quantiles (n, q) at the given levels."""
-        inputs = self._inputs(self.columns_.split(X))
+        inputs = self._inputs(self.columns_.transform(X))
         return self.model_.predict_quantiles(inputs, np.asarray(levels))
 
 

@@ -26,7 +26,7 @@ from sklearn.model_selection import PredefinedSplit
 from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder, XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import model_efficiency, residual_morans_i
-from sptgnn_sklearn.model_selection.comparison import compare
+from sptgnn_sklearn.model_selection.comparison import compare_models
 
 SURVEY = {"S2L2A": "s2_path", "S1GRD": "s1_path", "DEM": "dem_path"}
 
@@ -108,7 +108,7 @@ def table(options: argparse.Namespace) -> dict[str, Any]:
         for kind in options.folds:
             folds = {kind: PredefinedSplit(data[f"meta_fold_{kind}"].to_numpy())}
             for name, (model, inputs) in models.items():
-                result = compare({name: model}, inputs, y, folds)
+                result = compare_models({name: model}, inputs, y, folds)
                 print(result.to_markdown(), flush=True)
                 tables.append(result.table)
     name = f"{options.table.stem} with chips"

@@ -26,8 +26,8 @@ from sklearn.model_selection import KFold
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.spatial.crs import resolve_frame
-from sptgnn_sklearn.spatial.distances import metric_space
+from sptgnn_sklearn.spatial.crs import resolve_crs
+from sptgnn_sklearn.spatial.distances import to_metric_coordinates
 from sptgnn_sklearn.uncertainty.calibration import Calibration
 
 from .cells import RECORDS
@@ -87,9 +87,10 @@ def make_known(
 
     noise = noise_sd(survey.data)
     y = survey.truth["mean"].to_numpy() + noise * rng.normal(size=n)
-    frame = resolve_frame(4326, ["lon", "lat"])
+    frame = resolve_crs(4326, ["lon", "lat"])
     here, there = (
-        metric_space(data[["lon", "lat"]].to_numpy(), frame) for data in (survey.data, new.data)
+        to_metric_coordinates(data[["lon", "lat"]].to_numpy(), frame)
+        for data in (survey.data, new.data)
     )
     known = field_sd**2 * _matern(cdist(here, here), 150.0) + np.diag(noise**2)
     across = field_sd**2 * _matern(cdist(here, there), 150.0)
@@ -174,19 +175,19 @@ _FACTORS = ("grows with distance", "the same everywhere", "none")
 
 def _standardised(known: Known, train: np.ndarray, test: np.ndarray, seed: int) -> list[np.ndarray]:
     """Distances to neighbours of test rows, and squared errors over variances for each factor."""
-    with mock.patch.object(Calibration, "learn", wraps=Calibration.learn) as learn:
+    with mock.patch.object(Calibration, "learn", wraps=Calibration.fit) as learn:
         model = SpTGNNRegressor(calibration="scale", random_state=seed)
         model.fit(known.X.iloc[train], known.y[train])
     errors, _ = learn.call_args.args
     X, y = known.X.iloc[test], known.y[test]
     ratios = [model.kneighbors(X)[0].mean(axis=1)]
-    judgement = model.ensemble_.judgement
+    postprocessor = model.ensemble_.postprocessor
     for calibration in (
-        judgement.calibration,
-        Calibration.learn(replace(errors, distance=None), "scale"),
+        postprocessor.calibration,
+        Calibration.fit(replace(errors, distance=None), "scale"),
         Calibration(),
     ):
-        model.ensemble_.judgement = replace(judgement, calibration=calibration)
+        model.ensemble_.postprocessor = replace(postprocessor, calibration=calibration)
         mean, std = model.predict(X, return_std=True)
         ratios.append(((y - mean) / std) ** 2)
     return ratios

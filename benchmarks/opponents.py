@@ -1,6 +1,6 @@
 """What a soil mapper would use instead: trees, kriging, Gaussian processes, plain networks.
 
-Each is a regressor on the matrix of `sptgnn_sklearn.table.features.Features.tabular`:
+Each is a regressor on the matrix of `sptgnn_sklearn.table.features.FeatureEncoder.tabular`:
 two coordinates, the numeric covariates with their gaps, one-hot categories, and the date.
 """
 
@@ -22,10 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from sptgnn_sklearn.ensemble.base_regressor import boosted_trees
-from sptgnn_sklearn.spatial.blocks import location_labels
-from sptgnn_sklearn.spatial.distances import local_plane, plane_origin
-from sptgnn_sklearn.table.features import Features
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.spatial.blocks import location_ids
+from sptgnn_sklearn.spatial.distances import plane_origin, to_local_plane
+from sptgnn_sklearn.table.features import FeatureEncoder
+from sptgnn_sklearn.table.schema import TableSchema
 
 _WIDE = 60  # columns; from here on splits look at fewer of them
 _LONG = 6000  # rows; from here on each tree of a forest sees half of them
@@ -66,10 +66,10 @@ class OnTable(RegressorMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Fit the named model."""
-        self.columns_ = Columns.learn(X, time=self.time, elevation=self.elevation)
-        table = self.columns_.split(X)
-        self.features_ = Features.learn(self.columns_, table)
-        inputs = self.features_.tabular(table)
+        self.columns_ = TableSchema.fit(X, time=self.time, elevation=self.elevation)
+        table = self.columns_.transform(X)
+        self.features_ = FeatureEncoder.fit(self.columns_, table)
+        inputs = self.features_.tree_features(table)
         varies = np.array([len(np.unique(column[~np.isnan(column)])) > 1 for column in inputs.T])
         self.kept_ = varies | (np.arange(inputs.shape[1]) < 2)
         # Coordinates on a local plane: kriging and neighbours need distances that mean something.
@@ -78,17 +78,17 @@ class OnTable(RegressorMixin, BaseEstimator):
         inputs = self._inputs(table)
         model = self.makers[self.name](*inputs.shape, self.random_state, self.threads)
         grouped = isinstance(model, RandomizedSearchCV)
-        places = {"groups": location_labels(table.coordinates, table.site)} if grouped else {}
+        places = {"groups": location_ids(table.coordinates, table.site)} if grouped else {}
         self.model_ = model.fit(inputs, np.asarray(y, dtype=float), **places)
         return self
 
     def predict(self, X):
         """Predict the mean."""
-        return self.model_.predict(self._inputs(self.columns_.split(X))).astype(float)
+        return self.model_.predict(self._inputs(self.columns_.transform(X))).astype(float)
 
     def _inputs(self, table):
-        inputs = self.features_.tabular(table)[:, self.kept_]
-        plane = local_plane(table.coordinates, self.columns_.frame, self.origin_)
+        inputs = self.features_.tree_features(table)[:, self.kept_]
+        plane = to_local_plane(table.coordinates, self.columns_.frame, self.origin_)
         return np.hstack([plane, inputs[:, 2:]])
 
 

@@ -21,8 +21,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, HeteroConv
 
-from sptgnn_sklearn.table.features import Features
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.table.features import FeatureEncoder
+from sptgnn_sklearn.table.schema import TableSchema
 
 _CHUNK = 10_000  # query rows at a time
 _FLOOR = 1e-6  # of distances, in units of a relation's median distance to a neighbour
@@ -59,18 +59,23 @@ class PlainNetwork(nn.Module):
         """Return states (n, width) of rows (n, n_inputs) before any message."""
         return self.norms[0](self.encoder(inputs))
 
-    def listen(self, senders: Tensor, receivers: Tensor, edges: Edges) -> Tensor:
+    def listen(self, source_index: Tensor, target_nodes: Tensor, edges: Edges) -> Tensor:
         """First layer: states of receivers after messages of the senders' states."""
-        received = self.first({"row": (senders, receivers)}, edges)["row"]
-        return self.norms[1](receivers + self.dropout(torch.relu(received)))
+        received = self.first({"row": (source_index, target_nodes)}, edges)["row"]
+        return self.norms[1](target_nodes + self.dropout(torch.relu(received)))
 
     def predict(
-        self, senders: Tensor, targets: Tensor, receivers: Tensor, edges: Edges, closest: Tensor
+        self,
+        source_index: Tensor,
+        targets: Tensor,
+        target_nodes: Tensor,
+        edges: Edges,
+        closest: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Last layer, whose messages carry targets too: mean and log-variance of receivers."""
-        known = torch.cat([senders, targets[:, None]], dim=1)
-        received = self.last({"row": (known, receivers)}, edges)["row"]
-        states = self.norms[2](receivers + self.dropout(received))
+        known = torch.cat([source_index, targets[:, None]], dim=1)
+        received = self.last({"row": (known, target_nodes)}, edges)["row"]
+        states = self.norms[2](target_nodes + self.dropout(received))
         mean, log_variance = self.head(torch.cat([states, closest], dim=1)).unbind(1)
         return mean, log_variance.clamp(-8.0, 4.0)
 
@@ -195,16 +200,18 @@ class PlainHeteroGNN(RegressorMixin, BaseEstimator):
     def fit(self, X, y):
         """Build the graph and train the members."""
         start = time.perf_counter()
-        self.columns_ = Columns.learn(X, time=self.time, elevation=self.elevation)
-        table = self.columns_.split(X)
-        self.features_ = Features.learn(self.columns_, table)
+        self.columns_ = TableSchema.fit(X, time=self.time, elevation=self.elevation)
+        table = self.columns_.transform(X)
+        self.features_ = FeatureEncoder.fit(self.columns_, table)
         y = np.asarray(y, dtype=float)
         self.centre_, self.scale_ = y.mean(), y.std() or 1.0
         self.targets_ = torch.tensor((y - self.centre_) / self.scale_, dtype=torch.float32)
         inputs = self._inputs(table)
         self.input_scale_ = inputs.mean(0), inputs.std(0).clamp(min=1e-6)
         self.inputs_ = self._scaled(inputs)
-        self.trees_ = {name: cKDTree(space) for name, space in self.features_.spaces(table).items()}
+        self.trees_ = {
+            name: cKDTree(space) for name, space in self.features_.relation_spaces(table).items()
+        }
         self.reach_: dict[str, float] = {}
         around = self._around({name: tree.data for name, tree in self.trees_.items()}, own=True)
         self.setup_seconds_ = time.perf_counter() - start
@@ -222,8 +229,8 @@ class PlainHeteroGNN(RegressorMixin, BaseEstimator):
     @torch.no_grad()
     def predict_with(self, networks, X):
         """Predict the mean (n,) of some networks."""
-        table = self.columns_.split(X)
-        inputs, spaces = self._scaled(self._inputs(table)), self.features_.spaces(table)
+        table = self.columns_.transform(X)
+        inputs, spaces = self._scaled(self._inputs(table)), self.features_.relation_spaces(table)
         known = [self._known(network.eval()) for network in networks]
         found = np.empty(len(inputs))
         for start in range(0, len(inputs), _CHUNK):
@@ -294,7 +301,7 @@ class PlainHeteroGNN(RegressorMixin, BaseEstimator):
         return network.predict(known[1], self.targets_, states, around.edges, around.closest)
 
     def _inputs(self, table) -> Tensor:
-        return torch.from_numpy(np.hstack(list(self.features_.streams(table).values())))
+        return torch.from_numpy(np.hstack(list(self.features_.node_features(table).values())))
 
     def _scaled(self, inputs: Tensor) -> Tensor:
         return (inputs - self.input_scale_[0]) / self.input_scale_[1]
@@ -305,15 +312,15 @@ class PlainHeteroGNN(RegressorMixin, BaseEstimator):
         for name, points in spaces.items():
             tree = self.trees_[name]
             k = min(self.n_neighbors, tree.n - own)
-            distance, senders = tree.query(points, k=np.arange(1, k + own + 1))
+            distance, source_index = tree.query(points, k=np.arange(1, k + own + 1))
             if own:
-                distance, senders = _without_self(distance, senders)
+                distance, source_index = _without_self(distance, source_index)
                 self.reach_[name] = float(np.median(distance)) or 1.0
-            receivers = np.repeat(np.arange(len(points)), k)
-            index = torch.from_numpy(np.stack([senders.ravel(), receivers]))
+            target_nodes = np.repeat(np.arange(len(points)), k)
+            index = torch.from_numpy(np.stack([source_index.ravel(), target_nodes]))
             edges["row", name, "row"] = index
             weight = 1 / (distance / self.reach_[name] + _FLOOR)
-            targets = self.targets_.numpy()[senders]
+            targets = self.targets_.numpy()[source_index]
             closest += [targets.mean(1), (weight * targets).sum(1) / weight.sum(1)]
         if own:
             self._training_edges = edges
@@ -331,9 +338,9 @@ def _now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def _without_self(distance: np.ndarray, senders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_self(distance: np.ndarray, source_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drop each row from its own list (n, k + 1), or the last where equal rows pushed it out."""
-    own = senders == np.arange(len(senders))[:, None]
+    own = source_index == np.arange(len(source_index))[:, None]
     own[~own.any(axis=1), -1] = True
-    shape = len(senders), senders.shape[1] - 1
-    return distance[~own].reshape(shape), senders[~own].reshape(shape)
+    shape = len(source_index), source_index.shape[1] - 1
+    return distance[~own].reshape(shape), source_index[~own].reshape(shape)

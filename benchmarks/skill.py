@@ -79,8 +79,8 @@ def fit_both(
     """Fit with the base, and keep what the network alone says, which is trained without it."""
     model = make()
     found = fit_and_predict(lambda: model, data, test)
-    judgement = model.ensemble_.judgement.without_base()
-    model.ensemble_ = replace(model.ensemble_, base=None, judgement=judgement)
+    postprocessor = model.ensemble_.postprocessor.without_base()
+    model.ensemble_ = replace(model.ensemble_, base=None, postprocessor=postprocessor)
     alone = {**found, "mean": model.predict(data.X[test]).astype(float)}
     folder.keep(network, data.folds[network.folds][test][0], alone)
     return found

@@ -121,7 +121,7 @@ def graph(record: Record) -> Titled:
     columns = ["relation", "seconds", "peak memory, MiB"]
     rows = [[name, _number(value, 1), "–"] for name, value in cell["relations"].items()]
     rows.append(["all at once", _number(cell["search_seconds"], 1), _number(cell["search_mib"], 0)])
-    return [(f"{cell['neighbours']} neighbours of {cell['rows']:,} rows", Grid(columns, rows))]
+    return [(f"{cell['neighbors']} neighbours of {cell['rows']:,} rows", Grid(columns, rows))]
 
 
 def gpu(record: Record) -> Titled:

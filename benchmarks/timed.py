@@ -37,9 +37,9 @@ from sptgnn_sklearn.ensemble.base_regressor import boosted_trees
 from sptgnn_sklearn.graph.knn_graph import build_graph
 from sptgnn_sklearn.metrics import model_efficiency
 from sptgnn_sklearn.network import sptgnn as network
-from sptgnn_sklearn.spatial.blocks import location_labels
-from sptgnn_sklearn.table.features import Features
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.spatial.blocks import location_ids
+from sptgnn_sklearn.table.features import FeatureEncoder
+from sptgnn_sklearn.table.schema import TableSchema
 
 from .opponents import OPPONENTS, OnTable
 from .plain import PlainHeteroGNN, Step
@@ -272,10 +272,10 @@ def graph(job: Job) -> dict[str, Any]:
 
 
 def _graph(split: Split, job: Job) -> dict[str, Any]:
-    columns = Columns.learn(split.X, **split.roles)
-    table = columns.split(split.X)
-    spaces = Features.learn(columns, table).spaces(table)
-    place = location_labels(table.coordinates)
+    columns = TableSchema.fit(split.X, **split.roles)
+    table = columns.transform(split.X)
+    spaces = FeatureEncoder.fit(columns, table).relation_spaces(table)
+    place = location_ids(table.coordinates)
     seconds = {}
     for name, space in spaces.items():
         clock = Clock()

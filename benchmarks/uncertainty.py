@@ -51,11 +51,11 @@ def state_ours(task: Task, seed: int, data: Data, test: np.ndarray) -> dict[str,
     X = data.X[test]
     ends = np.hstack([model.predict_interval(X, coverage) for coverage in COVERAGES])
     found = {"sptgnn": model.predict_quantiles(X, LEVELS), CONFORMAL: np.sort(ends, axis=1)}
-    judgement = model.ensemble_.judgement
-    scale = replace(judgement.calibration, shape=None)
-    model.ensemble_.judgement = replace(judgement, calibration=scale)
+    postprocessor = model.ensemble_.postprocessor
+    scale = replace(postprocessor.calibration, shape=None)
+    model.ensemble_.postprocessor = replace(postprocessor, calibration=scale)
     found["sptgnn_scale"] = model.predict_quantiles(X, LEVELS)
-    model.ensemble_.judgement = replace(judgement, calibration=Calibration())
+    model.ensemble_.postprocessor = replace(postprocessor, calibration=Calibration())
     found["sptgnn_uncalibrated"] = model.predict_quantiles(X, LEVELS)
     return found
 

@@ -46,16 +46,16 @@ def main() -> None:
     """Write the picture."""
     figure, ax = plt.subplots(figsize=(9, 4.4))
     figure.subplots_adjust(0, 0, 1, 1)
-    centre = {name: (2.9 * box[0], 1.35 * box[1]) for name, box in BOXES.items()}
-    for name, (_, _, heading, modules, colour) in BOXES.items():
-        x, y = centre[name]
+    center = {name: (2.9 * box[0], 1.35 * box[1]) for name, box in BOXES.items()}
+    for name, (_, _, heading, modules, color) in BOXES.items():
+        x, y = center[name]
         corner = (x - WIDTH / 2, y - HEIGHT / 2)
-        box = plt.Rectangle(corner, WIDTH, HEIGHT, facecolor=colour, edgecolor="#666666")
+        box = plt.Rectangle(corner, WIDTH, HEIGHT, facecolor=color, edgecolor="#666666")
         ax.add_patch(box)
         ax.text(x, y + 0.13, heading, ha="center", va="center", weight="bold", size=10)
         ax.text(x, y - 0.2, modules, ha="center", va="center", family="monospace", size=7.5)
     for start, end in ARROWS:
-        (x0, y0), (x1, y1) = centre[start], centre[end]
+        (x0, y0), (x1, y1) = center[start], center[end]
         # Arrows end at the edge of a box: sideways to the next column, else up or down.
         if abs(x1 - x0) > 0.1:
             side = 1 if x1 > x0 else -1

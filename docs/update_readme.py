@@ -19,7 +19,7 @@ from benchmarks.report import Results, honesty_in_short, skill  # noqa: E402
 DEMO = ROOT / "examples" / "output"
 README = ROOT / "README.md"
 RECORDS = ROOT / "benchmarks" / "records"
-COLOURS = 255  # with so many nobody sees the difference, at a third of the bytes
+COLORS = 255  # with so many nobody sees the difference, at a third of the bytes
 
 
 def measured() -> dict[str, str]:
@@ -64,7 +64,7 @@ def demo() -> dict[str, str]:
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     with Image.open(DEMO / "meuse.png") as figure:
-        few = figure.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = figure.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     few.save(images / "meuse.png", optimize=True)
     return {"demo table": (DEMO / "meuse.md").read_text(encoding="utf-8")}
 

@@ -27,7 +27,7 @@ from sklearn.model_selection import KFold
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import load_meuse
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.model_selection.comparison import compare
+from sptgnn_sklearn.model_selection.comparison import compare_models
 from sptgnn_sklearn.plotting import plot_comparison
 from sptgnn_sklearn.regressor import SpTGNNRegressor
 
@@ -55,7 +55,7 @@ folds = {
 # Some land uses occur once, so a fold that leaves them out meets them as unknown. That is wanted.
 warnings.filterwarnings("ignore", message="Categories that were not in the training rows")
 
-result = compare(models, X, y, folds, crs=crs, n_jobs=2)
+result = compare_models(models, X, y, folds, crs=crs, n_jobs=2)
 print(f"\nOrganic matter in %, {len(y)} samples, 5 folds\n\n{result.to_markdown()}\n")
 
 # %%

@@ -25,14 +25,14 @@ from sptgnn_sklearn.metrics import (
     bias,
     calibration_error_of_levels,
     calibration_error_of_quantiles,
+    concordance_correlation,
+    concordance_correlation_scorer,
     crps_gaussian,
     crps_mixture,
     crps_of_quantiles,
     expected_calibration_error,
     interval_coverage,
     interval_score,
-    lins_ccc,
-    lins_ccc_scorer,
     log_score_mixture,
     make_interval_coverage_scorer,
     make_interval_score_scorer,
@@ -41,7 +41,7 @@ from sptgnn_sklearn.metrics import (
     neg_calibration_error_scorer,
     neg_crps_scorer,
     probability_integral_transform,
-    reliability,
+    reliability_curve,
     rpiq,
     rpiq_scorer,
     tail_coverage,
@@ -64,7 +64,7 @@ model.fit(X[train], y[train])
 
 said = model.predict_uncertainty(X[new])
 mean, std = said["mean"].to_numpy(), said["std"].to_numpy()
-for score in (bias, lins_ccc, model_efficiency, rpiq):
+for score in (bias, concordance_correlation, model_efficiency, rpiq):
     print(f"{score.__name__}: {score(y_new, mean):.2f}")
 
 # %%
@@ -93,7 +93,7 @@ for name, (middle, spread) in statements.items():
     }
 table = pd.DataFrame(table).T
 print(table.round(3).to_string())
-for promised, inside in zip(*reliability(y_new, mean, std, levels=3), strict=True):
+for promised, inside in zip(*reliability_curve(y_new, mean, std, levels=3), strict=True):
     print(f"central {promised:.0%} interval holds {inside:.0%}")
 
 # %%
@@ -129,7 +129,7 @@ print(f"calibration error {calibration_error_of_levels(at):.3f}")
 # standard deviation, here a linear one.
 
 scoring = {
-    "CCC": lins_ccc_scorer,
+    "CCC": concordance_correlation_scorer,
     "RPIQ": rpiq_scorer,
     "CRPS": neg_crps_scorer,
     "calibration": neg_calibration_error_scorer,

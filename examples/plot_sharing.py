@@ -50,10 +50,10 @@ for side, r2 in zip(sides, skill, strict=True):
     print(f"R2 with cells of {side} m: {r2:.3f}")
 
 fig, (left, right) = plt.subplots(ncols=2, figsize=(9, 4.5), layout="constrained")
-points = own.ensemble_.features.coordinates(own.ensemble_.searcher.spaces["spatial"])
+points = own.ensemble_.features.coordinates(own.ensemble_.knn_graph.spaces["spatial"])
 path = folder / "shared-300.safetensors"
 shared = SpTGNNRegressor.load(path).ensemble_
-cells = shared.features.coordinates(shared.searcher.spaces["spatial"])
+cells = shared.features.coordinates(shared.knn_graph.spaces["spatial"])
 left.scatter(*points.T, s=14, color="0.6", label="where samples were taken")
 left.scatter(*cells.T, s=40, marker="s", color="#0072B2", alpha=0.5, label="in the shared file")
 left.set(aspect="equal", xlabel="easting, m", ylabel="northing, m", title="Cells of 300 m")

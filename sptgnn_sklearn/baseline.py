@@ -13,15 +13,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .ensemble.base_regressor import boosted_trees, fit_base, out_of_fold
-from .spatial.blocks import assign_folds, location_labels
-from .table.deduplication import merge_rows
-from .table.features import SIMILARITIES, Features
-from .table.schema import Columns, Table, named_roles
-from .table.target_scaling import TargetScale
-from .table.validation import check_queries, check_training
+from .spatial.blocks import assign_folds, location_ids
+from .table.deduplication import deduplicate
+from .table.features import SIMILARITIES, FeatureEncoder
+from .table.schema import SampleTable, TableSchema, named_roles
+from .table.target_scaling import TargetScaler
+from .table.validation import check_fit_input, check_predict_input
 
 _SMEARING_FOLDS = 5
-_N_COORDINATES = 2  # `Features.tabular` starts with the coordinates
+_N_COORDINATES = 2  # `FeatureEncoder.tabular` starts with the coordinates
 
 
 class XGBoostBaseline(RegressorMixin, BaseEstimator):
@@ -35,7 +35,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     coordinates, crs, time, elevation, spectral, site, images
-        Roles of columns, as in `SpTGNNRegressor`. Columns of `elevation` and `spectral` are
+        Roles of columns, as in `SpTGNNRegressor`. TableSchema of `elevation` and `spectral` are
         covariates here and nothing else. Images are left out, as trees cannot read them; a
         `TerraMindEmbedder` before the trees can.
     use_coordinates : bool, default=True
@@ -185,15 +185,15 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
-        X, y, weight, _ = check_training(self, X, y, sample_weight)
-        self.columns_ = Columns.learn(X, **named_roles(self))
-        table = self.columns_.split(X)
+        X, y, weight, _ = check_fit_input(self, X, y, sample_weight)
+        self.columns_ = TableSchema.fit(X, **named_roles(self))
+        table = self.columns_.transform(X)
         # As in SpTGNNRegressor: without this, sampling of rows would tell a weight from a copy.
-        merged = merge_rows(table, y, weight)
+        merged = deduplicate(table, y, weight)
         table, y, weight = table.take(merged.rows), y[merged.rows], merged.weight
-        self.target_ = TargetScale.learn(y, weight, self.target_transform)
-        self._features = Features.learn(self.columns_, table)
-        z, inputs = self.target_.standardise(y), self._inputs(table)
+        self.target_ = TargetScaler.fit(y, weight, self.target_transform)
+        self._features = FeatureEncoder.fit(self.columns_, table)
+        z, inputs = self.target_.transform(y), self._inputs(table)
         trees = boosted_trees(
             rng.randint(2**31 - 1),
             self.n_jobs,
@@ -204,7 +204,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         )
         self.trees_ = fit_base(trees, inputs, z, weight)
         self.smearing_ = 1.0
-        if self.target_.transform is not None:
+        if self.target_.function is not None:
             folds = _place_folds(table, rng)
             error = self.target_.scale * (z - out_of_fold(trees, inputs, z, weight, folds))
             self.smearing_ = float(np.average(np.exp(error), weights=weight))
@@ -223,15 +223,17 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
             In the unit of y.
         """
         check_is_fitted(self)
-        table = self.columns_.split(check_queries(self, X))
-        found = self.target_.restore(self.trees_.predict(self._inputs(table)).astype(np.float64))
-        return found if self.target_.transform is None else self.smearing_ * (1 + found) - 1
+        table = self.columns_.transform(check_predict_input(self, X))
+        found = self.target_.inverse_transform(
+            self.trees_.predict(self._inputs(table)).astype(np.float64)
+        )
+        return found if self.target_.function is None else self.smearing_ * (1 + found) - 1
 
     def _named(self, names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names.split()}
 
-    def _inputs(self, table: Table) -> np.ndarray:
-        inputs = self._features.tabular(table)
+    def _inputs(self, table: SampleTable) -> np.ndarray:
+        inputs = self._features.tree_features(table)
         if self.use_coordinates:
             return inputs
         if inputs.shape[1] == _N_COORDINATES:
@@ -241,7 +243,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         return inputs[:, _N_COORDINATES:]
 
 
-def _place_folds(table: Table, rng: np.random.RandomState) -> np.ndarray:
+def _place_folds(table: SampleTable, rng: np.random.RandomState) -> np.ndarray:
     """Folds of whole places."""
-    places = location_labels(table.coordinates, table.site)
+    places = location_ids(table.coordinates, table.site)
     return assign_folds(places, min(_SMEARING_FOLDS, int(places.max()) + 1), rng)

@@ -21,18 +21,18 @@ from sklearn.model_selection import GroupKFold
 
 from .baseline import XGBoostBaseline
 from .model_selection import SpatialBlockKFold
-from .model_selection.comparison import ComparisonResult, compare
+from .model_selection.comparison import ComparisonResult, compare_models
 from .regressor import SpTGNNRegressor
-from .spatial.blocks import location_labels
+from .spatial.blocks import location_ids
 from .table.coordinate_columns import locate_coordinates
-from .table.infer_roles import Roles, TableError, find_column, guess_roles
-from .table.schema import Columns
+from .table.infer_roles import Roles, TableError, infer_roles, resolve_column
+from .table.schema import TableSchema
 from .table.target_scaling import choose_transform
 
 __all__ = ["main"]
 
 PROGRAM = "python -m sptgnn_sklearn"
-_FEWEST_ROWS = 20
+_MIN_TABLE_ROWS = 20
 _FOLDS = ("random", "block")
 _MODEL = "SpTGNN"
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = compare(
+        result = compare_models(
             job.models,
             job.X,
             job.y,
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     print(f"\n{result.to_markdown()}\n")
     _report(caught)
-    for path in _write(result, job, options):
+    for path in _write_outputs(result, job, options):
         print(f"wrote {path}")
     return 0
 
@@ -165,9 +165,9 @@ def _prepare(options: argparse.Namespace) -> _Job:
             raise TableError(f"--{name} {value}: must be at least {least}.")
     frame = _read(options.table)
     for label in options.categorical:
-        column = frame[find_column(frame, label, "--categorical")]
+        column = frame[resolve_column(frame, label, "--categorical")]
         frame[label] = _as_classes(column)
-    roles = guess_roles(
+    roles = infer_roles(
         frame,
         options.target,
         coordinates=options.coordinates,
@@ -176,27 +176,27 @@ def _prepare(options: argparse.Namespace) -> _Job:
         site=options.site,
         drop=options.drop,
     )
-    target = _target(frame[roles.target])
+    target = _read_target(frame[roles.target])
     placed = frame[list(roles.coordinates)].notna().all(axis=1)
     kept = target.notna() & placed
     X, y = frame.loc[kept, roles.used], target[kept].to_numpy(dtype=float)
-    _say_rows(options, target, placed)
+    _print_rows(options, target, placed)
     for line in roles.describe(frame.loc[kept]):
         print(line)
-    if len(y) < _FEWEST_ROWS:
+    if len(y) < _MIN_TABLE_ROWS:
         raise TableError(
-            f"{len(y)} rows have a target and coordinates; at least {_FEWEST_ROWS} are needed."
+            f"{len(y)} rows have a target and coordinates; at least {_MIN_TABLE_ROWS} are needed."
         )
     if y.min() == y.max():
         raise TableError(f"--target {roles.target}: all rows hold {y[0]:g}.")
-    log1p = _says_log1p(options.target_transform, y)
+    log1p = _uses_log1p(options.target_transform, y)
     named = {"coordinates": roles.coordinates, "crs": options.crs}
     named |= {"time": roles.time, "elevation": roles.elevation, "site": roles.site}
     with _errors_of_the_table(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        learned = Columns.learn(X, **named)
-        splits = _splits(X, y, roles, options)
-    crs, unit = learned.frame.crs, learned.frame.unit
+        learned = TableSchema.fit(X, **named)
+        splits = _make_splits(X, y, roles, options)
+    crs, unit = learned.reference.crs, learned.reference.unit
     print(f"distances    {f'{unit} ({crs})' if crs else 'of unknown unit: say --crs'}")
     _report(caught)
     with _errors_of_the_table():
@@ -250,7 +250,7 @@ def _as_classes(column: pd.Series) -> pd.Series:
     return column.astype("string").astype("category")
 
 
-def _target(column: pd.Series) -> pd.Series:
+def _read_target(column: pd.Series) -> pd.Series:
     values = pd.to_numeric(column, errors="coerce").astype(float)
     wrong = (values.isna() & column.notna()) | np.isinf(values)
     if wrong.any():
@@ -261,7 +261,7 @@ def _target(column: pd.Series) -> pd.Series:
     return values
 
 
-def _say_rows(options: argparse.Namespace, target: pd.Series, placed: pd.Series) -> None:
+def _print_rows(options: argparse.Namespace, target: pd.Series, placed: pd.Series) -> None:
     lost = {"without target": target.isna(), "without coordinates": target.notna() & ~placed}
     left_out = [f"{rows.sum()} {why}" for why, rows in lost.items() if rows.any()]
     said = f"; left out: {', '.join(left_out)}" if left_out else ""
@@ -269,7 +269,7 @@ def _say_rows(options: argparse.Namespace, target: pd.Series, placed: pd.Series)
     print(f"target       {options.target}")
 
 
-def _says_log1p(transform: str, y: np.ndarray) -> bool:
+def _uses_log1p(transform: str, y: np.ndarray) -> bool:
     """Say what models learn, and return whether that is the logarithm for the whole table."""
     if transform == "log1p" and y.min() <= -1:
         raise TableError(f"--target-transform log1p: the target must be above -1; {y.min():g} is.")
@@ -290,12 +290,12 @@ def _errors_of_the_table() -> Iterator[None]:
         raise TableError(str(error)) from error
 
 
-def _splits(
+def _make_splits(
     X: pd.DataFrame, y: np.ndarray, roles: Roles, options: argparse.Namespace
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     xy, _, _ = locate_coordinates(X, roles.coordinates, options.crs)
     # Rows of one place or site are in one fold, of random folds too: they are near copies.
-    groups = location_labels(xy, None if roles.site is None else X[roles.site])
+    groups = location_ids(xy, None if roles.site is None else X[roles.site])
     kinds = {
         "random": GroupKFold(options.splits, shuffle=True, random_state=options.seed),
         "block": SpatialBlockKFold(
@@ -328,7 +328,7 @@ def _report(caught: list[warnings.WarningMessage]) -> None:
         print(f"note: {words}{f' ({times} times)' if times > 1 else ''}")
 
 
-def _write(result: ComparisonResult, job: _Job, options: argparse.Namespace) -> list[Path]:
+def _write_outputs(result: ComparisonResult, job: _Job, options: argparse.Namespace) -> list[Path]:
     files: dict[str, Callable[[Path], Any]] = {
         "comparison.csv": lambda path: result.table.to_csv(path, index=False),
         "predictions.csv": lambda path: result.predictions.to_csv(path, index=False),

@@ -19,7 +19,7 @@ __all__ = [
     "predict_uncertainty",
 ]
 
-_LIMITS = ("lower", "upper")
+_LIMIT_COLUMNS = ("lower", "upper")
 _NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
 
 
@@ -84,7 +84,7 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
     (3, 4)
     """
     settings = {} if coverage is None else {"coverage": coverage}
-    return _through(estimator, X, "predict_uncertainty", settings)
+    return _delegate(estimator, X, "predict_uncertainty", settings)
 
 
 def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarray:
@@ -123,7 +123,7 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     >>> predict_interval(logarithm, survey.data.head(3), coverage=0.8).shape
     (3, 2)
     """
-    return _through(estimator, X, "predict_interval", {"coverage": coverage})
+    return _delegate(estimator, X, "predict_interval", {"coverage": coverage})
 
 
 def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +161,7 @@ def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     >>> mean.round(1).tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
     """
-    found = _through(estimator, X, "predict_std", {})
+    found = _delegate(estimator, X, "predict_std", {})
     return found["mean"].to_numpy(), found["std"].to_numpy()
 
 
@@ -190,7 +190,7 @@ def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.
     """
     if not hasattr(_innermost(estimator), "predict_quantiles"):
         return None
-    return _through(estimator, X, "predict_quantiles", {"quantiles": quantiles})
+    return _delegate(estimator, X, "predict_quantiles", {"quantiles": quantiles})
 
 
 def _innermost(estimator: Any) -> Any:
@@ -205,7 +205,7 @@ def _innermost(estimator: Any) -> Any:
         estimator = inner
 
 
-def _ask(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
+def _call_method(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     """Call a method of an estimator, or return None if it has none."""
     if method == "predict_std":
         if hasattr(estimator, "predict_uncertainty"):
@@ -217,19 +217,19 @@ def _ask(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     return getattr(estimator, method)(X, **settings) if hasattr(estimator, method) else None
 
 
-def _through(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
+def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     """Ask the innermost estimator, from the outside in, and take its answer back."""
     if isinstance(estimator, Pipeline):
         prepared = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return _through(estimator[-1], prepared, method, settings)
+        return _delegate(estimator[-1], prepared, method, settings)
     if hasattr(estimator, "best_estimator_"):
-        return _through(estimator.best_estimator_, X, method, settings)
+        return _delegate(estimator.best_estimator_, X, method, settings)
     if isinstance(estimator, TransformedTargetRegressor):
-        return _TAKE_BACK[method](estimator, _through(estimator.regressor_, X, method, settings))
+        return _TAKE_BACK[method](estimator, _delegate(estimator.regressor_, X, method, settings))
     name = type(estimator).__name__
     if hasattr(estimator, "best_score_") or hasattr(estimator, "best_params_"):
         raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
-    found = _ask(estimator, X, method, settings)
+    found = _call_method(estimator, X, method, settings)
     if found is None:
         what = "predict(X, return_std=True)" if method == "predict_std" else method
         raise TypeError(
@@ -260,7 +260,7 @@ def _uncertainty_back(estimator: TransformedTargetRegressor, found: pd.DataFrame
             "SpTGNNRegressor(target_transform='log1p') without the wrapper."
         )
     ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
-    limits = [name for name in _LIMITS if name in found.columns]
+    limits = [name for name in _LIMIT_COLUMNS if name in found.columns]
     parts = {name: ratio * found[name] for name in found.columns if name not in ("mean", *limits)}
     if limits:
         moved = _interval_back(estimator, found[limits].to_numpy())

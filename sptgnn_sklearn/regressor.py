@@ -20,28 +20,28 @@ from sklearn.utils.validation import check_is_fitted
 
 from .encoders.embedder import ChipEmbedder
 from .ensemble.base_regressor import make_base
-from .ensemble.fit import Tuning, fit_ensemble
+from .ensemble.fit import FineTuning, fit_ensemble
 from .ensemble.options import RELATIONS, STREAMS
-from .graph.box_tree import NOBODY
-from .graph.knn_graph import Searcher
+from .graph.box_tree import NO_NEIGHBOR
+from .graph.knn_graph import KNNGraph
 from .graph.masked_search import SEARCHES
 from .inspection.attention import attention_table, expert_table
-from .inspection.html_repr import fitted_facts, held_out_r2, table_html
+from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .persistence.model_file import load_model, save_model
-from .spatial.blocks import location_labels
+from .spatial.blocks import location_ids
 from .spatial.distances import chord_to_distance
-from .table.deduplication import merge_rows
+from .table.deduplication import deduplicate
 from .table.features import SIMILARITIES
 from .table.image_columns import image_columns
-from .table.schema import Columns, Table, named_roles
-from .table.target_scaling import TargetScale, mixture_quantiles
-from .table.validation import check_queries, check_training, tell_of_leaks
+from .table.schema import SampleTable, TableSchema, named_roles
+from .table.target_scaling import TargetScaler, mixture_quantiles
+from .table.validation import check_fit_input, check_predict_input, warn_target_leakage
 from .training.callbacks import check_callbacks
-from .training.config import Schedule
+from .training.config import TrainingConfig
 from .uncertainty.calibration import KINDS
 from .uncertainty.conformal import conformal_limits
-from .uncertainty.error_correlation import SCORES, values_at_scores
-from .uncertainty.postprocessing import Predicted
+from .uncertainty.error_correlation import SCORES, quantiles_at_scores
+from .uncertainty.postprocessing import MemberPredictions
 from .utils.device import choose_device
 from .utils.safe_file import FileError
 
@@ -424,21 +424,21 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self._validate_params()
         self._check_parameters()
         rng = check_random_state(self.random_state)
-        X, y, weight, present = check_training(self, X, y, sample_weight)
-        self.columns_ = Columns.learn(X, **named_roles(self))
-        table = self.columns_.split(X)
-        tell_of_leaks(self.columns_, table, y)
-        self.embedder_ = self._learn_images(table)
-        table = self._with_images(table)
-        merged = merge_rows(table, y, weight)
-        self.target_ = TargetScale.learn(y[merged.rows], merged.weight, self.target_transform)
+        X, y, weight, present = check_fit_input(self, X, y, sample_weight)
+        self.columns_ = TableSchema.fit(X, **named_roles(self))
+        table = self.columns_.transform(X)
+        warn_target_leakage(self.columns_, table, y)
+        self.embedder_ = self._fit_embedder(table)
+        table = self._add_image_features(table)
+        merged = deduplicate(table, y, weight)
+        self.target_ = TargetScaler.fit(y[merged.rows], merged.weight, self.target_transform)
         table = table.take(merged.rows)
         self.ensemble_ = fit_ensemble(
             self.columns_,
             table,
-            self.target_.standardise(y[merged.rows]),
+            self.target_.transform(y[merged.rows]),
             merged.weight,
-            architecture=self._architecture(),
+            network_settings=self._network_settings(),
             schedule=self._schedule(),
             relations=tuple(name for name in RELATIONS if name in self.relations),
             streams=self.streams,
@@ -450,12 +450,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             rng=rng,
             neighbor_search=self.neighbor_search,
             similarity=self._similarity(),
-            tuning=self._tuning(),
+            tuning=self._fine_tuning(),
         )
         self.relations_, self.streams_ = self.ensemble_.relations, self.ensemble_.streams
         self.history_ = self.ensemble_.history
         self._merged = merged.among(present)
-        held_out = self._mean_std(self.ensemble_.known_training().held_out)[0]
+        held_out = self._mean_std(self.ensemble_.require_training_rows().held_out)[0]
         inverse = self._merged.inverse
         self.oob_prediction_ = np.where(inverse < 0, np.nan, held_out[inverse])
         return self
@@ -530,7 +530,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
         predicted = self._predict(X)
-        return self._clip(self.target_.restore(self._quantiles(predicted, levels)))
+        return self._clip(self.target_.inverse_transform(self._quantiles(predicted, levels)))
 
     def predict_interval(self, X, coverage=0.9):
         """Predict conformal intervals.
@@ -604,11 +604,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(f"n_samples must be a whole number above 0; found {n_samples!r}.")
         rng = check_random_state(random_state)
         table = self._table(X)
-        judgement = self.ensemble_.judgement
-        positions = self.ensemble_.features.spaces(table)["spatial"]
-        scores = judgement.correlation.draw(positions, int(n_samples), rng)
+        postprocessor = self.ensemble_.postprocessor
+        positions = self.ensemble_.features.relation_spaces(table)["spatial"]
+        scores = postprocessor.correlation.draw(positions, int(n_samples), rng)
         quantiles = self._quantiles(self.ensemble_.predict(table), ndtr(SCORES))
-        return self._clip(self.target_.restore(values_at_scores(quantiles, scores)))
+        return self._clip(self.target_.inverse_transform(quantiles_at_scores(quantiles, scores)))
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
         """Return the training rows that send to each row in one relation.
@@ -635,21 +635,21 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         ensemble = self.ensemble_
         if relation not in self.relations_:
             raise ValueError(f"relation={relation!r} is not in use; in use: {self.relations_}.")
-        training = ensemble.searcher.spaces[relation]
+        training = ensemble.knn_graph.spaces[relation]
         if X is None:
             if (self._merged.inverse < 0).any():
                 raise ValueError("Rows of weight zero have no place in the graph; pass X.")
-            lists = ensemble.known_training().neighbours[:, self.relations_.index(relation)][
+            lists = ensemble.require_training_rows().neighbors[:, self.relations_.index(relation)][
                 :, :n_neighbors
             ]
             lists, points = lists[self._merged.inverse], training[self._merged.inverse]
         else:
             table = self._table(X)
-            points = ensemble.features.spaces(table)[relation]
+            points = ensemble.features.relation_spaces(table)[relation]
             wanted = min(n_neighbors or ensemble.n_neighbors, len(training))
-            search = Searcher({relation: training}, "exact", ensemble.workers)
-            lists = search.extend({relation: points}, wanted)[:, 0]
-        indices = np.where(lists == NOBODY, -1, self._merged.rows[lists])
+            search = KNNGraph({relation: training}, "exact", ensemble.workers)
+            lists = search.query({relation: points}, wanted)[:, 0]
+        indices = np.where(lists == NO_NEIGHBOR, -1, self._merged.rows[lists])
         if not return_distance:
             return indices
         return self._neighbor_distances(points, relation, lists), indices
@@ -692,17 +692,17 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         table = self._table(X)
         if not self.relations_:
             raise ValueError("There is no attention without a graph: relations_ is empty.")
-        looked = self.ensemble_.look(table)
-        spaces = self.ensemble_.features.spaces(table)
+        explanation = self.ensemble_.explain(table)
+        spaces = self.ensemble_.features.relation_spaces(table)
         distances = [
-            self._neighbor_distances(spaces[name], name, looked.neighbours[:, place])
+            self._neighbor_distances(spaces[name], name, explanation.neighbors[:, place])
             for place, name in enumerate(self.relations_)
         ]
-        there = looked.neighbours != NOBODY
+        there = explanation.neighbors != NO_NEIGHBOR
         return attention_table(
             self.relations_,
-            np.where(there, self._merged.rows[looked.neighbours], -1),
-            looked.attention,
+            np.where(there, self._merged.rows[explanation.neighbors], -1),
+            explanation.attention,
             np.stack(distances, axis=1),
         )
 
@@ -738,7 +738,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         table = self._table(X)
         if not self.n_experts:
             raise ValueError("There is no mixture: n_experts=0.")
-        gates = self.ensemble_.look(table).gates
+        gates = self.ensemble_.explain(table).gates
         return expert_table(gates, X.index if isinstance(X, pd.DataFrame) else None)
 
     def _html_repr(self):
@@ -753,7 +753,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             streams=ensemble.streams,
             weight=merged.weight,
             n_rows=int((merged.inverse >= 0).sum()),
-            n_members=ensemble.network.architecture.n_members,
+            n_members=ensemble.network.shape.n_members,
             r2=self._held_out_r2(),
         )
         return diagram + table_html(facts)
@@ -763,10 +763,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         ensemble, merged = self.ensemble_, self._merged
         if ensemble.training is None or not hasattr(self, "oob_prediction_"):
             return np.nan
-        parts = ensemble.training.partitions
-        members = range(ensemble.network.architecture.n_members)
-        return held_out_r2(
-            self.target_.restore(ensemble.context.targets.cpu().numpy().astype(np.float64)),
+        parts = ensemble.training.folds
+        members = range(ensemble.network.shape.n_members)
+        return out_of_fold_r2(
+            self.target_.inverse_transform(
+                ensemble.context.targets.cpu().numpy().astype(np.float64)
+            ),
             self.oob_prediction_[merged.rows],
             merged.weight,
             np.array([parts.held_out(member) for member in members]),
@@ -877,11 +879,11 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self, points: np.ndarray, relation: str, lists: np.ndarray
     ) -> np.ndarray:
         """Distances (n, K) of points (n, d) to training rows (n, K) in the space of a relation."""
-        training = self.ensemble_.searcher.spaces[relation]
+        training = self.ensemble_.knn_graph.spaces[relation]
         distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
         if relation == "spatial":
-            distances = chord_to_distance(distances, self.columns_.frame)
-        return np.where(lists == NOBODY, np.inf, distances)
+            distances = chord_to_distance(distances, self.columns_.reference)
+        return np.where(lists == NO_NEIGHBOR, np.inf, distances)
 
     def _check_parameters(self) -> None:
         for name, known in (("relations", RELATIONS), ("streams", STREAMS)):
@@ -918,7 +920,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
             )
 
-    def _architecture(self) -> dict[str, Any]:
+    def _network_settings(self) -> dict[str, Any]:
         return {
             "n_members": self.n_members,
             "width": self.hidden_size,
@@ -932,9 +934,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             "feature_dropout": self.feature_dropout,
         }
 
-    def _schedule(self) -> Schedule:
+    def _schedule(self) -> TrainingConfig:
         untaught = self.encoder_weights is None
-        return Schedule(
+        return TrainingConfig(
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -951,10 +953,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             checkpoints=None if self.checkpoint_dir is None else Path(self.checkpoint_dir),
         )
 
-    def _learn_images(self, table: Table) -> ChipEmbedder | None:
+    def _fit_embedder(self, table: SampleTable) -> ChipEmbedder | None:
         if not table.images:
             return None
-        return ChipEmbedder.learn(
+        return ChipEmbedder.fit(
             table.images,
             image_columns(self.images),
             self.columns_.images,
@@ -969,7 +971,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             verbose=int(self.verbose),
         )
 
-    def _with_images(self, table: Table) -> Table:
+    def _add_image_features(self, table: SampleTable) -> SampleTable:
         """Read what the chips of a table say; without images the table stays as it is."""
         if self.embedder_ is None:
             return table
@@ -984,15 +986,15 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             return self.spectral
         return "covariates"  # some of them are named
 
-    def _tuning(self) -> Tuning | None:
+    def _fine_tuning(self) -> FineTuning | None:
         if self.embedder_ is None or not self.fine_tune:
             return None
         stages = True if self.fine_tune is True else int(self.fine_tune)
-        return Tuning(self.embedder_, stages, self.gradient_checkpointing)
+        return FineTuning(self.embedder_, stages, self.gradient_checkpointing)
 
-    def _reachable_neighbors(self, table: Table) -> int:
+    def _reachable_neighbors(self, table: SampleTable) -> int:
         """Neighbours that a row can have: all other places, if n_neighbors is more than that."""
-        others = len(np.unique(location_labels(table.coordinates, table.site))) - 1
+        others = len(np.unique(location_ids(table.coordinates, table.site))) - 1
         if 0 < others < self.n_neighbors and self.relations:
             warnings.warn(
                 f"n_neighbors={self.n_neighbors} is more than the {others} other locations; "
@@ -1002,13 +1004,13 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             )
         return max(1, min(self.n_neighbors, others))
 
-    def _table(self, X: Any) -> Table:
+    def _table(self, X: Any) -> SampleTable:
         check_is_fitted(self)
         # The parameter may have been set anew, or the estimator read back on another machine.
         self.ensemble_ = self.ensemble_.to(choose_device(self.device))
-        return self._with_images(self.columns_.split(check_queries(self, X)))
+        return self._add_image_features(self.columns_.transform(check_predict_input(self, X)))
 
-    def _predict(self, X: Any) -> Predicted:
+    def _predict(self, X: Any) -> MemberPredictions:
         table = self._table(X)
         predicted = self.ensemble_.predict(table)
         odd = np.flatnonzero(~np.isfinite(predicted.mean + predicted.variance).all(axis=0))
@@ -1019,19 +1021,19 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             )
         return predicted
 
-    def _quantiles(self, predicted: Predicted, levels: np.ndarray) -> np.ndarray:
+    def _quantiles(self, predicted: MemberPredictions, levels: np.ndarray) -> np.ndarray:
         """Calibrated quantiles (n, q) in standardised units."""
-        levels = self.ensemble_.judgement.calibration.levels(levels)
+        levels = self.ensemble_.postprocessor.calibration.levels(levels)
         return mixture_quantiles(predicted.mean, np.sqrt(predicted.variance), levels)
 
-    def _interval(self, predicted: Predicted, coverage: float) -> np.ndarray:
+    def _interval(self, predicted: MemberPredictions, coverage: float) -> np.ndarray:
         """Conformal limits (n, 2) in the unit of y."""
-        low, high = conformal_limits(self.ensemble_.judgement.calibration.scores, coverage)
+        low, high = conformal_limits(self.ensemble_.postprocessor.calibration.scores, coverage)
         mean, std = predicted.total
         limits = mean[:, None] + std[:, None] * np.array([low, high])
-        return self._clip(self.target_.restore(limits))
+        return self._clip(self.target_.inverse_transform(limits))
 
-    def _mean_std(self, predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _mean_std(self, predicted: MemberPredictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, aleatoric and epistemic standard deviation in the unit of y.
 
         Each member's moments are moved back to the unit of y before they are taken apart.

@@ -30,16 +30,16 @@ from small_rasters import CRS, Counting, write_raster
 from sptgnn_sklearn import SpTGNNRegressor, predict_map
 from sptgnn_sklearn.cli import main
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.encoders.chip_cache import ChipArchive
-from sptgnn_sklearn.encoders.embedding import Imagery
-from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
-from sptgnn_sklearn.images.chip_formats import ChipError, fetch, measure
-from sptgnn_sklearn.images.chips import read_chip, standardise
+from sptgnn_sklearn.encoders.chip_cache import ChipCache
+from sptgnn_sklearn.encoders.embedding import ChipLoader
+from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
+from sptgnn_sklearn.images.chip_formats import ChipError, chip_shape, read_bytes
+from sptgnn_sklearn.images.chips import read_chip, standardize_chip
 from sptgnn_sklearn.images.extraction import extract_chips
 from sptgnn_sklearn.images.modalities import make_modality
-from sptgnn_sklearn.model_selection.locations import Survey
+from sptgnn_sklearn.model_selection.locations import SampleLocations
 from sptgnn_sklearn.model_selection.prediction_area import prediction_places
-from sptgnn_sklearn.spatial.crs import resolve_frame
+from sptgnn_sklearn.spatial.crs import resolve_crs
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
 SECONDS = 5.0  # of work for one file
@@ -246,15 +246,15 @@ def _chips(folder: Path) -> list[Path]:
 
 
 def _read_chip(path: Path) -> None:
-    content = fetch(str(path))
-    bands, _, _ = measure(content, str(path))
+    content = read_bytes(str(path))
+    bands, _, _ = chip_shape(content, str(path))
     name = "S2L2A" if bands == 12 else "DEM" if bands == 1 else "OTHER"
     modality = make_modality(name, ImageColumn("path"), bands)
     chip = read_chip(content, str(path), modality, 16)
     assert chip.shape == (len(modality.bands), 16, 16) and chip.dtype == np.float32
     assert np.isfinite(chip).any()
     if modality.mean:
-        assert np.isfinite(standardise(chip, modality)).all()
+        assert np.isfinite(standardize_chip(chip, modality)).all()
 
 
 # Rasters -----------------------------------------------------------------------------------------
@@ -287,7 +287,9 @@ def _read_raster(path: Path) -> None:
 
 def _read_area(path: Path) -> None:
     """Take the places of a map from a raster."""
-    survey = Survey(_PLACES.to_numpy(), resolve_frame(CRS, ["x", "y"]), np.arange(2), ("x", "y"))
+    survey = SampleLocations(
+        _PLACES.to_numpy(), resolve_crs(CRS, ["x", "y"]), np.arange(2), ("x", "y")
+    )
     found = prediction_places(path, survey, 50)
     assert np.isfinite(found).all()
 
@@ -402,8 +404,8 @@ _VECTORS = np.arange(20, dtype=np.float32).reshape(5, 4)
 
 
 def _shards(folder: Path) -> list[Path]:
-    EmbeddingStore(folder, "space", 4).put(_KEYS, _VECTORS)
-    EmbeddingStore(folder, "space", 4).put(_KEYS[:1], _VECTORS[:1])
+    EmbeddingCache(folder, "space", 4).put(_KEYS, _VECTORS)
+    EmbeddingCache(folder, "space", 4).put(_KEYS[:1], _VECTORS[:1])
     return sorted((folder / "space").glob("*.safetensors"))
 
 
@@ -416,7 +418,7 @@ def _read_shard(path: Path) -> None:
             space = Path(folder, "space")
             space.mkdir()
             (space / f"{name}.safetensors").write_bytes(content)
-            found = EmbeddingStore(folder, "space", 4).get(_KEYS)
+            found = EmbeddingCache(folder, "space", 4).get(_KEYS)
             for key, vector in found.items():
                 assert vector.shape == (4,) and vector.dtype == np.float32
                 if name != digest:
@@ -425,16 +427,16 @@ def _read_shard(path: Path) -> None:
         raise _Refused("nothing was read")
 
 
-def _archive(folder: Path) -> ChipArchive:
+def _archive(folder: Path) -> ChipCache:
     chip = folder / "chip.npy"
     np.save(chip, np.full((16, 16), 500.0))
     images = {"DEM": np.array([str(chip)], dtype=object)}
-    imagery = Imagery.learn(images, {"DEM": ImageColumn("path")}, chip_size=16, on_error="raise")
-    return ChipArchive(imagery, images, folder)
+    imagery = ChipLoader.fit(images, {"DEM": ImageColumn("path")}, chip_size=16, on_error="raise")
+    return ChipCache(imagery, images, folder)
 
 
 @functools.cache
-def _kept_archive() -> ChipArchive:
+def _kept_archive() -> ChipCache:
     return _archive(Path(tempfile.mkdtemp()))
 
 
@@ -449,7 +451,7 @@ def _read_archive(path: Path) -> None:
     archive = _kept_archive()
     state = archive.__getstate__()
     shutil.copy(path, archive._folder / "0.chips")
-    again = object.__new__(ChipArchive)
+    again = object.__new__(ChipCache)
     again.__setstate__(state)
     ((_, chips),) = again.groups(np.array([0]))
     assert tuple(chips["DEM"].shape) == (1, 1, 16, 16)

@@ -31,7 +31,7 @@ def grid_transform(height=HEIGHT):
     return rasterio.Affine(CELL, 0, CORNER[0], 0, -CELL, CORNER[1])
 
 
-def centres():
+def centers():
     """Rows (h * w, 2) of cell centres."""
     x = CORNER[0] + (np.arange(WIDTH) + 0.5) * CELL
     y = CORNER[1] - (np.arange(HEIGHT) + 0.5) * CELL
@@ -41,7 +41,7 @@ def centres():
 def cell_table():
     """What the model sees of every cell: the table that a map shall be equal to."""
     world = make_soil_survey(
-        extent_km=120, range_km=40, crs=CRS, random_state=0, coordinates=centres()
+        extent_km=120, range_km=40, crs=CRS, random_state=0, coordinates=centers()
     ).data
     table = world[["x", "y", "date", *COVARIATES]]
     # Heights and covariates in the precision of the rasters.
@@ -62,7 +62,7 @@ def bands_of(table):
 
 def as_dataset(bands, crs=CRS):
     """A Dataset of arrays on the grid."""
-    xy = centres().reshape(HEIGHT, WIDTH, 2)
+    xy = centers().reshape(HEIGHT, WIDTH, 2)
     made = xr.Dataset(
         {name: (("y", "x"), values) for name, values in bands.items()},
         coords={"y": xy[:, 0, 1], "x": xy[0, :, 0]},

@@ -102,9 +102,9 @@ def test_auto_takes_the_logarithm_of_skewed_targets_only():
     """Without a logarithm nothing is smeared and targets may be negative."""
     X, y = table(100)
     skewed = np.exp(2 * np.random.default_rng(0).normal(size=100))
-    assert small(target_transform="auto").fit(X, skewed).target_.transform == "log1p"
+    assert small(target_transform="auto").fit(X, skewed).target_.function == "log1p"
     model = small(target_transform="auto").fit(X, y - 5)
-    assert model.target_.transform is None
+    assert model.target_.function is None
     assert model.smearing_ == 1.0
 
 

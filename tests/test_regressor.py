@@ -19,10 +19,10 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble.fitted import mean_distance
+from sptgnn_sklearn.ensemble.fitted import mean_neighbor_distance
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
-from sptgnn_sklearn.uncertainty.blending import Stacking
+from sptgnn_sklearn.uncertainty.blending import Blend
 
 SMALL = {
     "time": "date",
@@ -145,7 +145,7 @@ def test_target_transform_gives_means_in_the_unit_of_y(survey):
     """With logarithms inside, the mean of a skewed target is not its median."""
     y = np.exp(survey.target / 15)
     model = small(target_transform="auto", max_epochs=15).fit(survey.data, y)
-    assert model.target_.transform == "log1p"
+    assert model.target_.function == "log1p"
     mean = model.predict(survey.data)
     median = model.predict_quantiles(survey.data, (0.5,))[:, 0]
     assert (mean > median).all()
@@ -165,7 +165,7 @@ def test_target_bounds_limit_means_and_quantiles(survey):
 def test_out_of_bag_prediction_did_not_use_its_own_target(survey):
     """With five members every row is left out by one of them, and its prediction is honest."""
     model = small(n_members=5, max_epochs=20).fit(survey.data, survey.target)
-    held = np.array([model.ensemble_.training.partitions.held_out(m) for m in range(5)])
+    held = np.array([model.ensemble_.training.folds.held_out(m) for m in range(5)])
     assert (held.sum(0) == 1).all()
     own = np.corrcoef(model.predict(survey.data), survey.target)[0, 1]
     honest = np.corrcoef(model.oob_prediction_, survey.target)[0, 1]
@@ -178,7 +178,7 @@ def test_base_out_of_fold_prediction_never_saw_the_row(survey):
     model = small(base=_Memory(), n_members=5, max_epochs=1).fit(survey.data, survey.target)
     # The base answers 1 for a row that it was fitted on and 0 for any other: the whole base knows
     # all training rows, the copies behind the blend knew none of those they predicted.
-    tabular = model.ensemble_.features.tabular(model.columns_.split(survey.data))
+    tabular = model.ensemble_.features.tree_features(model.columns_.transform(survey.data))
     assert (model.ensemble_.base.predict(tabular) == 1).all()
     assert _Memory.answers == {0.0}
 
@@ -205,17 +205,17 @@ def test_a_base_is_corrected(survey, base):
     """The mean lies between base and network, as far as the blend says."""
     model = small(base=base).fit(survey.data, survey.target)
     ensemble = model.ensemble_
-    judgement, kept = ensemble.judgement, ensemble.judgement.stacking
-    assert 0 < kept.blend < 1
+    postprocessor, kept = ensemble.postprocessor, ensemble.postprocessor.blend
+    assert 0 < kept.weight < 1
     blended = model.predict(survey.data)
-    ensemble.judgement = replace(judgement, stacking=Stacking(0.0, 1.0))
-    tabular = ensemble.features.tabular(model.columns_.split(survey.data))
-    alone = model.target_.restore(ensemble.base.predict(tabular))
+    ensemble.postprocessor = replace(postprocessor, blend=Blend(0.0, 1.0))
+    tabular = ensemble.features.tree_features(model.columns_.transform(survey.data))
+    alone = model.target_.inverse_transform(ensemble.base.predict(tabular))
     np.testing.assert_allclose(model.predict(survey.data), alone, rtol=1e-4)
-    ensemble.judgement = replace(judgement, stacking=Stacking(1.0, 1.0))
+    ensemble.postprocessor = replace(postprocessor, blend=Blend(1.0, 1.0))
     network = model.predict(survey.data)
-    joined = alone + kept.blend * (network - alone)
-    expected = survey.target.mean() + kept.trust * (joined - survey.target.mean())
+    joined = alone + kept.weight * (network - alone)
+    expected = survey.target.mean() + kept.shrinkage * (joined - survey.target.mean())
     np.testing.assert_allclose(blended, expected, rtol=1e-4, atol=1e-4)
     assert not np.allclose(network, alone, rtol=0.01)
 
@@ -223,8 +223,8 @@ def test_a_base_is_corrected(survey, base):
 def test_the_mean_distance_leaves_out_who_is_not_there():
     """Nobody has no distance, and a row with nobody around it is infinitely far."""
     training = np.array([[0.0], [10.0], [20.0]])
-    senders = np.array([[0, 1], [2, -1], [-1, -1]])
-    found = mean_distance(np.array([[1.0], [1.0], [1.0]]), training, senders)
+    source_index = np.array([[0, 1], [2, -1], [-1, -1]])
+    found = mean_neighbor_distance(np.array([[1.0], [1.0], [1.0]]), training, source_index)
     np.testing.assert_allclose(found, [5.0, 19.0, np.inf])
 
 
@@ -347,9 +347,9 @@ def test_pickle_and_clone(fitted, survey):
 def test_what_is_made_ready_for_predictions_is_kept_but_not_pickled(fitted, survey):
     """It is made once, and a copy makes it anew."""
     fitted.predict(survey.data)
-    ready = fitted.ensemble_.sent
+    ready = fitted.ensemble_.source_features
     fitted.predict(survey.data)
-    assert fitted.ensemble_.sent is ready
+    assert fitted.ensemble_.source_features is ready
     loaded = pickle.loads(pickle.dumps(fitted))
     assert "sent" not in vars(loaded.ensemble_)
     loaded.predict(survey.data)

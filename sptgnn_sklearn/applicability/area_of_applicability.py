@@ -17,21 +17,21 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ..model_selection.splits import as_splits
-from ..table.coordinate_columns import as_frame, find_column
+from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
 from .dissimilarity import (
     THRESHOLDS,
     count_within,
     held_out_counts,
     held_out_distances,
-    mean_distance,
+    mean_pairwise_distance,
 )
-from .encoding import Covariate
+from .encoding import EncodedCovariate
 from .feature_weights import IMPORTANCES, given_weights
 
 __all__ = ["AreaOfApplicability"]
 
-_CHUNK = 65_536  # rows that are taken to the space of covariates at once
+_CHUNK_ROWS_DI = 65_536  # rows that are taken to the space of covariates at once
 
 
 class AreaOfApplicability(BaseEstimator):
@@ -223,15 +223,15 @@ class AreaOfApplicability(BaseEstimator):
         """
         self._validate_params()
         X = check_table(self, X, reset=True)
-        frame = as_frame(X)
+        frame = as_dataframe(X)
         if len(frame) < 2:
             raise ValueError(
                 f"Found array with {len(frame)} sample(s) (n_samples={len(frame)}) while a minimum "
                 "of 2 is required: distances need two rows."
             )
         self._labels = tuple(frame.columns)
-        self.columns_ = _choose(frame, self.columns)
-        covariates = [Covariate.learn(frame[label], label) for label in self.columns_]
+        self.columns_ = _choose_columns(frame, self.columns)
+        covariates = [EncodedCovariate.fit(frame[label], label) for label in self.columns_]
         splits = as_splits(self.cv, X, y)
         weights = self._weigh(X, y, splits)
         self.weights_ = np.where([one.varies for one in covariates], weights, 0.0)
@@ -239,7 +239,7 @@ class AreaOfApplicability(BaseEstimator):
         self._covariates = [one for one in zip(covariates, self.weights_, strict=True) if one[1]]
 
         points = self._points(frame)
-        self.mean_train_distance_ = mean_distance(points)
+        self.mean_train_distance_ = mean_pairwise_distance(points)
         points /= self.mean_train_distance_
         self.train_di_ = held_out_distances(points, splits)
         self.threshold_ = self._find_threshold(self.train_di_[~np.isnan(self.train_di_)])
@@ -336,7 +336,7 @@ class AreaOfApplicability(BaseEstimator):
 
     def _in_chunks(self, X: Any, measure: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
         check_is_fitted(self)
-        frame = as_frame(check_table(self, X, reset=False))
+        frame = as_dataframe(check_table(self, X, reset=False))
         if set(frame.columns) != set(self._labels):  # names are missing here or were in fit
             frame = frame.set_axis(list(self._labels), axis=1)
         workers = effective_n_jobs(self.n_jobs)
@@ -348,7 +348,7 @@ class AreaOfApplicability(BaseEstimator):
 
     def _points(self, frame: pd.DataFrame) -> np.ndarray:
         return np.column_stack(
-            [weight * one.standardised(frame[one.label]) for one, weight in self._covariates]
+            [weight * one.standardized(frame[one.label]) for one, weight in self._covariates]
         )
 
     def _weigh(self, X: Any, y: Any, splits: list | None) -> np.ndarray:
@@ -392,7 +392,7 @@ class AreaOfApplicability(BaseEstimator):
         return float(self.threshold)
 
 
-def _choose(frame: pd.DataFrame, columns: Iterable[Hashable] | None) -> list[Hashable]:
+def _choose_columns(frame: pd.DataFrame, columns: Iterable[Hashable] | None) -> list[Hashable]:
     if columns is None:
         return list(frame.columns)
     chosen = list(dict.fromkeys(find_column(frame, label, "columns") for label in columns))
@@ -422,5 +422,5 @@ def _report_constant(columns: list[Hashable], wanted: np.ndarray, weights: np.nd
 
 
 def _chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(frame), _CHUNK):
-        yield frame.iloc[start : start + _CHUNK]
+    for start in range(0, len(frame), _CHUNK_ROWS_DI):
+        yield frame.iloc[start : start + _CHUNK_ROWS_DI]

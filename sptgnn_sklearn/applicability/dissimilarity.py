@@ -12,19 +12,25 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-__all__ = ["THRESHOLDS", "count_within", "held_out_counts", "held_out_distances", "mean_distance"]
+__all__ = [
+    "THRESHOLDS",
+    "count_within",
+    "held_out_counts",
+    "held_out_distances",
+    "mean_pairwise_distance",
+]
 
-Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+FoldSplits = Sequence[tuple[np.ndarray, np.ndarray]]
 # Up to so many rows all pairs are measured, which takes some seconds.
 _ALL_PAIRS = 20_000
-_CELLS = 4_000_000  # of a matrix of distances held at once
+_MAX_DISTANCE_CELLS = 4_000_000  # of a matrix of distances held at once
 # For fewer queries than this all distances are faster than a tree.
 _FEW = 32
 # The radius that a row lies at exactly must include it, however its distance was rounded.
-_ROUNDING = 1e-12
+_DISTANCE_ROUNDING = 1e-12
 
 
-def mean_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
+def mean_pairwise_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
     """Return the mean distance between two different rows, over all pairs.
 
     Parameters
@@ -42,15 +48,15 @@ def mean_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.applicability.dissimilarity import mean_distance
-    >>> mean_distance(np.array([[0.0], [1.0], [3.0]]))
+    >>> from sptgnn_sklearn.applicability.dissimilarity import mean_pairwise_distance
+    >>> mean_pairwise_distance(np.array([[0.0], [1.0], [3.0]]))
     2.0
     """
     if len(points) > most:
         rank = np.lexsort(points.T[::-1])
         points = points[rank[np.linspace(0, len(points) - 1, most).round().astype(np.int64)]]
     n = len(points)
-    step = max(1, _CELLS // n)
+    step = max(1, _MAX_DISTANCE_CELLS // n)
     total = 0.0
     for start in range(0, n, step):
         # Each pair once: the block on the diagonal holds its pairs twice.
@@ -60,7 +66,7 @@ def mean_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
     return float(total / (n * (n - 1) / 2))
 
 
-def held_out_distances(points: np.ndarray, splits: Splits | None) -> np.ndarray:
+def held_out_distances(points: np.ndarray, splits: FoldSplits | None) -> np.ndarray:
     """Return each row's distance to the nearest training row of the fold that holds it out.
 
     Parameters
@@ -97,7 +103,7 @@ def held_out_distances(points: np.ndarray, splits: Splits | None) -> np.ndarray:
     return found
 
 
-def held_out_counts(points: np.ndarray, splits: Splits | None, radius: float) -> np.ndarray:
+def held_out_counts(points: np.ndarray, splits: FoldSplits | None, radius: float) -> np.ndarray:
     """Return how many training rows of the fold that holds a row out are within a radius of it.
 
     Parameters
@@ -123,7 +129,7 @@ def held_out_counts(points: np.ndarray, splits: Splits | None, radius: float) ->
     found = np.full(len(points), np.nan)
     for train, test in splits:
         if len(test) < _FEW:
-            near = cdist(points[test], points[train]) <= radius * (1 + _ROUNDING)
+            near = cdist(points[test], points[train]) <= radius * (1 + _DISTANCE_ROUNDING)
             found[test] = near.sum(axis=1)
         else:
             found[test] = count_within(cKDTree(points[train]), points[test], radius)
@@ -160,10 +166,10 @@ def count_within(
     >>> count_within(cKDTree([[0.0], [1.0]]), [[0.5], [2.0]], radius=1.0).tolist()
     [2, 1]
     """
-    reach = radius * (1 + _ROUNDING)
+    reach = radius * (1 + _DISTANCE_ROUNDING)
     if most is not None:
         most = min(most, tree.n)
-        step = max(1, _CELLS // most)
+        step = max(1, _MAX_DISTANCE_CELLS // most)
         bound = np.nextafter(reach, np.inf)  # the search leaves out what is at its bound
         pieces = np.split(queries, range(step, len(queries), step))
         nearest = (

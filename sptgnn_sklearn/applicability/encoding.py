@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..table.parsing import category_codes, category_levels, is_categorical, numbers, which_rows
+from ..table.parsing import category_codes, category_levels, format_rows, is_categorical, to_float
 
-__all__ = ["Covariate"]
+__all__ = ["EncodedCovariate"]
 
 # A text with so many values, new in every other row, rather is a name or a path.
-_MANY_LEVELS = 32
+_MAX_ENCODED_LEVELS = 32
 
 
 @dataclass(frozen=True)
-class Covariate:
+class EncodedCovariate:
     """How one column becomes coordinates: one for a number, one for each level of a category.
 
     Attributes
@@ -32,19 +32,19 @@ class Covariate:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.applicability.encoding import Covariate
-    >>> use = Covariate.learn(pd.Series(["crop", "wood", "crop", "wood"]), "use")
+    >>> from sptgnn_sklearn.applicability.encoding import EncodedCovariate
+    >>> use = EncodedCovariate.learn(pd.Series(["crop", "wood", "crop", "wood"]), "use")
     >>> use.standardised(pd.Series(["wood", "lake"])).tolist()
     [[-1.0, 1.0], [-1.0, -1.0]]
     """
 
     label: Hashable
     levels: tuple[str, ...] | None
-    centre: np.ndarray
+    center: np.ndarray
     scale: np.ndarray
 
     @classmethod
-    def learn(cls, column: pd.Series, label: Hashable) -> Covariate:
+    def fit(cls, column: pd.Series, label: Hashable) -> EncodedCovariate:
         """Learn levels, means and standard deviations from the training rows.
 
         Raises
@@ -57,7 +57,7 @@ class Covariate:
         levels = None
         if is_categorical(column, label):
             levels = category_levels(column)
-            if len(levels) > max(_MANY_LEVELS, len(column) / 2):
+            if len(levels) > max(_MAX_ENCODED_LEVELS, len(column) / 2):
                 raise ValueError(
                     f"Column {label!r} is text with {len(levels)} different values in "
                     f"{len(column)} rows, so hardly a row is like another in it. Leave out names, "
@@ -74,7 +74,7 @@ class Covariate:
         """Whether training rows differ in this column."""
         return bool((self.scale > 0).any())
 
-    def standardised(self, column: pd.Series) -> np.ndarray:
+    def standardized(self, column: pd.Series) -> np.ndarray:
         """Return the coordinates of rows, of mean 0 and variance 1 over the training rows.
 
         Parameters
@@ -91,13 +91,13 @@ class Covariate:
         ValueError
             If entries are missing or cannot be read.
         """
-        return (_values(column, self.label, self.levels) - self.centre) / self.scale
+        return (_values(column, self.label, self.levels) - self.center) / self.scale
 
 
 def _values(column: pd.Series, label: Hashable, levels: tuple[str, ...] | None) -> np.ndarray:
     """Return a column as numbers (n, 1), or as one indicator for each level (n, n_levels)."""
     if levels is None:
-        values = numbers(column, label)[:, None]
+        values = to_float(column, label)[:, None]
         missing = np.isnan(values[:, 0])
     else:
         codes = category_codes(column, levels)
@@ -105,7 +105,7 @@ def _values(column: pd.Series, label: Hashable, levels: tuple[str, ...] | None) 
         missing = codes == -1
     if missing.any():
         raise ValueError(
-            f"Column {label!r} is missing (NaN) in {which_rows(missing)}, and a distance needs all "
+            f"Column {label!r} is missing (NaN) in {format_rows(missing)}, and a distance needs all "
             "covariates. Drop these rows, impute them as the model does, or leave the column out "
             "of columns."
         )

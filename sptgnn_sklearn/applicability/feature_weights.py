@@ -19,15 +19,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["IMPORTANCES", "given_weights", "held_out", "native", "permutation"]
+__all__ = ["IMPORTANCES", "given_weights", "model_importance", "out_of_block", "permutation"]
 
-Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+WeightSplits = Sequence[tuple[np.ndarray, np.ndarray]]
 _INNER = ("best_estimator_", "regressor_")
 _BY_SHUFFLING = 'Use importance="permutation" or "held_out", or give the weights.'
 
 
 def permutation(
-    estimator: Any, X: Any, y: np.ndarray, splits: Splits | None = None, **settings: Any
+    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
 ) -> np.ndarray:
     """Return the loss that shuffling each column of the given rows causes.
 
@@ -62,8 +62,8 @@ def permutation(
     return _shuffled(fitted, X, y, is_regressor(estimator), settings)
 
 
-def held_out(
-    estimator: Any, X: Any, y: np.ndarray, splits: Splits | None = None, **settings: Any
+def out_of_block(
+    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
 ) -> np.ndarray:
     """Return the loss that shuffling each column causes in rows that were not trained on.
 
@@ -85,7 +85,7 @@ def held_out(
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.applicability.feature_weights import held_out
+    >>> from sptgnn_sklearn.applicability.feature_weights import out_of_block
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
     >>> folds = list(KFold(5).split(X))
     >>> found = held_out(LinearRegression(), X, X[:, 0], folds, n_repeats=2, random_state=0)
@@ -111,8 +111,8 @@ def held_out(
     )
 
 
-def native(
-    estimator: Any, X: Any, y: np.ndarray, splits: Splits | None = None, **settings: Any
+def model_importance(
+    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
 ) -> np.ndarray:
     """Return what a regressor says of its columns: its `feature_importances_` or `coef_`.
 
@@ -141,14 +141,14 @@ def native(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
-    >>> from sptgnn_sklearn.applicability.feature_weights import native
+    >>> from sptgnn_sklearn.applicability.feature_weights import model_importance
     >>> X = np.array([[0.0, 10.0], [1.0, 30.0], [2.0, 20.0]])
     >>> model = LinearRegression().fit(X, X @ [1.0, 0.1])
-    >>> (native(model, X, None) / X.std(axis=0)).round(6).tolist()
+    >>> (model_importance(model, X, None) / X.std(axis=0)).round(6).tolist()
     [1.0, 0.1]
     """
     n_columns = X.shape[1]
-    model, steps = _unwrapped(_fitted(estimator, X, y))
+    model, steps = _innermost_estimator(_fitted(estimator, X, y))
     place = np.arange(n_columns)
     inputs = X
     for step in steps:
@@ -176,8 +176,8 @@ def native(
 
 IMPORTANCES: Mapping[str, Callable[..., np.ndarray]] = {
     "permutation": permutation,
-    "held_out": held_out,
-    "native": native,
+    "held_out": out_of_block,
+    "native": model_importance,
 }
 
 
@@ -274,7 +274,7 @@ def _fitted(estimator: Any, X: Any, y: Any) -> Any:
     return estimator
 
 
-def _unwrapped(estimator: Any) -> tuple[Any, list[Any]]:
+def _innermost_estimator(estimator: Any) -> tuple[Any, list[Any]]:
     """Return the innermost model and the transformers before it."""
     steps: list[Any] = []
     while True:
@@ -299,7 +299,7 @@ def _kept_columns(step: Any, X: Any) -> list[int]:
     except (AttributeError, ValueError):
         made = []
     known = names or [f"x{position}" for position in range(X.shape[1])]
-    place = [_place(name, known) for name in made]
+    place = [_feature_position(name, known) for name in made]
     if not place or None in place or len(set(place)) < len(place):
         raise ValueError(
             f"importance='native': the step {type(step).__name__} makes columns that are not those "
@@ -308,7 +308,7 @@ def _kept_columns(step: Any, X: Any) -> list[int]:
     return [found for found in place if found is not None]
 
 
-def _place(name: str, known: list[str]) -> int | None:
+def _feature_position(name: str, known: list[str]) -> int | None:
     """Return the position of a name; column transformers put their own before it."""
     for candidate in (name, name.partition("__")[2]):
         if candidate in known:

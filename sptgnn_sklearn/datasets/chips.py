@@ -16,7 +16,7 @@ from ..images.geotiff import import_rasterio, write_chip
 
 __all__ = ["CHIP_COLUMNS", "write_survey_chips"]
 
-Array = NDArray[np.float64]
+ChipArray = NDArray[np.float64]
 # Modality to the column of a survey that holds its paths.
 CHIP_COLUMNS = {"S2L2A": "s2_path", "S1GRD": "s1_path", "DEM": "dem_path"}
 PIXEL_M = 10.0
@@ -38,11 +38,11 @@ _LOOKS = 4.0  # independent looks of radar in a pixel, about those of Sentinel-1
 
 def write_survey_chips(
     directory: str | os.PathLike[str],
-    signal: Array,
-    places: Array,
+    signal: ChipArray,
+    places: ChipArray,
     *,
     crs: Any = "EPSG:4326",
-    elevation: Array | None = None,
+    elevation: ChipArray | None = None,
     chip_size: int = 32,
     seed: Sequence[int] = (0,),
 ) -> dict[str, list[str]]:
@@ -146,8 +146,8 @@ def _field(
     haze = 0.03 * rng.standard_normal(len(_SOIL))  # what an atmospheric correction leaves, by band
     slope = rng.normal(0.0, 0.03, 2)
     way, phase = rng.uniform(0.0, 2.0 * np.pi, 2)
-    metres = PIXEL_M * (np.arange(size) - size // 2)
-    east, north = metres[None, :], -metres[:, None]
+    meters = PIXEL_M * (np.arange(size) - size // 2)
+    east, north = meters[None, :], -meters[:, None]
 
     # Crop stands where its smooth pattern is above what leaves the wanted share bare.
     wanted = 0.2 + 0.6 / (1.0 + np.exp(-share))
@@ -155,8 +155,8 @@ def _field(
     wet = moisture + 0.5 * damp
     furrows = np.sin((np.cos(way) * east + np.sin(way) * north) / 35.0 * 2.0 * np.pi + phase)
     grey = 0.10 * brightness + 0.05 * texture + 0.03 * furrows
-    colour = signal * _CARBON + iron * _IRON + clay * _CLAY
-    soil = _SOIL[:, None, None] * np.exp(colour[:, None, None] + wet * _WATER[:, None, None] + grey)
+    color = signal * _CARBON + iron * _IRON + clay * _CLAY
+    soil = _SOIL[:, None, None] * np.exp(color[:, None, None] + wet * _WATER[:, None, None] + grey)
     green = _CROP * np.exp(0.15 * vigour * np.linspace(-1.0, 1.0, len(_CROP)))
     green_here = green[:, None, None] * np.exp(0.06 * texture)
     reflectance = np.exp(0.06 * light + haze)[:, None, None] * (soil + crop * (green_here - soil))
@@ -179,7 +179,7 @@ def _field(
     return optical, radar, heights[None].astype(np.float32)
 
 
-def _smooth(size: int, scales_m: tuple[float, ...], rng: np.random.Generator) -> Array:
+def _smooth(size: int, scales_m: tuple[float, ...], rng: np.random.Generator) -> ChipArray:
     """Smooth random patterns of mean 0 and standard deviation 1, one for each length scale."""
     # Drawn on a larger square, because patterns made by Fourier transform repeat at its edges.
     wide = size + 24
@@ -189,7 +189,7 @@ def _smooth(size: int, scales_m: tuple[float, ...], rng: np.random.Generator) ->
 
 
 @lru_cache(maxsize=16)
-def _filters(size: int, scales_m: tuple[float, ...]) -> Array:
+def _filters(size: int, scales_m: tuple[float, ...]) -> ChipArray:
     """Fourier transforms of bell curves that keep the variance of white noise at 1."""
     frequency = np.fft.fftfreq(size)[:, None] ** 2 + np.fft.rfftfreq(size)[None, :] ** 2
     widths = np.array(scales_m)[:, None, None] / PIXEL_M
@@ -203,7 +203,7 @@ def _filters(size: int, scales_m: tuple[float, ...]) -> Array:
     return bells / np.sqrt(power)
 
 
-def _map_places(places: Array, crs: Any) -> list[tuple[str, float, float]]:
+def _map_places(places: ChipArray, crs: Any) -> list[tuple[str, float, float]]:
     """Give each place in the projected system of its chips: code, easting and northing."""
     import pyproj
 

@@ -13,13 +13,13 @@ from sklearn.utils import Bunch, check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame, resolve_frame
-from ..spatial.distances import EARTH_RADIUS_KM, metric_space
+from ..spatial.crs import SpatialReference, resolve_crs
+from ..spatial.distances import EARTH_RADIUS_KM, to_metric_coordinates
 from ..spatial.random_fields import make_fields
 
 __all__ = ["make_soil_survey"]
 
-Array = NDArray[np.float64]
+SurveyArray = NDArray[np.float64]
 # Where the made-up region lies. The middle of a projected one is inside every northern UTM zone.
 _CENTRE_LON_LAT = (30.0, 0.0)
 _CENTRE_XY = (500_000.0, 5_000_000.0)
@@ -50,29 +50,31 @@ s2_path, s1_path, dem_path   files of made-up satellite chips, only if a folder 
 """
 
 
-def _centre(frame: Frame) -> tuple[float, float]:
+def _survey_center(frame: SpatialReference) -> tuple[float, float]:
     """Middle of the region, in the unit of its coordinates."""
     return _CENTRE_LON_LAT if frame.geographic else _CENTRE_XY
 
 
-def _positions_km(coordinates: Array, frame: Frame) -> Array:
+def _positions_km(coordinates: SurveyArray, frame: SpatialReference) -> SurveyArray:
     """Give positions in km between which a straight line is the distance, shape (n, 2 or 3).
 
     Geographic positions become points on the sphere, so that a range in km means the same at every
     latitude. The middle of the region is subtracted, because small numbers keep phases exact.
     """
-    centre = np.asarray([_centre(frame)])
+    center = np.asarray([_survey_center(frame)])
     km_per_unit = 1.0 if frame.geographic else 1e-3
-    return km_per_unit * (metric_space(coordinates, frame) - metric_space(centre, frame))
+    return km_per_unit * (
+        to_metric_coordinates(coordinates, frame) - to_metric_coordinates(center, frame)
+    )
 
 
-def _from_plane(plane_km: Array, frame: Frame) -> Array:
+def _from_plane(plane_km: SurveyArray, frame: SpatialReference) -> SurveyArray:
     """Coordinates of points given in km east and north of the middle of the region.
 
     The sinusoidal projection keeps areas, so that points which are evenly spread in the plane are
     evenly spread on the ground.
     """
-    first, second = _centre(frame)
+    first, second = _survey_center(frame)
     if not frame.geographic:
         return np.asarray([first, second]) + 1000.0 * plane_km
     km_per_degree = np.pi * EARTH_RADIUS_KM / 180.0
@@ -81,7 +83,7 @@ def _from_plane(plane_km: Array, frame: Frame) -> Array:
     return np.column_stack([lon, lat])
 
 
-def _land_use(latent: Array) -> NDArray[np.intp]:
+def _land_use(latent: SurveyArray) -> NDArray[np.intp]:
     """Classes 0 to 3, of shares .40, .25, .25 and .10, along a smooth function of variance 1."""
     return np.searchsorted([-0.253, 0.385, 1.282], latent)
 
@@ -98,7 +100,9 @@ _LAND_USE_EFFECTS = np.array([-0.8, 0.6, 0.1, 1.4])
 _LAND_USE_SLOPES = np.array([0.3, 0.0, -0.2, 0.5])
 
 
-def _covariate_effect(covariates: Array, land_use: NDArray[np.intp], n_informative: int) -> Array:
+def _covariate_effect(
+    covariates: SurveyArray, land_use: NDArray[np.intp], n_informative: int
+) -> SurveyArray:
     """Add up the curved and interacting effects of covariates and land use, before scaling."""
     effect = np.zeros(len(covariates))
     if n_informative == 0:
@@ -114,16 +118,16 @@ def _covariate_effect(covariates: Array, land_use: NDArray[np.intp], n_informati
 
 def _sample_plane(
     n_samples: int, extent_km: float, clustered: float, rng: np.random.Generator
-) -> Array:
+) -> SurveyArray:
     """Places in a square, in km from its middle: evenly spread, but for the share in clusters."""
     half = extent_km / 2.0
     plane = rng.uniform(-half, half, (n_samples, 2))
     n_clustered = round(clustered * n_samples)
     if n_clustered:
         n_clusters = max(1, n_clustered // _SAMPLES_PER_CLUSTER)
-        centres = rng.uniform(-half, half, (n_clusters, 2))
+        centers = rng.uniform(-half, half, (n_clusters, 2))
         offsets = rng.normal(0.0, 0.02 * extent_km, (n_clustered, 2))
-        near = centres[rng.integers(n_clusters, size=n_clustered)] + offsets
+        near = centers[rng.integers(n_clusters, size=n_clustered)] + offsets
         # Folding back at the edges keeps every sample inside the square.
         near = half - np.abs((near + half) % (2.0 * extent_km) - extent_km)
         plane[rng.choice(n_samples, n_clustered, replace=False)] = near
@@ -132,7 +136,7 @@ def _sample_plane(
 
 def _sample_dates(
     n_samples: int, rng: np.random.Generator
-) -> tuple[pd.DatetimeIndex, Array, Array]:
+) -> tuple[pd.DatetimeIndex, SurveyArray, SurveyArray]:
     """Dates, and at each a yearly wave and a straight decline of standard deviation 1."""
     n_days = int((_DATES[1] - _DATES[0]).astype(int))
     days = rng.integers(n_days, size=n_samples)
@@ -141,9 +145,9 @@ def _sample_dates(
     return dates, wave, np.sqrt(12.0) * (0.5 - (days + 0.5) / n_days)
 
 
-def _survey_frame(crs: Any) -> tuple[Frame, list[str]]:
+def _survey_frame(crs: Any) -> tuple[SpatialReference, list[str]]:
     """Read the CRS and name the coordinates, or refuse a unit other than degrees and metres."""
-    frame = resolve_frame(crs, ["lon", "lat"])
+    frame = resolve_crs(crs, ["lon", "lat"])
     if not frame.geographic and frame.unit != "metre":
         raise ValueError(f"crs must be geographic, or projected in metres; {crs!r} is not.")
     return frame, ["lon", "lat"] if frame.geographic else ["x", "y"]
@@ -409,12 +413,12 @@ def make_soil_survey(
         truth["noise_sd"] = sd
 
     covariates[missing_rng.random(covariates.shape) < missing] = np.nan
-    metres = 600.0 * np.exp(0.6 * height)
+    meters = 600.0 * np.exp(0.6 * height)
     data = pd.DataFrame(
         {
             names[0]: places[:, 0],
             names[1]: places[:, 1],
-            "elevation": metres,
+            "elevation": meters,
             "date": dates,
             "land_use": pd.Categorical.from_codes(land_use, categories=pd.Index(_LAND_USES)),
             **{f"cov_{j}": covariates[:, j] for j in range(n_covariates)},
@@ -428,7 +432,7 @@ def make_soil_survey(
             signal,
             places,
             crs=crs,
-            elevation=metres,
+            elevation=meters,
             chip_size=chip_size,
             seed=[seed, 7],
         )

@@ -20,15 +20,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..images.parallel_reading import Images
-from .embedding import Imagery
+from .embedding import ChipLoader
 
-__all__ = ["ChipArchive"]
+__all__ = ["ChipCache"]
 
-_CHUNK = 64  # chips that are decoded at a time
-_SPARE = 1.05  # of the disk space that chips need
+_CHIPS_PER_READ = 64  # chips that are decoded at a time
+_SPARE_DISK_SHARE = 1.05  # of the disk space that chips need
 
 
-class ChipArchive:
+class ChipCache:
     """Standardised chips of some rows on disk; the files last as long as the object.
 
     Parameters
@@ -52,23 +52,23 @@ class ChipArchive:
     --------
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from sptgnn_sklearn.encoders.chip_cache import ChipArchive
-    >>> from sptgnn_sklearn.encoders.embedding import Imagery
+    >>> from sptgnn_sklearn.encoders.chip_cache import ChipCache
+    >>> from sptgnn_sklearn.encoders.embedding import ChipLoader
     >>> from sptgnn_sklearn.table.image_columns import ImageColumn
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.npy")
     ...     np.save(path, np.full((16, 16), 500.0))
     ...     images = {"DEM": np.array([None, path], dtype=object)}
     ...     columns = {"DEM": ImageColumn("dem_path")}
-    ...     imagery = Imagery.learn(images, columns, chip_size=16, on_error="raise")
-    ...     archive = ChipArchive(imagery, images, folder)
+    ...     imagery = ChipLoader.learn(images, columns, chip_size=16, on_error="raise")
+    ...     archive = ChipCache(imagery, images, folder)
     >>> [(rows.tolist(), list(chips)) for rows, chips in archive.groups(np.array([1, 0, 1]))]
     [([0, 2], ['DEM'])]
     """
 
     def __init__(
         self,
-        imagery: Imagery,
+        imagery: ChipLoader,
         images: Images,
         directory: str | PathLike[str] | None,
         *,
@@ -138,7 +138,7 @@ class ChipArchive:
         self.__dict__.update(state)
         self._open()
 
-    def _write(self, imagery: Imagery, images: Images, name: str, workers: int) -> Iterator[int]:
+    def _write(self, imagery: ChipLoader, images: Images, name: str, workers: int) -> Iterator[int]:
         """Decode the chips of one modality; yields how many were done."""
         shape, places = self._shapes[name], self.places[name]
         if shape[0] == 0:
@@ -147,8 +147,8 @@ class ChipArchive:
         _, first = np.unique(places, return_index=True)
         rows = first[places[first] >= 0]  # one row for each file, in the order of the places
         only = {other: images[other] if other == name else _none(images[other]) for other in images}
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
+        for start in range(0, len(rows), _CHIPS_PER_READ):
+            part = rows[start : start + _CHIPS_PER_READ]
             for positions, read in imagery.chips(only, part, workers=workers):
                 chips[places[part[positions]]] = read[name]
             yield len(part)
@@ -157,7 +157,7 @@ class ChipArchive:
     def _check_space(self) -> None:
         needed = sum(4 * int(np.prod(shape, dtype=np.int64)) for shape in self._shapes.values())
         free = shutil.disk_usage(self._folder).free
-        if needed * _SPARE > free:
+        if needed * _SPARE_DISK_SHARE > free:
             raise ValueError(
                 f"Chips of the training rows take {needed / 1e9:.1f} GB while they are tuned on, "
                 f"and {self._folder.parent} has {free / 1e9:.1f} GB left: pass a cache_dir with "

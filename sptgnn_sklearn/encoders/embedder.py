@@ -12,13 +12,13 @@ from joblib import effective_n_jobs
 
 from ..images.parallel_reading import Images
 from ..table.image_columns import ImageColumn
-from .embedding import Imagery
-from .embedding_cache import EmbeddingStore, default_directory
+from .embedding import ChipLoader
+from .embedding_cache import EmbeddingCache, default_directory
 from .terramind import EncoderSource, FrozenEncoder, build_encoder
 
 __all__ = ["ChipEmbedder", "cache_directory"]
 
-_BATCH = 64
+_ENCODER_BATCH = 64
 
 
 @dataclass
@@ -38,14 +38,14 @@ class ChipEmbedder:
     verbose : int
     """
 
-    imagery: Imagery
+    imagery: ChipLoader
     encoder: FrozenEncoder
     directory: Path | None
     workers: int
     verbose: int = 0
 
     @classmethod
-    def learn(
+    def fit(
         cls,
         images: Images,
         columns: Mapping[str, ImageColumn],
@@ -90,7 +90,7 @@ class ChipEmbedder:
         """
         workers = effective_n_jobs(n_jobs)
         columns = {name: replace(columns[name], column=label) for name, label in labels.items()}
-        imagery = Imagery.learn(
+        imagery = ChipLoader.fit(
             images, columns, chip_size=chip_size, on_error=on_error, workers=workers
         )
         stages = build_encoder(encoder, imagery.modalities, weights, sha256)
@@ -99,7 +99,7 @@ class ChipEmbedder:
 
     def embed(self, images: Images) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Compute embeddings (n, width), NaN in rows without image, and the usable images."""
-        store = EmbeddingStore(
+        store = EmbeddingCache(
             self.directory, self.imagery.namespace(self.encoder), self.encoder.width
         )
         return self.imagery.embed(
@@ -107,7 +107,7 @@ class ChipEmbedder:
             self.encoder,
             store,
             workers=self.workers,
-            batch_size=_BATCH,
+            batch_size=_ENCODER_BATCH,
             verbose=self.verbose,
         )
 

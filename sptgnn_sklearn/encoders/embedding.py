@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..images.chip_formats import ChipError, measure
-from ..images.chips import INDICES, band_indices, read_chip, standardise
+from ..images.chip_formats import ChipError, chip_shape
+from ..images.chips import INDICES, band_indices, read_chip, standardize_chip
 from ..images.modalities import Modality, make_modality
 from ..images.parallel_reading import (
     Images,
@@ -37,16 +37,16 @@ from ..images.parallel_reading import (
     row_files,
 )
 from ..table.image_columns import ImageColumn
-from .embedding_cache import EmbeddingStore
+from .embedding_cache import EmbeddingCache
 
-__all__ = ["Encoder", "Imagery"]
+__all__ = ["ChipLoader", "Encoder"]
 
 # To be raised whenever the same file comes to give other numbers, so that no store mixes them.
 _READING = 1
-_PATCH, _LARGEST = 16, 224  # pixels; TerraMind was trained on chips of 224
+_PATCH, _MAX_SIDE_EMBEDDED = 16, 224  # pixels; TerraMind was trained on chips of 224
 _MOST_CHIPS = 2000  # for mean and std; their error is far below what the encoder notices
 _CHUNK_ROWS = 256  # what a killed run can lose
-_SENTINEL_2 = ("S2L2A", "S2L1C")
+_SENTINEL_2_MODALITIES = ("S2L2A", "S2L1C")
 _REMEDY = "Pass on_image_error='ignore' to treat such rows as without that image."
 
 
@@ -61,10 +61,10 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Imagery:
+class ChipLoader:
     """What is learned about the image columns from training rows.
 
-    Use `Imagery.learn`. Every method takes `images`, a mapping of modality to ndarray of shape (n,)
+    Use `ChipLoader.learn`. Every method takes `images`, a mapping of modality to ndarray of shape (n,)
     with paths, or None where a row lacks the image; see `read_paths`.
 
     Attributes
@@ -81,9 +81,9 @@ class Imagery:
     --------
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from sptgnn_sklearn.encoders.embedding import Imagery
+    >>> from sptgnn_sklearn.encoders.embedding import ChipLoader
     >>> from sptgnn_sklearn.table.image_columns import ImageColumn
-    >>> from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
+    >>> from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
     >>> class Mean:
     ...     fingerprint, width = "mean", 1
     ...
@@ -94,8 +94,8 @@ class Imagery:
     ...     np.save(path, np.full((40, 40), 670.665 + 951.272))
     ...     images = {"DEM": np.array([path, None], dtype=object)}
     ...     columns = {"DEM": ImageColumn("dem_path")}
-    ...     imagery = Imagery.learn(images, columns, chip_size=None, on_error="raise")
-    ...     store = EmbeddingStore(folder, imagery.namespace(Mean()), 1)
+    ...     imagery = ChipLoader.learn(images, columns, chip_size=None, on_error="raise")
+    ...     store = EmbeddingCache(folder, imagery.namespace(Mean()), 1)
     ...     vectors, usable = imagery.embed(images, Mean(), store, workers=1)
     >>> imagery.chip_size, vectors.round(3).tolist()
     (32, [[1.0], [nan]])
@@ -107,7 +107,7 @@ class Imagery:
     on_error: str
 
     @classmethod
-    def learn(
+    def fit(
         cls,
         images: Images,
         columns: Mapping[str, ImageColumn],
@@ -115,7 +115,7 @@ class Imagery:
         chip_size: int | None,
         on_error: str,
         workers: int = 1,
-    ) -> Imagery:
+    ) -> ChipLoader:
         """Learn what the chips are from the training rows.
 
         Parameters
@@ -167,7 +167,7 @@ class Imagery:
         self,
         images: Images,
         encoder: Encoder,
-        store: EmbeddingStore,
+        store: EmbeddingCache,
         *,
         workers: int,
         batch_size: int = 64,
@@ -286,7 +286,7 @@ class Imagery:
         return [
             (
                 np.array(positions),
-                {name: _stack(read[i][name] for i in positions) for name in names},
+                {name: _stack_chips(read[i][name] for i in positions) for name in names},
             )
             for names, positions in groups.items()
         ]
@@ -317,7 +317,7 @@ class Imagery:
         """
         n = len(next(iter(images.values())))
         found = np.full((n, len(INDICES)), np.nan)
-        name = next((name for name in self.modalities if name in _SENTINEL_2), None)
+        name = next((name for name in self.modalities if name in _SENTINEL_2_MODALITIES), None)
         if name is None:
             return found
 
@@ -353,7 +353,7 @@ class Imagery:
         for i, (name, path) in enumerate(files):
             try:
                 chip = self._read(name, path, None if digests is None else digests[i])
-                found[name] = standardise(chip, self.modalities[name])
+                found[name] = standardize_chip(chip, self.modalities[name])
             except ChipError as error:
                 found[name] = error
         return found
@@ -409,7 +409,7 @@ class Imagery:
         images: Images,
         jobs: Sequence[ReadJob],
         encoder: Encoder,
-        store: EmbeddingStore,
+        store: EmbeddingCache,
         pool: ThreadPoolExecutor,
         batch_size: int,
         verbose: int,
@@ -450,7 +450,7 @@ class Imagery:
         self,
         images: Images,
         read: list[tuple[ReadJob, Future]],
-        store: EmbeddingStore,
+        store: EmbeddingCache,
         problems: Problems,
     ) -> tuple[list[ReadJob], dict[str, np.ndarray]]:
         """Wait for the chips of a batch, and leave out the rows that have a problem."""
@@ -470,14 +470,14 @@ class Imagery:
                 done.append(job)
                 chips.append(found)
         names = [name for name, _, _ in read[0][0].files] if done else []
-        return done, {name: _stack(row[name] for row in chips) for name in names}
+        return done, {name: _stack_chips(row[name] for row in chips) for name in names}
 
     def _note(
         self, images: Images, problems: Problems, name: str, path: str, error: ChipError
     ) -> None:
         """Raise on a file that cannot be used, or take it down."""
         if self.on_error == "raise":
-            raise _refusal(images[name], self.columns[name], path, error)
+            raise _missing_chip_error(images[name], self.columns[name], path, error)
         problems[name, path] = str(error)
 
     def _warn(self, images: Images, problems: Problems, rows: np.ndarray | None = None) -> None:
@@ -522,7 +522,9 @@ def _drop(images: dict[str, np.ndarray], problems: Problems) -> None:
         paths[:] = [None if (name, path) in problems else path for path in paths]
 
 
-def _refusal(paths: np.ndarray, label: Hashable, path: str, why: ChipError) -> ValueError:
+def _missing_chip_error(
+    paths: np.ndarray, label: Hashable, path: str, why: ChipError
+) -> ValueError:
     row = paths.tolist().index(path)
     return ValueError(f"Row {row}, column {label!r}: {path} {why}. {_REMEDY}")
 
@@ -535,14 +537,14 @@ def _first_chip(
     for path in sorted(distinct_paths(paths)):
         try:
             content = fetch_files(path)
-            bands, height, width = measure(content, path)
+            bands, height, width = chip_shape(content, path)
             modality = make_modality(name, column, bands)
-            fitting = min(height, width, _LARGEST) // _PATCH * _PATCH
+            fitting = min(height, width, _MAX_SIDE_EMBEDDED) // _PATCH * _PATCH
             size = max(fitting, _PATCH) if chip_size is None else int(chip_size)
             read_chip(content, path, modality, size)
         except ChipError as error:
             if on_error == "raise":
-                raise _refusal(paths, column.column, path, error) from error
+                raise _missing_chip_error(paths, column.column, path, error) from error
             reasons.append(f"{path} {error}")
         else:
             return modality, size
@@ -563,7 +565,7 @@ def _moments(chip: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return count, mean, (about**2).sum(axis=(1, 2))
 
 
-def _stack(chips: Iterable[Any]) -> np.ndarray:
+def _stack_chips(chips: Iterable[Any]) -> np.ndarray:
     return np.stack(list(chips))
 
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import numpy as np
 
-__all__ = ["EmbeddingStore", "default_directory"]
+__all__ = ["EmbeddingCache", "default_directory"]
 
 # Small shards are merged when there are so many; one of SMALL bytes or more is left as it is, so
 # that an embedding is rewritten a few times only, however large the store grows.
@@ -60,7 +60,7 @@ def default_directory() -> Path | None:
     return base / "sptgnn_sklearn" / "embeddings"
 
 
-class EmbeddingStore:
+class EmbeddingCache:
     """Vectors by key, in memory and on disk.
 
     Where the folder cannot be written, a warning says so once and new vectors stay in memory, so
@@ -79,10 +79,10 @@ class EmbeddingStore:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
+    >>> from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     EmbeddingStore(folder, "0a1b", 2).put([b"key1"], np.array([[0.5, 2.0]]))
-    ...     EmbeddingStore(folder, "0a1b", 2).get([b"key1", b"key2"])
+    ...     EmbeddingCache(folder, "0a1b", 2).put([b"key1"], np.array([[0.5, 2.0]]))
+    ...     EmbeddingCache(folder, "0a1b", 2).get([b"key1", b"key2"])
     {b'key1': array([0.5, 2. ], dtype=float32)}
     """
 
@@ -238,7 +238,7 @@ class EmbeddingStore:
 
         assert self.folder is not None
         content = (self.folder / name).read_bytes()
-        if name != _name(content):
+        if name != _shard_name(content):
             raise ValueError("its name is not the digest of its content")
         tensors = load(content)
         codes, vectors = tensors["keys"], tensors["vectors"]
@@ -252,7 +252,7 @@ class EmbeddingStore:
         assert self.folder is not None
         codes = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1)
         content = save({"keys": codes, "vectors": np.ascontiguousarray(vectors)})
-        name = _name(content)
+        name = _shard_name(content)
         self.folder.mkdir(parents=True, exist_ok=True)
         # Not tempfile: its files are for their owner only, and a cache may be shared by a group.
         part = self.folder / f".{uuid4().hex}.tmp"
@@ -297,5 +297,5 @@ class EmbeddingStore:
                 self._sizes.pop(name, None)
 
 
-def _name(content: bytes) -> str:
+def _shard_name(content: bytes) -> str:
     return blake2b(content, digest_size=16).hexdigest() + _SUFFIX

@@ -20,9 +20,9 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ..utils.device import mixed_precision
-from .terramind import EncoderSource, pack, restore, split
+from .terramind import EncoderSource, pack_stages, split_stages, unpack_stages
 
-__all__ = ["Groups", "MemberEncoders", "turn"]
+__all__ = ["Groups", "MemberEncoders", "apply_dihedral"]
 
 # Rows by the set of modalities that they have: positions, and chips (B, C, S, S) by modality.
 Groups = Sequence[tuple[np.ndarray, dict[str, Tensor]]]
@@ -52,7 +52,7 @@ class MemberEncoders(nn.Module):
         stages: nn.Sequential,
         n_members: int,
         tuned: bool | int,
-        centre: np.ndarray,
+        center: np.ndarray,
         spread: np.ndarray,
         recompute: bool = False,
         source: EncoderSource | None = None,
@@ -62,11 +62,11 @@ class MemberEncoders(nn.Module):
         if tuned is True:
             trunk, tail = nn.Sequential(), stages
         else:
-            trunk, tail = split(stages, tuned)
+            trunk, tail = split_stages(stages, tuned)
         self.n_members, self.recompute = n_members, recompute
         self.trunk: nn.Sequential = _frozen(copy.deepcopy(trunk))
         self.tail: nn.Sequential = _stacked(copy.deepcopy(tail), n_members)
-        self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))
+        self.register_buffer("center", torch.as_tensor(center, dtype=torch.float32))
         self.register_buffer("spread", torch.as_tensor(spread, dtype=torch.float32))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MemberEncoders:
@@ -78,12 +78,12 @@ class MemberEncoders(nn.Module):
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, pack(self, self.tail)
+        return unpack_stages, pack_stages(self, self.tail)
 
     @property
     def width(self) -> int:
         """Width of the stream: the embedding, and whether there is none."""
-        return len(self.get_buffer("centre")) + 1
+        return len(self.get_buffer("center")) + 1
 
     def resized(self, n_members: int) -> MemberEncoders:
         """Return encoders for another number of members, all with the first member's weights."""
@@ -136,14 +136,14 @@ class MemberEncoders(nn.Module):
 
     @torch.no_grad()
     def _trunk(self, chips: dict[str, Tensor]) -> Any:
-        device = self.get_buffer("centre").device
+        device = self.get_buffer("center").device
         moved = {name: values.to(device, non_blocking=True) for name, values in chips.items()}
         with mixed_precision(device):
             return self.trunk(moved)
 
     def _tail(self, weights: list[dict[str, Tensor]], x: Any) -> Tensor:
         again = self.recompute and torch.is_grad_enabled()
-        with mixed_precision(self.get_buffer("centre").device):
+        with mixed_precision(self.get_buffer("center").device):
             for stage, own in zip(self.tail, weights, strict=True):
                 if again and not isinstance(x, dict):
                     x = checkpoint(functional_call, stage, own, x, use_reentrant=False)
@@ -152,17 +152,17 @@ class MemberEncoders(nn.Module):
         return x.float()
 
     def _stream(self, parts: list[tuple[np.ndarray, Tensor]], n_rows: int) -> Tensor:
-        centre, spread = self.get_buffer("centre"), self.get_buffer("spread")
-        blank = torch.zeros(n_rows, self.width, device=centre.device)
+        center, spread = self.get_buffer("center"), self.get_buffer("spread")
+        blank = torch.zeros(n_rows, self.width, device=center.device)
         blank[:, -1] = 1.0
         if not parts:
             return blank
-        places = torch.from_numpy(np.concatenate([rows for rows, _ in parts])).to(centre.device)
-        found = (torch.cat([embedding for _, embedding in parts]) - centre) / spread
+        places = torch.from_numpy(np.concatenate([rows for rows, _ in parts])).to(center.device)
+        found = (torch.cat([embedding for _, embedding in parts]) - center) / spread
         return blank.index_copy(0, places, nn.functional.pad(found, (0, 1)))
 
 
-def turn(chips: Tensor, ways: Tensor) -> Tensor:
+def apply_dihedral(chips: Tensor, ways: Tensor) -> Tensor:
     """Turn and mirror each chip in one of the eight ways that a square allows.
 
     Parameters
@@ -178,7 +178,7 @@ def turn(chips: Tensor, ways: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from sptgnn_sklearn.encoders.finetuning import turn
+    >>> from sptgnn_sklearn.encoders.finetuning import apply_dihedral
     >>> turn(torch.tensor([[[[1, 2], [3, 4]]]]), torch.tensor([4])).tolist()
     [[[[2, 1], [4, 3]]]]
     """

@@ -34,13 +34,13 @@ __all__ = [
     "FrozenEncoder",
     "build_encoder",
     "import_registry",
-    "split",
+    "split_stages",
 ]
 
 ENCODERS = tuple(f"terramind_v1_{size}" for size in ("tiny", "small", "base", "large"))
 _SEED = 0  # of random weights: the same in every fit, so that embeddings can be kept
 _NEW = "new_"  # keeps names of new modalities apart from those that torch modules have
-_SHOWN = 8
+_SHOWN_KEYS = 8
 
 
 class EncoderSource(NamedTuple):
@@ -86,7 +86,7 @@ class Pool(nn.Module):
         return self.norm(tokens).mean(1)
 
 
-def split(stages: nn.Sequential, n_blocks: int) -> tuple[nn.Sequential, nn.Sequential]:
+def split_stages(stages: nn.Sequential, n_blocks: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Return the stages before the last `n_blocks` blocks, and those blocks with the pooling.
 
     Raises
@@ -129,10 +129,10 @@ class FrozenEncoder:
         self.stages = stages.eval().requires_grad_(False).to(device)
         self.device = device
         self.width: int = next(stages[-1].parameters()).shape[0]
-        self.fingerprint = _digest(stages)
+        self.fingerprint = _state_digest(stages)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restore, pack(self, self.stages)
+        return unpack_stages, pack_stages(self, self.stages)
 
     @torch.no_grad()
     def __call__(self, chips: dict[str, np.ndarray]) -> np.ndarray:
@@ -142,13 +142,13 @@ class FrozenEncoder:
             return self.stages(tensors).float().cpu().numpy()
 
 
-def pack(owner: Any, stages: nn.Module) -> tuple[type, bytes, bool]:
+def pack_stages(owner: Any, stages: nn.Module) -> tuple[type, bytes, bool]:
     """Return the arguments of `restore` for an object that holds stages of an encoder."""
     foreign = any(type(module).__module__.startswith("terratorch") for module in stages.modules())
     return type(owner), pickle.dumps(owner.__dict__), foreign
 
 
-def restore(kind: Any, content: bytes, foreign: bool) -> Any:
+def unpack_stages(kind: Any, content: bytes, foreign: bool) -> Any:
     """Make a pickled object again, in a process that may not have imported terratorch yet.
 
     Left to pickle, terratorch would be imported without the remedies of `import_registry`.
@@ -229,7 +229,7 @@ def build_encoder(
         published = weights == "pretrained"
         path = _from_hub(name) if published else Path(weights)
         if sha256 is not None:
-            _compare(path, sha256)
+            _compare_keys(path, sha256)
         _load(model, path, name, tell_unused=not published)
     _select_bands(model, modalities)
     embeddings = {
@@ -321,7 +321,7 @@ def _from_hub(name: str) -> Path:
         log.setLevel(level)
 
 
-def _compare(path: Path, expected: str) -> None:
+def _compare_keys(path: Path, expected: str) -> None:
     """Refuse a file with another digest."""
     if not path.is_file():
         raise ValueError(f"encoder_weights={str(path)!r} is no file.")
@@ -367,9 +367,9 @@ def _load(model: nn.Module, path: Path, name: str, tell_unused: bool) -> None:
     unused = sorted(set(found) - set(own))
     parts = []
     if random:
-        parts.append(f"{_listed(random)} {_are(random)} not in it and start random")
+        parts.append(f"{_list_some(random)} {_are(random)} not in it and start random")
     if odd:
-        parts.append(f"{_listed(sorted(odd))} {_are(odd)} of another shape")
+        parts.append(f"{_list_some(sorted(odd))} {_are(odd)} of another shape")
     if unused and tell_unused:
         groups = Counter(key.split(".")[0] for key in unused)
         counts = ", ".join(f"{group} ({count})" for group, count in sorted(groups.items()))
@@ -406,7 +406,7 @@ def _key(modality: str) -> str:
     return _NEW + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in modality)
 
 
-def _digest(stages: nn.Sequential) -> str:
+def _state_digest(stages: nn.Sequential) -> str:
     found = hashlib.blake2b(digest_size=16)
     for name, value in sorted(stages.state_dict().items()):
         found.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
@@ -414,9 +414,9 @@ def _digest(stages: nn.Sequential) -> str:
     return found.hexdigest()
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _list_some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN_KEYS} more" if len(names) > _SHOWN_KEYS else ""
+    return ", ".join(names[:_SHOWN_KEYS]) + more
 
 
 def _are(names: Any) -> str:

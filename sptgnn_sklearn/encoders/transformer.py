@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ..table.coordinate_columns import as_frame, find_column
+from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.image_columns import image_columns
 from ..table.parsing import read_paths
 from ..utils.device import choose_device
@@ -142,7 +142,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
             name: find_column(frame, column.column, f"images[{name!r}]")
             for name, column in columns.items()
         }
-        self.embedder_ = ChipEmbedder.learn(
+        self.embedder_ = ChipEmbedder.fit(
             self._paths(frame),
             columns,
             self.columns_,
@@ -192,7 +192,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         return np.array([f"terramind_{i}" for i in range(width)], dtype=object)
 
     def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
-        frame = as_frame(X)
+        frame = as_dataframe(X)
         validate_data(
             self, frame if hasattr(X, "columns") else X, skip_check_array=True, reset=reset
         )

@@ -11,35 +11,37 @@ import torch
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
-from ..encoders.chip_cache import ChipArchive
+from ..encoders.chip_cache import ChipCache
 from ..encoders.embedder import ChipEmbedder
 from ..encoders.finetuning import MemberEncoders
-from ..graph.edge_features import NAMES
-from ..graph.knn_graph import Searcher
-from ..network.config import IMAGERY, Architecture, Context, Neighbourhood
-from ..network.inference import Rows, build_context, run_encoded, surroundings
+from ..graph.edge_features import EDGE_FEATURES
+from ..graph.knn_graph import KNNGraph
+from ..network.config import IMAGERY, Neighborhood, NetworkShape, SourceNodes
+from ..network.inference import NodeTensors, build_context, build_neighborhood, predict_encoded
 from ..network.sptgnn import SpTGNN
-from ..spatial.blocks import location_labels
-from ..table.features import Features
-from ..table.schema import Columns, Table
-from ..training.config import Schedule
-from ..training.dataset import TrainingSet, TunedImagery
-from ..training.loop import Trained, join, train_members
-from ..uncertainty.postprocessing import HeldOut, Judgement
-from ..utils.batching import at_most_threads
+from ..spatial.blocks import location_ids
+from ..table.features import FeatureEncoder
+from ..table.schema import SampleTable, TableSchema
+from ..training.config import TrainingConfig
+from ..training.dataset import FineTuningData, TrainingSet
+from ..training.loop import TrainingResult, concatenate_members, train_members
+from ..uncertainty.postprocessing import OutOfFoldPredictions, Postprocessor
+from ..utils.batching import limit_torch_threads
 from .base_regressor import fit_base, out_of_fold
-from .fitted import Ensemble, TrainingRows, make_rows, moments, spatial_distance
-from .member_folds import Partitions, partition
+from .fitted import Ensemble, TrainingRows, make_node_tensors, spatial_distance, to_moments
+from .member_folds import MemberFolds, make_member_folds
 
-_OWN_DISTANCE = {
+_RELATION_DISTANCE = {
     "spatial": ("distance",),
     "spectral": ("image_distance", "covariate_distance"),  # the first that there is
 }
-_SPARE = 2  # candidates for each neighbour: some are hidden from a member that holds them out
+_SPARE_CANDIDATES = (
+    2  # candidates for each neighbour: some are hidden from a member that holds them out
+)
 
 
 @dataclass(frozen=True)
-class Tuning:
+class FineTuning:
     """How image encoders are tuned with the network.
 
     Attributes
@@ -58,13 +60,13 @@ class Tuning:
 
 
 def fit_ensemble(
-    columns: Columns,
-    table: Table,
+    columns: TableSchema,
+    table: SampleTable,
     y: np.ndarray,
     weight: np.ndarray,
     *,
-    architecture: dict[str, Any],
-    schedule: Schedule,
+    network_settings: dict[str, Any],
+    schedule: TrainingConfig,
     relations: Sequence[str],
     streams: Sequence[str],
     n_neighbors: int,
@@ -75,7 +77,7 @@ def fit_ensemble(
     rng: np.random.RandomState,
     neighbor_search: str = "auto",
     similarity: str | None = None,
-    tuning: Tuning | None = None,
+    tuning: FineTuning | None = None,
 ) -> Ensemble:
     """Fit base, graph and members on distinct, canonically ordered rows.
 
@@ -85,7 +87,7 @@ def fit_ensemble(
     y, weight : ndarray of shape (n,)
         Standardised targets and positive weights.
     architecture : dict
-        Settings of `network.Architecture` apart from what the table decides.
+        Settings of `network.NetworkShape` apart from what the table decides.
     schedule : Schedule
     relations, streams : sequence of str
         Those wanted; those that the table cannot give are left out.
@@ -97,35 +99,35 @@ def fit_ensemble(
     n_jobs : int or None
     rng : RandomState
     neighbor_search : {"auto", "exact", "approximate"}
-        See `search.choose_slack`.
+        See `search.choose_eps`.
     similarity : {"embeddings", "indices", "covariates"} or None
-        See `Features.learn`.
+        See `FeatureEncoder.learn`.
     tuning : Tuning or None
         None leaves the image encoder as it is.
     """
-    features = Features.learn(columns, table, similarity)
-    spaces = features.spaces(table)
-    rows = make_rows(features, table, streams, spaces)
-    place = location_labels(table.coordinates, table.site)
-    n_members = architecture["n_members"]
+    features = FeatureEncoder.fit(columns, table, similarity)
+    spaces = features.relation_spaces(table)
+    rows = make_node_tensors(features, table, streams, spaces)
+    place = location_ids(table.coordinates, table.site)
+    n_members = network_settings["n_members"]
     positions = spaces["spatial"]
-    parts = partition(positions, place, n_members, rng)
+    parts = make_member_folds(positions, place, n_members, rng)
     relations = tuple(name for name in relations if name in spaces)
     # On a cluster joblib counts all of its cores; neighbours are searched in this process.
     jobs = min(effective_n_jobs(n_jobs), cpu_count())
     workers = torch.get_num_threads() if n_jobs is None else jobs
-    searcher = Searcher({name: spaces[name] for name in relations}, neighbor_search, workers)
+    knn_graph = KNNGraph({name: spaces[name] for name in relations}, neighbor_search, workers)
 
     model = offset = None
     if base is not None:
-        tabular = features.tabular(table)
+        tabular = features.tree_features(table)
         offset = out_of_fold(base, tabular, y, weight, parts.member[0])
         model = fit_base(base, tabular, y, weight)
 
-    data = _training_set(rows, y, weight, searcher, parts, n_members, n_neighbors)
+    data = _training_set(rows, y, weight, knn_graph, parts, n_members, n_neighbors)
     if tuning is not None:
-        data = replace(data, tuned=_tuned(tuning, features, table, n_members))
-    shape = _shape(rows, relations, architecture)
+        data = replace(data, fine_tuning=_fine_tuning_data(tuning, features, table, n_members))
+    shape = _make_network_shape(rows, relations, network_settings)
     seeds = rng.randint(2**31 - 1, size=n_members)
     trained = _train(shape, data, schedule, seeds, device, n_jobs)
 
@@ -133,11 +135,13 @@ def fit_ensemble(
     if trained.imagery is not None:
         rows.streams[IMAGERY] = trained.imagery
     network, rows = trained.network.to(device), rows.to(device)
-    neighbours = data.candidates[0][:, :, :n_neighbors].copy()
-    context, inside = _settle(network, rows, neighbours, y)
-    held = HeldOut.collect(trained.mean, np.exp(trained.log_variance), *inside, base=offset)
-    distance = spatial_distance(spaces, searcher.spaces, data.held_senders[0])
-    judgement = Judgement.learn(
+    neighbors = data.candidates[0][:, :, :n_neighbors].copy()
+    context, inside = _encode_training_rows(network, rows, neighbors, y)
+    held = OutOfFoldPredictions.from_members(
+        trained.mean, np.exp(trained.log_variance), *inside, base=offset
+    )
+    distance = spatial_distance(spaces, knn_graph.spaces, data.held_source_index[0])
+    postprocessor = Postprocessor.fit(
         held,
         y,
         weight,
@@ -152,18 +156,18 @@ def fit_ensemble(
         network=network,
         relations=relations,
         streams=tuple(rows.streams),
-        searcher=searcher,
+        knn_graph=knn_graph,
         context=context,
-        description=rows.description,
+        edge_inputs=rows.edge_inputs,
         base=model,
-        judgement=judgement,
+        postprocessor=postprocessor,
         history=trained.history,
         n_neighbors=n_neighbors,
         device=device,
         workers=workers,
         imagery=None if tuning is None else tuning.embedder.imagery,
         training=TrainingRows(
-            node_features, parts, neighbours, judgement.apply_held_out(held, distance)
+            node_features, parts, neighbors, postprocessor.apply_held_out(held, distance)
         ),
     )
     for file in trained.checkpoints:
@@ -171,31 +175,35 @@ def fit_ensemble(
     return ensemble
 
 
-def _settle(
-    network: SpTGNN, rows: Rows, neighbours: np.ndarray, y: np.ndarray
-) -> tuple[Context, tuple[np.ndarray, np.ndarray]]:
+def _encode_training_rows(
+    network: SpTGNN, rows: NodeTensors, neighbors: np.ndarray, y: np.ndarray
+) -> tuple[SourceNodes, tuple[np.ndarray, np.ndarray]]:
     """Encode the training rows, and predict them (M, n) from their neighbours (n, R, K)."""
     targets = torch.from_numpy(y.astype(np.float32)).to(network.edge_scale.floor.device)
-    senders = torch.from_numpy(neighbours).to(targets.device)
+    source_index = torch.from_numpy(neighbors).to(targets.device)
 
-    def around(part: slice) -> Neighbourhood:
-        receivers = {name: values[part] for name, values in rows.description.items()}
-        return surroundings(network, receivers, senders[part], rows.description)
+    def neighborhood(part: slice) -> Neighborhood:
+        target_nodes = {name: values[part] for name, values in rows.edge_inputs.items()}
+        return build_neighborhood(network, target_nodes, source_index[part], rows.edge_inputs)
 
-    context = build_context(network, rows, around, targets)
-    sent = network.sent(context, settled=True)
+    context = build_context(network, rows, neighborhood, targets)
+    source_features = network.source_features(context, cached=True)
     everyone = torch.arange(len(y), device=targets.device)
-    everyone = everyone.expand(network.architecture.n_members, -1)
-    return context, moments(*run_encoded(network, context, sent, everyone, around))
+    everyone = everyone.expand(network.shape.n_members, -1)
+    return context, to_moments(
+        *predict_encoded(network, context, source_features, everyone, neighborhood)
+    )
 
 
-def _tuned(tuning: Tuning, features: Features, table: Table, n_members: int) -> TunedImagery:
+def _fine_tuning_data(
+    tuning: FineTuning, features: FeatureEncoder, table: SampleTable, n_members: int
+) -> FineTuningData:
     """Decode the chips of the training rows, and make the encoders from which members start."""
     embedder = tuning.embedder
     if features.image_scale is None:
         raise ValueError("fine_tune needs images, and no training row has one.")
-    return TunedImagery(
-        chips=ChipArchive(
+    return FineTuningData(
+        chips=ChipCache(
             embedder.imagery,
             table.images,
             embedder.directory,
@@ -214,18 +222,18 @@ def _tuned(tuning: Tuning, features: Features, table: Table, n_members: int) -> 
 
 
 def _training_set(
-    rows: Rows,
+    rows: NodeTensors,
     y: np.ndarray,
     weight: np.ndarray,
-    searcher: Searcher,
-    parts: Partitions,
+    knn_graph: KNNGraph,
+    parts: MemberFolds,
     n_members: int,
     n_neighbors: int,
 ) -> TrainingSet:
     """Build the graph in its three forms: true, far folds hidden, member folds hidden."""
-    variants = (parts.place, *parts.far)
-    lists = searcher.join_all(
-        [(_SPARE * n_neighbors, labels) for labels in variants]
+    variants = (parts.place, *parts.far_folds)
+    lists = knn_graph.knn_many(
+        [(_SPARE_CANDIDATES * n_neighbors, labels) for labels in variants]
         + [(n_neighbors, folds) for folds in parts.member]
     )
     return TrainingSet(
@@ -234,15 +242,17 @@ def _training_set(
         weight=weight,
         candidates=np.stack(lists[: len(variants)]),
         held_out=np.array([parts.held_out(member) for member in range(n_members)]),
-        held_senders=np.stack(lists[len(variants) :]),
-        rounds=parts.rounds(n_members),
+        held_source_index=np.stack(lists[len(variants) :]),
+        rounds=parts.fold_rounds(n_members),
         n_neighbors=n_neighbors,
     )
 
 
-def _shape(rows: Rows, relations: tuple[str, ...], settings: dict[str, Any]) -> Architecture:
-    edge_features = tuple(name for name in NAMES if name in rows.description)
-    return Architecture(
+def _make_network_shape(
+    rows: NodeTensors, relations: tuple[str, ...], settings: dict[str, Any]
+) -> NetworkShape:
+    edge_features = tuple(name for name in EDGE_FEATURES if name in rows.edge_inputs)
+    return NetworkShape(
         streams={name: values.shape[1] for name, values in rows.streams.items()},
         relations=relations,
         edge_features=edge_features,
@@ -252,18 +262,18 @@ def _shape(rows: Rows, relations: tuple[str, ...], settings: dict[str, Any]) -> 
 
 
 def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
-    own = [name for name in _OWN_DISTANCE.get(relation, ()) if name in edge_features]
+    own = [name for name in _RELATION_DISTANCE.get(relation, ()) if name in edge_features]
     return edge_features.index(own[0]) if own else -1
 
 
 def _train(
-    shape: Architecture,
+    shape: NetworkShape,
     data: TrainingSet,
-    schedule: Schedule,
+    schedule: TrainingConfig,
     seeds: np.ndarray,
     device: str,
     n_jobs: int | None,
-) -> Trained:
+) -> TrainingResult:
     """Train all members in one pass, or in `n_jobs` groups of processes."""
     n_groups = min(effective_n_jobs(n_jobs), len(seeds)) if n_jobs is not None else 1
     groups = np.array_split(np.arange(len(seeds)), n_groups)
@@ -283,10 +293,10 @@ def _train(
         for group in groups
     )
     bar = tqdm(parts, total=n_groups, desc="training", unit="group", disable=not one_bar)
-    return join(list(bar), shape)
+    return concatenate_members(list(bar), shape)
 
 
-def _train_group(threads: int, *arguments: Any) -> Trained:
+def _train_group(threads: int, *arguments: Any) -> TrainingResult:
     """Train by so many threads: groups that each take all processors would wait for each other."""
-    with at_most_threads(threads):
+    with limit_torch_threads(threads):
         return train_members(*arguments)

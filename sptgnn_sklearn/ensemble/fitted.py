@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 
-from ..encoders.embedding import Imagery
-from ..graph.box_tree import NOBODY
-from ..graph.edge_features import describe, differences
-from ..graph.knn_graph import Searcher, to_hetero_data
-from ..network.config import IMAGERY, Context, ImageEncoders
-from ..network.inference import Rows, look, run
-from ..network.message_passing import Sent
+from ..encoders.embedding import ChipLoader
+from ..graph.box_tree import NO_NEIGHBOR
+from ..graph.edge_features import edge_inputs, pairwise_edge_distances
+from ..graph.knn_graph import KNNGraph, to_hetero_data
+from ..network.config import IMAGERY, ImageEncoders, SourceNodes
+from ..network.inference import NodeTensors, explain_nodes, predict_nodes
+from ..network.message_passing import SourceFeatures
 from ..network.sptgnn import SpTGNN
-from ..table.features import Features
-from ..table.schema import Table
-from ..uncertainty.postprocessing import Judgement, Predicted
-from ..utils.batching import slices
-from .member_folds import Partitions
+from ..table.features import FeatureEncoder
+from ..table.schema import SampleTable
+from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
+from .member_folds import MemberFolds
 
 # Rows whose graph is built at a time: the more, the nearer those that follow one another. They keep
 # so many features in memory.
@@ -33,7 +33,7 @@ _CHIP_CHUNK = 64  # rows whose chips are read and encoded at a time
 
 
 @dataclass(frozen=True)
-class Looked:
+class Explanation:
     """What the network looks at when it predicts rows.
 
     Attributes
@@ -46,7 +46,7 @@ class Looked:
         Shares of the experts of each member.
     """
 
-    neighbours: np.ndarray
+    neighbors: np.ndarray
     attention: np.ndarray
     gates: np.ndarray
 
@@ -67,9 +67,9 @@ class TrainingRows:
     """
 
     node_features: np.ndarray
-    partitions: Partitions
-    neighbours: np.ndarray
-    held_out: Predicted
+    folds: MemberFolds
+    neighbors: np.ndarray
+    held_out: MemberPredictions
 
 
 @dataclass
@@ -102,20 +102,20 @@ class Ensemble:
         None where the ensemble was saved without.
     """
 
-    features: Features
+    features: FeatureEncoder
     network: SpTGNN
     relations: tuple[str, ...]
     streams: tuple[str, ...]
-    searcher: Searcher
-    context: Context
-    description: dict[str, torch.Tensor]
+    knn_graph: KNNGraph
+    context: SourceNodes
+    edge_inputs: dict[str, torch.Tensor]
     base: Any
-    judgement: Judgement
+    postprocessor: Postprocessor
     history: list[dict]
     n_neighbors: int
     device: str
     workers: int = 1
-    imagery: Imagery | None = None
+    imagery: ChipLoader | None = None
     training: TrainingRows | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,9 +123,9 @@ class Ensemble:
         return {field.name: getattr(there, field.name) for field in fields(self)}
 
     @cached_property
-    def sent(self) -> list[Sent]:
+    def source_features(self) -> list[SourceFeatures]:
         """What the training rows send; made when first predicted, and left out of pickles."""
-        return self.network.sent(self.context, settled=True)
+        return self.network.source_features(self.context, cached=True)
 
     def to(self, device: str) -> Ensemble:
         """Return the ensemble on a device."""
@@ -135,14 +135,14 @@ class Ensemble:
         return replace(
             self,
             network=copy.deepcopy(self.network).to(device),
-            context=Context(
+            context=SourceNodes(
                 [state.to(device) for state in states], baseline.to(device), targets.to(device)
             ),
-            description={name: values.to(device) for name, values in self.description.items()},
+            edge_inputs={name: values.to(device) for name, values in self.edge_inputs.items()},
             device=device,
         )
 
-    def known_training(self) -> TrainingRows:
+    def require_training_rows(self) -> TrainingRows:
         """Return what is known of the training rows.
 
         Raises
@@ -157,83 +157,93 @@ class Ensemble:
             )
         return self.training
 
-    def predict(self, table: Table) -> Predicted:
+    def predict(self, table: SampleTable) -> MemberPredictions:
         """Predict rows from the training rows and their own columns."""
-        width = sum(self.network.architecture.streams.values())
+        width = sum(self.network.shape.streams.values())
         chunk = int(np.clip(_QUERY_FEATURES // width, *_QUERY_ROWS))
         parts = [
             self._predict(table.take(np.arange(part.start, part.stop)))
-            for part in slices(len(table), chunk)
+            for part in gen_batches(len(table), chunk)
         ]
-        return Predicted(
+        return MemberPredictions(
             np.concatenate([part.mean for part in parts], axis=1),
             np.concatenate([part.variance for part in parts], axis=1),
         )
 
     def to_hetero_data(self):
         """Return the training graph as torch_geometric.data.HeteroData."""
-        rows = self.known_training()
-        senders = rows.neighbours
-        description = {name: values.cpu().numpy() for name, values in self.description.items()}
-        edges = differences(
-            {name: values[:, None, None, :] for name, values in description.items()},
-            {name: values[senders] for name, values in description.items()},
+        rows = self.require_training_rows()
+        source_index = rows.neighbors
+        edge_inputs = {name: values.cpu().numpy() for name, values in self.edge_inputs.items()}
+        edges = pairwise_edge_distances(
+            {name: values[:, None, None, :] for name, values in edge_inputs.items()},
+            {name: values[source_index] for name, values in edge_inputs.items()},
         )
         return to_hetero_data(
-            senders, self.relations, edges, rows.node_features, self.context.targets.cpu().numpy()
+            source_index,
+            self.relations,
+            edges,
+            rows.node_features,
+            self.context.targets.cpu().numpy(),
         )
 
-    def look(self, table: Table) -> Looked:
+    def explain(self, table: SampleTable) -> Explanation:
         """Return what the network looks at when it predicts the rows of a table."""
-        spaces = self.features.spaces(table)
-        neighbours = self._neighbours(spaces)
-        senders = torch.from_numpy(neighbours).to(self.device)
+        spaces = self.features.relation_spaces(table)
+        neighbors = self._neighbors(spaces)
+        source_index = torch.from_numpy(neighbors).to(self.device)
         rows = self._rows(table, spaces)
-        gates, weights = look(self.network, rows, senders, self.sent, self.description)
-        return Looked(
-            neighbours=neighbours,
+        gates, weights = explain_nodes(
+            self.network, rows, source_index, self.source_features, self.edge_inputs
+        )
+        return Explanation(
+            neighbors=neighbors,
             attention=weights.mean(0).transpose(0, 1).cpu().numpy().astype(np.float64),
             gates=gates.transpose(0, 1).cpu().numpy().astype(np.float64),
         )
 
-    def _neighbours(self, spaces: dict[str, np.ndarray]) -> np.ndarray:
+    def _neighbors(self, spaces: dict[str, np.ndarray]) -> np.ndarray:
         """Training rows (n, R, K) that send to rows in the space of each relation."""
-        return self.searcher.extend(spaces, self.n_neighbors)
+        return self.knn_graph.query(spaces, self.n_neighbors)
 
-    def _predict(self, table: Table) -> Predicted:
+    def _predict(self, table: SampleTable) -> MemberPredictions:
         offset = None
         if self.base is not None:
-            offset = self.base.predict(self.features.tabular(table)).astype(np.float64)
-        spaces = self.features.spaces(table)
-        neighbours = self._neighbours(spaces)
-        distance = spatial_distance(spaces, self.searcher.spaces, neighbours)
+            offset = self.base.predict(self.features.tree_features(table)).astype(np.float64)
+        spaces = self.features.relation_spaces(table)
+        neighbors = self._neighbors(spaces)
+        distance = spatial_distance(spaces, self.knn_graph.spaces, neighbors)
         # Rows with the same neighbours one after another read them from the processor's caches.
-        order = self._route(neighbours)
-        senders = torch.from_numpy(neighbours[order]).to(self.device)
+        order = self._route(neighbors)
+        source_index = torch.from_numpy(neighbors[order]).to(self.device)
         rows = self._rows(table, spaces).take(torch.from_numpy(order).to(self.device))
-        found = moments(*run(self.network, rows, senders, self.sent, self.description))
+        found = to_moments(
+            *predict_nodes(self.network, rows, source_index, self.source_features, self.edge_inputs)
+        )
         back = np.argsort(order)
-        predicted = Predicted(*(values[:, back] for values in found))
-        return self.judgement.apply(predicted, offset, distance)
+        predicted = MemberPredictions(*(values[:, back] for values in found))
+        return self.postprocessor.apply(predicted, offset, distance)
 
-    def _route(self, neighbours: np.ndarray) -> np.ndarray:
+    def _route(self, neighbors: np.ndarray) -> np.ndarray:
         """Order (n,) in which rows with near neighbours (n, R, K) follow one another."""
         if not self.relations:
-            return np.arange(len(neighbours))
-        rank = self.searcher.rank(self.relations[0])
-        return np.argsort(rank[neighbours[:, 0, 0]], kind="stable")
+            return np.arange(len(neighbors))
+        rank = self.knn_graph.rank(self.relations[0])
+        return np.argsort(rank[neighbors[:, 0, 0]], kind="stable")
 
-    def _rows(self, table: Table, spaces: dict[str, np.ndarray]) -> Rows:
+    def _rows(self, table: SampleTable, spaces: dict[str, np.ndarray]) -> NodeTensors:
         """Tensors of a table."""
-        rows = make_rows(self.features, table, self.streams, spaces).to(self.device)
+        rows = make_node_tensors(self.features, table, self.streams, spaces).to(self.device)
         if self.imagery is not None and self.network.image_encoders is not None:
             encoders = self.network.image_encoders
-            rows.streams[IMAGERY] = _encode(encoders, self.imagery, table, self.workers)
+            rows.streams[IMAGERY] = _encode_chips(encoders, self.imagery, table, self.workers)
         return rows
 
 
 @torch.no_grad()
-def _encode(encoders: ImageEncoders, imagery: Imagery, table: Table, workers: int) -> torch.Tensor:
+def _encode_chips(
+    encoders: ImageEncoders, imagery: ChipLoader, table: SampleTable, workers: int
+) -> torch.Tensor:
     """Image stream (M, n, d) of a table by the encoders of the members."""
     parts = []
     for start in range(0, len(table), _CHIP_CHUNK):
@@ -246,26 +256,31 @@ def _encode(encoders: ImageEncoders, imagery: Imagery, table: Table, workers: in
     return torch.cat(parts, dim=1)
 
 
-def make_rows(
-    features: Features, table: Table, streams: Sequence[str], spaces: dict[str, np.ndarray]
-) -> Rows:
+def make_node_tensors(
+    features: FeatureEncoder,
+    table: SampleTable,
+    streams: Sequence[str],
+    spaces: dict[str, np.ndarray],
+) -> NodeTensors:
     """Tensors of a table: the wanted streams that it has, and what edges are taken from."""
-    values = {name: array for name, array in features.streams(table).items() if name in streams}
+    values = {
+        name: array for name, array in features.node_features(table).items() if name in streams
+    }
     if not values:
         raise ValueError(
             f"streams={tuple(streams)} leaves the network nothing to read: X has "
-            f"{sorted(features.streams(table))}."
+            f"{sorted(features.node_features(table))}."
         )
-    return Rows(
+    return NodeTensors(
         {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in values.items()},
         {
             name: torch.from_numpy(array.astype(np.float32))
-            for name, array in describe(features, table, spaces).items()
+            for name, array in edge_inputs(features, table, spaces).items()
         },
     )
 
 
-def moments(mean: torch.Tensor, log_variance: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def to_moments(mean: torch.Tensor, log_variance: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance as arrays of double precision."""
     return (
         mean.cpu().numpy().astype(np.float64),
@@ -274,22 +289,24 @@ def moments(mean: torch.Tensor, log_variance: torch.Tensor) -> tuple[np.ndarray,
 
 
 def spatial_distance(
-    spaces: dict[str, np.ndarray], training: dict[str, np.ndarray], senders: np.ndarray
+    spaces: dict[str, np.ndarray], training: dict[str, np.ndarray], source_index: np.ndarray
 ) -> np.ndarray | None:
     """Mean distance (n,) to the senders (n, R, K) in space; None where no relation is spatial."""
     if "spatial" not in training:
         return None
     relation = list(training).index("spatial")
-    return mean_distance(spaces["spatial"], training["spatial"], senders[:, relation])
+    return mean_neighbor_distance(spaces["spatial"], training["spatial"], source_index[:, relation])
 
 
-def mean_distance(points: np.ndarray, training: np.ndarray, senders: np.ndarray) -> np.ndarray:
+def mean_neighbor_distance(
+    points: np.ndarray, training: np.ndarray, source_index: np.ndarray
+) -> np.ndarray:
     """Mean distance (n,) of points (n, d) to their senders (n, K) among training rows (m, d).
 
     Infinite for points without any.
     """
-    there = senders != NOBODY
-    distance = np.linalg.norm(points[:, None] - training[senders], axis=-1)
+    there = source_index != NO_NEIGHBOR
+    distance = np.linalg.norm(points[:, None] - training[source_index], axis=-1)
     count = there.sum(1)
     total = np.where(there, distance, 0.0).sum(1)
     return np.where(count > 0, total / np.maximum(count, 1), np.inf)

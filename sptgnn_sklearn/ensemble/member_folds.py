@@ -21,7 +21,7 @@ import numpy as np
 
 from ..spatial.blocks import assign_folds, cluster_labels
 
-__all__ = ["N_FOLDS", "Partitions", "partition"]
+__all__ = ["N_FOLDS", "MemberFolds", "make_member_folds"]
 
 N_FOLDS = 5
 _MEMBER_BLOCKS = 40
@@ -29,7 +29,7 @@ _FAR_BLOCKS = (10, 40, 150)
 
 
 @dataclass(frozen=True)
-class Partitions:
+class MemberFolds:
     """Fold labels of the training rows.
 
     Attributes
@@ -45,16 +45,16 @@ class Partitions:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.ensemble.member_folds import partition
+    >>> from sptgnn_sklearn.ensemble.member_folds import make_member_folds
     >>> space = np.random.RandomState(0).uniform(size=(60, 2))
-    >>> parts = partition(space, np.arange(60), n_members=5, rng=np.random.RandomState(0))
+    >>> parts = make_member_folds(space, np.arange(60), n_members=5, rng=np.random.RandomState(0))
     >>> sum(parts.held_out(member) for member in range(5)).tolist() == [1] * 60
     True
     """
 
     place: np.ndarray
     member: np.ndarray
-    far: list[np.ndarray]
+    far_folds: list[np.ndarray]
 
     def held_out(self, member: int) -> np.ndarray:
         """Return the mask of the rows that a member does not train on."""
@@ -62,18 +62,18 @@ class Partitions:
         return folds == member % N_FOLDS % (folds.max() + 1)
 
     @staticmethod
-    def rounds(n_members: int) -> np.ndarray:
+    def fold_rounds(n_members: int) -> np.ndarray:
         """Return the round that each member belongs to."""
         return np.arange(n_members) // N_FOLDS
 
 
-def partition(
+def make_member_folds(
     space: np.ndarray,
     place: np.ndarray,
     n_members: int,
     rng: np.random.RandomState,
     far_blocks: Sequence[int] = _FAR_BLOCKS,
-) -> Partitions:
+) -> MemberFolds:
     """Draw the partitions.
 
     Parameters
@@ -101,9 +101,11 @@ def partition(
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.ensemble.member_folds import partition
+    >>> from sptgnn_sklearn.ensemble.member_folds import make_member_folds
     >>> place = np.repeat(np.arange(3), 4)
-    >>> parts = partition(np.eye(3)[place], place, n_members=1, rng=np.random.RandomState(0))
+    >>> parts = make_member_folds(
+    ...     np.eye(3)[place], place, n_members=1, rng=np.random.RandomState(0)
+    ... )
     >>> [len(set(parts.member[0][place == i])) for i in range(3)]  # a place is never divided
     [1, 1, 1]
     """
@@ -115,10 +117,10 @@ def partition(
         )
     n_folds = min(N_FOLDS, n_places)
     n_rounds = -(-n_members // N_FOLDS)
-    return Partitions(
+    return MemberFolds(
         place=place,
         member=np.array([_half_and_half(space, place, n_folds, rng) for _ in range(n_rounds)]),
-        far=[
+        far_folds=[
             _deal(_blocks(space, place, n_blocks, rng), n_folds, rng)
             for n_blocks in far_blocks
             if n_places >= 2 * n_folds
@@ -133,9 +135,9 @@ def _blocks(
     n_places = int(place.max()) + 1
     count = np.bincount(place)
     # A site may have several coordinates; its mean keeps it in one block.
-    centre = np.column_stack([np.bincount(place, weights=axis) / count for axis in space.T])
+    center = np.column_stack([np.bincount(place, weights=axis) / count for axis in space.T])
     wanted = int(np.clip(n_blocks, 2, max(2, n_places // 3)))
-    return cluster_labels(centre, wanted, rng)[place]
+    return cluster_labels(center, wanted, rng)[place]
 
 
 def _half_and_half(

@@ -16,11 +16,11 @@ import numpy as np
 
 from ..utils.jit import compiled
 
-__all__ = ["NOBODY", "BoxTree"]
+__all__ = ["NO_NEIGHBOR", "BoxTree"]
 
-NOBODY = -1
+NO_NEIGHBOR = -1
 _LEAF = 64
-_BATCH = 4096  # queries handed to a thread at a time
+_QUERY_BATCH = 4096  # queries handed to a thread at a time
 _MIXED = -1  # label of a box that holds several
 _NO_LABEL = -2  # of a query that may see everyone
 _SINGLE = 2.0**-24  # relative rounding of single precision
@@ -41,7 +41,7 @@ class BoxTree:
     >>> tree = BoxTree(np.array([[0.0], [1.0], [3.0]]))
     >>> tree.nearest(np.array([[2.5]]), 4)
     array([[ 2,  1,  0, -1]], dtype=int32)
-    >>> tree.nearest_of_others(np.array([0]), 1, labels=np.array([7, 7, 8]))
+    >>> tree.query_other_groups(np.array([0]), 1, labels=np.array([7, 7, 8]))
     array([[2]], dtype=int32)
     """
 
@@ -49,9 +49,9 @@ class BoxTree:
         self.points = np.ascontiguousarray(points, dtype=np.float64)
         n_points, n_dimensions = self.points.shape
         # Centred, because single precision is that of the largest number.
-        self._centre = self.points.mean(axis=0) if n_points else np.zeros(n_dimensions)
+        self._center = self.points.mean(axis=0) if n_points else np.zeros(n_dimensions)
         self._order, self._children, self._ranges = _divide(self.points)
-        self._placed = self.points[self._order] - self._centre
+        self._placed = self.points[self._order] - self._center
         leaves = np.full((-(-n_points // _LEAF) * _LEAF, n_dimensions), np.inf, dtype=np.float32)
         leaves[:n_points] = self._placed
         leaves = leaves.reshape(-1, _LEAF, n_dimensions).transpose(0, 2, 1)
@@ -70,7 +70,7 @@ class BoxTree:
         return place
 
     def nearest(
-        self, queries: np.ndarray, k: int, *, slack: float = 0.0, workers: int = 1
+        self, queries: np.ndarray, k: int, *, eps: float = 0.0, workers: int = 1
     ) -> np.ndarray:
         """Return the nearest points of each query.
 
@@ -80,7 +80,7 @@ class BoxTree:
         k : int
         slack : float, default=0
             A box is passed over if it is not nearer than the k-th point found, by this share of
-            its distance: no point is more than ``1 + slack`` times as far as the one that stands
+            its distance: no point is more than ``1 + eps`` times as far as the one that stands
             there in truth.
         workers : int, default=1
             Threads.
@@ -88,24 +88,24 @@ class BoxTree:
         Returns
         -------
         ndarray of shape (m, k) of int32
-            Positions of points, nearest first; `NOBODY` where there are fewer. The list of a query
+            Positions of points, nearest first; `NO_NEIGHBOR` where there are fewer. The list of a query
             does not depend on the others.
         """
-        queries = np.ascontiguousarray(queries - self._centre)
+        queries = np.ascontiguousarray(queries - self._center)
         leaf = np.empty(len(queries), dtype=np.int32)
         if len(self._children):
             _find_leaf(queries, self._children, self._boxes, leaf)
         # Queries side by side read the same leaves.
         order = np.argsort(leaf, kind="stable").astype(np.int32)
-        return self._search(queries, order, k, None, slack, workers)
+        return self._search(queries, order, k, None, eps, workers)
 
-    def nearest_of_others(
+    def query_other_groups(
         self,
         rows: np.ndarray | None,
         k: int,
         labels: np.ndarray | None = None,
         *,
-        slack: float = 0.0,
+        eps: float = 0.0,
         workers: int = 1,
     ) -> np.ndarray:
         """Return the nearest points with another label of some of the points themselves.
@@ -125,14 +125,14 @@ class BoxTree:
         ndarray of shape (m, k) of int32
         """
         if rows is None:
-            queries, order = self.points - self._centre, self._order
+            queries, order = self.points - self._center, self._order
         else:
-            queries = self.points[rows] - self._centre
+            queries = self.points[rows] - self._center
             order = np.argsort(self.rank[rows]).astype(np.int32)
         if labels is None:
-            return self._search(queries, order, k, None, slack, workers)
+            return self._search(queries, order, k, None, eps, workers)
         own = labels if rows is None else labels[rows]
-        return self._search(queries, order, k, (labels, own), slack, workers)
+        return self._search(queries, order, k, (labels, own), eps, workers)
 
     def _search(
         self,
@@ -140,11 +140,11 @@ class BoxTree:
         order: np.ndarray,
         k: int,
         labels: tuple[np.ndarray, np.ndarray] | None,
-        slack: float,
+        eps: float,
         workers: int,
     ) -> np.ndarray:
         """Answer centred queries in an order in which neighbours follow one another."""
-        lists = np.full((len(queries), k), NOBODY, dtype=np.int32)
+        lists = np.full((len(queries), k), NO_NEIGHBOR, dtype=np.int32)
         if len(self.points) == 0 or len(queries) == 0:
             return lists
         if labels is None:
@@ -169,10 +169,12 @@ class BoxTree:
             queries,
             own,
             lists,
-            (1.0 + slack) ** 2,
+            (1.0 + eps) ** 2,
             self._blur,
         )
-        batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+        batches = [
+            order[start : start + _QUERY_BATCH] for start in range(0, len(order), _QUERY_BATCH)
+        ]
         if workers == 1 or len(batches) == 1:
             for batch in batches:
                 answer(batch)
@@ -309,7 +311,7 @@ def _answer(
     for r in rows:
         query = queries[r]
         nearest[:] = np.inf
-        found[:] = NOBODY
+        found[:] = NO_NEIGHBOR
         bound, gate = np.inf, np.float32(np.inf)
         n_waiting = 1
         waiting[0], distance[0] = 0, 0.0

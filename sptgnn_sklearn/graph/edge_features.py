@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..table.features import Features
-from ..table.schema import Table
+from ..table.features import FeatureEncoder
+from ..table.schema import SampleTable
 
-__all__ = ["NAMES", "describe", "differences"]
+__all__ = ["EDGE_FEATURES", "edge_inputs", "pairwise_edge_distances"]
 
 # Edge features in the order in which the network sees them.
-NAMES = (
+EDGE_FEATURES = (
     "distance",
     "covariate_distance",
     "image_distance",
@@ -27,8 +27,8 @@ NAMES = (
 )
 
 
-def describe(
-    features: Features, table: Table, spaces: Mapping[str, np.ndarray]
+def edge_inputs(
+    features: FeatureEncoder, table: SampleTable, spaces: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return what edge features are taken from.
 
@@ -38,7 +38,7 @@ def describe(
         Learned from the training rows.
     table : Table of n rows
     spaces : mapping of str to ndarray of shape (n, d)
-        `Features.spaces` of the table.
+        `FeatureEncoder.spaces` of the table.
 
     Returns
     -------
@@ -50,14 +50,14 @@ def describe(
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.schema import Columns
-    >>> from sptgnn_sklearn.graph.edge_features import describe
-    >>> from sptgnn_sklearn.table.features import Features
+    >>> from sptgnn_sklearn.table.schema import TableSchema
+    >>> from sptgnn_sklearn.graph.edge_features import edge_inputs
+    >>> from sptgnn_sklearn.table.features import FeatureEncoder
     >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "year": [2001, 2003, None]})
-    >>> columns = Columns.learn(X, time="year")
+    >>> columns = TableSchema.learn(X, time="year")
     >>> table = columns.split(X)
-    >>> features = Features.learn(columns, table)
-    >>> rows = describe(features, table, features.spaces(table))
+    >>> features = FeatureEncoder.learn(columns, table)
+    >>> rows = describe(features, table, features.relation_spaces(table))
     >>> list(rows), rows["time_difference"].ravel().tolist()
     (['distance', 'time_difference'], [-1.0, 1.0, 0.0])
     """
@@ -79,7 +79,9 @@ def describe(
     return rows
 
 
-def differences(receivers: Mapping[str, Any], senders: Mapping[str, Any]) -> dict[str, Any]:
+def pairwise_edge_distances(
+    target_nodes: Mapping[str, Any], source_index: Mapping[str, Any]
+) -> dict[str, Any]:
     """Euclidean difference between the two ends of each edge, feature by feature.
 
     Parameters
@@ -95,12 +97,12 @@ def differences(receivers: Mapping[str, Any], senders: Mapping[str, Any]) -> dic
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.graph.edge_features import differences
+    >>> from sptgnn_sklearn.graph.edge_features import pairwise_edge_distances
     >>> differences({"distance": np.array([[0.0, 0.0]])}, {"distance": np.array([[3.0, 4.0]])})
     {'distance': array([5.])}
     """
     return {
-        name: ((receivers[name] - senders[name]) ** 2).sum(-1) ** 0.5
-        for name in NAMES
-        if name in receivers
+        name: ((target_nodes[name] - source_index[name]) ** 2).sum(-1) ** 0.5
+        for name in EDGE_FEATURES
+        if name in target_nodes
     }

@@ -1,6 +1,6 @@
 """The heterogeneous graph: k nearest training rows of every row, one list per relation.
 
-A relation is a space in which near means related (see `features.Features.spaces`): spatial
+A relation is a space in which near means related (see `features.FeatureEncoder.spaces`): spatial
 proximity, spectral similarity, elevation similarity. Only training rows send messages; a query row
 receives. Lists have a fixed length, so the whole graph is one integer array of shape
 (n_rows, n_relations, n_neighbors) in which -1 means "nobody".
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .box_tree import NOBODY, BoxTree
-from .masked_search import choose_slack, first_kept, nearest_outside
+from .box_tree import NO_NEIGHBOR, BoxTree
+from .masked_search import choose_eps, first_k_kept, nearest_in_other_groups
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["NOBODY", "Searcher", "allowed_slots", "build_graph", "to_hetero_data"]
+__all__ = ["NO_NEIGHBOR", "KNNGraph", "allowed_slots", "build_graph", "to_hetero_data"]
 
 
-class Searcher:
+class KNNGraph:
     """The search for neighbours among training rows, prepared once for each relation.
 
     Trees are made when they are first needed and left out of pickles, which hold the spaces only: a
@@ -34,18 +34,18 @@ class Searcher:
         Training rows in the space of each relation. A row with NaN has no place in it: it is
         nobody's neighbour and has none.
     search : {"auto", "exact", "approximate"}, default="auto"
-        See `search.choose_slack`.
+        See `search.choose_eps`.
     workers : int, default=1
         Threads of the search.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.graph.knn_graph import Searcher
-    >>> searcher = Searcher({"spatial": np.array([[0.0], [1.0], [3.0], [7.0]])})
-    >>> searcher.join(2, np.arange(4))[:, 0].tolist()
+    >>> from sptgnn_sklearn.graph.knn_graph import KNNGraph
+    >>> knn_graph = KNNGraph({"spatial": np.array([[0.0], [1.0], [3.0], [7.0]])})
+    >>> knn_graph.join(2, np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
-    >>> searcher.extend({"spatial": np.array([[6.0]])}, 2).tolist()
+    >>> knn_graph.extend({"spatial": np.array([[6.0]])}, 2).tolist()
     [[[3, 2]]]
     """
 
@@ -56,7 +56,7 @@ class Searcher:
         self.search = search
         self.workers = workers
         self._slack = {
-            name: choose_slack(len(space), space.shape[1], search, f"The {name} neighbours")
+            name: choose_eps(len(space), space.shape[1], search, f"The {name} neighbours")
             for name, space in self.spaces.items()
         }
         self._trees: dict[str, BoxTree] = {}
@@ -64,7 +64,7 @@ class Searcher:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trees": {}}
 
-    def join(self, n_neighbors: int, labels: np.ndarray) -> np.ndarray:
+    def knn(self, n_neighbors: int, labels: np.ndarray) -> np.ndarray:
         """Return the neighbours of every training row among those with another label.
 
         Parameters
@@ -77,11 +77,11 @@ class Searcher:
         Returns
         -------
         neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
-            Nearest first; `NOBODY` where there are fewer.
+            Nearest first; `NO_NEIGHBOR` where there are fewer.
         """
-        return self.join_all([(n_neighbors, labels)])[0]
+        return self.knn_many([(n_neighbors, labels)])[0]
 
-    def join_all(self, wanted: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+    def knn_many(self, wanted: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
         """Return the graphs of several labellings, for little more than the cost of one.
 
         Parameters
@@ -97,14 +97,14 @@ class Searcher:
         for position, name in enumerate(self.spaces):
             placed = _placed(self.spaces[name])
             partitions = [(labels[placed], k) for k, labels in wanted]
-            found = nearest_outside(
-                self._tree(name), partitions, slack=self._slack[name], workers=self.workers
+            found = nearest_in_other_groups(
+                self._tree(name), partitions, eps=self._slack[name], workers=self.workers
             )
             for graph, local in zip(graphs, found, strict=True):
                 _spread(graph[:, position], local, placed, placed)
         return graphs
 
-    def extend(self, queries: Mapping[str, np.ndarray], n_neighbors: int) -> np.ndarray:
+    def query(self, queries: Mapping[str, np.ndarray], n_neighbors: int) -> np.ndarray:
         """Return the neighbours of every query row among the training rows.
 
         Parameters
@@ -117,18 +117,18 @@ class Searcher:
         Returns
         -------
         neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
-            Positions of training rows, nearest first; `NOBODY` where there are fewer. A row's list
+            Positions of training rows, nearest first; `NO_NEIGHBOR` where there are fewer. A row's list
             does not depend on other queries.
         """
         n_queries = len(next(iter(queries.values()))) if queries else 0
         graph = _empty(n_queries, len(self.spaces), n_neighbors)
         for position, (name, space) in enumerate(self.spaces.items()):
-            receivers = _placed(queries[name])
-            points = queries[name][receivers]
+            target_nodes = _placed(queries[name])
+            points = queries[name][target_nodes]
             local = self._tree(name).nearest(
-                points, n_neighbors, slack=self._slack[name], workers=self.workers
+                points, n_neighbors, eps=self._slack[name], workers=self.workers
             )
-            _spread(graph[:, position], local, _placed(space), receivers)
+            _spread(graph[:, position], local, _placed(space), target_nodes)
         return graph
 
     def rank(self, name: str) -> np.ndarray:
@@ -171,12 +171,12 @@ def build_graph(
     workers : int, default=1
         Threads of the search.
     search : {"auto", "exact", "approximate"}, default="auto"
-        See `search.choose_slack`.
+        See `search.choose_eps`.
 
     Returns
     -------
     neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
-        Nearest first; `NOBODY` where there are fewer.
+        Nearest first; `NO_NEIGHBOR` where there are fewer.
 
     See Also
     --------
@@ -190,11 +190,11 @@ def build_graph(
     >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    return Searcher(spaces, search, workers).join(n_neighbors, labels)
+    return KNNGraph(spaces, search, workers).knn(n_neighbors, labels)
 
 
 def to_hetero_data(
-    neighbours: np.ndarray,
+    neighbors: np.ndarray,
     relations: tuple[str, ...],
     edges: Mapping[str, np.ndarray],
     features: np.ndarray,
@@ -224,9 +224,9 @@ def to_hetero_data(
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.graph.box_tree import NOBODY
+    >>> from sptgnn_sklearn.graph.box_tree import NO_NEIGHBOR
     >>> from sptgnn_sklearn.graph.knn_graph import to_hetero_data
-    >>> neighbours = np.array([[[1]], [[NOBODY]]])
+    >>> neighbours = np.array([[[1]], [[NO_NEIGHBOR]]])
     >>> km = np.array([[[5.0]], [[0.0]]])
     >>> data = to_hetero_data(neighbours, ("spatial",), {"distance": km}, np.eye(2), np.zeros(2))
     >>> data["sample", "spatial", "sample"].edge_index.tolist()
@@ -240,10 +240,10 @@ def to_hetero_data(
     data["sample"].x = torch.as_tensor(features)
     data["sample"].y = torch.as_tensor(targets)
     for position, relation in enumerate(relations):
-        senders = neighbours[:, position]
-        receiver, slot = np.nonzero(senders != NOBODY)
+        source_index = neighbors[:, position]
+        receiver, slot = np.nonzero(source_index != NO_NEIGHBOR)
         edge = data["sample", relation, "sample"]
-        index = np.stack([senders[receiver, slot].astype(np.int64), receiver])
+        index = np.stack([source_index[receiver, slot].astype(np.int64), receiver])
         edge.edge_index = torch.as_tensor(index)
         attributes = [values[:, position][receiver, slot] for values in edges.values()]
         edge.edge_attr = torch.as_tensor(np.column_stack(attributes).astype(np.float32))
@@ -266,7 +266,7 @@ def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) 
     Returns
     -------
     slots : ndarray of shape (n, n_relations, n_neighbors) of the smallest integers
-        Nearest first; `NOBODY` where too few candidates are left.
+        Nearest first; `NO_NEIGHBOR` where too few candidates are left.
 
     Examples
     --------
@@ -278,8 +278,8 @@ def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) 
     # One or two bytes: training keeps such lists for every member and distance.
     kind = np.min_scalar_type(-candidates.shape[-1])
     lists = np.arange(candidates.shape[-1], dtype=kind)
-    kept = (candidates != NOBODY) & ~hidden[candidates]
-    return first_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
+    kept = (candidates != NO_NEIGHBOR) & ~hidden[candidates]
+    return first_k_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
 
 
 def _placed(space: np.ndarray) -> np.ndarray:
@@ -288,12 +288,12 @@ def _placed(space: np.ndarray) -> np.ndarray:
 
 
 def _empty(n_rows: int, n_relations: int, n_neighbors: int) -> np.ndarray:
-    return np.full((n_rows, n_relations, n_neighbors), NOBODY, dtype=np.int32)
+    return np.full((n_rows, n_relations, n_neighbors), NO_NEIGHBOR, dtype=np.int32)
 
 
 def _spread(
-    lists: np.ndarray, local: np.ndarray, senders: np.ndarray, receivers: np.ndarray
+    lists: np.ndarray, local: np.ndarray, source_index: np.ndarray, target_nodes: np.ndarray
 ) -> None:
     """Write lists among some rows into lists of all rows."""
-    if len(senders):
-        lists[receivers] = np.where(local == NOBODY, NOBODY, senders[local])
+    if len(source_index):
+        lists[target_nodes] = np.where(local == NO_NEIGHBOR, NO_NEIGHBOR, source_index[local])

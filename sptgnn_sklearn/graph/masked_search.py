@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .box_tree import NOBODY, BoxTree
+from .box_tree import NO_NEIGHBOR, BoxTree
 
-__all__ = ["SEARCHES", "choose_slack", "first_kept", "nearest_outside"]
+__all__ = ["SEARCHES", "choose_eps", "first_k_kept", "nearest_in_other_groups"]
 
 SEARCHES = ("auto", "exact", "approximate")
 # In so few dimensions an exact search takes microseconds at any size.
@@ -18,10 +18,10 @@ _FEW_DIMENSIONS = 4
 _EXACT_POINTS = 500_000
 _SLACK = 0.25
 # Rows whose lists are filtered at a time, so that no mask of all lists stands in memory.
-_CHUNK = 50_000
+_FILTER_ROWS = 50_000
 
 
-def choose_slack(
+def choose_eps(
     n_points: int, n_dimensions: int, search: str = "auto", name: str = "Neighbours"
 ) -> float:
     """Return how inexact the search of a space may be, see `BoxTree.nearest`.
@@ -54,8 +54,8 @@ def choose_slack(
 
     Examples
     --------
-    >>> from sptgnn_sklearn.graph.masked_search import choose_slack
-    >>> choose_slack(300_000, 8), choose_slack(300_000, 8, "approximate")
+    >>> from sptgnn_sklearn.graph.masked_search import choose_eps
+    >>> choose_eps(300_000, 8), choose_eps(300_000, 8, "approximate")
     (0.0, 0.25)
     """
     if search not in SEARCHES:
@@ -74,11 +74,11 @@ def choose_slack(
     return _SLACK
 
 
-def nearest_outside(
+def nearest_in_other_groups(
     tree: BoxTree,
     partitions: Sequence[tuple[np.ndarray, int]],
     *,
-    slack: float = 0.0,
+    eps: float = 0.0,
     workers: int = 1,
 ) -> Iterator[np.ndarray]:
     """Yield the nearest points with another label, for several labellings of the same points.
@@ -99,15 +99,15 @@ def nearest_outside(
     Yields
     ------
     ndarray of shape (n, k) of int32
-        Nearest first; `NOBODY` where there are fewer points with another label.
+        Nearest first; `NO_NEIGHBOR` where there are fewer points with another label.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.graph.box_tree import BoxTree
-    >>> from sptgnn_sklearn.graph.masked_search import nearest_outside
+    >>> from sptgnn_sklearn.graph.masked_search import nearest_in_other_groups
     >>> line = BoxTree(np.array([[0.0], [1.0], [3.0], [7.0]]))
-    >>> [lists.tolist() for lists in nearest_outside(line, [(np.array([0, 0, 1, 1]), 1)])]
+    >>> [lists.tolist() for lists in nearest_in_other_groups(line, [(np.array([0, 0, 1, 1]), 1)])]
     [[[2], [2], [1], [1]]]
     """
     if not partitions:
@@ -115,22 +115,22 @@ def nearest_outside(
     n_points = len(tree.points)
     numbered = [(*_number(labels), k) for labels, k in partitions]
     most = max(k + _usual_spare(label, size, k) for label, size, k in numbered)
-    wide = tree.nearest_of_others(None, min(most, n_points), slack=slack, workers=workers)
+    wide = tree.query_other_groups(None, min(most, n_points), eps=eps, workers=workers)
     for label, size, k in numbered:
-        lists = np.full((n_points, k), NOBODY, dtype=np.int32)
+        lists = np.full((n_points, k), NO_NEIGHBOR, dtype=np.int32)
         short = []
-        for start in range(0, n_points, _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, n_points, _FILTER_ROWS):
+            part = slice(start, start + _FILTER_ROWS)
             other = label[wide[part]] != label[part, None]
-            lists[part] = first_kept(wide[part], other, k)
+            lists[part] = first_k_kept(wide[part], other, k)
             wanted = np.minimum(k, n_points - size[label[part]])
             short.append(start + np.flatnonzero(other.sum(axis=1) < wanted))
         rows = np.concatenate(short) if short else np.empty(0, dtype=np.int64)
-        lists[rows] = tree.nearest_of_others(rows, k, label, slack=slack, workers=workers)
+        lists[rows] = tree.query_other_groups(rows, k, label, eps=eps, workers=workers)
         yield lists
 
 
-def first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
+def first_k_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     """Return the first k entries of each list that are kept, padded where there are fewer.
 
     Parameters
@@ -146,12 +146,12 @@ def first_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.graph.masked_search import first_kept
-    >>> first_kept(np.array([[7, 8, 9]]), np.array([[False, True, True]]), 3).tolist()
+    >>> from sptgnn_sklearn.graph.masked_search import first_k_kept
+    >>> first_k_kept(np.array([[7, 8, 9]]), np.array([[False, True, True]]), 3).tolist()
     [[8, 9, -1]]
     """
     flat, kept = lists.reshape(-1, lists.shape[-1]), kept.reshape(-1, lists.shape[-1])
-    chosen = np.full((len(flat), k), NOBODY, dtype=np.int32)
+    chosen = np.full((len(flat), k), NO_NEIGHBOR, dtype=np.int32)
     rank = np.cumsum(kept, axis=1, dtype=np.int32) - 1
     row, entry = np.nonzero(kept & (rank < k))
     chosen[row, rank[row, entry]] = flat[row, entry]

@@ -17,7 +17,7 @@ import numpy as np
 from .geotiff import MOST_BANDS, import_rasterio
 from .modalities import Modality, band_positions
 
-__all__ = ["MAX_BYTES", "ChipError", "fetch", "measure", "prepare_thread"]
+__all__ = ["MAX_BYTES", "ChipError", "chip_shape", "prepare_thread", "read_bytes"]
 
 MAX_BYTES = 256 * 2**20
 # No chip is as wide.
@@ -52,7 +52,7 @@ class ChipError(ValueError):
 
     Examples
     --------
-    >>> from sptgnn_sklearn.images.chip_formats import fetch
+    >>> from sptgnn_sklearn.images.chip_formats import read_bytes
     >>> fetch("nowhere.tif")
     Traceback (most recent call last):
         ...
@@ -60,7 +60,7 @@ class ChipError(ValueError):
     """
 
 
-def fetch(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
     """Read the bytes of a chip's file.
 
     Nothing but a regular file is ever opened: a pipe or a device would hang.
@@ -78,7 +78,7 @@ def fetch(path: str) -> bytes:
     --------
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from sptgnn_sklearn.images.chip_formats import fetch
+    >>> from sptgnn_sklearn.images.chip_formats import read_bytes
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.npy")
     ...     np.save(path, np.ones((2, 16, 16), dtype=np.float32))
@@ -122,7 +122,7 @@ def _read_all(path: str, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def measure(content: bytes, path: str) -> tuple[int, int, int]:
+def chip_shape(content: bytes, path: str) -> tuple[int, int, int]:
     """Read the size of a chip from its header.
 
     Parameters
@@ -145,7 +145,7 @@ def measure(content: bytes, path: str) -> tuple[int, int, int]:
     --------
     >>> import io
     >>> import numpy as np
-    >>> from sptgnn_sklearn.images.chip_formats import measure
+    >>> from sptgnn_sklearn.images.chip_formats import chip_shape
     >>> file = io.BytesIO()
     >>> np.save(file, np.zeros((2, 16, 24)))
     >>> measure(file.getvalue(), "a.npy")
@@ -258,10 +258,10 @@ class _Tiff:
         try:
             return band_positions(modality, len(names), names)
         except ValueError as error:
-            colours = [i for i in range(len(names)) if i not in self._alpha()]
+            colors = [i for i in range(len(names)) if i not in self._alpha()]
             with suppress(ValueError):
-                found = band_positions(modality, len(colours), [names[i] for i in colours])
-                return tuple(colours[i] for i in found)
+                found = band_positions(modality, len(colors), [names[i] for i in colors])
+                return tuple(colors[i] for i in found)
             raise ChipError(str(error)) from None
 
     def read(self, positions: Sequence[int], rows: ByteSpan, columns: ByteSpan) -> _Read:
@@ -318,7 +318,7 @@ def prepare_thread() -> None:
     Examples
     --------
     >>> from concurrent.futures import ThreadPoolExecutor
-    >>> from sptgnn_sklearn.images.chip_formats import measure, prepare_thread
+    >>> from sptgnn_sklearn.images.chip_formats import chip_shape, prepare_thread
     >>> pool = ThreadPoolExecutor(1, initializer=prepare_thread)
     """
     # Where rasterio is missing the first GeoTIFF says so; arrays do without.

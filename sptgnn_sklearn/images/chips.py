@@ -15,12 +15,12 @@ import numpy as np
 from .chip_formats import MAX_BYTES, ByteSpan, ChipError, format_size, open_chip
 from .modalities import KNOWN, Modality
 
-__all__ = ["INDICES", "band_indices", "read_chip", "standardise"]
+__all__ = ["INDICES", "band_indices", "read_chip", "standardize_chip"]
 
 INDICES = ("NDVI", "BSI", "NDMI")
 # So many standard deviations from the mean are an error of the file, not a measurement.
-_FARTHEST = 10.0
-_SENTINEL_2, _RADAR = ("S2L2A", "S2L1C"), ("S1GRD", "S1RTC")
+_MAX_PHYSICAL = 10.0
+_SENTINEL_2_NAMES, _RADAR = ("S2L2A", "S2L1C"), ("S1GRD", "S1RTC")
 
 
 def read_chip(
@@ -77,8 +77,8 @@ def read_chip(
                 f"is {height} x {width} pixels; chips of chip_size={chip_size} need at least "
                 f"{(chip_size + 1) // 2}"
             )
-        rows = _centre(height, chip_size)
-        columns = _centre(width, chip_size)
+        rows = _center_window(height, chip_size)
+        columns = _center_window(width, chip_size)
         # What is decoded may be far more than the file: a small file can declare any size.
         wanted = len(positions) * rows[1] * columns[1] * max(source.item_size, 4)
         if max(wanted, source.block_bytes) > MAX_BYTES:
@@ -94,7 +94,7 @@ def read_chip(
     return chip
 
 
-def standardise(chip: np.ndarray, modality: Modality) -> np.ndarray:
+def standardize_chip(chip: np.ndarray, modality: Modality) -> np.ndarray:
     """Standardise a chip by the means and standard deviations of its modality.
 
     Parameters
@@ -117,10 +117,10 @@ def standardise(chip: np.ndarray, modality: Modality) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.images.chips import standardise
+    >>> from sptgnn_sklearn.images.chips import standardize_chip
     >>> from sptgnn_sklearn.images.modalities import Modality
     >>> modality = Modality("CLIMATE", ("0",), mean=(10.0,), std=(2.0,))
-    >>> standardise(np.array([[[10.0, 14.0], [np.nan, 1e9]]]), modality).tolist()
+    >>> standardize_chip(np.array([[[10.0, 14.0], [np.nan, 1e9]]]), modality).tolist()
     [[[0.0, 2.0], [4.0, 10.0]]]
     """
     if not len(chip) == len(modality.mean) == len(modality.std):
@@ -135,7 +135,7 @@ def standardise(chip: np.ndarray, modality: Modality) -> np.ndarray:
         valid = np.isfinite(scaled)
         scaled /= std
     # Clipped before the means are taken, so that one corrupt pixel does not fill the masked ones.
-    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+    np.clip(scaled, -_MAX_PHYSICAL, _MAX_PHYSICAL, out=scaled)
     if not valid.all():
         for band, inside in zip(scaled, valid, strict=True):
             band[~inside] = band[inside].mean() if inside.any() else 0.0
@@ -210,7 +210,7 @@ def _mean_ratio(high: Any, low: Any) -> float:
     return float(ratio.mean(dtype=np.float64)) if ratio.size else math.nan
 
 
-def _centre(length: int, size: int | None) -> ByteSpan:
+def _center_window(length: int, size: int | None) -> ByteSpan:
     """Return start and length of the middle of one side."""
     return (0, length) if size is None or size >= length else ((length - size) // 2, size)
 
@@ -254,7 +254,7 @@ def _physical(stored: np.ndarray, masked: np.ndarray | None, modality: Modality)
 
 def _check_units(stored: np.ndarray, values: np.ndarray, modality: Modality) -> None:
     """Refuse valid values that are in other units than TerraMind's figures of the modality."""
-    if modality.name not in _SENTINEL_2 + _RADAR:
+    if modality.name not in _SENTINEL_2_NAMES + _RADAR:
         return
     known = KNOWN[modality.name]
     figures = tuple(zip(modality.mean, modality.std, strict=True))
@@ -263,7 +263,7 @@ def _check_units(stored: np.ndarray, values: np.ndarray, modality: Modality) -> 
     if not stored.any():
         raise ChipError("holds no data: all pixels are 0")
     low, high = float(values.min()), float(values.max())
-    if modality.name in _SENTINEL_2 and max(abs(low), abs(high)) <= 2:
+    if modality.name in _SENTINEL_2_NAMES and max(abs(low), abs(high)) <= 2:
         raise ChipError(
             f"looks like reflectance between 0 and 1 (largest value {high:.3g}): pass "
             "ImageColumn(..., scale=10000)"

@@ -18,8 +18,8 @@ import pandas as pd
 from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
-from ..spatial.crs import Frame
-from ..table.coordinate_columns import as_frame, locate_coordinates
+from ..spatial.crs import SpatialReference
+from ..table.coordinate_columns import as_dataframe, locate_coordinates
 from .geotiff import import_rasterio, write_chip
 from .raster import Raster, Read, Reader, open_raster
 
@@ -131,7 +131,7 @@ def extract_chips(
     folder = Path(os.path.abspath(_path_of(out_dir, "out_dir")))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out_dir={str(out_dir)!r} is a file; give a directory for the chips.")
-    X = as_frame(X)
+    X = as_dataframe(X)
     _check_column(column, X)
     xy, frame, _ = locate_coordinates(X, coordinates, crs)
     # Filtered once, around everything that may meet a raster without georeference: threads come
@@ -169,7 +169,7 @@ def extract_chips(
     return table
 
 
-def _in_crs_of(source: Raster, xy: np.ndarray, frame: Frame) -> np.ndarray:
+def _in_crs_of(source: Raster, xy: np.ndarray, frame: SpatialReference) -> np.ndarray:
     """Give the points in the raster's CRS; inf where they have no place in it."""
     if frame.crs is None:
         return xy
@@ -241,18 +241,18 @@ def _cut_chips(
         read: Read | None = None
         paths: list[str | None] = []
         for row, column in places.tolist():
-            path = _name(source, folder, size, row, column, None)
+            path = _chip_file_name(source, folder, size, row, column, None)
             if path is not None and not overwrite and path.exists():
                 paths.append(str(path))
                 continue
             # Opened at the first chip that is missing: a second call opens nothing.
             read = read or stack.enter_context(reader())
-            chip = _cut(source, read, row, column, size)
+            chip = _cut_chip(source, read, row, column, size)
             if chip is None:
                 paths.append(None)
                 continue
             values, mask = chip
-            path = path or _name(source, folder, size, row, column, chip)
+            path = path or _chip_file_name(source, folder, size, row, column, chip)
             assert path is not None
             if overwrite or not path.exists():
                 a, b, c, d, e, f = source.transform[:6]
@@ -271,7 +271,7 @@ def _cut_chips(
     return paths
 
 
-def _name(
+def _chip_file_name(
     source: Raster,
     folder: Path,
     size: int,
@@ -293,7 +293,7 @@ def _name(
     return folder / f"{stem}_{digest.hexdigest()}_r{row}_c{column}_{size}.tif"
 
 
-def _cut(
+def _cut_chip(
     source: Raster, read: Read, row: int, column: int, size: int
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Read one chip with its mask; None if it holds no data."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING_EXTRA", "MOST_BANDS", "import_rasterio", "refuse_many_bands", "write_chip"]
+__all__ = ["MISSING_EXTRA", "MOST_BANDS", "check_band_count", "import_rasterio", "write_chip"]
 
 MISSING_EXTRA = "Images need rasterio and terratorch: pip install 'sptgnn-sklearn[images]'."
 # Hyperspectral images have hundreds. What claims to have more is damaged, and would take minutes.
@@ -42,13 +42,13 @@ def import_rasterio() -> Any:
     return rasterio
 
 
-def refuse_many_bands(count: int, name: str) -> None:
+def check_band_count(count: int, name: str) -> None:
     """Raise a ValueError if a raster claims more bands than any has.
 
     Examples
     --------
-    >>> from sptgnn_sklearn.images.geotiff import refuse_many_bands
-    >>> refuse_many_bands(12, "s2.tif")
+    >>> from sptgnn_sklearn.images.geotiff import check_band_count
+    >>> check_band_count(12, "s2.tif")
     """
     if count > MOST_BANDS:
         raise ValueError(

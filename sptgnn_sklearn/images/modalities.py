@@ -51,8 +51,22 @@ KNOWN: dict[str, dict[str, tuple[float, float]]] = {
     "RGB": {"RED": (87.271, 58.767), "GREEN": (80.931, 47.663), "BLUE": (66.667, 42.631)},
 }
 # Sentinel-2's own names of the bands (ESA, Sentinel-2 User Handbook, table 1).
-_SENTINEL_2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
-_ALIASES = dict(zip(_SENTINEL_2, _S2L1C, strict=True))
+_SENTINEL_2_BANDS = (
+    "B1",
+    "B2",
+    "B3",
+    "B4",
+    "B5",
+    "B6",
+    "B7",
+    "B8",
+    "B8A",
+    "B9",
+    "B10",
+    "B11",
+    "B12",
+)
+_ALIASES = dict(zip(_SENTINEL_2_BANDS, _S2L1C, strict=True))
 
 
 @dataclass(frozen=True)

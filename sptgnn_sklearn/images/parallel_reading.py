@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..table.parsing import URL_PATTERN
-from .chip_formats import ChipError, fetch, prepare_thread
+from .chip_formats import ChipError, prepare_thread, read_bytes
 
 _AHEAD = 2  # batches that are read while one is encoded
 _SLICE = 32  # files in one task of a thread, where each takes little time
@@ -42,7 +42,7 @@ def fetch_files(path: str) -> bytes:
         raise ChipError(
             "does not exist as a file; download it first, or cut chips from it with extract_chips"
         )
-    return fetch(path)
+    return read_bytes(path)
 
 
 def content_digest(content: bytes) -> bytes:

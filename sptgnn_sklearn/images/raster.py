@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .geotiff import import_rasterio, refuse_many_bands
+from .geotiff import check_band_count, import_rasterio
 from .modalities import band_name
 
 __all__ = ["Raster", "Read", "Reader", "Window", "open_raster", "transform_of"]
 
 # Blocks of an array that does not tell how it is stored.
-_BLOCK = (512, 512)
+_READ_BLOCK = (512, 512)
 # First and last row, then column, of a window that lies in the raster; pixels and, where the raster
 # has a mask of its own, which of them are valid.
 Window = tuple[int, int, int, int]
@@ -96,8 +96,8 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
             f"raster {name} has no bands of its own; give one of its parts: "
             f"{list(dataset.subdatasets)[:5]}."
         )
-    refuse_many_bands(dataset.count, name)
-    kept = _choose(bands, dataset.descriptions, name)
+    check_band_count(dataset.count, name)
+    kept = _choose_bands(bands, dataset.descriptions, name)
     nodata = {str(dataset.nodatavals[band - 1]) for band in kept}
     if len(nodata) > 1:
         raise ValueError(
@@ -116,7 +116,7 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
         block=dataset.block_shapes[0],
         identity=_identity(dataset),
     )
-    return _checked(source)
+    return _check_raster(source)
 
 
 def _identity(dataset: Any) -> str | None:
@@ -158,7 +158,7 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
     n_bands = array.sizes[others[0]] if others else 1
     names = list(names) if others and len(names) == n_bands else [None] * n_bands
     array = array.transpose(*others, y_dim, x_dim)
-    kept = _choose(bands, names, array.name or "array")
+    kept = _choose_bands(bands, names, array.name or "array")
     dtype = {"bool": "uint8", "float16": "float32"}.get(array.dtype.name, array.dtype.name)
     chunks = array.chunks
     source = Raster(
@@ -170,10 +170,10 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
         nodata=_nodata_of(array),
         bands=kept,
         descriptions=tuple(names[band - 1] for band in kept),
-        block=_BLOCK if chunks is None else (chunks[-2][0], chunks[-1][0]),
+        block=_READ_BLOCK if chunks is None else (chunks[-2][0], chunks[-1][0]),
         identity=None,
     )
-    source = _checked(source)
+    source = _check_raster(source)
     return source, partial(_read_array, array, source, threading.Lock())
 
 
@@ -206,7 +206,7 @@ def transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
     return import_rasterio().Affine(*told.tolist())
 
 
-def _checked(source: Raster) -> Raster:
+def _check_raster(source: Raster) -> Raster:
     """Refuse a raster without georeference, and settle its nodata value."""
     a, b, _, d, e, _ = source.transform[:6]
     if source.transform[:6] == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0) or not a * e - b * d:
@@ -223,7 +223,7 @@ def _checked(source: Raster) -> Raster:
     return replace(source, nodata=nodata)
 
 
-def _choose(bands: Any, descriptions: Sequence[str | None], name: str) -> tuple[int, ...]:
+def _choose_bands(bands: Any, descriptions: Sequence[str | None], name: str) -> tuple[int, ...]:
     """Give the numbers from 1 of the wanted bands."""
     if bands is None:
         return tuple(range(1, len(descriptions) + 1))

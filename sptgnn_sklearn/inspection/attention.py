@@ -11,7 +11,7 @@ __all__ = ["attention_table", "expert_table"]
 
 
 def attention_table(
-    relations: Sequence[str], neighbours: np.ndarray, weights: np.ndarray, distances: np.ndarray
+    relations: Sequence[str], neighbors: np.ndarray, weights: np.ndarray, distances: np.ndarray
 ) -> pd.DataFrame:
     """Return weights as a line for each row, relation and neighbour, nobody included.
 
@@ -34,14 +34,14 @@ def attention_table(
        0  spatial         7    0.75       2.0
        0  spatial        -1    0.25       NaN
     """
-    n, n_relations, k = neighbours.shape
+    n, n_relations, k = neighbors.shape
     rows, relation, _ = np.indices((n, n_relations, k))
-    there = neighbours >= 0
+    there = neighbors >= 0
     found = pd.DataFrame(
         {
             "row": rows[there],
             "relation": relation[there],
-            "neighbor": neighbours[there],
+            "neighbor": neighbors[there],
             "weight": weights[there],
             "distance": distances[there],
         }

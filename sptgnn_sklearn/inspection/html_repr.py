@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 from sklearn.metrics import r2_score
 
-from ..table.schema import Columns
+from ..table.schema import TableSchema
 
-__all__ = ["fitted_facts", "held_out_r2", "table_html"]
+__all__ = ["fitted_facts", "out_of_fold_r2", "table_html"]
 
 _NONE = "–"
 _MOST_NAMES = 12  # of covariates; a survey may have hundreds
@@ -19,7 +19,7 @@ _CELL = "text-align: left; padding: 0.1em 1em 0.1em 0; vertical-align: top"
 
 
 def fitted_facts(
-    columns: Columns,
+    columns: TableSchema,
     *,
     relations: Sequence[str],
     streams: Sequence[str],
@@ -49,11 +49,11 @@ def fitted_facts(
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.schema import Columns
+    >>> from sptgnn_sklearn.table.schema import TableSchema
     >>> from sptgnn_sklearn.inspection.html_repr import fitted_facts
     >>> X = pd.DataFrame({"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, 0.2]})
     >>> settings = {"relations": ["spatial"], "streams": ["covariates"], "weight": np.ones(2)}
-    >>> facts = fitted_facts(Columns.learn(X), **settings, n_rows=2, n_members=5, r2=0.5)
+    >>> facts = fitted_facts(TableSchema.learn(X), **settings, n_rows=2, n_members=5, r2=0.5)
     >>> facts["coordinates"], facts["covariates"], facts["time"]
     ('lon, lat (EPSG:4326, distances in km)', 'clay', '–')
     """
@@ -76,7 +76,7 @@ def fitted_facts(
     return facts
 
 
-def held_out_r2(
+def out_of_fold_r2(
     y: np.ndarray, predicted: np.ndarray, weight: np.ndarray, held_out: np.ndarray
 ) -> float:
     """Return R2 on the rows (n,) that were held out from a member; NaN where these are too few.
@@ -89,9 +89,9 @@ def held_out_r2(
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.inspection.html_repr import held_out_r2
+    >>> from sptgnn_sklearn.inspection.html_repr import out_of_fold_r2
     >>> y, held_out = np.array([0.0, 2.0, 5.0]), np.array([[True, True, False]])
-    >>> held_out_r2(y, np.array([0.0, 1.0, 9.0]), np.ones(3), held_out)
+    >>> out_of_fold_r2(y, np.array([0.0, 1.0, 9.0]), np.ones(3), held_out)
     0.5
     """
     rows = held_out.any(axis=0)
@@ -137,9 +137,9 @@ def _names(labels: Iterable[Hashable]) -> str:
     return f"{', '.join(names[:_MOST_NAMES])} … ({len(names)} in all)"
 
 
-def _system(columns: Columns) -> str:
+def _system(columns: TableSchema) -> str:
     """Return what the coordinates mean, in a few words."""
-    frame = columns.frame
+    frame = columns.reference
     if frame.crs is None:
         return "a plane of unknown unit"
     short = frame.crs if len(frame.crs) <= _LONGEST_CRS else f"{frame.crs[:_LONGEST_CRS]}…"

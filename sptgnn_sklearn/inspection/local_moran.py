@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..metrics.moran import neighbour_graph
+from ..metrics.moran import neighbor_weights
 from ..metrics.validation import aligned_vectors
-from ..spatial.distances import metric_space
+from ..spatial.distances import to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
 from ..utils.validation import require_count
 
@@ -89,7 +89,7 @@ def local_morans_i(
         raise ValueError("Local Moran's I is not defined for values that are all equal.")
     from esda import Moran_Local, fdr
 
-    graph = neighbour_graph(metric_space(xy, frame), min(n_neighbors, len(values) - 1))
+    graph = neighbor_weights(to_metric_coordinates(xy, frame), min(n_neighbors, len(values) - 1))
     with warnings.catch_warnings():
         # It tells of the two-sided p-values of its next version, which are those taken here.
         warnings.simplefilter("ignore", DeprecationWarning)

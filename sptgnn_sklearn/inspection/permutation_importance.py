@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..table.coordinate_columns import as_frame, find_column, locate_coordinates
-from ..table.schema import Columns
+from ..table.coordinate_columns import as_dataframe, find_column, locate_coordinates
+from ..table.schema import TableSchema
 from ..utils.validation import require_count
 
 __all__ = ["grouped_permutation_importance"]
@@ -86,12 +86,14 @@ def grouped_permutation_importance(
     """
     check_is_fitted(estimator)
     require_count("n_repeats", n_repeats)
-    frame = as_frame(X)
+    frame = as_dataframe(X)
     if groups is None:
         found = _streams(estimator, frame)
     else:
         found = {
-            name: [find_column(frame, label, f"groups[{name!r}]") for label in _listed(labels)]
+            name: [
+                find_column(frame, label, f"groups[{name!r}]") for label in _as_label_list(labels)
+            ]
             for name, labels in groups.items()
         }
     empty = [name for name, labels in found.items() if not labels]
@@ -111,7 +113,7 @@ def grouped_permutation_importance(
     return table.sort_values("mean", ascending=False, kind="stable")
 
 
-def _listed(labels: Any) -> list[Any]:
+def _as_label_list(labels: Any) -> list[Any]:
     return [labels] if isinstance(labels, str | int) else list(labels)
 
 
@@ -150,7 +152,7 @@ def _streams(estimator: Any, frame: pd.DataFrame) -> dict[str, list[Hashable]]:
     return {"position": pair, **alone} if pair else alone
 
 
-def _columns_of(estimator: Any) -> Columns | None:
+def _columns_of(estimator: Any) -> TableSchema | None:
     """Return the roles that a model within Pipelines and searches has learnt."""
     while not hasattr(estimator, "columns_"):
         if isinstance(estimator, Pipeline):
@@ -161,4 +163,4 @@ def _columns_of(estimator: Any) -> Columns | None:
             estimator = estimator.regressor_
         else:
             return None
-    return estimator.columns_ if isinstance(estimator.columns_, Columns) else None
+    return estimator.columns_ if isinstance(estimator.columns_, TableSchema) else None

@@ -20,18 +20,20 @@ import numpy as np
 
 from ..images.geotiff import import_rasterio, write_chip
 from ..images.raster import Window
-from .covariate_stack import Source, file_state
+from .covariate_stack import CovariateStack, file_state
 from .grid import Grid
-from .layers import Mapper
+from .layers import BlockPredictor
 
-__all__ = ["Parts", "describe_job"]
+__all__ = ["BlockFiles", "describe_job"]
 
 _JOB = "job.json"
 _PROBED_BLOCKS, _PROBED_CELLS = 4, 64  # of those finished, to see that the model is the same
-_SAME = 1e-4  # of a layer's largest value: more than rounding, less than another model
+_SAME_PREDICTIONS = 1e-4  # of a layer's largest value: more than rounding, less than another model
 
 
-def describe_job(mapper: Mapper, source: Source, blocks: Sequence[Window]) -> dict[str, Any]:
+def describe_job(
+    mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
+) -> dict[str, Any]:
     """Describe all that decides the blocks, apart from what only the model itself can tell.
 
     Parameters
@@ -60,7 +62,7 @@ def describe_job(mapper: Mapper, source: Source, blocks: Sequence[Window]) -> di
 
 
 @dataclass(frozen=True)
-class Parts:
+class BlockFiles:
     """Finished blocks in a folder.
 
     Use `Parts.begin`.
@@ -85,11 +87,11 @@ class Parts:
     def begin(
         cls,
         folder: Path,
-        mapper: Mapper,
-        source: Source,
+        mapper: BlockPredictor,
+        source: CovariateStack,
         blocks: Sequence[Window],
         overwrite: bool,
-    ) -> Parts:
+    ) -> BlockFiles:
         """Make the folder, or go on with the blocks in it.
 
         Parameters
@@ -197,7 +199,9 @@ class Parts:
         """Remove the folder."""
         shutil.rmtree(self.folder)
 
-    def _difference(self, job: dict[str, Any], mapper: Mapper, source: Source) -> str | None:
+    def _difference(
+        self, job: dict[str, Any], mapper: BlockPredictor, source: CovariateStack
+    ) -> str | None:
         before: Any = {}
         try:
             before = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
@@ -228,7 +232,7 @@ class Parts:
         some = np.linspace(0, len(done) - 1, min(_PROBED_BLOCKS, len(done)))
         return (done[i] for i in some.round().astype(int))
 
-    def _agrees(self, block: Window, mapper: Mapper, source: Source) -> bool:
+    def _agrees(self, block: Window, mapper: BlockPredictor, source: CovariateStack) -> bool:
         """Predict some cells of a finished block again, and compare."""
         top, bottom, left, right = block
         x, y = self.grid.x[left:right], self.grid.y[top:bottom]
@@ -247,16 +251,20 @@ class Parts:
         some = cells.take(np.unique(rows))
         new, old = mapper.predict(some), stored[:, some.position]
         scale = np.nanmax(np.abs(old), axis=1, keepdims=True, initial=0.0)
-        return bool(np.all((np.abs(new - old) <= _SAME * scale) | (np.isnan(new) & np.isnan(old))))
+        return bool(
+            np.all(
+                (np.abs(new - old) <= _SAME_PREDICTIONS * scale) | (np.isnan(new) & np.isnan(old))
+            )
+        )
 
 
 def _short(before: Any, now: Any) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return f"of {keys[0]!r} {_cut(before.get(keys[0]))}, now {_cut(now.get(keys[0]))}"
-    return f"{_cut(before)}, now {_cut(now)}"
+        return f"of {keys[0]!r} {_cut_text(before.get(keys[0]))}, now {_cut_text(now.get(keys[0]))}"
+    return f"{_cut_text(before)}, now {_cut_text(now)}"
 
 
-def _cut(value: Any) -> str:
+def _cut_text(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

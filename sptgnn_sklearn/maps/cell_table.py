@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..images.extraction import extract_chips
-from .grid import cell_centres
-from .model_inputs import Expectation
+from .grid import cell_centers
+from .model_inputs import ModelInputs
 
 __all__ = ["CellTable", "Cells"]
 
@@ -68,7 +68,7 @@ class CellTable:
     skip_nodata : bool
     """
 
-    expected: Expectation
+    expected: ModelInputs
     grid_crs: str | None
     bands: dict[Hashable, Hashable]
     required: tuple[Hashable, ...]
@@ -97,13 +97,13 @@ class CellTable:
         position = np.flatnonzero(there)
         row, column = np.divmod(position, len(x))
         east, north = x[column], y[row]
-        frame = self.expected.frame
-        xy = cell_centres(east, north, self.grid_crs, frame)
+        frame = self.expected.reference
+        xy = cell_centers(east, north, self.grid_crs, frame)
         placed = np.isfinite(xy).all(axis=1)
         found = Cells(columns, position, np.column_stack([east, north]), xy)
         return found if placed.all() else found.take(placed)
 
-    def frame(self, cells: Cells, folder: str | None) -> pd.DataFrame:
+    def reference(self, cells: Cells, folder: str | None) -> pd.DataFrame:
         """Return cells as rows with all columns of the model.
 
         Parameters

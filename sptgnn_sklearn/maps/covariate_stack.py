@@ -13,18 +13,27 @@ from typing import Any
 import numpy as np
 
 from ..images.raster import Window, transform_of
-from ..spatial.crs import resolve_frame
+from ..spatial.crs import resolve_crs
 from .grid import Grid
 
-__all__ = ["Source", "decode", "file_state", "import_xarray", "quiet_transforms", "source_of"]
+__all__ = [
+    "CovariateStack",
+    "decode_band",
+    "file_state",
+    "import_xarray",
+    "quiet_transforms",
+    "stack_of",
+]
 
-_FAR = 1e30  # no measurement is larger: what is left of -3.4e38 where nodata was not declared
+_FAR_OUTSIDE = (
+    1e30  # no measurement is larger: what is left of -3.4e38 where nodata was not declared
+)
 _PAIRS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
 _KINDS = "biufMOUT"
 
 
 @dataclass(frozen=True)
-class Source:
+class CovariateStack:
     """Covariates on a grid.
 
     Attributes
@@ -60,11 +69,11 @@ class Source:
                 return stored[self.grid.dims[0]], stored[self.grid.dims[1]]
         return None
 
-    def only(self, names: Sequence[Hashable]) -> Source:
+    def only(self, names: Sequence[Hashable]) -> CovariateStack:
         """Return the source with those variables; without one, the first stays for its grid."""
         kept = [name for name in self.dataset.data_vars if name in set(names)]
         dataset = self.dataset[kept or list(self.dataset.data_vars)[:1]]
-        return Source(dataset, self.grid, self.constants, self.fills, self.files)
+        return CovariateStack(dataset, self.grid, self.constants, self.fills, self.files)
 
     def read(self, window: Window) -> dict[Hashable, np.ndarray]:
         """Read all variables of a window, missing values decoded.
@@ -87,7 +96,8 @@ class Source:
                 f"{right - 1}: {error}"
             ) from error
         return {
-            name: decode(part[name].to_numpy(), self.fills.get(name)) for name in part.data_vars
+            name: decode_band(part[name].to_numpy(), self.fills.get(name))
+            for name in part.data_vars
         }
 
     def identity(self, blocks: Sequence[Window]) -> dict[str, str]:
@@ -120,7 +130,7 @@ def file_state(path: str | os.PathLike[str]) -> str:
     return f"{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns}"
 
 
-def decode(values: np.ndarray, fill: float | None) -> np.ndarray:
+def decode_band(values: np.ndarray, fill: float | None) -> np.ndarray:
     """Turn what stands for missing values into NaN.
 
     Parameters
@@ -137,7 +147,7 @@ def decode(values: np.ndarray, fill: float | None) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.maps.covariate_stack import decode
+    >>> from sptgnn_sklearn.maps.covariate_stack import decode_band
     >>> decode(np.array([3, 255], dtype="uint8"), 255).tolist()
     [3.0, nan]
     >>> decode(np.array([1.5, -3.4e38]), None).tolist()
@@ -147,7 +157,7 @@ def decode(values: np.ndarray, fill: float | None) -> np.ndarray:
         return values if fill is None else np.where(values == fill, np.nan, values)
     if values.dtype.kind != "f":
         return values
-    missing = ~(np.abs(values) <= _FAR)  # NaN is not, either
+    missing = ~(np.abs(values) <= _FAR_OUTSIDE)  # NaN is not, either
     if fill is not None:
         missing |= values == values.dtype.type(fill)
     return np.where(missing, values.dtype.type(np.nan), values)
@@ -180,7 +190,7 @@ def quiet_transforms() -> Iterator[None]:
 
 
 @quiet_transforms()
-def source_of(dataset: Any, name: str) -> Source:
+def stack_of(dataset: Any, name: str) -> CovariateStack:
     """Take the variables of a Dataset that are on its grid.
 
     Parameters
@@ -216,7 +226,7 @@ def source_of(dataset: Any, name: str) -> Source:
     if not variables:
         raise ValueError(f"{name} has no variable on the grid {dims}.")
     mapped = import_xarray().Dataset(variables)
-    return Source(mapped, _grid_of(dataset, dims, name), constants, fills)
+    return CovariateStack(mapped, _grid_of(dataset, dims, name), constants, fills)
 
 
 def _fill_of(variable: Any) -> float | None:
@@ -258,6 +268,6 @@ def _grid_of(dataset: Any, dims: tuple[str, str], name: str) -> Grid:
         )
     crs = dataset.rio.crs or first.rio.crs
     # Longitudes and latitudes need no more than their names.
-    told = crs.to_wkt(version="WKT2_2019") if crs else resolve_frame(None, dims[::-1]).crs
+    told = crs.to_wkt(version="WKT2_2019") if crs else resolve_crs(None, dims[::-1]).crs
     x, y = (dataset.coords[dim].to_numpy().astype(np.float64) for dim in dims[::-1])
     return Grid(x, y, tuple(float(number) for number in transform[:6]), told, dims)

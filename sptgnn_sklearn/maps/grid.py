@@ -9,11 +9,13 @@ from itertools import pairwise
 import numpy as np
 
 from ..images.raster import Window
-from ..spatial.crs import Frame, resolve_frame, transform
+from ..spatial.crs import SpatialReference, resolve_crs, transform_coordinates
 
-__all__ = ["Grid", "block_edges", "cell_centres", "describe_difference", "windows"]
+__all__ = ["Grid", "block_edges", "cell_centers", "describe_difference", "windows"]
 
-_CELLS = 2**18  # of a block, about: enough for the network's batches, and some ten MB of columns
+_MAX_BLOCK_CELLS = (
+    2**18
+)  # of a block, about: enough for the network's batches, and some ten MB of columns
 _SIDE = 512
 _SAME_PLACE = 1e-3  # of a cell: farther apart are two grids
 
@@ -75,13 +77,15 @@ def describe_difference(one: Grid, other: Grid) -> str | None:
     away = np.abs(np.subtract(one.transform, other.transform)) * reach
     if (away > _SAME_PLACE * cell).any():
         found.append(f"transform {_numbers(one)} against {_numbers(other)}")
-    if one.crs and other.crs and resolve_frame(one.crs, []) != resolve_frame(other.crs, []):
-        names = [resolve_frame(crs, []).crs for crs in (one.crs, other.crs)]
+    if one.crs and other.crs and resolve_crs(one.crs, []) != resolve_crs(other.crs, []):
+        names = [resolve_crs(crs, []).crs for crs in (one.crs, other.crs)]
         found.append(f"CRS {str(names[0])[:60]} against {str(names[1])[:60]}")
     return ", ".join(found) or None
 
 
-def cell_centres(x: np.ndarray, y: np.ndarray, crs: str | None, frame: Frame | None) -> np.ndarray:
+def cell_centers(
+    x: np.ndarray, y: np.ndarray, crs: str | None, frame: SpatialReference | None
+) -> np.ndarray:
     """Return cell centres in the frame of a model.
 
     Parameters
@@ -101,16 +105,16 @@ def cell_centres(x: np.ndarray, y: np.ndarray, crs: str | None, frame: Frame | N
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import resolve_frame
+    >>> from sptgnn_sklearn.spatial.crs import resolve_crs
     >>> from sptgnn_sklearn.maps.grid import cell_centres
-    >>> frame = resolve_frame("EPSG:4326", [])
+    >>> frame = resolve_crs("EPSG:4326", [])
     >>> cell_centres(np.array([155000.0]), np.array([463000.0]), "EPSG:28992", frame).round(3)
     array([[ 5.387, 52.155]])
     """
     xy = np.column_stack([x, y]).astype(np.float64)
-    if crs is None or frame is None or frame.crs is None or resolve_frame(crs, []) == frame:
+    if crs is None or frame is None or frame.crs is None or resolve_crs(crs, []) == frame:
         return xy
-    moved = transform(xy, crs, frame)
+    moved = transform_coordinates(xy, crs, frame)
     return np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, np.nan)
 
 
@@ -144,9 +148,9 @@ def block_edges(
     """
     height, width = tile or (1, 1)
     if side is None and tile is not None and width >= shape[1]:
-        steps = _whole(_CELLS // max(shape[1], 1), height), shape[1]
+        steps = _is_whole(_MAX_BLOCK_CELLS // max(shape[1], 1), height), shape[1]
     else:
-        steps = _whole(side or _SIDE, height), _whole(side or _SIDE, min(width, shape[1]))
+        steps = _is_whole(side or _SIDE, height), _is_whole(side or _SIDE, min(width, shape[1]))
     rows, columns = (
         (*range(0, length, step), length) for length, step in zip(shape, steps, strict=True)
     )
@@ -169,7 +173,7 @@ def windows(rows: Sequence[int], columns: Sequence[int]) -> list[Window]:
     ]
 
 
-def _whole(wanted: int, step: int) -> int:
+def _is_whole(wanted: int, step: int) -> int:
     """Return the multiple of a step that is next below what is wanted, at least one step."""
     return max(1, wanted // step) * step
 

@@ -16,7 +16,7 @@ from ..meta_estimators import innermost, predict_mean_std, predict_uncertainty
 from .cell_table import Cells, CellTable
 from .model_inputs import columns_seen
 
-__all__ = ["LAYERS", "Mapper", "choose_layers"]
+__all__ = ["LAYERS", "BlockPredictor", "choose_layers"]
 
 LAYERS = {
     "mean": "predicted mean",
@@ -29,7 +29,7 @@ LAYERS = {
     "dissimilarity": "dissimilarity index",
 }
 _PARTS = ("aleatoric", "epistemic")
-_LIMITS = ("lower", "upper")
+_LIMIT_LAYERS = ("lower", "upper")
 _OF_AREA = ("aoa", "dissimilarity")
 _ROWS = 2**18  # that the model is given at a time
 _ROWS_WITH_CHIPS = 1024  # whose chips are on disk at a time
@@ -64,7 +64,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     inner = innermost(estimator)
     apart = hasattr(inner, "predict_uncertainty")
     spread = apart or "return_std" in inspect.signature(inner.predict).parameters
-    there = ["mean", *(["std"] if spread else []), *([*_PARTS, *_LIMITS] if apart else [])]
+    there = ["mean", *(["std"] if spread else []), *([*_PARTS, *_LIMIT_LAYERS] if apart else [])]
     there += _OF_AREA if area is not None else ()
     if layers is None:
         return tuple(name for name in ("mean", "std", "aoa") if name in there)
@@ -83,7 +83,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
 
 
 @dataclass(frozen=True)
-class Mapper:
+class BlockPredictor:
     """A model and all that turns the covariates of a block into layers.
 
     Attributes
@@ -132,7 +132,7 @@ class Mapper:
         for start in range(0, len(cells), step):
             some = cells.take(np.arange(start, min(start + step, len(cells))))
             with _chip_folder(bool(self.table.rasters)) as folder:
-                parts.append(self._layers_of(self.table.frame(some, folder)))
+                parts.append(self._layers_of(self.table.reference(some, folder)))
         return np.concatenate(parts, axis=1)
 
     def _layers_of(self, frame: pd.DataFrame) -> np.ndarray:
@@ -146,8 +146,8 @@ class Mapper:
 
     def _predicted(self, X: Any) -> dict[str, Any]:
         wanted = set(self.layers)
-        if wanted & {*_PARTS, *_LIMITS}:
-            coverage = self.coverage if wanted & set(_LIMITS) else None
+        if wanted & {*_PARTS, *_LIMIT_LAYERS}:
+            coverage = self.coverage if wanted & set(_LIMIT_LAYERS) else None
             return dict(predict_uncertainty(self.estimator, X, coverage=coverage))
         if "std" in wanted:
             return dict(zip(("mean", "std"), predict_mean_std(self.estimator, X), strict=True))

@@ -12,18 +12,18 @@ import pandas as pd
 
 from ..images.geotiff import import_rasterio
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame
+from ..spatial.crs import SpatialReference
 from .cell_table import CellTable
-from .covariate_stack import Source
+from .covariate_stack import CovariateStack
 from .grid import Grid
-from .model_inputs import Expectation
+from .model_inputs import ModelInputs
 
 __all__ = ["plan_cells"]
 
 
 def plan_cells(
-    expected: Expectation,
-    source: Source,
+    expected: ModelInputs,
+    source: CovariateStack,
     *,
     date: Any = None,
     images: Mapping[Hashable, Any] | None = None,
@@ -119,7 +119,7 @@ def plan_cells(
 
 
 def _known_labels(
-    what: str, given: Mapping[Hashable, Any] | None, expected: Expectation
+    what: str, given: Mapping[Hashable, Any] | None, expected: ModelInputs
 ) -> dict[Hashable, Any]:
     given = dict(given or {})
     odd = [label for label in given if label not in expected.labels]
@@ -132,7 +132,7 @@ def _known_labels(
 
 
 def _match(
-    wanted: Sequence[Hashable], source: Source, expected: Expectation
+    wanted: Sequence[Hashable], source: CovariateStack, expected: ModelInputs
 ) -> dict[Hashable, Hashable]:
     names = set(source.names)
     free = {*expected.optional, expected.time}
@@ -147,7 +147,7 @@ def _match(
 
 
 def _by_position(
-    wanted: Sequence[Hashable], source: Source, expected: Expectation
+    wanted: Sequence[Hashable], source: CovariateStack, expected: ModelInputs
 ) -> dict[Hashable, Hashable]:
     spoken = [label for label in wanted if label not in {*expected.optional, expected.time}]
     if len(wanted) != len(source.names) == len(spoken):
@@ -165,11 +165,11 @@ def _date(date: Any) -> Any:
     return date if isinstance(date, int | float | np.number) else pd.Timestamp(date)
 
 
-def _check_grid(grid: Grid, expected: Expectation) -> None:
+def _check_grid(grid: Grid, expected: ModelInputs) -> None:
     """Warn of systems that are not known, and refuse a grid that cannot be in the model's."""
     if expected.coordinates is None:
         return
-    frame = expected.frame
+    frame = expected.reference
     if grid.crs is None:
         warnings.warn(
             "The covariates have no CRS; their coordinates are taken to be in that of the "
@@ -215,14 +215,14 @@ def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
         )
 
 
-def _called(frame: Frame | None) -> str:
+def _called(frame: SpatialReference | None) -> str:
     return "not known either" if frame is None or frame.crs is None else frame.crs[:60]
 
 
 def _levels(
     bands: Mapping[Hashable, Hashable],
-    source: Source,
-    expected: Expectation,
+    source: CovariateStack,
+    expected: ModelInputs,
     mapped: Mapping[Hashable, Any],
 ) -> dict[Hashable, dict[Any, Any]]:
     """Codes and levels of the categories that the source holds as numbers."""

@@ -12,15 +12,15 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..meta_estimators import innermost
-from ..spatial.crs import Frame, resolve_frame
+from ..spatial.crs import SpatialReference, resolve_crs
 from ..table.infer_roles import usual_pair
-from ..table.schema import Columns
+from ..table.schema import TableSchema
 
-__all__ = ["Expectation", "columns_seen", "expect"]
+__all__ = ["ModelInputs", "columns_seen", "inspect_inputs"]
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ModelInputs:
     """The columns of X that a fitted regressor takes.
 
     Attributes
@@ -49,7 +49,7 @@ class Expectation:
     labels: tuple[Hashable, ...]
     named: bool
     coordinates: tuple[Hashable, Hashable] | None = None
-    frame: Frame | None = None
+    reference: SpatialReference | None = None
     time: Hashable | None = None
     images: tuple[Hashable, ...] = ()
     levels: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Expectation:
     takes_gaps: bool = False
     chip_size: int | None = None
 
-    def given(self, coordinates: Sequence[Hashable] | None, crs: Any) -> Expectation:
+    def given(self, coordinates: Sequence[Hashable] | None, crs: Any) -> ModelInputs:
         """Return the same with what the caller says of the coordinates.
 
         Raises
@@ -67,8 +67,8 @@ class Expectation:
         """
         found = self
         if coordinates is not None:
-            pair = _pair(self, coordinates)
-            if self.frame is not None and pair != self.coordinates:
+            pair = _coordinate_inputs(self, coordinates)
+            if self.reference is not None and pair != self.coordinates:
                 raise ValueError(
                     f"coordinates={tuple(coordinates)!r}, but the estimator was fitted with the "
                     f"coordinates {self.coordinates}."
@@ -81,15 +81,15 @@ class Expectation:
                 f"crs={crs!r} is the system of the estimator's coordinates, and of its columns "
                 f"{list(self.labels)[:20]} none are known as such: name them by coordinates."
             )
-        frame = resolve_frame(crs, [])
-        known = found.frame
+        frame = resolve_crs(crs, [])
+        known = found.reference
         if known is not None and known.crs is not None and known != frame:
             raise ValueError(
                 f"crs={crs!r}, but the estimator was fitted with coordinates in {known.crs[:60]}. "
                 "It is the system of the estimator's coordinates; that of a raster is told by "
                 "dataset.rio.write_crs."
             )
-        return replace(found, frame=frame)
+        return replace(found, reference=frame)
 
     def table(self, frame: pd.DataFrame) -> Any:
         """Return rows with all columns as the regressor takes them."""
@@ -97,7 +97,7 @@ class Expectation:
         return frame if self.named else frame.to_numpy()
 
 
-def expect(estimator: Any) -> Expectation:
+def inspect_inputs(estimator: Any) -> ModelInputs:
     """Read from a fitted regressor what columns it asks for.
 
     Parameters
@@ -116,7 +116,7 @@ def expect(estimator: Any) -> Expectation:
     --------
     >>> import pandas as pd
     >>> from sklearn.linear_model import LinearRegression
-    >>> from sptgnn_sklearn.maps.model_inputs import expect
+    >>> from sptgnn_sklearn.maps.model_inputs import inspect_inputs
     >>> X = pd.DataFrame({"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, 0.3]})
     >>> expect(LinearRegression().fit(X, [1.0, 2.0])).coordinates
     ('lon', 'lat')
@@ -125,7 +125,7 @@ def expect(estimator: Any) -> Expectation:
     inner = innermost(estimator)
     roles = getattr(inner, "columns_", None)
     seen = columns_seen(estimator)
-    if seen is None and isinstance(roles, Columns) and inner is estimator:
+    if seen is None and isinstance(roles, TableSchema) and inner is estimator:
         seen = list(roles.labels)
     named = seen is not None and all(isinstance(label, str) for label in seen)
     if seen is None:
@@ -135,14 +135,14 @@ def expect(estimator: Any) -> Expectation:
                 "on a DataFrame."
             )
         seen = list(range(estimator.n_features_in_))
-    found = Expectation(tuple(seen), named, takes_gaps=_takes_gaps(estimator))
-    if isinstance(roles, Columns):
+    found = ModelInputs(tuple(seen), named, takes_gaps=_takes_gaps(estimator))
+    if isinstance(roles, TableSchema):
         return _with_roles(found, roles, inner)
     pair = usual_pair(pd.DataFrame(columns=seen)) if named else None
     if pair is None:
         return found
-    frame = resolve_frame(None, pair)
-    return replace(found, coordinates=pair, frame=frame if frame.crs else None)
+    frame = resolve_crs(None, pair)
+    return replace(found, coordinates=pair, reference=frame if frame.crs else None)
 
 
 def columns_seen(estimator: Any) -> list[Hashable] | None:
@@ -159,7 +159,7 @@ def columns_seen(estimator: Any) -> list[Hashable] | None:
     return None
 
 
-def _with_roles(found: Expectation, roles: Columns, inner: Any) -> Expectation:
+def _with_roles(found: ModelInputs, roles: TableSchema, inner: Any) -> ModelInputs:
     """Add what the inner regressor knows of those of its columns that the outermost one takes."""
     outer = set(found.labels)
     pair = roles.coordinates if set(roles.coordinates) <= outer else None
@@ -168,7 +168,7 @@ def _with_roles(found: Expectation, roles: Columns, inner: Any) -> Expectation:
     return replace(
         found,
         coordinates=pair,
-        frame=roles.frame if pair else None,
+        reference=roles.reference if pair else None,
         time=roles.time if roles.time in outer else None,
         images=tuple(label for label in roles.images.values() if label in outer),
         levels={label: levels for label, levels in roles.categorical.items() if label in outer},
@@ -186,12 +186,14 @@ def _takes_gaps(estimator: Any) -> bool:
         if hasattr(estimator, attribute):
             return _takes_gaps(getattr(estimator, attribute))
     # Our own say no for the sake of the coordinates only, which a grid always has.
-    if isinstance(getattr(estimator, "columns_", None), Columns):
+    if isinstance(getattr(estimator, "columns_", None), TableSchema):
         return True
     return bool(get_tags(estimator).input_tags.allow_nan)
 
 
-def _pair(found: Expectation, coordinates: Sequence[Hashable]) -> tuple[Hashable, Hashable]:
+def _coordinate_inputs(
+    found: ModelInputs, coordinates: Sequence[Hashable]
+) -> tuple[Hashable, Hashable]:
     pair = tuple(coordinates)
     if len(pair) != 2 or not set(pair) <= set(found.labels) or pair[0] == pair[1]:
         raise ValueError(

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..images.geotiff import import_rasterio, refuse_many_bands
-from .covariate_stack import Source, import_xarray, quiet_transforms, source_of
+from ..images.geotiff import check_band_count, import_rasterio
+from .covariate_stack import CovariateStack, import_xarray, quiet_transforms, stack_of
 from .grid import describe_difference
 
 __all__ = ["name_bands", "open_raster_file", "open_source"]
 
 
-def open_source(source: Any) -> Source:
+def open_source(source: Any) -> CovariateStack:
     """Open covariates.
 
     Parameters
@@ -41,7 +41,7 @@ def open_source(source: Any) -> Source:
     if isinstance(source, xarray.DataArray):
         source = name_bands(source, str(source.name or "band"))
     if isinstance(source, xarray.Dataset):
-        return source_of(source, "the Dataset")
+        return stack_of(source, "the Dataset")
     if isinstance(source, str | os.PathLike):
         source = [source]
     if isinstance(source, Mapping):
@@ -78,7 +78,7 @@ def name_bands(array: Any, stem: str) -> Any:
     told = list(told) if isinstance(told, list | tuple) and len(told) == count else [None] * count
     plain = [stem] if count == 1 else [f"{stem}_{i + 1}" for i in range(count)]
     names = [name or other for name, other in zip(told, plain, strict=True)]
-    _refuse_twice(names, f"the bands of {stem}")
+    _check_unique_names(names, f"the bands of {stem}")
     bands = {}
     for i, name in enumerate(names):
         band = array.isel({dim: i}, drop=True)
@@ -117,11 +117,11 @@ def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) ->
         raise ValueError(f"raster {text!r} cannot be opened: {error}") from error
     if isinstance(array, list) or not hasattr(array, "dims") or hasattr(array, "data_vars"):
         raise ValueError(f"raster {text!r} has no bands of its own; give one of its parts.")
-    refuse_many_bands(array.sizes["band"], repr(text))
+    check_band_count(array.sizes["band"], repr(text))
     return name_bands(array, stem or Path(text).stem)
 
 
-def _of_mapping(source: Mapping[Hashable, Any]) -> Source:
+def _of_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
     constants: dict[Hashable, Any] = {}
     opened: list[tuple[str, dict[Hashable, Any]]] = []
     for label, value in source.items():
@@ -153,7 +153,7 @@ def _band(bands: Any, wanted: int | str | None, path: str, label: Hashable) -> H
     )
 
 
-def _of_files(paths: Sequence[Any]) -> Source:
+def _of_files(paths: Sequence[Any]) -> CovariateStack:
     opened = []
     for path in paths:
         if not isinstance(path, str | os.PathLike):
@@ -164,16 +164,16 @@ def _of_files(paths: Sequence[Any]) -> Source:
 
 def _joined(
     opened: list[tuple[str, dict[Hashable, Any]]], constants: dict[Hashable, Any]
-) -> Source:
+) -> CovariateStack:
     if not opened:
         raise ValueError("source names no raster: the cells of a map come from one at least.")
-    _refuse_twice([name for _, bands in opened for name in bands], "source")
+    _check_unique_names([name for _, bands in opened for name in bands], "source")
     xarray = import_xarray()
     first_path, first = opened[0]
-    base = source_of(xarray.Dataset(first), f"raster {first_path!r}")
+    base = stack_of(xarray.Dataset(first), f"raster {first_path!r}")
     variables, files, crs = dict(base.dataset.data_vars), dict.fromkeys(first, first_path), None
     for path, bands in opened[1:]:
-        other = source_of(xarray.Dataset(bands), f"raster {path!r}")
+        other = stack_of(xarray.Dataset(bands), f"raster {path!r}")
         difference = describe_difference(base.grid, other.grid)
         if difference:
             raise ValueError(
@@ -189,10 +189,10 @@ def _joined(
     if grid.crs is None and crs is not None:
         grid = replace(grid, crs=crs)
     real = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
-    return Source(xarray.Dataset(variables), grid, constants, files=real)
+    return CovariateStack(xarray.Dataset(variables), grid, constants, files=real)
 
 
-def _refuse_twice(names: Sequence[Hashable], where: str) -> None:
+def _check_unique_names(names: Sequence[Hashable], where: str) -> None:
     twice = list(dict.fromkeys(name for name in names if names.count(name) > 1))
     if twice:
         raise ValueError(

@@ -12,19 +12,19 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..images.raster import Window
-from .block_files import Parts
-from .covariate_stack import Source, import_xarray
+from .block_files import BlockFiles
+from .covariate_stack import CovariateStack, import_xarray
 from .grid import block_edges, windows
-from .layers import Mapper, choose_layers
+from .layers import BlockPredictor, choose_layers
 from .match_columns import plan_cells
-from .model_inputs import columns_seen, expect
+from .model_inputs import columns_seen, inspect_inputs
 from .open_rasters import open_source
 from .scheduling import active_client, lazy_layers, run_blocks
 from .writers import WRITERS, layers_dataset, open_map, writer_of
 
 __all__ = ["predict_map"]
 
-_LARGEST = float(np.finfo(np.float32).max)
+_MAX_NODATA = float(np.finfo(np.float32).max)
 
 
 def predict_map(
@@ -171,10 +171,10 @@ def predict_map(
     (['mean', 'std'], np.int64(1))
     """
     xarray = import_xarray()
-    target = None if path is None else _target(path, overwrite)
+    target = None if path is None else _output_target(path, overwrite)
     nodata = _check_nodata(nodata_output)
     _check_block_size(block_size)
-    expected = expect(estimator).given(coordinates, crs)
+    expected = inspect_inputs(estimator).given(coordinates, crs)
     names = choose_layers(estimator, layers, area)
     opened = open_source(source)
     table = plan_cells(
@@ -187,7 +187,7 @@ def predict_map(
         skip_nodata=skip_nodata,
         also=[] if area is None else columns_seen(area) or [],
     )
-    mapper = Mapper(estimator, table, names, coverage, area, nodata)
+    mapper = BlockPredictor(estimator, table, names, coverage, area, nodata)
     covariates = opened.only(list(table.bands.values()))
     lazy = any(array.chunks is not None for array in covariates.dataset.data_vars.values())
     # Workers of a cluster read files themselves; what is held here stays here.
@@ -195,7 +195,7 @@ def predict_map(
     used, edges = _in_blocks(covariates, block_size, bool(shared))
     blocks = windows(*edges)
     if target is not None:
-        _write(mapper, used, blocks, target, overwrite, verbose)
+        _write_map(mapper, used, blocks, target, overwrite, verbose)
         return open_map(target, names, used.grid, nodata)
     if lazy:
         return layers_dataset(lazy_layers(mapper, used, edges), names, used.grid, nodata)
@@ -208,8 +208,8 @@ def predict_map(
 
 
 def _in_blocks(
-    source: Source, block_size: int | None, on_cluster: bool
-) -> tuple[Source, tuple[tuple[int, ...], tuple[int, ...]]]:
+    source: CovariateStack, block_size: int | None, on_cluster: bool
+) -> tuple[CovariateStack, tuple[tuple[int, ...], tuple[int, ...]]]:
     """Choose the blocks; chunks of dask decide where there are any."""
     edges = block_edges(source.grid.shape, source.tile, block_size)
     arrays = source.dataset.data_vars.values()
@@ -226,9 +226,9 @@ def _in_blocks(
     return replace(source, dataset=source.dataset.chunk(steps)), edges
 
 
-def _write(
-    mapper: Mapper,
-    source: Source,
+def _write_map(
+    mapper: BlockPredictor,
+    source: CovariateStack,
     blocks: list[Window],
     path: Path,
     overwrite: bool,
@@ -236,7 +236,7 @@ def _write(
 ) -> None:
     parts = None
     try:
-        parts = Parts.begin(_folder_of(path), mapper, source, blocks, overwrite)
+        parts = BlockFiles.begin(_folder_of(path), mapper, source, blocks, overwrite)
         todo = parts.todo
         with _bar(blocks, todo, verbose) as bar:
             for block, layers in run_blocks(mapper, source, todo):
@@ -255,7 +255,7 @@ def _write(
     parts.discard()
 
 
-def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
+def _output_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     target = Path(os.path.abspath(path))
     writer_of(target)
     if target.exists() and not overwrite:
@@ -271,7 +271,7 @@ def _folder_of(path: Path) -> Path:
 
 def _check_nodata(nodata: float) -> float:
     number = float(nodata)
-    if not np.isnan(number) and abs(number) > _LARGEST:
+    if not np.isnan(number) and abs(number) > _MAX_NODATA:
         raise ValueError(f"nodata_output={nodata!r} is no number of single precision.")
     return number
 

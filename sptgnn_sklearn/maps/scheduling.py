@@ -13,8 +13,8 @@ from uuid import uuid4
 import numpy as np
 
 from ..images.raster import Window
-from .covariate_stack import Source, decode
-from .layers import Mapper
+from .covariate_stack import CovariateStack, decode_band
+from .layers import BlockPredictor
 
 __all__ = ["active_client", "lazy_layers", "run_blocks"]
 
@@ -23,7 +23,7 @@ _VARYING = 40  # letters of a warning by which it is known again: further on it 
 
 
 def run_blocks(
-    mapper: Mapper, source: Source, blocks: Sequence[Window]
+    mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Predict blocks, each when it is asked for; on a cluster several at a time, in any order.
 
@@ -51,7 +51,9 @@ def run_blocks(
     yield from _on_cluster(client, mapper, source, blocks)
 
 
-def lazy_layers(mapper: Mapper, source: Source, edges: tuple[Sequence[int], Sequence[int]]) -> Any:
+def lazy_layers(
+    mapper: BlockPredictor, source: CovariateStack, edges: tuple[Sequence[int], Sequence[int]]
+) -> Any:
     """Return layers (n_layers, h, w) as a dask array, of a block for each block of the source.
 
     Parameters
@@ -90,12 +92,12 @@ def active_client() -> Any:
         return None
 
 
-def _is_dask(source: Source) -> bool:
+def _is_dask(source: CovariateStack) -> bool:
     return all(variable.chunks is not None for variable in source.dataset.data_vars.values())
 
 
 def _on_cluster(
-    client: Any, mapper: Mapper, source: Source, blocks: Sequence[Window]
+    client: Any, mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """As many blocks at a time as keep the workers busy: results come here one by one."""
     import distributed
@@ -127,7 +129,7 @@ def _on_cluster(
 class _Delayed:
     """Blocks as delayed calls that share one model."""
 
-    def __init__(self, mapper: Mapper, source: Source) -> None:
+    def __init__(self, mapper: BlockPredictor, source: CovariateStack) -> None:
         import dask
 
         self.source = source
@@ -149,7 +151,7 @@ class _Delayed:
 
 
 def _predict_pieces(
-    mapper: Mapper,
+    mapper: BlockPredictor,
     names: Iterable[Hashable],
     fills: Iterable[float | None],
     x: np.ndarray,
@@ -157,7 +159,7 @@ def _predict_pieces(
     pieces: Iterable[np.ndarray],
 ) -> np.ndarray:
     values = {
-        name: decode(np.asarray(piece), fill)
+        name: decode_band(np.asarray(piece), fill)
         for name, fill, piece in zip(names, fills, pieces, strict=True)
     }
     return mapper(values, x, y)

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ..images.geotiff import import_rasterio
-from .block_files import Parts
+from .block_files import BlockFiles
 from .covariate_stack import import_xarray, quiet_transforms
 from .grid import Grid
 from .layers import LAYERS
@@ -96,7 +96,7 @@ def open_map(path: Path, names: tuple[str, ...], grid: Grid, nodata: float) -> A
     return import_xarray().Dataset(variables)
 
 
-def _write_cog(parts: Parts, path: Path) -> None:
+def _write_cog(parts: BlockFiles, path: Path) -> None:
     """Join blocks through a virtual raster, and believe the file only when it has been read."""
     rasterio = import_rasterio()
     mosaic, made = parts.folder / "map.vrt", parts.folder / "map.part"
@@ -113,13 +113,13 @@ def _write_cog(parts: Parts, path: Path) -> None:
             bigtiff="if_safer",
             num_threads="all_cpus",
         )
-        _compare(parts, made)
+        _compare_written(parts, made)
     except rasterio.errors.RasterioError as error:
         raise OSError(f"{str(path)!r} cannot be written: {error}") from error
     os.replace(made, path)
 
 
-def _compare(parts: Parts, made: Path) -> None:
+def _compare_written(parts: BlockFiles, made: Path) -> None:
     """GDAL may not tell that a disk was full: hold the file against its blocks."""
     rasterio = import_rasterio()
     with rasterio.open(made) as file:
@@ -130,7 +130,7 @@ def _compare(parts: Parts, made: Path) -> None:
                 raise OSError(f"rows {top} to {bottom - 1} were not written as they should be")
 
 
-def _mosaic(parts: Parts) -> str:
+def _mosaic(parts: BlockFiles) -> str:
     """Describe all blocks as one virtual raster (GDAL's VRT)."""
     height, width = parts.grid.shape
     transform = parts.grid.transform
@@ -156,7 +156,7 @@ def _mosaic(parts: Parts) -> str:
     return "\n".join([*lines, "</VRTDataset>\n"])
 
 
-def _write_zarr(parts: Parts, path: Path) -> None:
+def _write_zarr(parts: BlockFiles, path: Path) -> None:
     """Fill a store block by block, then give it its name."""
     import dask.array
 
@@ -185,7 +185,7 @@ def _part(grid: Grid, block: Any) -> Grid:
     return Grid(grid.x[left:right], grid.y[top:bottom], corner, None, grid.dims)
 
 
-WRITERS: dict[str, Callable[[Parts, Path], None]] = {
+WRITERS: dict[str, Callable[[BlockFiles, Path], None]] = {
     ".tif": _write_cog,
     ".tiff": _write_cog,
     ".zarr": _write_zarr,

@@ -4,7 +4,7 @@ Functions return a plain float, and their docstrings say which value is best. Ob
 ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
 """
 
-from .accuracy import bias, lins_ccc, model_efficiency, rpiq
+from .accuracy import bias, concordance_correlation, model_efficiency, rpiq
 from .mixtures import (
     calibration_error_of_levels,
     crps_mixture,
@@ -20,7 +20,7 @@ from .moran import (
 )
 from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .scorers import (
-    lins_ccc_scorer,
+    concordance_correlation_scorer,
     make_interval_coverage_scorer,
     make_interval_score_scorer,
     make_tail_coverage_scorer,
@@ -33,7 +33,7 @@ from .uncertainty import (
     expected_calibration_error,
     interval_coverage,
     interval_score,
-    reliability,
+    reliability_curve,
     tail_coverage,
 )
 
@@ -41,6 +41,8 @@ __all__ = [
     "bias",
     "calibration_error_of_levels",
     "calibration_error_of_quantiles",
+    "concordance_correlation",
+    "concordance_correlation_scorer",
     "crps_gaussian",
     "crps_mixture",
     "crps_of_quantiles",
@@ -48,8 +50,6 @@ __all__ = [
     "expected_morans_i",
     "interval_coverage",
     "interval_score",
-    "lins_ccc",
-    "lins_ccc_scorer",
     "log_score_mixture",
     "make_interval_coverage_scorer",
     "make_interval_score_scorer",
@@ -61,7 +61,7 @@ __all__ = [
     "neg_calibration_error_scorer",
     "neg_crps_scorer",
     "probability_integral_transform",
-    "reliability",
+    "reliability_curve",
     "residual_morans_i",
     "rpiq",
     "rpiq_scorer",

@@ -11,10 +11,10 @@ from sklearn.metrics import r2_score
 
 from .validation import aligned_vectors
 
-__all__ = ["bias", "lins_ccc", "model_efficiency", "rpiq"]
+__all__ = ["bias", "concordance_correlation", "model_efficiency", "rpiq"]
 
 
-def lins_ccc(y_true: Any, y_pred: Any) -> float:
+def concordance_correlation(y_true: Any, y_pred: Any) -> float:
     """Return Lin's concordance correlation coefficient; 1 is best.
 
     Parameters
@@ -36,8 +36,11 @@ def lins_ccc(y_true: Any, y_pred: Any) -> float:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.metrics import lins_ccc
-    >>> lins_ccc([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), lins_ccc([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
+    >>> from sptgnn_sklearn.metrics import concordance_correlation
+    >>> (
+    ...     concordance_correlation([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+    ...     concordance_correlation([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]),
+    ... )
     (1.0, -1.0)
     """
     y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)

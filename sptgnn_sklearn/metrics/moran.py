@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ..spatial.distances import metric_space
+from ..spatial.distances import to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
 from .validation import aligned_vectors
 
@@ -94,7 +94,7 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
     -0.8
     """
     (values,) = aligned_vectors(values=values)
-    xy, frame, _ = locate_coordinates(coordinates, None, crs)
+    xy, reference, _ = locate_coordinates(coordinates, None, crs)
     if len(xy) != len(values):
         raise ValueError(f"coordinates have {len(xy)} rows, values {len(values)}; pair them up.")
     if n_neighbors < 1 or n_neighbors != int(n_neighbors):
@@ -110,7 +110,9 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
     # Importing esda takes seconds, because it brings geopandas and numba along.
     from esda import Moran
 
-    graph = neighbour_graph(metric_space(xy, frame), min(int(n_neighbors), len(values) - 1))
+    graph = neighbor_weights(
+        to_metric_coordinates(xy, reference), min(int(n_neighbors), len(values) - 1)
+    )
     # Moran also derives variances, which are 0 / 0 for a handful of rows. They are not used.
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(Moran(values, graph, transformation="r", permutations=0).I)
@@ -205,10 +207,10 @@ class _ResidualMoransIScorer:
         if coordinates is None:
             coordinates, role_crs = _spatial_roles(estimator, X)
             crs = role_crs if crs is None else crs
-        xy, frame, _ = locate_coordinates(X, coordinates, crs)
+        xy, reference, _ = locate_coordinates(X, coordinates, crs)
         (y_true,) = aligned_vectors(y_true=y_true)
         (y_pred,) = aligned_vectors(y_pred=estimator.predict(X))
-        i = residual_morans_i(y_true, y_pred, xy, crs=frame.crs, n_neighbors=self.n_neighbors)
+        i = residual_morans_i(y_true, y_pred, xy, crs=reference.crs, n_neighbors=self.n_neighbors)
         return -abs(i) if np.isfinite(i) else 0.0
 
     def _accept_sample_weight(self) -> bool:
@@ -267,7 +269,7 @@ neg_abs_residual_morans_i_scorer = make_residual_morans_i_scorer()
 """Scorer ``-|Moran's I of the residuals|`` with the defaults of `make_residual_morans_i_scorer`."""
 
 
-def neighbour_graph(points: np.ndarray, n_neighbors: int) -> Graph:
+def neighbor_weights(points: np.ndarray, n_neighbors: int) -> Graph:
     """Return row-standardised weights of the nearest neighbours, ties sharing their part."""
     from libpysal.graph import Graph
 
@@ -283,14 +285,14 @@ def neighbour_graph(points: np.ndarray, n_neighbors: int) -> Graph:
         )
     found = tree.query_ball_point(points, last + tolerance, return_sorted=True)
     focal = np.repeat(np.arange(len(points)), n_found)
-    neighbour = np.concatenate(found).astype(np.int64)
-    focal, neighbour = focal[focal != neighbour], neighbour[focal != neighbour]
-    distance = np.linalg.norm(points[focal] - points[neighbour], axis=1)
+    neighbor = np.concatenate(found).astype(np.int64)
+    focal, neighbor = focal[focal != neighbor], neighbor[focal != neighbor]
+    distance = np.linalg.norm(points[focal] - points[neighbor], axis=1)
     tied = distance >= last[focal] - tolerance
     n_tied = np.bincount(focal, tied)
     n_nearer = np.bincount(focal, ~tied)
     share = np.where(tied, ((n_neighbors - n_nearer) / n_tied)[focal], 1.0)
-    return Graph.from_arrays(focal, neighbour, share / n_neighbors)
+    return Graph.from_arrays(focal, neighbor, share / n_neighbors)
 
 
 def _spatial_roles(estimator: Any, X: Any) -> tuple[Sequence[Hashable] | None, Any]:

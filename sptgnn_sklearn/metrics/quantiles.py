@@ -45,7 +45,7 @@ def crps_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float:
     >>> round(crps_of_quantiles([0.0], [norm.ppf(levels)], levels), 3)  # exact: 0.234
     0.235
     """
-    y, quantiles, levels = _checked(y, quantiles, levels)
+    y, quantiles, levels = _check_quantiles(y, quantiles, levels)
     missed = quantiles - y[:, None]
     return float(2 * np.where(missed > 0, (1 - levels) * missed, -levels * missed).mean())
 
@@ -75,7 +75,7 @@ def calibration_error_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float
     >>> calibration_error_of_quantiles([0.0, 3.0], [[-1, 0, 1], [-1, 0, 1]], [0.25, 0.5, 0.75])
     0.0
     """
-    y, quantiles, levels = _checked(y, quantiles, levels)
+    y, quantiles, levels = _check_quantiles(y, quantiles, levels)
     half = len(levels) // 2
     if half < 1:
         raise ValueError("A central interval has two levels; levels holds one.")
@@ -85,7 +85,9 @@ def calibration_error_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float
     return float(np.abs(nominal - inside.mean(axis=0)).mean())
 
 
-def _checked(y: Any, quantiles: Any, levels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check_quantiles(
+    y: Any, quantiles: Any, levels: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     y, levels = (aligned_vectors(**{name: v})[0] for name, v in (("y", y), ("levels", levels)))
     quantiles = check_array(quantiles, dtype=float, input_name="quantiles")
     if quantiles.shape != (len(y), len(levels)):

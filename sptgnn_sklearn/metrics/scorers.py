@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from sklearn.metrics import make_scorer
 
 from ..meta_estimators import predict_mean_std, predict_quantiles
-from .accuracy import lins_ccc, rpiq
+from .accuracy import concordance_correlation, rpiq
 from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .uncertainty import (
     crps_gaussian,
@@ -27,7 +27,7 @@ from .uncertainty import (
 )
 
 __all__ = [
-    "lins_ccc_scorer",
+    "concordance_correlation_scorer",
     "make_interval_coverage_scorer",
     "make_interval_score_scorer",
     "make_tail_coverage_scorer",
@@ -36,7 +36,7 @@ __all__ = [
     "rpiq_scorer",
 ]
 
-_LEVELS = tuple(np.arange(1, 200) / 200)
+_SCORE_LEVELS = tuple(np.arange(1, 200) / 200)
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,14 +62,16 @@ class _UncertaintyScorer:
         return False
 
 
-neg_crps_scorer = _UncertaintyScorer(crps_of_quantiles, crps_gaussian, _LEVELS, "neg_crps_scorer")
+neg_crps_scorer = _UncertaintyScorer(
+    crps_of_quantiles, crps_gaussian, _SCORE_LEVELS, "neg_crps_scorer"
+)
 neg_calibration_error_scorer = _UncertaintyScorer(
     calibration_error_of_quantiles,
     expected_calibration_error,
-    _LEVELS,
+    _SCORE_LEVELS,
     "neg_calibration_error_scorer",
 )
-lins_ccc_scorer = make_scorer(lins_ccc)
+concordance_correlation_scorer = make_scorer(concordance_correlation)
 rpiq_scorer = make_scorer(rpiq)
 
 

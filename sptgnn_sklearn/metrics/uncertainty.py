@@ -14,7 +14,7 @@ __all__ = [
     "expected_calibration_error",
     "interval_coverage",
     "interval_score",
-    "reliability",
+    "reliability_curve",
     "tail_coverage",
 ]
 
@@ -157,7 +157,9 @@ def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
     return float((upper - lower + 2 / (1 - coverage) * miss).mean())
 
 
-def reliability(y: Any, mean: Any, std: Any, levels: int = 99) -> tuple[np.ndarray, np.ndarray]:
+def reliability_curve(
+    y: Any, mean: Any, std: Any, levels: int = 99
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the levels of central normal intervals, and the share of values in each.
 
     Parameters
@@ -181,8 +183,8 @@ def reliability(y: Any, mean: Any, std: Any, levels: int = 99) -> tuple[np.ndarr
 
     Examples
     --------
-    >>> from sptgnn_sklearn.metrics import reliability
-    >>> reliability([0.0, 3.0], [0.0, 0.0], [1.0, 1.0], levels=3)
+    >>> from sptgnn_sklearn.metrics import reliability_curve
+    >>> reliability_curve([0.0, 3.0], [0.0, 0.0], [1.0, 1.0], levels=3)
     (array([0.25, 0.5 , 0.75]), array([0.5, 0.5, 0.5]))
     """
     y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
@@ -241,7 +243,7 @@ def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) ->
     >>> round(expected_calibration_error(y, mean, 2 * std), 2)  # intervals twice too wide
     0.21
     """
-    nominal, observed = reliability(y, mean, std, levels)
+    nominal, observed = reliability_curve(y, mean, std, levels)
     return float(np.abs(nominal - observed).mean())
 
 

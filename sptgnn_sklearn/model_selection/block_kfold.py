@@ -12,9 +12,9 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from ..spatial.blocks import assign_folds, cluster_labels, grid_labels, hexagon_labels
-from ..spatial.distances import distance_to_chord, local_plane, metric_space
+from ..spatial.distances import distance_to_chord, to_local_plane, to_metric_coordinates
 from ..utils.validation import as_random_state, require_count
-from .locations import Survey, check_distance, nearest, read_survey
+from .locations import SampleLocations, check_distance, nearest, read_locations
 
 __all__ = ["SpatialBlockKFold", "spatial_blocks"]
 
@@ -72,7 +72,7 @@ def spatial_blocks(
     >>> GroupKFold(n_splits=4).get_n_splits(X, groups=blocks)
     4
     """
-    survey = read_survey(X, coordinates, crs, groups)
+    survey = read_locations(X, coordinates, crs, groups)
     settings = _BlockSettings(method, n_blocks, spacing, shape)
     return _label_blocks(survey, settings, n_folds=5, rng=as_random_state(random_state))
 
@@ -210,7 +210,7 @@ class SpatialBlockKFold(BaseCrossValidator):
         X, y, groups = indexable(X, y, groups)
         require_count("n_splits", self.n_splits, least=2)
         check_distance("buffer", self.buffer)
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         survey.require_units(self.n_splits, groups)
         rng = as_random_state(self.random_state)
         settings = _BlockSettings(self.method, self.n_blocks, self.spacing, self.shape)
@@ -223,16 +223,16 @@ class SpatialBlockKFold(BaseCrossValidator):
                 "or fewer folds."
             )
         folds = assign_folds(blocks, self.n_splits, rng if self.shuffle else None, self.balance)
-        space = metric_space(survey.xy, survey.frame)
+        space = to_metric_coordinates(survey.xy, survey.reference)
         for fold in range(self.n_splits):
             test = np.flatnonzero(folds == fold)
             train = np.flatnonzero(folds != fold)
             if self.buffer > 0:
-                reach = distance_to_chord(self.buffer, survey.frame)
+                reach = distance_to_chord(self.buffer, survey.reference)
                 train = train[nearest(space[train], space[test]) >= reach]
             if not len(train):
                 raise ValueError(
-                    f"buffer={self.buffer} {survey.frame.unit} leaves no training rows in fold "
+                    f"buffer={self.buffer} {survey.reference.unit} leaves no training rows in fold "
                     f"{fold}: all rows outside it are nearer than that to one of its "
                     f"{len(test)} rows. Use a smaller buffer, or more folds of smaller blocks."
                 )
@@ -268,28 +268,30 @@ class _BlockSettings:
 
 
 def _kmeans_blocks(
-    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     n_blocks = settings.n_blocks
     if n_blocks is None:
         affordable = max(n_folds, survey.n_units // _FEWEST_LOCATIONS_PER_BLOCK)
         n_blocks = min(_BLOCKS_PER_FOLD * n_folds, affordable)
     require_count("n_blocks", n_blocks)
-    return cluster_labels(survey.centres(metric_space(survey.xy, survey.frame)), n_blocks, rng)
+    return cluster_labels(
+        survey.centers(to_metric_coordinates(survey.xy, survey.reference)), n_blocks, rng
+    )
 
 
 def _grid_blocks(
-    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    plane = local_plane(survey.xy, survey.frame)
-    return grid_labels(survey.centres(plane), settings.spacing, settings.shape)
+    plane = to_local_plane(survey.xy, survey.reference)
+    return grid_labels(survey.centers(plane), settings.spacing, settings.shape)
 
 
 def _hexagon_blocks(
-    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    plane = local_plane(survey.xy, survey.frame)
-    return hexagon_labels(survey.centres(plane), settings.spacing)
+    plane = to_local_plane(survey.xy, survey.reference)
+    return hexagon_labels(survey.centers(plane), settings.spacing)
 
 
 # Each method with the settings that it reads.
@@ -301,7 +303,7 @@ _METHODS: dict[str, tuple[Callable[..., np.ndarray], frozenset[str]]] = {
 
 
 def _label_blocks(
-    survey: Survey, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     """Return the block of each row."""
     if settings.method not in _METHODS:
@@ -315,11 +317,11 @@ def _label_blocks(
             )
     blocks = label(survey, settings, n_folds, rng)
     if settings.spacing is not None or settings.shape is not None:
-        _tell_of_tiny_blocks(survey, settings, blocks.max() + 1)
+        _warn_tiny_blocks(survey, settings, blocks.max() + 1)
     return blocks[survey.unit]
 
 
-def _tell_of_tiny_blocks(survey: Survey, settings: _BlockSettings, n_blocks: int) -> None:
+def _warn_tiny_blocks(survey: SampleLocations, settings: _BlockSettings, n_blocks: int) -> None:
     """Warn if cells are so small that nearly each location has its own, and folds are random."""
     if survey.n_units >= _ENOUGH_LOCATIONS and n_blocks > _TOO_MANY_BLOCKS * survey.n_units:
         warnings.warn(
@@ -331,7 +333,7 @@ def _tell_of_tiny_blocks(survey: Survey, settings: _BlockSettings, n_blocks: int
         )
 
 
-def _extent(survey: Survey) -> str:
-    plane = local_plane(survey.xy, survey.frame)
+def _extent(survey: SampleLocations) -> str:
+    plane = to_local_plane(survey.xy, survey.reference)
     width, height = np.ptp(plane, axis=0)
-    return f"The survey is {width:.4g} by {height:.4g} {survey.frame.unit}."
+    return f"The survey is {width:.4g} by {height:.4g} {survey.reference.unit}."

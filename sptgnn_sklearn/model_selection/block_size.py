@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.utils import check_consistent_length, check_random_state
 
-from ..spatial.distances import local_plane
-from .locations import read_survey
+from ..spatial.distances import to_local_plane
+from .locations import read_locations
 
 __all__ = ["suggest_block_size"]
 
@@ -80,14 +80,14 @@ def suggest_block_size(
         raise ImportError(
             'suggest_block_size needs scikit-gstat: pip install "sptgnn-sklearn[demo]".'
         ) from error
-    survey = read_survey(X, coordinates, crs)
+    survey = read_locations(X, coordinates, crs)
     residuals = np.asarray(residuals, dtype=float).reshape(-1)
     check_consistent_length(survey.xy, residuals)
     if not np.isfinite(residuals).all():
         raise ValueError(f"residuals hold NaN or inf in {(~np.isfinite(residuals)).sum()} rows.")
     # Repeated samples of a place say nothing of distance: one value for each.
-    value = survey.centres(residuals[:, None])[:, 0]
-    plane = survey.centres(local_plane(survey.xy, survey.frame))
+    value = survey.centers(residuals[:, None])[:, 0]
+    plane = survey.centers(to_local_plane(survey.xy, survey.reference))
     if len(plane) < _FEWEST or not np.ptp(value) > 0:
         raise ValueError(
             f"A variogram needs {_FEWEST} locations and residuals that differ; found {len(plane)} "

@@ -23,13 +23,13 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from ..metrics import interval_coverage, lins_ccc
+from ..metrics import concordance_correlation, interval_coverage
 from ..metrics.moran import residual_morans_i
 from ..metrics.validation import aligned_vectors
-from ..spatial.crs import Frame
+from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
 
-__all__ = ["ComparisonResult", "compare"]
+__all__ = ["ComparisonResult", "compare_models"]
 
 Split = tuple[np.ndarray, np.ndarray]
 _PREDICTED = ["mean", "std", "lower", "upper"]
@@ -37,7 +37,7 @@ _PREDICTED = ["mean", "std", "lower", "upper"]
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """What `compare` found.
+    """What `compare_models` found.
 
     Attributes
     ----------
@@ -60,10 +60,10 @@ class ComparisonResult:
     --------
     >>> from sklearn.dummy import DummyRegressor
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.model_selection.comparison import compare
+    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import load_meuse
     >>> meuse = load_meuse()
-    >>> result = compare(
+    >>> result = compare_models(
     ...     {"mean": DummyRegressor()},
     ...     meuse.data,
     ...     meuse.target,
@@ -82,7 +82,7 @@ class ComparisonResult:
     table: pd.DataFrame
     predictions: pd.DataFrame
     level: float
-    frame: Frame
+    frame: SpatialReference
     axes: tuple[str, str]
 
     def select(self, folds: str, model: str) -> pd.DataFrame:
@@ -95,7 +95,7 @@ class ComparisonResult:
 
         Examples
         --------
-        See `compare`.
+        See `compare_models`.
         """
         for column, name in (("folds", folds), ("model", model)):
             known = self.predictions[column].unique().tolist()
@@ -111,7 +111,7 @@ class ComparisonResult:
 
         Examples
         --------
-        See `compare`.
+        See `compare_models`.
         """
         formats = {
             "folds": ("folds", "{}"),
@@ -134,7 +134,7 @@ class ComparisonResult:
         return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
 
 
-def compare(
+def compare_models(
     models: Mapping[str, Any],
     X: Any,
     y: Any,
@@ -199,11 +199,11 @@ def compare(
     >>> from sklearn.dummy import DummyRegressor
     >>> from sklearn.model_selection import KFold
     >>> from sptgnn_sklearn.baseline import XGBoostBaseline
-    >>> from sptgnn_sklearn.model_selection.comparison import compare
+    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> from sptgnn_sklearn.model_selection import SpatialBlockKFold
     >>> survey = make_soil_survey(300, random_state=0)
-    >>> result = compare(
+    >>> result = compare_models(
     ...     {"XGBoost": XGBoostBaseline(n_estimators=50), "mean": DummyRegressor()},
     ...     survey.data.drop(columns="date"),
     ...     survey.target,
@@ -224,7 +224,7 @@ def compare(
     if len(xy) != len(y):
         raise ValueError(f"X has {len(xy)} rows and y {len(y)}; pair them up.")
     row = X.index.to_numpy() if isinstance(X, pd.DataFrame) else np.arange(len(y))
-    splits = {name: _splits(name, kind, X, y) for name, kind in folds.items()}
+    splits = {name: _resolve_splits(name, kind, X, y) for name, kind in folds.items()}
     scores, predictions = [], []
     n_fits = len(models) * sum(map(len, splits.values()))
     with tqdm(total=n_fits, unit="fit", disable=not progress) as bar:
@@ -252,7 +252,7 @@ def compare(
     )
 
 
-def _splits(name: str, kind: Any, X: Any, y: np.ndarray) -> list[Split]:
+def _resolve_splits(name: str, kind: Any, X: Any, y: np.ndarray) -> list[Split]:
     """Return the (train, test) positions of a kind of folds that tests each row once."""
     if hasattr(kind, "split"):
         pairs = list(kind.split(X, y))
@@ -376,6 +376,6 @@ def _scores(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
     return {
         "R2": float(r2_score(y, mean)),
         "RMSE": float(root_mean_squared_error(y, mean)),
-        "CCC": lins_ccc(y, mean),
+        "CCC": concordance_correlation(y, mean),
         "coverage": interval_coverage(y, lower, upper) if stated else float("nan"),
     }

@@ -10,10 +10,10 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from ..spatial.blocks import assign_folds, cluster_labels
-from ..table.coordinate_columns import as_frame, find_column
-from ..table.parsing import is_categorical, numbers
+from ..table.coordinate_columns import as_dataframe, find_column
+from ..table.parsing import is_categorical, to_float
 from ..utils.validation import as_random_state, require_count
-from .locations import read_survey
+from .locations import read_locations
 
 __all__ = ["EnvironmentalBlockKFold"]
 
@@ -109,9 +109,9 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         require_count("n_splits", self.n_splits, least=2)
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         survey.require_units(self.n_splits, groups)
-        conditions = survey.centres(self._conditions(X, survey.names))
+        conditions = survey.centers(self._conditions(X, survey.names))
         n_blocks = self.n_splits if self.n_blocks is None else self.n_blocks
         require_count("n_blocks", n_blocks, least=self.n_splits)
         blocks = cluster_labels(conditions, n_blocks, as_random_state(self.random_state))
@@ -140,13 +140,13 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
 
     def _conditions(self, X: Any, places: Sequence[Hashable]) -> np.ndarray:
         """Standardised columns (n, p)."""
-        frame = as_frame(X)
+        reference = as_dataframe(X)
         labels: list[Hashable]
         if self.columns is None:
-            labels = [label for label in frame.columns if label not in places]
+            labels = [label for label in reference.columns if label not in places]
         else:
-            labels = [find_column(frame, label, "columns") for label in self.columns]
-        classes = [label for label in labels if is_categorical(frame[label], label)]
+            labels = [find_column(reference, label, "columns") for label in self.columns]
+        classes = [label for label in labels if is_categorical(reference[label], label)]
         if classes:
             raise ValueError(
                 f"Columns {classes} hold text or categories, which have no distance: name the "
@@ -154,7 +154,7 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
             )
         kept = []
         for label in labels:
-            values = numbers(frame[label], label)
+            values = to_float(reference[label], label)
             known = values[~np.isnan(values)]
             if len(known) and known.std() > 0:
                 kept.append(np.nan_to_num((values - known.mean()) / known.std(), nan=0.0))

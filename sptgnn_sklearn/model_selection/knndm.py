@@ -14,9 +14,9 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from ..spatial.blocks import cluster_labels
-from ..spatial.distances import chord_to_distance, metric_space
+from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..utils.validation import as_random_state, require_count
-from .locations import nearest, read_survey
+from .locations import nearest, read_locations
 from .prediction_area import prediction_places
 
 __all__ = ["KNNDMKFold"]
@@ -25,7 +25,9 @@ _SIGNIFICANT = 0.05  # samples are clustered if so small a part of random ones w
 _MOST_FOR_EXACT = 10_000  # pairs, beyond which the p-value is the asymptotic one
 _CUTS = 100  # numbers of clusters that are tried, at most
 _MOST_FOR_HIERARCHY = 8_000  # locations; the memory of a linkage grows with their square
-_FAR = 10.0  # prediction places this many diameters of the survey away are of another system
+_UNREACHABLE = (
+    10.0  # prediction places this many diameters of the survey away are of another system
+)
 
 
 class KNNDMKFold(BaseCrossValidator):
@@ -157,15 +159,15 @@ class KNNDMKFold(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         self._check()
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         survey.require_units(self.n_splits, groups)
         places = prediction_places(self.prediction_points, survey, int(self.n_points))
-        points = survey.centres(metric_space(survey.xy, survey.frame))
-        wanted = nearest(metric_space(places, survey.frame), points)
+        points = survey.centers(to_metric_coordinates(survey.xy, survey.reference))
+        wanted = nearest(to_metric_coordinates(places, survey.reference), points)
         extent = np.ptp(points, axis=0)
-        if wanted.min() > _FAR * max(float(np.linalg.norm(extent)), np.finfo(float).tiny):
+        if wanted.min() > _UNREACHABLE * max(float(np.linalg.norm(extent)), np.finfo(float).tiny):
             raise ValueError(
-                f"prediction_points lie at least {wanted.min():.4g} {survey.frame.unit} from all "
+                f"prediction_points lie at least {wanted.min():.4g} {survey.reference.unit} from all "
                 f"samples, which spread over {np.linalg.norm(extent):.4g}: are they in the same "
                 "coordinate reference system, and in the same order of columns?"
             )
@@ -177,7 +179,7 @@ class KNNDMKFold(BaseCrossValidator):
             "test_to_train": reached,
         }
         self.distances_ = {
-            name: chord_to_distance(chords, survey.frame) for name, chords in ground.items()
+            name: chord_to_distance(chords, survey.reference) for name, chords in ground.items()
         }
         self.wasserstein_distance_ = float(
             wasserstein_distance(
@@ -289,8 +291,8 @@ class _Cuts:
 def _join(clusters: np.ndarray, k: int, points: np.ndarray, order: PCA) -> np.ndarray:
     """Join clusters (n,) to k folds: large ones first, the others in turn along an axis."""
     rows = np.bincount(clusters)
-    centres = np.column_stack([np.bincount(clusters, axis) / rows for axis in points.T])
-    along = np.argsort(order.transform(centres)[:, 0], kind="stable")
+    centers = np.column_stack([np.bincount(clusters, axis) / rows for axis in points.T])
+    along = np.argsort(order.transform(centers)[:, 0], kind="stable")
     large = rows[along] >= len(points) / k
     fold = np.empty(len(rows), dtype=np.int64)
     fold[along[large]] = np.arange(large.sum())

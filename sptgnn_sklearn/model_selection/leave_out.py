@@ -11,11 +11,11 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from ..spatial.blocks import assign_folds
-from ..spatial.distances import distance_to_chord, metric_space
-from ..table.coordinate_columns import as_frame, find_column
-from ..table.parsing import decimal_years, which_rows
+from ..spatial.distances import distance_to_chord, to_metric_coordinates
+from ..table.coordinate_columns import as_dataframe, find_column
+from ..table.parsing import decimal_years, format_rows
 from ..utils.validation import as_random_state, require_count
-from .locations import check_distance, read_survey
+from .locations import check_distance, read_locations
 
 __all__ = ["BufferedLeaveOneOut", "LeaveLocationAndTimeOut"]
 
@@ -103,11 +103,11 @@ class BufferedLeaveOneOut(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         check_distance("distance", self.distance)
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         survey.require_units(2, groups)
-        space = metric_space(survey.xy, survey.frame)
+        space = to_metric_coordinates(survey.xy, survey.reference)
         tree = cKDTree(space)
-        reach = distance_to_chord(self.distance, survey.frame)
+        reach = distance_to_chord(self.distance, survey.reference)
         for unit in self._tested(survey.n_units):
             test = np.flatnonzero(survey.unit == unit)
             kept = np.ones(len(space), dtype=bool)
@@ -118,7 +118,7 @@ class BufferedLeaveOneOut(BaseCrossValidator):
             kept[test] = False
             if not kept.any():
                 raise ValueError(
-                    f"distance={self.distance} {survey.frame.unit} leaves no training rows for the "
+                    f"distance={self.distance} {survey.reference.unit} leaves no training rows for the "
                     f"location of row {test[0]}: all others are nearer. Use a smaller distance."
                 )
             yield np.flatnonzero(kept), test
@@ -146,7 +146,7 @@ class BufferedLeaveOneOut(BaseCrossValidator):
         if X is None:
             raise ValueError("The number of folds is that of the locations of X: pass X.")
         X, groups = indexable(X, groups)
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         return len(self._tested(survey.n_units))
 
     def _tested(self, n_units: int) -> np.ndarray:
@@ -275,7 +275,7 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
         X, groups = indexable(X, groups)
         require_count("n_splits", self.n_splits, least=2)
         require_count("n_periods", self.n_periods, least=2)
-        survey = read_survey(X, self.coordinates, self.crs, groups)
+        survey = read_locations(X, self.coordinates, self.crs, groups)
         survey.require_units(self.n_splits, groups)
         rng = as_random_state(self.random_state)
         places = assign_folds(survey.unit, self.n_splits, rng)
@@ -288,12 +288,12 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
                     yield train, test, place, period
 
     def _periods(self, X: Any) -> np.ndarray:
-        frame = as_frame(X)
-        label = find_column(frame, self.time, "time")
-        years = decimal_years(frame[label], label)
+        reference = as_dataframe(X)
+        label = find_column(reference, self.time, "time")
+        years = decimal_years(reference[label], label)
         if np.isnan(years).any():
             raise ValueError(
-                f"Column {label!r} lacks the date in {which_rows(np.isnan(years))}: fill in "
+                f"Column {label!r} lacks the date in {format_rows(np.isnan(years))}: fill in "
                 "or drop these rows."
             )
         dates, date, rows = np.unique(years, return_inverse=True, return_counts=True)

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..spatial.blocks import location_labels
+from ..spatial.blocks import location_ids
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame
+from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
 
-__all__ = ["Survey", "check_distance", "nearest", "read_survey"]
+__all__ = ["SampleLocations", "check_distance", "nearest", "read_locations"]
 
 _LARGE = 10_000  # no local plane in metres has rows around its origin and none up to here
 
 
 @dataclass(frozen=True)
-class Survey:
+class SampleLocations:
     """Rows and the units (one location, one group) that are never split.
 
     Attributes
@@ -34,7 +34,7 @@ class Survey:
     """
 
     xy: np.ndarray
-    frame: Frame
+    reference: SpatialReference
     unit: np.ndarray
     names: tuple[Hashable, Hashable]
 
@@ -43,7 +43,7 @@ class Survey:
         """Number of units."""
         return int(self.unit.max()) + 1
 
-    def centres(self, points: np.ndarray) -> np.ndarray:
+    def centers(self, points: np.ndarray) -> np.ndarray:
         """Return the mean of some points (n, d) over the rows of each unit (n_units, d)."""
         rows = np.bincount(self.unit)
         return np.column_stack([np.bincount(self.unit, axis) / rows for axis in points.T])
@@ -58,9 +58,9 @@ class Survey:
             )
 
 
-def read_survey(
+def read_locations(
     X: Any, coordinates: Sequence[Hashable] | None, crs: Any, groups: Any = None
-) -> Survey:
+) -> SampleLocations:
     """Read the places of the rows of X; rows of one place or one group are one unit.
 
     Raises
@@ -68,19 +68,21 @@ def read_survey(
     ValueError
         If there are no coordinates, they cannot be that, or some are degrees and others not.
     """
-    xy, frame, names = locate_coordinates(X, coordinates, crs)
+    xy, reference, names = locate_coordinates(X, coordinates, crs)
     # A splitter is given whole tables: here coordinates that were scaled before splitting show.
-    check_coordinates(xy, frame, names, fitting=True)
-    _check_one_system(xy, frame, names)
-    return Survey(xy, frame, location_labels(xy, groups), (names[0], names[1]))
+    check_coordinates(xy, reference, names, fitting=True)
+    _check_one_system(xy, reference, names)
+    return SampleLocations(xy, reference, location_ids(xy, groups), (names[0], names[1]))
 
 
-def _check_one_system(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+def _check_one_system(
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
+) -> None:
     """Raise a ValueError if a plane holds degrees in some rows and large numbers in all others.
 
     A block of its own would be made of each system, and folds would look well separated.
     """
-    if frame.geographic:
+    if reference.geographic:
         return
     degrees = (np.abs(xy) <= (180, 90)).all(axis=1)
     if degrees.any() and not degrees.all() and np.abs(xy[~degrees]).max(axis=1).min() > _LARGE:

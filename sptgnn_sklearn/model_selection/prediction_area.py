@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame, transform
+from ..spatial.crs import SpatialReference, transform_coordinates
 from ..table.coordinate_columns import locate_coordinates
-from .locations import Survey
+from .locations import SampleLocations
 
 __all__ = ["prediction_places"]
 
 _LEAST_PLACES = 1
 
 
-def prediction_places(area: Any, survey: Survey, n_points: int) -> np.ndarray:
+def prediction_places(area: Any, survey: SampleLocations, n_points: int) -> np.ndarray:
     """Return coordinates (n, 2) of places to be predicted, in the system of the survey.
 
     Parameters
@@ -37,25 +37,25 @@ def prediction_places(area: Any, survey: Survey, n_points: int) -> np.ndarray:
         If it holds no place, or its system is known and that of the survey is not.
     """
     if isinstance(area, str | PathLike):
-        places = _of_raster(area, survey.frame, n_points)
+        places = _of_raster(area, survey.reference, n_points)
     elif hasattr(area, "__geo_interface__") and not _holds_points(area):
-        places = _of_geometry(area, survey.frame, n_points)
+        places = _of_geometry(area, survey.reference, n_points)
     elif hasattr(area, "geometry"):
-        points = _in_frame(area, survey.frame).geometry
+        points = _in_frame(area, survey.reference).geometry
         places = np.column_stack([points.x, points.y])
     else:
         places = _of_table(area, survey)
     if len(places) < _LEAST_PLACES:
         raise ValueError("prediction_points holds no place.")
-    check_coordinates(places, survey.frame, survey.names, fitting=False)
+    check_coordinates(places, survey.reference, survey.names, fitting=False)
     return places
 
 
-def _of_table(area: Any, survey: Survey) -> np.ndarray:
+def _of_table(area: Any, survey: SampleLocations) -> np.ndarray:
     columns = getattr(area, "columns", None)
     named = columns is not None and set(survey.names) <= set(columns)
     pair = list(survey.names) if named else None
-    return locate_coordinates(area, pair, survey.frame.crs)[0]
+    return locate_coordinates(area, pair, survey.reference.crs)[0]
 
 
 def _holds_points(area: Any) -> bool:
@@ -63,30 +63,30 @@ def _holds_points(area: Any) -> bool:
     return hasattr(area, "geometry") and kinds is not None and bool(np.all(kinds == "Point"))
 
 
-def _in_frame(area: Any, frame: Frame) -> Any:
+def _in_frame(area: Any, reference: SpatialReference) -> Any:
     """Return a geopandas object in the survey's system; others know none and stay."""
     known = getattr(area, "crs", None)
     if known is None:
         return area
-    _require_crs(frame, known)
-    return area.to_crs(frame.crs)
+    _require_crs(reference, known)
+    return area.to_crs(reference.crs)
 
 
-def _require_crs(frame: Frame, known: Any) -> None:
-    if frame.crs is None:
+def _require_crs(reference: SpatialReference, known: Any) -> None:
+    if reference.crs is None:
         raise ValueError(
             f"prediction_points are in {known}, and the system of the coordinates of X is not "
             "known: set crs."
         )
 
 
-def _of_geometry(area: Any, frame: Frame, n_points: int) -> np.ndarray:
+def _of_geometry(area: Any, reference: SpatialReference, n_points: int) -> np.ndarray:
     try:
         import shapely
     except ImportError as error:
         raise ImportError("A polygon as prediction_points needs shapely.") from error
-    area = _in_frame(area, frame)
-    geometry = area.union_all() if hasattr(area, "union_all") else _shape(area)
+    area = _in_frame(area, reference)
+    geometry = area.union_all() if hasattr(area, "union_all") else _as_geometry(area)
     if geometry.area == 0:
         raise ValueError(
             f"prediction_points is a {geometry.geom_type} without area: give a polygon, or points "
@@ -106,7 +106,7 @@ def _of_geometry(area: Any, frame: Frame, n_points: int) -> np.ndarray:
     return grid[inside]
 
 
-def _shape(area: Any) -> Any:
+def _as_geometry(area: Any) -> Any:
     import shapely
     from shapely.geometry import shape
 
@@ -116,7 +116,7 @@ def _shape(area: Any) -> Any:
     return shape(read.get("geometry", read))
 
 
-def _of_raster(path: Any, frame: Frame, n_points: int) -> np.ndarray:
+def _of_raster(path: Any, reference: SpatialReference, n_points: int) -> np.ndarray:
     try:
         import rasterio
     except ImportError as error:
@@ -149,6 +149,6 @@ def _of_raster(path: Any, frame: Frame, n_points: int) -> np.ndarray:
         ]
     )
     if crs is not None:
-        _require_crs(frame, crs)
-        places = transform(places, crs, frame)
+        _require_crs(reference, crs)
+        places = transform_coordinates(places, crs, reference)
     return places

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import check_cv
 
-from ..table.parsing import which_rows
+from ..table.parsing import format_rows
 
 __all__ = ["as_splits"]
 
@@ -62,7 +62,7 @@ def as_splits(cv: Any, X: Any, y: Any = None) -> list[tuple[np.ndarray, np.ndarr
     if not rows.any() or rows.max() > 1:
         raise ValueError(
             f"cv must hold out each row at most once, and some: {(rows == 0).sum()} of {n_rows} "
-            f"rows are in no test set, and {which_rows(rows > 1)} in several."
+            f"rows are in no test set, and {format_rows(rows > 1)} in several."
         )
     return found
 

@@ -9,9 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import Architecture, Neighbourhood
+from .config import Neighborhood, NetworkShape
 from .layers import MemberLinear
-from .message_passing import Received, Sent, Table, aggregate, table_places
+from .message_passing import (
+    AggregatedMessages,
+    DistanceLogits,
+    SourceFeatures,
+    aggregate,
+    distance_grid,
+)
 
 _N_BASES = 8  # radial bases for each edge feature
 _BASIS_REACH = 2.5  # the outermost bases, in standard deviations of the log distance
@@ -29,13 +35,13 @@ class EdgeScale(nn.Module):
     def __init__(self, n_features: int):
         super().__init__()
         self.floor: Tensor
-        self.centre: Tensor
+        self.center: Tensor
         self.spread: Tensor
         self.register_buffer("floor", torch.ones(n_features))
-        self.register_buffer("centre", torch.zeros(n_features))
+        self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
 
-    def learn(self, distances: Tensor) -> None:
+    def fit(self, distances: Tensor) -> None:
         """Set the scale from the distances (n_edges, F) of the training graph."""
         typical = distances.nanmedian(dim=0).values
         self.floor = torch.where(typical > 0, 0.1 * typical, torch.ones_like(typical))
@@ -43,14 +49,14 @@ class EdgeScale(nn.Module):
         for feature, values in enumerate(logs.T):
             known = values[~values.isnan()]
             if len(known) > 1:
-                self.centre[feature] = known.mean()
+                self.center[feature] = known.mean()
                 self.spread[feature] = known.std().clamp(min=0.1)
 
     def forward(self, distances: Tensor) -> Tensor:
-        return (((distances + self.floor).log() - self.centre) / self.spread).nan_to_num(nan=0.0)
+        return (((distances + self.floor).log() - self.center) / self.spread).nan_to_num(nan=0.0)
 
 
-class RelationalAttention(nn.Module):
+class RelationalGraphAttention(nn.Module):
     """Attention over the neighbours of each relation, with a "nobody" that may take the weight.
 
     logit = LeakyReLU(a q_i + b k_j) - slope log d_ij + bases(edge_ij) W, a softmax within each
@@ -59,14 +65,14 @@ class RelationalAttention(nn.Module):
     neighbours themselves are those of `aggregation.aggregate`.
     """
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, shape: NetworkShape):
         super().__init__()
-        a = architecture
+        a = shape
         n_relations = len(a.relations)
         self.heads = (n_relations, a.n_heads)
         self.messages = a.messages
-        self.receiver = MemberLinear(a.n_members, a.width, n_relations * a.n_heads)
-        self.sender = nn.Parameter(torch.zeros(a.n_members, n_relations, a.width, a.n_heads))
+        self.receiver = MemberLinear(a.n_members, a.hidden_size, n_relations * a.n_heads)
+        self.sender = nn.Parameter(torch.zeros(a.n_members, n_relations, a.hidden_size, a.n_heads))
         n_bases = len(a.edge_features) * _N_BASES
         self.bases = nn.Parameter(torch.zeros(a.n_members, n_relations, n_bases, a.n_heads))
         self.level = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
@@ -79,9 +85,9 @@ class RelationalAttention(nn.Module):
             max(len(a.edge_features), 1),
         )
         self.register_buffer("own_feature", own.float())  # (R, F), one where it is
-        self.register_buffer("centres", torch.linspace(-_BASIS_REACH, _BASIS_REACH, _N_BASES))
+        self.register_buffer("centers", torch.linspace(-_BASIS_REACH, _BASIS_REACH, _N_BASES))
 
-    def start(self, generators: Sequence[torch.Generator]) -> None:
+    def reset_parameters(self, generators: Sequence[torch.Generator]) -> None:
         """Draw the sender weights of each member from its own generator."""
         with torch.no_grad():
             for weight, generator in zip(self.sender, generators, strict=True):
@@ -90,11 +96,11 @@ class RelationalAttention(nn.Module):
     def forward(
         self,
         state: Tensor,
-        sent: Sent,
-        around: Neighbourhood,
+        source_features: SourceFeatures,
+        neighborhood: Neighborhood,
         spread: Tensor,
         keep: Tensor,
-    ) -> Received:
+    ) -> AggregatedMessages:
         """Return what the rows receive.
 
         Parameters
@@ -111,24 +117,24 @@ class RelationalAttention(nn.Module):
         return aggregate(
             query,
             self.sender,
-            sent.table or self.distance_logits(spread),
-            sent,
-            around.senders,
-            around.edges,
+            source_features.table or self.distance_logits(spread),
+            source_features,
+            neighborhood.source_index,
+            neighborhood.edges,
             keep,
             messages=self.messages,
         )
 
-    def distance_logits(self, spread: Tensor) -> Table:
+    def distance_logits(self, spread: Tensor) -> DistanceLogits:
         """Trust by distance alone, feature by feature, (M, R, F, T, H)."""
-        centres, start_slope = self.get_buffer("centres"), self.get_buffer("start_slope")
+        centers, start_slope = self.get_buffer("centers"), self.get_buffer("start_slope")
         own = self.get_buffer("own_feature")
-        places = table_places(spread)
-        gap = centres[1] - centres[0]
-        bases = torch.exp(-(((places[:, None] - centres) / gap) ** 2))  # (T, bases)
+        places = distance_grid(spread)
+        gap = centers[1] - centers[0]
+        bases = torch.exp(-(((places[:, None] - centers) / gap) ** 2))  # (T, bases)
         bend = bases @ self.bases.unflatten(2, (own.shape[1], _N_BASES))  # (M, R, F, T, H)
         slope = start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
         line = self.level[:, :, None, None, :] - (
             places[:, None] * spread[:, None, None] * slope[:, :, None, None, :]
         )
-        return Table(bend + own[:, :, None, None] * line)
+        return DistanceLogits(bend + own[:, :, None, None] * line)

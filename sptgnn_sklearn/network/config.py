@@ -12,7 +12,7 @@ IMAGERY = "imagery"  # the stream whose last column is one where a row has no im
 
 
 @dataclass(frozen=True)
-class Architecture:
+class NetworkShape:
     """Everything that fixes the shape of the network.
 
     Parameters
@@ -44,20 +44,20 @@ class Architecture:
     edge_features: tuple[str, ...]
     own_feature: tuple[int, ...]
     n_members: int = 5
-    width: int = 64
+    hidden_size: int = 64
     n_heads: int = 4
     n_layers: int = 1
     n_experts: int = 4
     top_k: int = 2
     messages: bool = True
-    neighbour_targets: bool = True
+    neighbor_targets: bool = True
     dropout: float = 0.2
     feature_dropout: float = 0.1
-    neighbour_dropout: float = 0.1
+    neighbor_dropout: float = 0.1
     image_dropout: float = 0.1
 
 
-class Context(NamedTuple):
+class SourceNodes(NamedTuple):
     """Training rows as their neighbours see them; computed without gradient."""
 
     states: list[Tensor]  # one for each layer: (M, N, D)
@@ -65,14 +65,14 @@ class Context(NamedTuple):
     targets: Tensor  # (N,), standardised
 
 
-class Neighbourhood(NamedTuple):
+class Neighborhood(NamedTuple):
     """Who sends to each row of a batch."""
 
-    senders: Tensor  # (M, R, B, K), positions in the context, -1 is nobody
+    source_index: Tensor  # (M, R, B, K), positions in the context, -1 is nobody
     edges: Tensor  # (M, R, B, K, F), standardised log distances of `EdgeScale`
 
 
-class Encoded(NamedTuple):
+class EncodedNodes(NamedTuple):
     """What rows are before they receive anything."""
 
     state: Tensor  # (M, B, D)
@@ -81,7 +81,7 @@ class Encoded(NamedTuple):
     z_loss: Tensor  # (M,), keeps router logits small
 
 
-class Output(NamedTuple):
+class NodePredictions(NamedTuple):
     """What the heads say about each row, in standardised units of the target."""
 
     mean: Tensor  # (M, B)

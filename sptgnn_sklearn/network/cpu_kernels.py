@@ -17,27 +17,27 @@ import math
 
 import numpy as np
 
-from ..utils.jit import compiled, fetch_ahead
+from ..utils.jit import compiled, prefetch
 
-__all__ = ["LINE", "backward", "forward"]
+__all__ = ["CACHE_LINE_FLOATS", "aggregate_backward", "aggregate_forward"]
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-LINE = 16  # numbers of a cache line
+CACHE_LINE_FLOATS = 16  # numbers of a cache line
 _GROUP = 5  # neighbours that are summed up at a time
 
 
 @compiled
-def _ask_for(sent, senders, b):
+def _prefetch_rows(source_features, source_index, b):
     """Ask for what the senders of a row send, which is worked on next."""
-    if b < len(senders):
-        for k in range(senders.shape[1]):
-            j = max(senders[b, k], 0)
-            for place in range(0, sent.shape[1], LINE):
-                fetch_ahead(sent, j, place)
+    if b < len(source_index):
+        for k in range(source_index.shape[1]):
+            j = max(source_index[b, k], 0)
+            for place in range(0, source_features.shape[1], CACHE_LINE_FLOATS):
+                prefetch(source_features, j, place)
 
 
 @compiled
-def _gather(sent, senders, edges, keep, b, kept, near, load, n_carried):
+def _gather(source_features, source_index, edges, keep, b, kept, near, load, n_carried):
     """Copy the states of a row's neighbours and what its edges carry; return how many there are.
 
     An edge carries one, the sender's carried values, and its own features.
@@ -49,11 +49,11 @@ def _gather(sent, senders, edges, keep, b, kept, near, load, n_carried):
             kept[n] = k
             n += 1
     for i in range(n):
-        j = senders[b, kept[i]]
+        j = source_index[b, kept[i]]
         for d in range(width):
-            near[i, d] = sent[j, d]
+            near[i, d] = source_features[j, d]
         for p in range(n_carried):
-            load[i, 1 + p] = sent[j, width + p]
+            load[i, 1 + p] = source_features[j, width + p]
     for i in range(n):
         load[i, 0] = _ONE
         for f in range(n_features):
@@ -111,7 +111,7 @@ def _products(lanes, near, i, sender, out):
 
 
 @compiled
-def _place(x, start, per_unit, n_places):
+def _grid_position(x, start, per_unit, n_places):
     """Return the place of a table below x, and how far x is on the way to the next one."""
     position = (x - start) * per_unit
     # Beyond the table the share is below 0 or above 1: its ends go on straight.
@@ -121,7 +121,7 @@ def _place(x, start, per_unit, n_places):
 
 
 @compiled
-def forward(
+def aggregate_forward(
     lanes,
     query,  # (B, H)
     sender,  # (H, D)
@@ -129,8 +129,8 @@ def forward(
     table,  # (F, T, H)
     start,  # of the table, and its places for each unit
     per_unit,
-    sent,  # (N, D + P + ...)
-    senders,  # (B, K)
+    source_features,  # (N, D + P + ...)
+    source_index,  # (B, K)
     edges,  # (B, K, F)
     keep,  # (B, K)
     leak,
@@ -141,22 +141,24 @@ def forward(
     sums,  # out: (B, H, 1 + P + F)
 ):
     """Weigh the neighbours of each row, and sum up what they send."""
-    n_rows, n_neighbours = senders.shape
+    n_rows, n_neighbors = source_index.shape
     n_heads, width = len(lanes), sender.shape[1]
     n_features, n_places = table.shape[0], table.shape[1]
     n_loads, part = sums.shape[2], width // n_heads
     first_feature = n_loads - n_features
-    places, learning = n_neighbours + _GROUP - 1, len(slopes) > 0
-    kept = np.empty(n_neighbours, np.int64)
+    places, learning = n_neighbors + _GROUP - 1, len(slopes) > 0
+    kept = np.empty(n_neighbors, np.int64)
     near = np.zeros((places, width), np.float32)
     load = np.zeros((places, n_loads), np.float32)
     logits = np.empty((places, n_heads), np.float32)
     top = np.empty(n_heads, np.float32)
     total = np.empty(n_heads, np.float32)
-    _ask_for(sent, senders, 0)
+    _prefetch_rows(source_features, source_index, 0)
     for b in range(n_rows):
-        _ask_for(sent, senders, b + 1)
-        n_kept = _gather(sent, senders, edges, keep, b, kept, near, load, first_feature - 1)
+        _prefetch_rows(source_features, source_index, b + 1)
+        n_kept = _gather(
+            source_features, source_index, edges, keep, b, kept, near, load, first_feature - 1
+        )
         for h in range(n_heads):
             top[h] = _ZERO  # the logit of nobody
         weights[b] = _ZERO
@@ -165,9 +167,9 @@ def forward(
             if product < 0:
                 _products(lanes, near, i, sender, logits)
             else:
-                j = senders[b, k]
+                j = source_index[b, k]
                 for h in range(n_heads):
-                    logits[i, h] = sent[j, product + h]
+                    logits[i, h] = source_features[j, product + h]
             for h in range(n_heads):
                 pair = logits[i, h] + query[b, h]
                 slope = _ONE if pair > 0 else leak
@@ -175,7 +177,7 @@ def forward(
                 if learning:
                     slopes[b, k, h] = slope
             for f in range(n_features):
-                below, share = _place(load[i, first_feature + f], start, per_unit, n_places)
+                below, share = _grid_position(load[i, first_feature + f], start, per_unit, n_places)
                 for h in range(n_heads):
                     low = table[f, below, h]
                     logits[i, h] += low + share * (table[f, below + 1, h] - low)
@@ -204,13 +206,13 @@ def forward(
 
 
 @compiled
-def backward(
+def aggregate_backward(
     lanes,
     sender,  # (H, D)
     start,
     per_unit,
-    sent,  # (N, D + P + ...)
-    senders,  # (B, K)
+    source_features,  # (N, D + P + ...)
+    source_index,  # (B, K)
     edges,  # (B, K, F)
     keep,  # (B, K)
     messages,
@@ -223,23 +225,25 @@ def backward(
     d_table,  # out: (F, T, H)
 ):
     """Return the derivatives by what is learnt, from those by what was received."""
-    n_rows, n_neighbours = senders.shape
+    n_rows, n_neighbors = source_index.shape
     n_heads, width = len(lanes), sender.shape[1]
     n_features, n_places = d_table.shape[0], d_table.shape[1]
     n_loads, part = d_sums.shape[2], width // n_heads
     first_feature = n_loads - n_features
-    places = n_neighbours + _GROUP - 1
-    kept = np.empty(n_neighbours, np.int64)
+    places = n_neighbors + _GROUP - 1
+    kept = np.empty(n_neighbors, np.int64)
     near = np.zeros((places, width), np.float32)
     load = np.empty((places, n_loads), np.float32)
     change = np.empty((places, n_heads), np.float32)
     mean = np.empty(n_heads, np.float32)
     d_sender[:] = _ZERO
     d_table[:] = _ZERO
-    _ask_for(sent, senders, 0)
+    _prefetch_rows(source_features, source_index, 0)
     for b in range(n_rows):
-        _ask_for(sent, senders, b + 1)
-        n_kept = _gather(sent, senders, edges, keep, b, kept, near, load, first_feature - 1)
+        _prefetch_rows(source_features, source_index, b + 1)
+        n_kept = _gather(
+            source_features, source_index, edges, keep, b, kept, near, load, first_feature - 1
+        )
         for h in range(n_heads):
             mean[h] = d_query[b, h] = _ZERO
         for i in range(n_kept):
@@ -258,7 +262,7 @@ def backward(
             for h in range(n_heads):
                 change[i, h] = weights[b, k, h] * (change[i, h] - mean[h])
             for f in range(n_features):
-                below, share = _place(load[i, first_feature + f], start, per_unit, n_places)
+                below, share = _grid_position(load[i, first_feature + f], start, per_unit, n_places)
                 for h in range(n_heads):
                     above = share * change[i, h]
                     d_table[f, below, h] += change[i, h] - above

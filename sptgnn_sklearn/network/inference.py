@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..graph.edge_features import NAMES, differences
-from ..utils.batching import side_by_side
-from .config import Context, Neighbourhood
-from .message_passing import Sent
+from ..graph.edge_features import EDGE_FEATURES, pairwise_edge_distances
+from ..utils.batching import map_row_chunks
+from .config import Neighborhood, SourceNodes
+from .message_passing import SourceFeatures
 from .sptgnn import SpTGNN
 
 
 @dataclass
-class Rows:
+class NodeTensors:
     """Tensors of some rows, training or query.
 
     Attributes
@@ -28,23 +28,23 @@ class Rows:
     """
 
     streams: dict[str, Tensor]
-    description: dict[str, Tensor]
+    edge_inputs: dict[str, Tensor]
 
     def __len__(self) -> int:
         return next(iter(self.streams.values())).shape[-2]
 
-    def to(self, device: torch.device | str) -> Rows:
+    def to(self, device: torch.device | str) -> NodeTensors:
         """Return the rows on a device."""
-        return Rows(
+        return NodeTensors(
             {name: values.to(device) for name, values in self.streams.items()},
-            {name: values.to(device) for name, values in self.description.items()},
+            {name: values.to(device) for name, values in self.edge_inputs.items()},
         )
 
-    def take(self, index: Tensor) -> Rows:
+    def take(self, index: Tensor) -> NodeTensors:
         """Return the rows at some positions (m,)."""
-        return Rows(
+        return NodeTensors(
             {name: values.index_select(-2, index) for name, values in self.streams.items()},
-            {name: values.index_select(0, index) for name, values in self.description.items()},
+            {name: values.index_select(0, index) for name, values in self.edge_inputs.items()},
         )
 
     def streams_at(self, index: Tensor) -> dict[str, Tensor]:
@@ -59,8 +59,8 @@ class Rows:
         }
 
 
-def edge_distances(
-    receivers: Mapping[str, Tensor], senders: Tensor, context: Mapping[str, Tensor]
+def gather_edge_distances(
+    target_nodes: Mapping[str, Tensor], source_index: Tensor, context: Mapping[str, Tensor]
 ) -> Tensor:
     """Distances (B, R, K, F) of rows to their senders; NaN is not known.
 
@@ -73,34 +73,37 @@ def edge_distances(
     context : mapping of str to Tensor of shape (N, d)
         `Rows.description` of the context.
     """
-    places = senders.clamp(min=0).long()
-    distances = differences(
-        {name: values[:, None, None, :] for name, values in receivers.items()},
+    places = source_index.clamp(min=0).long()
+    distances = pairwise_edge_distances(
+        {name: values[:, None, None, :] for name, values in target_nodes.items()},
         {name: _at(values, places) for name, values in context.items()},
     )
-    return torch.stack([distances[name] for name in NAMES if name in distances], dim=-1)
+    return torch.stack([distances[name] for name in EDGE_FEATURES if name in distances], dim=-1)
 
 
-def surroundings(
+def build_neighborhood(
     network: SpTGNN,
-    receivers: Mapping[str, Tensor],
-    senders: Tensor,
+    target_nodes: Mapping[str, Tensor],
+    source_index: Tensor,
     context: Mapping[str, Tensor],
-) -> Neighbourhood:
+) -> Neighborhood:
     """Neighbourhood of rows that send to all members alike; arguments as in `edge_distances`."""
-    members = network.architecture.n_members
-    edges = network.edge_scale(edge_distances(receivers, senders, context))
-    around = (senders.transpose(0, 1).long(), edges.transpose(0, 1))  # relations before rows
-    return Neighbourhood(*(values.expand(members, *values.shape) for values in around))
+    members = network.shape.n_members
+    edges = network.edge_scale(gather_edge_distances(target_nodes, source_index, context))
+    neighborhood = (
+        source_index.transpose(0, 1).long(),
+        edges.transpose(0, 1),
+    )  # relations before rows
+    return Neighborhood(*(values.expand(members, *values.shape) for values in neighborhood))
 
 
 def build_context(
     network: SpTGNN,
-    rows: Rows,
-    around: Callable[[slice], Neighbourhood],
+    rows: NodeTensors,
+    neighborhood: Callable[[slice], Neighborhood],
     targets: Tensor,
     chunk: int | None = None,
-) -> Context:
+) -> SourceNodes:
     """States of the training rows at each layer, and their baseline.
 
     Parameters
@@ -114,8 +117,8 @@ def build_context(
     targets : Tensor of shape (n,)
         Standardised targets.
     """
-    a = network.architecture
-    state = targets.new_empty((a.n_members, len(rows), a.width))
+    a = network.shape
+    state = targets.new_empty((a.n_members, len(rows), a.hidden_size))
     baseline = targets.new_empty((a.n_members, len(rows)))
 
     def encode(part: slice) -> None:
@@ -123,22 +126,27 @@ def build_context(
         state[:, part], baseline[:, part] = encoded.state, encoded.baseline
 
     def propagate(part: slice) -> None:
-        above[:, part] = network.propagate(layer, states[-1][:, part], sent, around(part))[0]
+        above[:, part] = network.propagate(
+            layer, states[-1][:, part], source_features, neighborhood(part)
+        )[0]
 
-    side_by_side(encode, len(rows), targets.device, chunk)
+    map_row_chunks(encode, len(rows), targets.device, chunk)
     states = [state]
     for layer in range(a.n_layers - 1 if a.relations else 0):
-        sent, above = network.settle(layer, Sent.of(states[-1])), torch.empty_like(state)
-        side_by_side(propagate, len(rows), targets.device, chunk)
+        source_features, above = (
+            network.cache_projections(layer, SourceFeatures.from_nodes(states[-1])),
+            torch.empty_like(state),
+        )
+        map_row_chunks(propagate, len(rows), targets.device, chunk)
         states.append(above)
-    return Context(states, baseline, targets)
+    return SourceNodes(states, baseline, targets)
 
 
-def run(
+def predict_nodes(
     network: SpTGNN,
-    rows: Rows,
-    senders: Tensor,
-    sent: Sequence[Sent],
+    rows: NodeTensors,
+    source_index: Tensor,
+    source_features: Sequence[SourceFeatures],
     context: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -157,25 +165,25 @@ def run(
     context : mapping of str to Tensor
         `Rows.description` of the context.
     """
-    members = network.architecture.n_members
-    mean = torch.empty((members, len(rows)), device=senders.device)
+    members = network.shape.n_members
+    mean = torch.empty((members, len(rows)), device=source_index.device)
     log_variance = torch.empty_like(mean)
 
     def work(part: slice) -> None:
-        around = _around(network, rows, senders, part, context)
-        output = network(rows.streams_of(part, members), around, sent)
+        neighborhood = _neighborhood(network, rows, source_index, part, context)
+        output = network(rows.streams_of(part, members), neighborhood, source_features)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
 
-    side_by_side(work, len(rows), mean.device, chunk)
+    map_row_chunks(work, len(rows), mean.device, chunk)
     return mean, log_variance
 
 
-def run_encoded(
+def predict_encoded(
     network: SpTGNN,
-    context: Context,
-    sent: Sequence[Sent],
+    context: SourceNodes,
+    source_features: Sequence[SourceFeatures],
     index: Tensor,
-    around: Callable[[slice], Neighbourhood],
+    neighborhood: Callable[[slice], Neighborhood],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean and log-variance (M, n) of rows of the context, whose states are known.
@@ -198,44 +206,48 @@ def run_encoded(
     def work(part: slice) -> None:
         at = index[:, part]
         state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
-        found = network.attend(state, context.baseline.gather(1, at), around(part), sent)
+        found = network.attend(
+            state, context.baseline.gather(1, at), neighborhood(part), source_features
+        )
         mean[:, part], log_variance[:, part] = found
 
-    side_by_side(work, index.shape[1], mean.device, chunk)
+    map_row_chunks(work, index.shape[1], mean.device, chunk)
     return mean, log_variance
 
 
-def look(
+def explain_nodes(
     network: SpTGNN,
-    rows: Rows,
-    senders: Tensor,
-    sent: Sequence[Sent],
+    rows: NodeTensors,
+    source_index: Tensor,
+    source_features: Sequence[SourceFeatures],
     context: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
-    a, k = network.architecture, senders.shape[-1]
-    gates = torch.empty((a.n_members, len(rows), a.n_experts), device=senders.device)
+    a, k = network.shape, source_index.shape[-1]
+    gates = torch.empty((a.n_members, len(rows), a.n_experts), device=source_index.device)
     weights = gates.new_empty((a.n_members, len(a.relations), len(rows), k))
 
     def work(part: slice) -> None:
-        around = _around(network, rows, senders, part, context)
+        neighborhood = _neighborhood(network, rows, source_index, part, context)
         streams = rows.streams_of(part, a.n_members)
-        gates[:, part], weights[:, :, part] = network.look(streams, around, sent)
+        gates[:, part], weights[:, :, part] = network.explain(
+            streams, neighborhood, source_features
+        )
 
-    side_by_side(work, len(rows), gates.device, chunk)
+    map_row_chunks(work, len(rows), gates.device, chunk)
     return gates, weights
 
 
-def _around(
+def _neighborhood(
     network: SpTGNN,
-    rows: Rows,
-    senders: Tensor,
+    rows: NodeTensors,
+    source_index: Tensor,
     part: slice,
     context: Mapping[str, Tensor],
-) -> Neighbourhood:
-    receivers = {name: values[part] for name, values in rows.description.items()}
-    return surroundings(network, receivers, senders[part], context)
+) -> Neighborhood:
+    target_nodes = {name: values[part] for name, values in rows.edge_inputs.items()}
+    return build_neighborhood(network, target_nodes, source_index[part], context)
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:

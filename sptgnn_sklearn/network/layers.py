@@ -19,7 +19,7 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
         self.scale = 0.0 if zero else 1 / math.sqrt(max(n_in, 1))
 
-    def start(self, generators: Sequence[torch.Generator]) -> None:
+    def reset_parameters(self, generators: Sequence[torch.Generator]) -> None:
         """Draw the weights of each member from its own generator."""
         with torch.no_grad():
             for weight, generator in zip(self.weight, generators, strict=True):

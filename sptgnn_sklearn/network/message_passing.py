@@ -25,20 +25,20 @@ from torch.nn import functional as F
 
 from . import cpu_kernels as kernels
 
-__all__ = ["Received", "Sent", "Table", "aggregate", "table_places"]
+__all__ = ["AggregatedMessages", "DistanceLogits", "SourceFeatures", "aggregate", "distance_grid"]
 
 _LEAK = 0.2  # slope of the leaky rectifier below zero
-_REACH = 5.0  # the table goes so far, in standard deviations of the log distance
-_STEPS = 16  # places of the table for each standard deviation
+_GRID_REACH = 5.0  # the table goes so far, in standard deviations of the log distance
+_GRID_STEPS = 16  # places of the table for each standard deviation
 
 
-class Table(NamedTuple):
+class DistanceLogits(NamedTuple):
     """What distances add to the logits, at evenly spaced places and straight between them."""
 
     values: Tensor  # (M, R, F, T, H)
 
 
-class Sent(NamedTuple):
+class SourceFeatures(NamedTuple):
     """What the rows of a context send in one layer.
 
     A row's state, what it carries beside, and, where weights no longer change, the products of its
@@ -48,17 +48,19 @@ class Sent(NamedTuple):
     rows: Tensor  # (M, N, D + P + products + padding), takes no gradient
     n_carried: int = 0  # P
     product: int = -1  # place of the first product (R H); < 0: they are taken edge by edge
-    table: Table | None = None  # what distances add to the logits, where weights no longer change
+    table: DistanceLogits | None = (
+        None  # what distances add to the logits, where weights no longer change
+    )
 
     @classmethod
-    def of(cls, states: Tensor, carried: Tensor | None = None) -> Sent:
+    def from_nodes(cls, states: Tensor, carried: Tensor | None = None) -> SourceFeatures:
         """Put states (M, N, D) and carried values (M, N, P) side by side."""
         parts = [states] if carried is None else [states, carried]
         n_carried = 0 if carried is None else carried.shape[-1]
         return cls(_side_by_side(parts), n_carried)
 
     @torch.no_grad()
-    def settled(self, sender: Tensor, table: Table) -> Sent:
+    def with_cached_projections(self, sender: Tensor, table: DistanceLogits) -> SourceFeatures:
         """Add what follows from weights that no longer change.
 
         Parameters
@@ -80,11 +82,11 @@ class Sent(NamedTuple):
 def _side_by_side(parts: list[Tensor]) -> Tensor:
     """Join columns (M, N, width); on a processor rows fill cache lines."""
     width = sum(part.shape[-1] for part in parts)
-    missing = -width % kernels.LINE if _way(parts[0]) is _Compiled else 0
+    missing = -width % kernels.CACHE_LINE_FLOATS if _way(parts[0]) is _Compiled else 0
     return torch.cat([*parts, parts[0].new_zeros((*parts[0].shape[:2], missing))], dim=-1)
 
 
-class Received(NamedTuple):
+class AggregatedMessages(NamedTuple):
     """What rows receive in one layer."""
 
     weights: Tensor  # (M, R, B, K, H), without gradient
@@ -92,23 +94,23 @@ class Received(NamedTuple):
     sums: Tensor  # (M, R, B, H, 1 + P + F): weights; carried values; edge features
 
 
-def table_places(like: Tensor) -> Tensor:
+def distance_grid(like: Tensor) -> Tensor:
     """Return the places (T,) at which a `Table` has values, in standardised log distances."""
-    n = int(2 * _REACH * _STEPS) + 1
-    return torch.linspace(-_REACH, _REACH, n, dtype=like.dtype, device=like.device)
+    n = int(2 * _GRID_REACH * _GRID_STEPS) + 1
+    return torch.linspace(-_GRID_REACH, _GRID_REACH, n, dtype=like.dtype, device=like.device)
 
 
 def aggregate(
     query: Tensor,
     sender: Tensor,
-    table: Table,
-    sent: Sent,
-    senders: Tensor,
+    table: DistanceLogits,
+    source_features: SourceFeatures,
+    source_index: Tensor,
     edges: Tensor,
     keep: Tensor,
     *,
     messages: bool,
-) -> Received:
+) -> AggregatedMessages:
     """Weigh the neighbours of each row and sum up what they send.
 
     ``logit_ij = LeakyReLU(query_i + states_j sender) + sum_f table_f(edges_ijf)``, a softmax over
@@ -135,14 +137,14 @@ def aggregate(
     Received
     """
     fixed = _Fixed(
-        *(sent.rows, senders, edges, keep),
-        n_carried=sent.n_carried,
-        product=sent.product,
+        *(source_features.rows, source_index, edges, keep),
+        n_carried=source_features.n_carried,
+        product=source_features.product,
         messages=messages,
         learning=torch.is_grad_enabled(),
     )
     weights, received, sums = _Aggregate.apply(query, sender, table.values, *fixed)
-    return Received(weights, received if messages else None, sums)
+    return AggregatedMessages(weights, received if messages else None, sums)
 
 
 class _Aggregate(torch.autograd.Function):
@@ -181,7 +183,7 @@ class _Fixed(NamedTuple):
     """What takes no gradient; see `aggregate`."""
 
     rows: Tensor
-    senders: Tensor
+    source_index: Tensor
     edges: Tensor
     keep: Tensor
     n_carried: int
@@ -198,7 +200,11 @@ class _Compiled:
         query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         members, relations, n_rows, n_heads = query.shape
-        shape, k, width = (members, relations, n_rows), fixed.senders.shape[-1], sender.shape[2]
+        shape, k, width = (
+            (members, relations, n_rows),
+            fixed.source_index.shape[-1],
+            sender.shape[2],
+        )
         n_loads = 1 + fixed.n_carried + fixed.edges.shape[-1]
         weights = query.new_empty((*shape, k, n_heads))
         slopes = weights if fixed.learning else weights[:, :, :0]
@@ -207,11 +213,14 @@ class _Compiled:
         sums = query.new_empty((*shape, n_heads, n_loads))
         learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]
         lanes = (0,) * n_heads
-        edges, out = _edges(fixed), [_array(values) for values in (weights, slopes, received, sums)]
+        edges, out = (
+            _edge_reader(fixed),
+            [_array(values) for values in (weights, slopes, received, sums)],
+        )
 
         def work(m: int, r: int) -> None:
             query_, heads, table_ = (values[m, r] for values in learnt)
-            kernels.forward(
+            kernels.aggregate_forward(
                 lanes,
                 query_,
                 heads,
@@ -242,12 +251,12 @@ class _Compiled:
         d_sender = torch.empty_like(sender.transpose(2, 3), memory_format=torch.contiguous_format)
         d_table = torch.empty_like(table, memory_format=torch.contiguous_format)
         lanes = (0,) * n_heads
-        heads, edges = _array(sender.transpose(2, 3)), _edges(fixed)
+        heads, edges = _array(sender.transpose(2, 3)), _edge_reader(fixed)
         given = [_array(values) for values in (weights, slopes, d_received, d_sums)]
         out = [_array(values) for values in (d_query, d_sender, d_table)]
 
         def work(m: int, r: int) -> None:
-            kernels.backward(
+            kernels.aggregate_backward(
                 lanes,
                 heads[m, r],
                 *_TABLE,
@@ -265,17 +274,17 @@ def _array(values: Tensor) -> np.ndarray:
     return values.detach().contiguous().numpy()
 
 
-def _edges(fixed: _Fixed) -> Callable[[int, int], tuple[np.ndarray, ...]]:
+def _edge_reader(fixed: _Fixed) -> Callable[[int, int], tuple[np.ndarray, ...]]:
     """Context and edges of one member and relation, in the order in which kernels take them."""
-    sent = fixed.rows.contiguous().numpy()
+    source_features = fixed.rows.contiguous().numpy()
     # What all members share is one array that each of them reads; it is not copied for each.
-    each = [values.numpy() for values in (fixed.senders, fixed.edges, fixed.keep)]
+    each = [values.numpy() for values in (fixed.source_index, fixed.edges, fixed.keep)]
 
-    def of(m: int, r: int) -> tuple[np.ndarray, ...]:
+    def edges_of(m: int, r: int) -> tuple[np.ndarray, ...]:
         lists = (np.ascontiguousarray(values[m, r]) for values in each)
-        return sent[m], *lists
+        return source_features[m], *lists
 
-    return of
+    return edges_of
 
 
 def _each(work: Callable[[int, int], None], members: int, relations: int) -> None:
@@ -304,8 +313,8 @@ class _Tensors:
         query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         members, relations, n_rows, n_heads = query.shape
-        sent, loads, places, shares = _Tensors._read(fixed, sender, table)
-        key = sent.flatten(2, 3) @ sender
+        source_features, loads, places, shares = _Tensors._read(fixed, sender, table)
+        key = source_features.flatten(2, 3) @ sender
         pair = query.unsqueeze(3) + key.unflatten(2, (n_rows, -1))  # (M, R, B, K, H)
         logits = F.leaky_relu(pair, _LEAK)
         logits = logits + _Tensors._look_up(table, places, shares).view_as(logits)
@@ -313,9 +322,9 @@ class _Tensors:
         nobody = torch.zeros_like(logits[..., :1, :])
         weights = torch.cat([logits, nobody], dim=3).softmax(3)[..., :-1, :].contiguous()
         sums = weights.transpose(3, 4) @ loads
-        received = sent.new_empty((members, relations, n_rows, 0))
+        received = source_features.new_empty((members, relations, n_rows, 0))
         if fixed.messages:
-            heads = sent.unflatten(-1, (n_heads, -1))  # (M, R, B, K, H, D / H)
+            heads = source_features.unflatten(-1, (n_heads, -1))  # (M, R, B, K, H, D / H)
             received = (weights.unsqueeze(-1) * heads).sum(3).flatten(3)
         return weights, torch.where(pair > 0, 1.0, _LEAK), received, sums
 
@@ -330,15 +339,15 @@ class _Tensors:
         d_sums: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_heads = weights.shape[-1]
-        sent, loads, places, shares = _Tensors._read(fixed, sender, table)
+        source_features, loads, places, shares = _Tensors._read(fixed, sender, table)
         change = loads @ d_sums.transpose(3, 4)  # (M, R, B, K, H)
         if fixed.messages:
-            heads = sent.unflatten(-1, (n_heads, -1))
+            heads = source_features.unflatten(-1, (n_heads, -1))
             change = change + (heads * d_received.unflatten(-1, (n_heads, -1)).unsqueeze(3)).sum(-1)
         change = weights * (change - (weights * change).sum(3, keepdim=True))
         d_table = _Tensors._look_up_backward(table, places, shares, change)
         change = change * slopes
-        d_sender = sent.flatten(2, 3).transpose(2, 3) @ change.flatten(2, 3)
+        d_sender = source_features.flatten(2, 3).transpose(2, 3) @ change.flatten(2, 3)
         return change.sum(3), d_sender, d_table
 
     @staticmethod
@@ -346,12 +355,12 @@ class _Tensors:
         fixed: _Fixed, sender: Tensor, table: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """States (M, R, B, K, D) and loads of senders; places and shares (S B K, 2 F)."""
-        index, x, width = fixed.senders.clamp(min=0), fixed.edges, sender.shape[2]
+        index, x, width = fixed.source_index.clamp(min=0), fixed.edges, sender.shape[2]
         found = _Tensors._gather(fixed.rows, index)
-        sent, carried = found[..., :width], found[..., width : width + fixed.n_carried]
+        source_features, carried = found[..., :width], found[..., width : width + fixed.n_carried]
         loads = torch.cat([torch.ones_like(x[..., :1]), carried, x], dim=-1)
         n_features, n_places = table.shape[2:4]
-        position = (x + _REACH) * _STEPS
+        position = (x + _GRID_REACH) * _GRID_STEPS
         below = position.floor().clamp(0, n_places - 2)
         share = position - below  # below 0 or above 1 beyond the table: its ends go on straight
         first = n_places * torch.arange(table[..., 0, 0].numel(), device=x.device)
@@ -359,7 +368,7 @@ class _Tensors:
         low = (below.long() + first).flatten(0, 3)
         share = share.flatten(0, 3)
         places = torch.cat([low, low + 1], dim=-1)
-        return sent, loads, places, torch.cat([1 - share, share], dim=-1)
+        return source_features, loads, places, torch.cat([1 - share, share], dim=-1)
 
     @staticmethod
     def _gather(values: Tensor, index: Tensor) -> Tensor:
@@ -385,7 +394,7 @@ class _Tensors:
         return found.index_add_(0, places.flatten(), source).view_as(table)
 
 
-_TABLE = (np.float32(-_REACH), np.float32(_STEPS))
+_TABLE = (np.float32(-_GRID_REACH), np.float32(_GRID_STEPS))
 
 
 def _way(like: Tensor) -> type[_Compiled] | type[_Tensors]:

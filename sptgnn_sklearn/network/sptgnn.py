@@ -17,15 +17,23 @@ import torch
 from torch import Tensor, nn
 
 from ..utils.device import mixed_precision
-from .attention import EdgeScale, RelationalAttention
-from .config import IMAGERY, Architecture, Context, Encoded, ImageEncoders, Neighbourhood, Output
+from .attention import EdgeScale, RelationalGraphAttention
+from .config import (
+    IMAGERY,
+    EncodedNodes,
+    ImageEncoders,
+    Neighborhood,
+    NetworkShape,
+    NodePredictions,
+    SourceNodes,
+)
 from .layers import MemberLinear, MemberNorm, StreamEncoder
-from .message_passing import Received, Sent
+from .message_passing import AggregatedMessages, SourceFeatures
 from .mixture_of_experts import MixtureOfExperts
 
 LOG_VARIANCE_RANGE = (-9.0, 1.5)  # of a standardised target: a sd of 0.01 to 2 times its own
-_START_SURPRISE = 0.6  # share of the spatial neighbours' surprise that the mean starts with
-_SURPRISE = 1  # its place among the injected values
+_START_RESIDUAL = 0.6  # share of the spatial neighbours' surprise that the mean starts with
+_RESIDUAL = 1  # its place among the injected values
 
 
 class SpTGNN(nn.Module):
@@ -39,79 +47,86 @@ class SpTGNN(nn.Module):
         that stream, if any, is given as it is.
     """
 
-    def __init__(self, architecture: Architecture, image_encoders: ImageEncoders | None = None):
+    def __init__(self, shape: NetworkShape, image_encoders: ImageEncoders | None = None):
         super().__init__()
-        self.architecture = a = architecture
+        self.shape = a = shape
         self.image_encoders: ImageEncoders | None = image_encoders
         self.generators: list[torch.Generator] | None = None
-        hidden = 2 * a.width
+        hidden = 2 * a.hidden_size
         self.encoders = nn.ModuleDict(
             {
-                name: StreamEncoder(a.n_members, n_in, hidden, a.width)
+                name: StreamEncoder(a.n_members, n_in, hidden, a.hidden_size)
                 for name, n_in in a.streams.items()
             }
         )
-        self.norm = MemberNorm(a.n_members, a.width)
+        self.norm = MemberNorm(a.n_members, a.hidden_size)
         n_streams = len(a.streams)
         if a.n_experts:
             self.mixture = MixtureOfExperts(
-                a.n_members, n_streams * a.width, a.width // 2, a.width, a.n_experts, a.top_k
+                a.n_members,
+                n_streams * a.hidden_size,
+                a.hidden_size // 2,
+                a.hidden_size,
+                a.n_experts,
+                a.top_k,
             )
         else:
             self.residual = nn.Sequential(
-                MemberLinear(a.n_members, n_streams * a.width, hidden),
+                MemberLinear(a.n_members, n_streams * a.hidden_size, hidden),
                 nn.SiLU(),
-                MemberLinear(a.n_members, hidden, a.width),
+                MemberLinear(a.n_members, hidden, a.hidden_size),
             )
-        self.baseline = MemberLinear(a.n_members, a.width, 1, zero=True)
+        self.baseline = MemberLinear(a.n_members, a.hidden_size, 1, zero=True)
         self.edge_scale = EdgeScale(len(a.edge_features))
         if a.relations:
-            self.attention = nn.ModuleList(RelationalAttention(a) for _ in range(a.n_layers))
+            self.attention = nn.ModuleList(RelationalGraphAttention(a) for _ in range(a.n_layers))
             self.receive = nn.ModuleList(
-                MemberLinear(a.n_members, len(a.relations) * a.width, a.width, zero=True)
+                MemberLinear(
+                    a.n_members, len(a.relations) * a.hidden_size, a.hidden_size, zero=True
+                )
                 for _ in range(a.n_layers if a.messages else 0)
             )
         n_injected = 0
-        if a.relations and a.neighbour_targets:
+        if a.relations and a.neighbor_targets:
             # level, surprise, spread, trust and mean edge features, by relation and head
             n_injected = len(a.relations) * a.n_heads * (4 + len(a.edge_features))
             self.inject = MemberLinear(a.n_members, n_injected, 1, zero=True)
         self.mean_head = nn.Sequential(
-            MemberLinear(a.n_members, a.width, a.width),
+            MemberLinear(a.n_members, a.hidden_size, a.hidden_size),
             nn.SiLU(),
-            MemberLinear(a.n_members, a.width, 1, zero=True),
+            MemberLinear(a.n_members, a.hidden_size, 1, zero=True),
         )
         self.variance_head = nn.Sequential(
-            MemberLinear(a.n_members, a.width + n_injected, a.width),
+            MemberLinear(a.n_members, a.hidden_size + n_injected, a.hidden_size),
             nn.SiLU(),
-            MemberLinear(a.n_members, a.width, 1, zero=True),
+            MemberLinear(a.n_members, a.hidden_size, 1, zero=True),
         )
 
-    def start(self, generators: list[torch.Generator]) -> SpTGNN:
+    def reset_parameters(self, generators: list[torch.Generator]) -> SpTGNN:
         """Initialise each member from its own generator, and draw its dropout from it."""
         self.generators = generators
         for module in self.modules():
-            if isinstance(module, (MemberLinear, RelationalAttention)):
-                module.start(generators)
-        if "spatial" in self.architecture.relations and self.architecture.neighbour_targets:
+            if isinstance(module, (MemberLinear, RelationalGraphAttention)):
+                module.reset_parameters(generators)
+        if "spatial" in self.shape.relations and self.shape.neighbor_targets:
             self._start_as_interpolation()
         return self
 
     @torch.no_grad()
     def _start_as_interpolation(self) -> None:
         """Begin as inverse-distance interpolation of what the baseline leaves over."""
-        a = self.architecture
+        a = self.shape
         weight = self.inject.weight.view(a.n_members, len(a.relations), a.n_heads, -1)
-        weight[:, a.relations.index("spatial"), :, _SURPRISE] = _START_SURPRISE / a.n_heads
+        weight[:, a.relations.index("spatial"), :, _RESIDUAL] = _START_RESIDUAL / a.n_heads
 
     @property
     def width(self) -> int:
         """Size D of a node's state."""
-        return self.architecture.width
+        return self.shape.hidden_size
 
-    def encode(self, streams: Mapping[str, Tensor]) -> Encoded:
+    def encode(self, streams: Mapping[str, Tensor]) -> EncodedNodes:
         """Encode streams (M, B, width of stream)."""
-        a = self.architecture
+        a = self.shape
         # The large products only: heads, attention and all predictions keep single precision.
         with mixed_precision(self.baseline.weight.device) if self.training else nullcontext():
             encoded = [
@@ -126,27 +141,31 @@ class SpTGNN(nn.Module):
                 balance = z_loss = change.new_zeros(len(change))
         state = self.norm(torch.stack(encoded).sum(0).to(self.baseline.weight.dtype))
         state = state + self.drop(change, a.dropout)
-        return Encoded(state, self.baseline(state).squeeze(-1), balance, z_loss)
+        return EncodedNodes(state, self.baseline(state).squeeze(-1), balance, z_loss)
 
     def propagate(
         self,
         layer: int,
         state: Tensor,
-        sent: Sent,
-        around: Neighbourhood,
-    ) -> tuple[Tensor, Received]:
+        source_features: SourceFeatures,
+        neighborhood: Neighborhood,
+    ) -> tuple[Tensor, AggregatedMessages]:
         """One attention layer: the new state (M, B, D) and what was received."""
-        a = self.architecture
-        keep = around.senders >= 0
-        if self.training and a.neighbour_dropout:
-            keep = keep & (self.uniform(keep.shape, state) >= a.neighbour_dropout)
-        received = self.attention[layer](state, sent, around, self.edge_scale.spread, keep)
+        a = self.shape
+        keep = neighborhood.source_index >= 0
+        if self.training and a.neighbor_dropout:
+            keep = keep & (self.uniform(keep.shape, state) >= a.neighbor_dropout)
+        received = self.attention[layer](
+            state, source_features, neighborhood, self.edge_scale.spread, keep
+        )
         if received.states is not None:
             states = received.states.transpose(1, 2).flatten(2)  # (M, B, R D)
             state = state + self.drop(self.receive[layer](states), a.dropout)
         return state, received
 
-    def sent(self, context: Context, *, settled: bool = False) -> list[Sent]:
+    def source_features(
+        self, context: SourceNodes, *, cached: bool = False
+    ) -> list[SourceFeatures]:
         """Return what the rows of a context send in each layer.
 
         In the last layer they carry, beside their states, the target, the surprise that the
@@ -158,28 +177,35 @@ class SpTGNN(nn.Module):
         settled : bool, default=False
             Whether the weights no longer change, so that what follows from them is computed once.
         """
-        if not self.architecture.relations:
+        if not self.shape.relations:
             return []
         carried = None
-        if self.architecture.neighbour_targets:
-            surprise = context.targets - context.baseline
-            parts = [context.targets.expand_as(surprise), surprise, surprise.square()]
+        if self.shape.neighbor_targets:
+            residual = context.targets - context.baseline
+            parts = [context.targets.expand_as(residual), residual, residual.square()]
             carried = torch.stack(parts, dim=-1)
         loads = [None] * (len(context.states) - 1) + [carried]
         return [
-            self.settle(layer, Sent.of(*sent)) if settled else Sent.of(*sent)
-            for layer, sent in enumerate(zip(context.states, loads, strict=True))
+            self.cache_projections(layer, SourceFeatures.from_nodes(*source_features))
+            if cached
+            else SourceFeatures.from_nodes(*source_features)
+            for layer, source_features in enumerate(zip(context.states, loads, strict=True))
         ]
 
     @torch.no_grad()
-    def settle(self, layer: int, sent: Sent) -> Sent:
+    def cache_projections(self, layer: int, source_features: SourceFeatures) -> SourceFeatures:
         """Add what follows from the weights of a layer as they are now."""
-        attention = cast(RelationalAttention, self.attention[layer])
-        return sent.settled(attention.sender, attention.distance_logits(self.edge_scale.spread))
+        attention = cast(RelationalGraphAttention, self.attention[layer])
+        return source_features.with_cached_projections(
+            attention.sender, attention.distance_logits(self.edge_scale.spread)
+        )
 
     def forward(
-        self, streams: Mapping[str, Tensor], around: Neighbourhood, sent: Sequence[Sent]
-    ) -> Output:
+        self,
+        streams: Mapping[str, Tensor],
+        neighborhood: Neighborhood,
+        source_features: Sequence[SourceFeatures],
+    ) -> NodePredictions:
         """Predict rows that receive from the context.
 
         Parameters
@@ -190,21 +216,25 @@ class SpTGNN(nn.Module):
             By the context, in each layer.
         """
         state, baseline, *router = self.encode(streams)
-        mean, log_variance = self.attend(state, baseline, around, sent)
-        return Output(mean, log_variance, baseline, *router)
+        mean, log_variance = self.attend(state, baseline, neighborhood, source_features)
+        return NodePredictions(mean, log_variance, baseline, *router)
 
     def attend(
-        self, state: Tensor, baseline: Tensor, around: Neighbourhood, sent: Sequence[Sent]
+        self,
+        state: Tensor,
+        baseline: Tensor,
+        neighborhood: Neighborhood,
+        source_features: Sequence[SourceFeatures],
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, B) of rows that are encoded as `encode` does."""
-        a = self.architecture
+        a = self.shape
         mean, known = baseline.detach(), [state]
         if a.relations:
-            for layer, from_there in enumerate(sent):
-                state, received = self.propagate(layer, state, from_there, around)
+            for layer, from_there in enumerate(source_features):
+                state, received = self.propagate(layer, state, from_there, neighborhood)
             known = [state]
-            if a.neighbour_targets:
-                injected = self.neighbour_targets(received.sums, mean)
+            if a.neighbor_targets:
+                injected = self.neighbor_target_inputs(received.sums, mean)
                 mean = mean + self.inject(injected).squeeze(-1)
                 known.append(injected)
         mean = mean + self.mean_head(state).squeeze(-1)
@@ -216,8 +246,11 @@ class SpTGNN(nn.Module):
         encoded = [encoder(streams[name]) for name, encoder in self.encoders.items()]
         return self.mixture.gates(torch.cat(encoded, dim=-1))[0]
 
-    def look(
-        self, streams: Mapping[str, Tensor], around: Neighbourhood, sent: Sequence[Sent]
+    def explain(
+        self,
+        streams: Mapping[str, Tensor],
+        neighborhood: Neighborhood,
+        source_features: Sequence[SourceFeatures],
     ) -> tuple[Tensor, Tensor]:
         """Return what a prediction looks at, in evaluation mode.
 
@@ -229,17 +262,19 @@ class SpTGNN(nn.Module):
             Of the neighbours in the last attention layer, mean of the heads; what is missing to 1
             is left to "nobody". Without relations R is 0.
         """
-        a = self.architecture
+        a = self.shape
         state = self.encode(streams).state
         gates = self.gates(streams) if a.n_experts else state.new_zeros((*state.shape[:2], 0))
         if not a.relations:
-            return gates, state.new_zeros((len(state), 0, state.shape[1], around.senders.shape[-1]))
-        for layer, from_there in enumerate(sent):
-            state, received = self.propagate(layer, state, from_there, around)
+            return gates, state.new_zeros(
+                (len(state), 0, state.shape[1], neighborhood.source_index.shape[-1])
+            )
+        for layer, from_there in enumerate(source_features):
+            state, received = self.propagate(layer, state, from_there, neighborhood)
         return gates, received.weights.mean(-1)
 
     @staticmethod
-    def neighbour_targets(sums: Tensor, baseline: Tensor) -> Tensor:
+    def neighbor_target_inputs(sums: Tensor, baseline: Tensor) -> Tensor:
         """Arrange what the neighbours' targets say, as (M, B, R H (4 + F)).
 
         By relation and head, with s the trust sum_j w_ij: the level sum_j w_ij y_j - s m_i, the
@@ -254,14 +289,14 @@ class SpTGNN(nn.Module):
             Of `aggregation.aggregate`, with what rows carry in the last layer.
         baseline : Tensor of shape (M, B)
         """
-        trust, target, surprise, square, *edges = sums.unbind(-1)  # each (M, R, B, H)
-        level = target - trust * baseline[:, None, :, None]
-        parts = [level, surprise, square - surprise.square(), trust, *edges]
+        attention_mass, target, residual, square, *edges = sums.unbind(-1)  # each (M, R, B, H)
+        level = target - attention_mass * baseline[:, None, :, None]
+        parts = [level, residual, square - residual.square(), attention_mass, *edges]
         return torch.stack(parts, dim=-1).transpose(1, 2).flatten(2)
 
     def hide_images(self, name: str, stream: Tensor) -> Tensor:
         """In training take some rows' images away, as if they had none."""
-        rate = self.architecture.image_dropout
+        rate = self.shape.image_dropout
         if name != IMAGERY or not self.training or rate == 0:
             return stream
         none = torch.zeros_like(stream[0, 0])

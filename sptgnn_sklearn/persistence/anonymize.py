@@ -9,17 +9,19 @@ import torch
 from xgboost import XGBRegressor
 
 from ..ensemble.fitted import Ensemble
-from ..graph.knn_graph import Searcher
-from ..spatial.crs import Frame
+from ..graph.knn_graph import KNNGraph
+from ..spatial.crs import SpatialReference
 from .xgboost_json import as_text, from_text
 
-__all__ = ["without_rows"]
+__all__ = ["drop_training_rows"]
 
-_DEGREES, _METRES = 0.01, 1000.0  # of the grid, where none is given: about a kilometre
+_CELL_DEGREES, _METRES = 0.01, 1000.0  # of the grid, where none is given: about a kilometre
 _COORDINATES = 2  # the first columns of what the base reads
 
 
-def without_rows(ensemble: Ensemble, frame: Frame, grid: float | None = None) -> Ensemble:
+def drop_training_rows(
+    ensemble: Ensemble, reference: SpatialReference, grid: float | None = None
+) -> Ensemble:
     """Return an ensemble that predicts from node states at places on a coarse grid.
 
     Parameters
@@ -42,50 +44,50 @@ def without_rows(ensemble: Ensemble, frame: Frame, grid: float | None = None) ->
         If the unit of the coordinates is not known and no grid is given, the grid is not positive,
         or the base may hold rows.
     """
-    side = _side(frame, grid)
+    side = _cell_side(reference, grid)
     base = ensemble.base
     if base is not None and type(base) is not XGBRegressor:
         raise ValueError(
             f"training_data=False cannot answer for base={base!r}, which may hold training rows: "
             "fit with base='xgboost' or base=None, or save with training_data=True."
         )
-    spaces = ensemble.searcher.spaces
-    ground = ensemble.description["distance"].cpu().numpy().astype(np.float64)
-    places = _middles(ensemble.features.coordinates(ground), side)
+    spaces = ensemble.knn_graph.spaces
+    ground = ensemble.edge_inputs["distance"].cpu().numpy().astype(np.float64)
+    places = _cell_centers(ensemble.features.coordinates(ground), side)
     moved = ensemble.features.moved({"spatial": ground, **spaces}, places)
     distance = torch.from_numpy(moved["spatial"].astype(np.float32))
     return replace(
         ensemble,
-        searcher=Searcher(
+        knn_graph=KNNGraph(
             {name: moved[name] for name in spaces},
-            ensemble.searcher.search,
-            ensemble.searcher.workers,
+            ensemble.knn_graph.search,
+            ensemble.knn_graph.workers,
         ),
-        description={
-            **ensemble.description,
-            "distance": distance.to(ensemble.description["distance"].device),
+        edge_inputs={
+            **ensemble.edge_inputs,
+            "distance": distance.to(ensemble.edge_inputs["distance"].device),
         },
         base=None if base is None else _coarser_splits(base, side),
         training=None,
     )
 
 
-def _side(frame: Frame, grid: float | None) -> float:
+def _cell_side(reference: SpatialReference, grid: float | None) -> float:
     if grid is not None:
         if not (np.isfinite(grid) and grid > 0):
             raise ValueError(f"coordinate_grid={grid!r} must be a positive number.")
         return float(grid)
-    if frame.geographic:
-        return _DEGREES
-    if frame.unit in ("metre", "meter"):
+    if reference.geographic:
+        return _CELL_DEGREES
+    if reference.unit in ("metre", "meter"):
         return _METRES
     raise ValueError(
-        f"The unit of the coordinates ({frame.unit}) does not tell how far a kilometre is: fit "
+        f"The unit of the coordinates ({reference.unit}) does not tell how far a kilometre is: fit "
         "with crs, or give coordinate_grid, the side of a cell in that unit."
     )
 
 
-def _middles(values: np.ndarray, side: float) -> np.ndarray:
+def _cell_centers(values: np.ndarray, side: float) -> np.ndarray:
     return (np.floor(values / side) + 0.5) * side
 
 

@@ -16,16 +16,16 @@ import numpy as np
 from ..ensemble.fitted import Ensemble
 from ..utils.codec import decode, encode
 from ..utils.safe_file import FileError, read, write
-from .anonymize import without_rows
+from .anonymize import drop_training_rows
 from .registry import registry
 
 __all__ = ["load_model", "save_model"]
 
 SCHEMA = 1
-_KIND = "model"
+_MODEL_KIND = "model"
 _PACKAGES = ("sptgnn-sklearn", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
-_PLACES_ON_THIS_MACHINE = ("cache_dir", "checkpoint_dir")
-Parts = tuple[dict[str, Any], dict[str, Any]]
+_LOCAL_PATH_PARAMETERS = ("cache_dir", "checkpoint_dir")
+ModelParts = tuple[dict[str, Any], dict[str, Any]]
 
 
 def save_model(
@@ -67,7 +67,7 @@ def save_model(
         raise ValueError("coordinate_grid goes with training_data=False only.")
     fitted["ensemble_"] = fitted["ensemble_"].to("cpu")
     if not training_data:
-        params, fitted = _given_away(params, fitted, coordinate_grid)
+        params, fitted = _anonymized_state(params, fitted, coordinate_grid)
     try:
         state, arrays = encode({"params": params, "fitted": fitted}, registry())
     except TypeError as error:
@@ -79,17 +79,17 @@ def save_model(
         "training_data": training_data,
         # For people and other programs; what is loaded is the state.
         "columns": {
-            "crs": columns.frame.crs,
+            "crs": columns.reference.crs,
             "coordinates": [str(label) for label in columns.coordinates],
             "numeric": [str(label) for label in columns.numeric],
             "categorical": {str(k): list(levels) for k, levels in columns.categorical.items()},
         },
         "state": state,
     }
-    write(path, _KIND, content, arrays)
+    write(path, _MODEL_KIND, content, arrays)
 
 
-def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Parts:
+def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> ModelParts:
     """Read parameters and learned attributes from a file.
 
     Parameters
@@ -114,7 +114,7 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Par
     UserWarning
         If the file was written beside an xgboost or torch with another major version.
     """
-    content, arrays = read(path, _KIND)
+    content, arrays = read(path, _MODEL_KIND)
     try:
         schema, versions = content["schema"], dict(content["versions"])
         if schema != SCHEMA:
@@ -129,21 +129,23 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Par
             raise
         raise FileError(f"{str(path)!r} does not say what it holds.") from error
     parts = decode(state, arrays, registry(tuple(trusted)))
-    _tell_of_other_versions(path, versions)
+    _warn_other_versions(path, versions)
     try:
         params, fitted = parts["params"], parts["fitted"]
-        _check(fitted["ensemble_"])
+        _check_model(fitted["ensemble_"])
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{str(path)!r} lacks a part of the model ({error}).") from error
     return params, fitted
 
 
-def _given_away(params: dict[str, Any], fitted: dict[str, Any], grid: float | None) -> Parts:
+def _anonymized_state(
+    params: dict[str, Any], fitted: dict[str, Any], grid: float | None
+) -> ModelParts:
     """Return both without rows, exact places, and paths of this machine."""
-    params = {name: None if name in _PLACES_ON_THIS_MACHINE else v for name, v in params.items()}
+    params = {name: None if name in _LOCAL_PATH_PARAMETERS else v for name, v in params.items()}
     if isinstance(params.get("encoder_weights"), (str, os.PathLike)):
         params["encoder_weights"] = Path(params["encoder_weights"]).name
-    ensemble = without_rows(fitted["ensemble_"], fitted["columns_"].frame, grid)
+    ensemble = drop_training_rows(fitted["ensemble_"], fitted["columns_"].reference, grid)
     fitted = {**fitted, "ensemble_": ensemble}
     fitted.pop("oob_prediction_", None)
     if fitted.get("embedder_") is not None:
@@ -151,25 +153,25 @@ def _given_away(params: dict[str, Any], fitted: dict[str, Any], grid: float | No
     return params, fitted
 
 
-def _check(ensemble: Ensemble) -> None:
+def _check_model(ensemble: Ensemble) -> None:
     """Raise a FileError if arrays do not belong together: loops in compiled code trust them."""
     if not isinstance(ensemble, Ensemble):
         raise FileError("The file holds no ensemble.")
-    context, shape = ensemble.context, ensemble.network.architecture
+    context, shape = ensemble.context, ensemble.network.shape
     n, members = len(context.targets), shape.n_members
-    spaces = list(ensemble.searcher.spaces.values())
+    spaces = list(ensemble.knn_graph.spaces.values())
     fits = (
         n > 0
         and context.targets.shape == (n,)
         and context.baseline.shape == (members, n)
         and len(context.states) == (shape.n_layers if shape.relations else 1)
-        and all(state.shape == (members, n, shape.width) for state in context.states)
+        and all(state.shape == (members, n, shape.hidden_size) for state in context.states)
         and all(space.ndim == 2 and len(space) == n for space in spaces)
-        and all(v.dim() == 2 and len(v) == n for v in ensemble.description.values())
-        and tuple(ensemble.searcher.spaces) == tuple(ensemble.relations) == tuple(shape.relations)
+        and all(v.dim() == 2 and len(v) == n for v in ensemble.edge_inputs.values())
+        and tuple(ensemble.knn_graph.spaces) == tuple(ensemble.relations) == tuple(shape.relations)
         and ensemble.n_neighbors > 0
     )
-    floats = [*context.states, context.baseline, context.targets, *ensemble.description.values()]
+    floats = [*context.states, context.baseline, context.targets, *ensemble.edge_inputs.values()]
     if not fits or any(str(values.dtype) != "torch.float32" for values in floats):
         raise FileError("Arrays of the model do not belong together.")
     if any(space.dtype != np.float64 for space in spaces):
@@ -186,7 +188,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _tell_of_other_versions(path: Any, written: Mapping[str, str]) -> None:
+def _warn_other_versions(path: Any, written: Mapping[str, str]) -> None:
     here = _versions()
     odd = [
         f"{name} {written[name]} (here {here[name]})"

@@ -13,52 +13,52 @@ from sklearn.base import BaseEstimator
 from xgboost import XGBRegressor
 
 from ..encoders.embedder import ChipEmbedder
-from ..encoders.embedding import Imagery
+from ..encoders.embedding import ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import EncoderSource, FrozenEncoder
 from ..ensemble.fitted import Ensemble, TrainingRows
-from ..ensemble.member_folds import Partitions
-from ..graph.knn_graph import Searcher
+from ..ensemble.member_folds import MemberFolds
+from ..graph.knn_graph import KNNGraph
 from ..images.modalities import Modality
-from ..network.config import Architecture, Context
+from ..network.config import NetworkShape, SourceNodes
 from ..network.sptgnn import SpTGNN
-from ..spatial.crs import Frame
-from ..table.deduplication import Merged
-from ..table.features import Features
+from ..spatial.crs import SpatialReference
+from ..table.deduplication import DeduplicatedRows
+from ..table.features import FeatureEncoder
 from ..table.image_columns import ImageColumn
-from ..table.schema import Columns
-from ..table.target_scaling import TargetScale
-from ..uncertainty.blending import Stacking
+from ..table.schema import TableSchema
+from ..table.target_scaling import TargetScaler
+from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
-from ..uncertainty.error_correlation import ErrorCorrelation
-from ..uncertainty.postprocessing import Judgement, Predicted
+from ..uncertainty.error_correlation import ErrorCorrelogram
+from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry
 from ..utils.safe_file import FileError
-from .xgboost_json import pack as pack_trees
-from .xgboost_json import unpack as unpack_trees
+from .xgboost_json import pack_booster as pack_trees
+from .xgboost_json import unpack_booster as unpack_trees
 
 __all__ = ["registry"]
 
 _CLASSES: dict[str, type] = {
-    "Architecture": Architecture,
+    "Architecture": NetworkShape,
     "Calibration": Calibration,
     "ChipEmbedder": ChipEmbedder,
-    "Columns": Columns,
-    "Context": Context,
+    "Columns": TableSchema,
+    "Context": SourceNodes,
     "EncoderSource": EncoderSource,
     "Ensemble": Ensemble,
-    "ErrorCorrelation": ErrorCorrelation,
-    "Features": Features,
-    "Frame": Frame,
+    "ErrorCorrelation": ErrorCorrelogram,
+    "Features": FeatureEncoder,
+    "Frame": SpatialReference,
     "ImageColumn": ImageColumn,
-    "Imagery": Imagery,
-    "Judgement": Judgement,
-    "Merged": Merged,
+    "Imagery": ChipLoader,
+    "Judgement": Postprocessor,
+    "Merged": DeduplicatedRows,
     "Modality": Modality,
-    "Partitions": Partitions,
-    "Predicted": Predicted,
-    "Stacking": Stacking,
-    "TargetScale": TargetScale,
+    "Partitions": MemberFolds,
+    "Predicted": MemberPredictions,
+    "Stacking": Blend,
+    "TargetScale": TargetScaler,
     "TrainingRows": TrainingRows,
 }
 _HARMLESS = ("numpy.dtype",)  # of the nodes of trees; skops leaves it to its callers
@@ -75,7 +75,7 @@ def registry(trusted: tuple[str, ...] = ()) -> Registry:
         and numpy that skops trusts.
     """
     codecs = {
-        "Searcher": Codec(Searcher, _pack_searcher, lambda given: Searcher(**given)),
+        "Searcher": Codec(KNNGraph, _pack_searcher, lambda given: KNNGraph(**given)),
         "SpTGNN": Codec(SpTGNN, _pack_network, _unpack_network),
         "FrozenEncoder": Codec(FrozenEncoder, _pack_encoder, _unpack_encoder),
         "XGBRegressor": Codec(XGBRegressor, pack_trees, unpack_trees),
@@ -90,8 +90,8 @@ def registry(trusted: tuple[str, ...] = ()) -> Registry:
     return Registry(_CLASSES, codecs)
 
 
-def _pack_searcher(searcher: Searcher) -> dict[str, Any]:
-    return {"spaces": searcher.spaces, "search": searcher.search, "workers": searcher.workers}
+def _pack_searcher(knn_graph: KNNGraph) -> dict[str, Any]:
+    return {"spaces": knn_graph.spaces, "search": knn_graph.search, "workers": knn_graph.workers}
 
 
 def _pack_network(network: SpTGNN) -> dict[str, Any]:
@@ -103,35 +103,35 @@ def _pack_network(network: SpTGNN) -> dict[str, Any]:
             "recompute": encoders.recompute,
         }
     return {
-        "architecture": network.architecture,
+        "shape": network.shape,
         "encoders": about,
         "weights": {name: values.cpu() for name, values in network.state_dict().items()},
     }
 
 
 def _unpack_network(given: dict[str, Any]) -> SpTGNN:
-    architecture, about, weights = given["architecture"], given["encoders"], given["weights"]
-    if architecture.n_layers > _MOST_LAYERS:
-        raise FileError(f"The network has {architecture.n_layers} layers.")
+    shape, about, weights = given["shape"], given["encoders"], given["weights"]
+    if shape.n_layers > _MOST_LAYERS:
+        raise FileError(f"The network has {shape.n_layers} layers.")
     if any(values.dtype != torch.float32 for values in weights.values()):
         raise FileError("The network has weights that are not of single precision.")
     # Shapes first, without memory for them: weights that do not fit are refused before it is taken.
     with torch.device("meta"):
         encoders = None
         if about is not None:
-            width = weights["image_encoders.centre"].shape[0]
+            width = weights["image_encoders.center"].shape[0]
             with torch.device("cpu"):
                 stages = about["source"].build()
             encoders = MemberEncoders(
                 stages,
-                architecture.n_members,
+                shape.n_members,
                 about["tuned"],
                 np.zeros(width),
                 np.ones(width),
                 recompute=about["recompute"],
                 source=about["source"],
             )
-        network = SpTGNN(architecture, encoders)
+        network = SpTGNN(shape, encoders)
     network.load_state_dict(weights, assign=True)
     return network.eval().requires_grad_(False)
 

@@ -15,7 +15,7 @@ from xgboost import XGBRegressor
 
 from ..utils.safe_file import FileError
 
-__all__ = ["as_text", "from_text", "pack", "unpack"]
+__all__ = ["as_text", "from_text", "pack_booster", "unpack_booster"]
 
 _MOST_TEXT = 2**31  # bytes of a model, so that a small file cannot fill the memory
 _BY_NODE = (
@@ -33,14 +33,14 @@ _BY_NODE = (
 _CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
-def pack(model: XGBRegressor) -> dict[str, Any]:
+def pack_booster(model: XGBRegressor) -> dict[str, Any]:
     """Take a regressor, fitted or not, apart."""
     fitted = model.__sklearn_is_fitted__()
     text = zlib.compress(json.dumps(as_text(model)).encode()) if fitted else b""
     return {"params": model.get_params(), "booster": np.frombuffer(text, np.uint8)}
 
 
-def unpack(given: dict[str, Any]) -> XGBRegressor:
+def unpack_booster(given: dict[str, Any]) -> XGBRegressor:
     """Put a regressor together again.
 
     Raises
@@ -72,21 +72,21 @@ def from_text(model: XGBRegressor, trees: dict[str, Any]) -> XGBRegressor:
     FileError
         If a tree has places that are not there.
     """
-    _check(trees)
+    _check_booster(trees)
     model.load_model(bytearray(json.dumps(trees).encode()))
     return model
 
 
-def _check(model: dict[str, Any]) -> None:
+def _check_booster(model: dict[str, Any]) -> None:
     learner = model["learner"]
-    n_columns = _whole(learner["learner_model_param"]["num_feature"])
+    n_columns = _is_integer(learner["learner_model_param"]["num_feature"])
     booster = learner["gradient_booster"]
     if booster["name"] != "gbtree":
         raise FileError(f"The base is a {booster['name']!r} booster; trees are expected.")
     trees = booster["model"]["trees"]
     if len(trees) != len(booster["model"]["tree_info"]):
         raise FileError("The base lacks trees.")
-    if _whole(booster["model"]["gbtree_model_param"]["num_trees"]) != len(trees):
+    if _is_integer(booster["model"]["gbtree_model_param"]["num_trees"]) != len(trees):
         raise FileError("The base lacks trees.")
     if any(group != 0 for group in booster["model"]["tree_info"]):
         raise FileError("Trees of the base belong to groups of which there is one only.")
@@ -99,10 +99,10 @@ def _check(model: dict[str, Any]) -> None:
 
 def _check_tree(tree: dict[str, Any], n_columns: int) -> None:
     n = len(tree["left_children"])
-    sizes = {len(tree[name]) for name in _BY_NODE} | {_whole(tree["tree_param"]["num_nodes"])}
+    sizes = {len(tree[name]) for name in _BY_NODE} | {_is_integer(tree["tree_param"]["num_nodes"])}
     if n == 0 or sizes != {n} or any(tree[name] for name in _CATEGORIES):
         raise FileError("A tree of the base lacks nodes.")
-    if _whole(tree["tree_param"]["size_leaf_vector"]) > 1:
+    if _is_integer(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise FileError("Leaves of the base have more than one value.")
     left, right, column, kind, parent = (
         np.asarray(tree[name])
@@ -125,6 +125,6 @@ def _check_tree(tree: dict[str, Any], n_columns: int) -> None:
         raise FileError("Nodes of the base lead to places that are not there.")
 
 
-def _whole(text: Any) -> int:
+def _is_integer(text: Any) -> int:
     """Return a whole number that XGBoost keeps as text."""
     return int(str(text))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..model_selection.comparison import ComparisonResult
-from ..spatial.crs import Frame
+from ..spatial.crs import SpatialReference
 from .maps import aspect, draw_map
 from .predictions import plot_observed_predicted
 from .style import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot, with_margin, with_unit
@@ -37,7 +37,7 @@ def plot_comparison(
     Parameters
     ----------
     result : ComparisonResult
-        What `sptgnn_sklearn.model_selection.comparison.compare` returned.
+        What `sptgnn_sklearn.model_selection.comparison.compare_models` returned.
     model : str
         Name of a model in the comparison.
     folds : str or sequence of str, default=None
@@ -70,11 +70,11 @@ def plot_comparison(
     >>> matplotlib.use("agg")  # draws without a screen
     >>> from sklearn.linear_model import BayesianRidge
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.model_selection.comparison import compare
+    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import load_meuse
     >>> from sptgnn_sklearn.plotting import plot_comparison
     >>> meuse = load_meuse()
-    >>> result = compare(
+    >>> result = compare_models(
     ...     {"line": BayesianRidge()},
     ...     meuse.data[["x", "y", "elev", "dist"]],
     ...     meuse.target,
@@ -131,7 +131,7 @@ def plot_comparison(
 
 
 def _panels(
-    found: Any, frame: Frame, n_rows: int, n_maps: int, height: float = 3.6
+    found: Any, frame: SpatialReference, n_rows: int, n_maps: int, height: float = 3.6
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure whose panels have the shape of the map, and of a square for the scatter."""
     plt = import_pyplot()

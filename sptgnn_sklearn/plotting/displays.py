@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FoldsDisplay", "ObservedPredictedDisplay", "ReliabilityDisplay"]
 
-_LEVELS = 99  # from 1 to 99 %
+_DISPLAY_LEVELS = 99  # from 1 to 99 %
 
 
 class _Display:
@@ -235,7 +235,7 @@ class ReliabilityDisplay(_Display):
         X: Any,
         y: Any,
         *,
-        levels: int = _LEVELS,
+        levels: int = _DISPLAY_LEVELS,
         name: str | None = None,
         ax: Axes | None = None,
     ) -> ReliabilityDisplay:

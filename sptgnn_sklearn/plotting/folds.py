@@ -9,11 +9,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..model_selection.splits import as_splits
-from ..spatial.crs import Frame
-from ..spatial.distances import chord_to_distance, metric_space
+from ..spatial.crs import SpatialReference
+from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
 from .maps import draw_groups
-from .style import COLOURS, LINE, new_axes, with_unit
+from .style import COLORS, LINE_STYLE, new_axes, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def plot_fold_distances(
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
     splits = fold_splits(X, cv, y, groups)
-    space = metric_space(xy, frame)
+    space = to_metric_coordinates(xy, frame)
     found = {
         "test_to_train": np.concatenate(
             [_ground(space[test], space[train], frame) for train, test in splits]
@@ -141,12 +141,12 @@ def plot_fold_distances(
     if prediction_points is not None:
         named = set(names) <= set(getattr(prediction_points, "columns", ()))
         places = locate_coordinates(prediction_points, names if named else None, frame.crs)[0]
-        found["prediction_to_sample"] = _ground(metric_space(places, frame), space, frame)
+        found["prediction_to_sample"] = _ground(to_metric_coordinates(places, frame), space, frame)
     elif hasattr(cv, "distances_"):  # of the call of split above
         found["prediction_to_sample"] = cv.distances_["prediction_to_sample"]
     ax = ax if ax is not None else new_axes()
     styles = {"test_to_train": "-", "prediction_to_sample": "--", "sample_to_sample": ":"}
-    colours = {"test_to_train": COLOURS[0], "prediction_to_sample": COLOURS[5]}
+    colors = {"test_to_train": COLORS[0], "prediction_to_sample": COLORS[5]}
     for name, style in styles.items():
         if name in found:
             values = np.r_[0.0, np.sort(found[name])]
@@ -156,7 +156,7 @@ def plot_fold_distances(
                 share,
                 where="post",
                 linestyle=style,
-                color=colours.get(name, LINE),
+                color=colors.get(name, LINE_STYLE),
                 label=_LABELS[name],
             )
     unit = {"metre": "m", "unit": ""}.get(frame.unit, frame.unit)
@@ -183,7 +183,7 @@ def fold_splits(
 
 
 def _ground(
-    points: np.ndarray, others: np.ndarray, frame: Frame, itself: bool = False
+    points: np.ndarray, others: np.ndarray, frame: SpatialReference, itself: bool = False
 ) -> np.ndarray:
     """Distance on the ground from each point to the nearest other."""
     chord = cKDTree(others).query(points, k=2 if itself else 1)[0]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics.validation import aligned_vectors
-from ..spatial.crs import Frame
+from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
-from .style import COLOURS, LINE, VALUE_COLORMAP, new_axes, point_area, with_unit
+from .style import COLORS, LINE_STYLE, VALUE_COLORMAP, new_axes, point_area, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["aspect", "draw_groups", "draw_map", "dress_map", "legend_beside", "plot_map"]
 
 _MARKERS = "os^Dv<>P"
-_METRES_PER_KM = 1000.0
+_METERS_PER_KM = 1000.0
 _DEGREES_OF_POLE = 89.0  # the scale of longitudes vanishes at the poles
 
 
@@ -99,7 +99,7 @@ def plot_map(
 
 def draw_map(
     xy: np.ndarray,
-    frame: Frame,
+    frame: SpatialReference,
     names: Sequence[Any],
     values: np.ndarray,
     *,
@@ -128,7 +128,7 @@ def draw_map(
 
 def draw_groups(
     xy: np.ndarray,
-    frame: Frame,
+    frame: SpatialReference,
     names: Sequence[Any],
     groups: Sequence[tuple[str, np.ndarray]],
     *,
@@ -146,9 +146,9 @@ def draw_groups(
             xy[rows, 0],
             xy[rows, 1],
             s=area,
-            color=COLOURS[number % len(COLOURS)],
-            marker=_MARKERS[(number + number // len(COLOURS)) % len(_MARKERS)],
-            edgecolors=LINE,  # without it yellow is lost on white
+            color=COLORS[number % len(COLORS)],
+            marker=_MARKERS[(number + number // len(COLORS)) % len(_MARKERS)],
+            edgecolors=LINE_STYLE,  # without it yellow is lost on white
             linewidths=0.3,
             label=f"{name}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
         )
@@ -168,7 +168,7 @@ def legend_beside(ax: Axes, title: str, scale: float = 1.0) -> Legend:
     )
 
 
-def dress_map(ax: Axes, xy: np.ndarray, frame: Frame, names: Sequence[Any]) -> None:
+def dress_map(ax: Axes, xy: np.ndarray, frame: SpatialReference, names: Sequence[Any]) -> None:
     """Give axes with places the shape of a map, and their units."""
     ax.set_aspect(aspect(xy, frame))
     ax.margins(0.06)
@@ -181,10 +181,10 @@ def dress_map(ax: Axes, xy: np.ndarray, frame: Frame, names: Sequence[Any]) -> N
     ax.ticklabel_format(style="plain", useOffset=False)
     if frame.unit == "metre":
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value / _METRES_PER_KM:g}")
+            axis.set_major_formatter(lambda value, _: f"{value / _METERS_PER_KM:g}")
 
 
-def aspect(xy: np.ndarray, frame: Frame) -> float:
+def aspect(xy: np.ndarray, frame: SpatialReference) -> float:
     """Return how much longer a unit of the second axis is drawn than one of the first."""
     if not frame.geographic:
         return 1.0

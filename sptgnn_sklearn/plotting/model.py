@@ -10,7 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..table.coordinate_columns import locate_coordinates
 from .maps import draw_groups, draw_map, dress_map, legend_beside
-from .style import COLOURS, LINE, VALUE_COLORMAP, import_pyplot, legend_above, new_axes, point_area
+from .style import (
+    COLORS,
+    LINE_STYLE,
+    VALUE_COLORMAP,
+    import_pyplot,
+    legend_above,
+    new_axes,
+    point_area,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +27,13 @@ __all__ = ["plot_experts", "plot_graph", "plot_training"]
 
 # Colour of each relation, and how far its edges bend: one pair of rows may be joined by several.
 _EDGES = {
-    "spatial": (COLOURS[0], 0.0),
-    "spectral": (COLOURS[1], 0.12),
-    "elevation": (COLOURS[3], -0.12),
+    "spatial": (COLORS[0], 0.0),
+    "spectral": (COLORS[1], 0.12),
+    "elevation": (COLORS[3], -0.12),
 }
 _BEND = np.linspace(0, 1, 13)
-_SHOWN = 250  # edges of one relation that are drawn in full colour; more are drawn paler
-_LOSS, _ERROR = COLOURS[0], COLOURS[5]
+_SHOWN_NEIGHBORS = 250  # edges of one relation that are drawn in full colour; more are drawn paler
+_LOSS, _ERROR = COLORS[0], COLORS[5]
 
 
 def plot_graph(
@@ -101,31 +109,31 @@ def plot_graph(
     n_rows = len(lists[names[0]])
     if len(xy) != n_rows:
         raise ValueError(f"X must be the table of the fit, of {n_rows} rows; found {len(xy)}.")
-    receivers = _positions(rows, n_rows)
+    target_nodes = _positions(rows, n_rows)
     ax = ax if ax is not None else new_axes()
-    edges = {name: _edges(xy, receivers, lists[name][receivers]) for name in names}
+    edges = {name: _edge_segments(xy, target_nodes, lists[name][target_nodes]) for name in names}
     # Relations with long edges would hide the others, so they lie below.
     lengths = {
         name: np.linalg.norm(np.diff(ends, axis=1), axis=2).sum() for name, ends in edges.items()
     }
     for name, ends in edges.items():
-        colour, bend = _EDGES[name]
+        color, bend = _EDGES[name]
         ax.plot(
             *_as_one_line(ends, bend),
-            color=colour,
+            color=color,
             linewidth=1.0,
-            alpha=float(np.clip(_SHOWN / max(len(ends), 1), 0.3, 0.9)),
+            alpha=float(np.clip(_SHOWN_NEIGHBORS / max(len(ends), 1), 0.3, 0.9)),
             zorder=1 + 1 / (1 + lengths[name] / max(lengths.values())),
             label=f"{name}: {len(ends)} edges",
         )
     area = point_area(n_rows) / 2
-    ax.scatter(xy[:, 0], xy[:, 1], s=area, color=LINE, linewidths=0, zorder=3)
+    ax.scatter(xy[:, 0], xy[:, 1], s=area, color=LINE_STYLE, linewidths=0, zorder=3)
     if rows is not None:
         ax.scatter(
-            xy[receivers, 0],
-            xy[receivers, 1],
+            xy[target_nodes, 0],
+            xy[target_nodes, 1],
             s=4 * area,
-            color=COLOURS[5],
+            color=COLORS[5],
             edgecolors="white",
             zorder=4,
             label="rows that receive",
@@ -274,7 +282,7 @@ def plot_training(estimator: Any, *, ax: Axes | None = None) -> Axes:
             errors[np.arange(len(errors)), kept],
             s=40,
             facecolors="none",
-            edgecolors=LINE,
+            edgecolors=LINE_STYLE,
             zorder=3,
             label="epoch that a member keeps",
         )
@@ -287,7 +295,7 @@ def plot_training(estimator: Any, *, ax: Axes | None = None) -> Axes:
 def _places(estimator: Any, X: Any) -> tuple[np.ndarray, Any, tuple[Any, Any]]:
     """Read the coordinates of X as the estimator does."""
     columns = estimator.columns_
-    return locate_coordinates(X, columns.coordinates, columns.frame.crs)
+    return locate_coordinates(X, columns.coordinates, columns.reference.crs)
 
 
 def _positions(rows: Any, n_rows: int) -> np.ndarray:
@@ -302,11 +310,13 @@ def _positions(rows: Any, n_rows: int) -> np.ndarray:
     return found
 
 
-def _edges(xy: np.ndarray, receivers: np.ndarray, senders: np.ndarray) -> np.ndarray:
+def _edge_segments(
+    xy: np.ndarray, target_nodes: np.ndarray, source_index: np.ndarray
+) -> np.ndarray:
     """Both ends (e, 2, 2) of the edges to receivers (m,) from senders (m, K); -1 is nobody."""
-    there = senders >= 0
-    row = np.broadcast_to(receivers[:, None], senders.shape)[there]
-    return np.stack([xy[row], xy[senders[there]]], axis=1)
+    there = source_index >= 0
+    row = np.broadcast_to(target_nodes[:, None], source_index.shape)[there]
+    return np.stack([xy[row], xy[source_index[there]]], axis=1)
 
 
 def _as_one_line(ends: np.ndarray, bend: float) -> np.ndarray:

@@ -11,9 +11,9 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from ..metrics.validation import aligned_vectors
 from .style import (
     BAR,
-    COLOURS,
+    COLORS,
     INSIDE,
-    LINE,
+    LINE_STYLE,
     OUTSIDE,
     legend_above,
     log1p_scale,
@@ -98,15 +98,15 @@ def plot_observed_predicted(
         inside = (lower <= y) & (y <= upper)
         ax.vlines(mean, lower, upper, color=BAR, linewidth=1.5, zorder=1)
     least, most = limits or with_margin(np.concatenate([y, mean]), log1p)
-    ax.plot([least, most], [least, most], color=LINE, linewidth=1, zorder=2)
+    ax.plot([least, most], [least, most], color=LINE_STYLE, linewidth=1, zorder=2)
     area = point_area(len(y)) / 2
     share = 100 * inside.mean()
     held = "inside" if level is None else f"in {100 * level:g} % interval"
-    for rows, colour, label in (
+    for rows, color, label in (
         (inside, INSIDE, f"{held}: {share:.0f} %"),
         (~inside, OUTSIDE, f"outside: {100 - share:.0f} %"),
     ):
-        ax.scatter(mean[rows], y[rows], s=area, color=colour, linewidths=0, zorder=3, label=label)
+        ax.scatter(mean[rows], y[rows], s=area, color=color, linewidths=0, zorder=3, label=label)
     if lower is not None:
         legend_above(ax, ncols=2, handletextpad=0.1, markerscale=np.sqrt(20 / area))
     if log1p:
@@ -191,7 +191,7 @@ def plot_calibration(
     observed = inside.mean(axis=0)[::-1]
     ax = ax if ax is not None else new_axes()
     if not ax.lines:
-        ax.plot([0, 1], [0, 1], color=LINE, linewidth=1, zorder=1)
+        ax.plot([0, 1], [0, 1], color=LINE_STYLE, linewidth=1, zorder=1)
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="nominal coverage", ylabel="observed coverage")
         ax.set_box_aspect(1)
     gap = np.abs(observed - nominal).mean()
@@ -199,7 +199,7 @@ def plot_calibration(
     ax.plot(
         np.r_[0, nominal, 1],
         np.r_[0, observed, 1],
-        color=COLOURS[(len(ax.lines) - 1) % len(COLOURS)],
+        color=COLORS[(len(ax.lines) - 1) % len(COLORS)],
         linestyle=("-", "--", "-.", ":")[(len(ax.lines) - 1) % 4],
         label=f"{name}mean gap {gap:.3f}",
         zorder=2,

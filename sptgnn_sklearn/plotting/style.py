@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 VALUE_COLORMAP = "viridis"
 UNCERTAINTY_COLORMAP = "magma_r"
 # Okabe and Ito (2008): apart for every common colour vision deficiency.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-INSIDE, OUTSIDE, BAR, LINE = "#08519c", "#d95f02", "#c6dbef", "#444444"
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+INSIDE, OUTSIDE, BAR, LINE_STYLE = "#08519c", "#d95f02", "#c6dbef", "#444444"
 
 
 def new_axes() -> Axes:

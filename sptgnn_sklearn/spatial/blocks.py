@@ -19,13 +19,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.validation import as_random_state, require_count, require_positive_pair
 
-__all__ = ["assign_folds", "cluster_labels", "grid_labels", "hexagon_labels", "location_labels"]
+__all__ = ["assign_folds", "cluster_labels", "grid_labels", "hexagon_labels", "location_ids"]
 
 # Beyond this many places k-means is ten times faster in mini-batches, for blocks as compact.
 _MOST_PLACES_FOR_KMEANS = 20_000
 
 
-def location_labels(xy: np.ndarray, site: Any = None) -> np.ndarray:
+def location_ids(xy: np.ndarray, site: Any = None) -> np.ndarray:
     """Label rows by location: rows at one place, or of one site, get one label.
 
     Parameters
@@ -51,11 +51,11 @@ def location_labels(xy: np.ndarray, site: Any = None) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.blocks import location_labels
+    >>> from sptgnn_sklearn.spatial.blocks import location_ids
     >>> xy = np.array([[2.0, 0.0], [1.0, 0.0], [2.0, 0.0], [1.0, 5.0]])
-    >>> location_labels(xy)
+    >>> location_ids(xy)
     array([2, 0, 2, 1])
-    >>> location_labels(xy, site=["a", "b", "a", "b"])
+    >>> location_ids(xy, site=["a", "b", "a", "b"])
     array([0, 1, 0, 1])
     """
     _, places = np.unique(np.asarray(xy, dtype=np.float64), axis=0, return_inverse=True)
@@ -82,7 +82,7 @@ def cluster_labels(space: np.ndarray, n_clusters: int, rng: Any = 0) -> np.ndarr
     Parameters
     ----------
     space : ndarray of shape (n_points, d)
-        Points of `geography.metric_space`, in which Euclidean distance is meaningful.
+        Points of `geography.to_metric_coordinates`, in which Euclidean distance is meaningful.
     n_clusters : int
         Number of blocks. Where there are no more places than that, each is a block of its own.
     rng : int, RandomState, Generator or None, default=0
@@ -134,7 +134,7 @@ def grid_labels(
     Parameters
     ----------
     plane_xy : ndarray of shape (n_points, 2)
-        East and north, as of `geography.local_plane`: km, or units of the CRS.
+        East and north, as of `geography.to_local_plane`: km, or units of the CRS.
     spacing : float or (float, float), default=None
         Size of the cells, or sizes from south to north and from west to east. Cells start at the
         south-western corner.
@@ -189,7 +189,7 @@ def hexagon_labels(
     Parameters
     ----------
     plane_xy : ndarray of shape (n_points, 2)
-        East and north, as of `geography.local_plane`: km, or units of the CRS.
+        East and north, as of `geography.to_local_plane`: km, or units of the CRS.
     spacing : float
         Distance between the centres of neighbouring cells, which is that of opposite sides.
 
@@ -225,10 +225,10 @@ def hexagon_labels(
     even = 2 * np.round(points / cell)
     odd = 2 * np.floor(points / cell) + 1
     from_even, from_odd = (
-        np.square(points - centre * cell / 2).sum(axis=1) for centre in (even, odd)
+        np.square(points - center * cell / 2).sum(axis=1) for center in (even, odd)
     )
-    centres = np.where((from_even <= from_odd)[:, None], even, odd)
-    return np.unique(centres[:, ::-1], axis=0, return_inverse=True)[1].reshape(-1)
+    centers = np.where((from_even <= from_odd)[:, None], even, odd)
+    return np.unique(centers[:, ::-1], axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def assign_folds(

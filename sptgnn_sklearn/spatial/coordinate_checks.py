@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 import pyproj
 
-from .crs import WGS84, Frame, axis_direction
+from .crs import WGS84, SpatialReference, axis_direction
 from .distances import radians_per_unit
 
 __all__ = ["check_coordinates"]
@@ -20,7 +20,7 @@ _SPARE_DEGREES = 10.0
 
 
 def check_coordinates(
-    xy: np.ndarray, frame: Frame, names: Sequence[Hashable], *, fitting: bool = True
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], *, fitting: bool = True
 ) -> None:
     """Raise an error if these numbers cannot be coordinates in this frame.
 
@@ -54,9 +54,9 @@ def check_coordinates(
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.spatial.coordinate_checks import check_coordinates
-    >>> from sptgnn_sklearn.spatial.crs import resolve_frame
+    >>> from sptgnn_sklearn.spatial.crs import resolve_crs
     >>> names = ["lon", "lat"]
-    >>> frame = resolve_frame(None, names)
+    >>> frame = resolve_crs(None, names)
     >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 51.0]]), frame, names)
     >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 510.0]]), frame, names)
     Traceback (most recent call last):
@@ -71,13 +71,13 @@ value 510): mend or drop these rows, or set crs to the system that the coordinat
                     f"Column {name!r} holds {what} in {_where(rows)}: "
                     "a coordinate is needed in each row; fill in or drop these rows."
                 )
-    if frame.geographic:
-        _refuse_swapped_names(names)
-        _refuse_out_of_range(xy, frame, names)
+    if reference.geographic:
+        _check_swapped_names(names)
+        _check_range(xy, reference, names)
     if fitting:
-        _tell_of_scaling(xy, frame, names)
-        if frame.crs is not None and not frame.geographic:
-            _tell_of_another_system(xy, frame, names)
+        _warn_scaled_coordinates(xy, reference, names)
+        if reference.crs is not None and not reference.geographic:
+            _warn_other_system(xy, reference, names)
 
 
 def _where(rows: np.ndarray, values: np.ndarray | None = None) -> str:
@@ -90,7 +90,7 @@ def _where(rows: np.ndarray, values: np.ndarray | None = None) -> str:
     return f"{len(positions)} of {len(rows)} rows ({word} {first}{more}{value})"
 
 
-def _refuse_swapped_names(names: Sequence[Hashable]) -> None:
+def _check_swapped_names(names: Sequence[Hashable]) -> None:
     if [axis_direction(name) for name in names] == ["latitude", "longitude"]:
         raise ValueError(
             f"coordinates are named in the order ({names[0]!r}, {names[1]!r}), latitude first: "
@@ -98,8 +98,8 @@ def _refuse_swapped_names(names: Sequence[Hashable]) -> None:
         )
 
 
-def _refuse_out_of_range(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
-    quarter = np.pi / 2 / radians_per_unit(frame.crs)
+def _check_range(xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]) -> None:
+    quarter = np.pi / 2 / radians_per_unit(reference.crs)
     bounds = {"longitude": (-2 * quarter, 4 * quarter), "latitude": (-quarter, quarter)}
     beyond = {
         (position, axis): (xy[:, position] < lowest - 1e-9) | (xy[:, position] > highest + 1e-9)
@@ -143,7 +143,9 @@ _SCALINGS: dict[str, tuple[Callable[[np.ndarray], bool], str]] = {
 }
 
 
-def _tell_of_scaling(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+def _warn_scaled_coordinates(
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
+) -> None:
     """Refuse coordinates of a known system that were scaled; in a plane of its own, warn."""
     if len(xy) < _FEWEST_ROWS_TO_SUSPECT_SCALING:
         return
@@ -157,8 +159,12 @@ def _tell_of_scaling(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) ->
         "covariates)], remainder='passthrough', verbose_feature_names_out=False)"
         ".set_output(transform='pandas')."
     )
-    if frame.crs is not None:
-        what = "longitude and latitude" if frame.geographic else f"coordinates of {frame.crs[:40]}"
+    if reference.crs is not None:
+        what = (
+            "longitude and latitude"
+            if reference.geographic
+            else f"coordinates of {reference.crs[:40]}"
+        )
         raise ValueError(f"Columns {names[0]!r} and {names[1]!r} are standardised {what}: {told}")
     # A square of side one is a plane as good as any other.
     if scaler == "StandardScaler":
@@ -169,9 +175,11 @@ def _tell_of_scaling(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) ->
         )
 
 
-def _tell_of_another_system(xy: np.ndarray, frame: Frame, names: Sequence[Hashable]) -> None:
+def _warn_other_system(
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
+) -> None:
     """Warn if the middle of a survey lies far outside of where its CRS is meant to be used."""
-    crs = pyproj.CRS.from_user_input(frame.crs)
+    crs = pyproj.CRS.from_user_input(reference.crs)
     area = crs.area_of_use
     if area is None:
         return

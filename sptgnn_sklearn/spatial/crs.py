@@ -18,19 +18,19 @@ import numpy as np
 import pyproj
 from pyproj.exceptions import CRSError, ProjError
 
-__all__ = ["Frame", "resolve_frame", "transform"]
+__all__ = ["SpatialReference", "resolve_crs", "transform_coordinates"]
 
 WGS84 = "EPSG:4326"
 _LONGITUDE = frozenset({"lon", "long", "lng"})
 _LATITUDE = frozenset({"lat"})
-_DEGREES = frozenset({"wgs", "4326", "deg", "degree", "degrees", "dd"})
+_DEGREE_UNITS = frozenset({"wgs", "4326", "deg", "degree", "degrees", "dd"})
 _NOT_DEGREES = frozenset(
     {"utm", "m", "km", "metre", "metres", "meter", "meters", "ft", "feet", "rad", "radians"}
 )
 
 
 @dataclass(frozen=True)
-class Frame:
+class SpatialReference:
     """What a pair of coordinates means.
 
     All fields can be written as JSON.
@@ -48,7 +48,7 @@ class Frame:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.spatial.crs import Frame
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
     >>> Frame(crs="EPSG:28992", geographic=False, unit="metre")
     Frame(crs='EPSG:28992', geographic=False, unit='metre')
     """
@@ -58,7 +58,7 @@ class Frame:
     unit: str
 
 
-def resolve_frame(crs: Any, names: Sequence[Hashable]) -> Frame:
+def resolve_crs(crs: Any, names: Sequence[Hashable]) -> SpatialReference:
     """Find out what the coordinates mean, from a CRS or else from the names of their columns.
 
     Parameters
@@ -80,29 +80,31 @@ def resolve_frame(crs: Any, names: Sequence[Hashable]) -> Frame:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.spatial.crs import resolve_frame
-    >>> resolve_frame(None, ["lon", "lat"])
+    >>> from sptgnn_sklearn.spatial.crs import resolve_crs
+    >>> resolve_crs(None, ["lon", "lat"])
     Frame(crs='EPSG:4326', geographic=True, unit='km')
-    >>> resolve_frame(28992, ["x", "y"])
+    >>> resolve_crs(28992, ["x", "y"])
     Frame(crs='EPSG:28992', geographic=False, unit='metre')
-    >>> resolve_frame(None, ["x", "y"])
+    >>> resolve_crs(None, ["x", "y"])
     Frame(crs=None, geographic=False, unit='unit')
     """
     if crs is None:
         if {axis_direction(name) for name in names} == {"longitude", "latitude"}:
-            return Frame(WGS84, geographic=True, unit="km")
-        return Frame(None, geographic=False, unit="unit")
+            return SpatialReference(WGS84, geographic=True, unit="km")
+        return SpatialReference(None, geographic=False, unit="unit")
     horizontal = _horizontal_crs(crs)
     # Less confidence would give a CRS of an unknown datum the code of one that merely resembles it.
     authority = horizontal.to_authority(min_confidence=100)
     text = ":".join(authority) if authority else horizontal.to_wkt()
     if horizontal.is_geographic:
-        return Frame(text, geographic=True, unit="km")
+        return SpatialReference(text, geographic=True, unit="km")
     axes = horizontal.axis_info
-    return Frame(text, geographic=False, unit=(axes[0].unit_name if axes else "") or "unit")
+    return SpatialReference(
+        text, geographic=False, unit=(axes[0].unit_name if axes else "") or "unit"
+    )
 
 
-def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
+def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference) -> np.ndarray:
     """Transform coordinates of another system to a frame.
 
     Parameters
@@ -125,11 +127,13 @@ def transform(xy: np.ndarray, crs: Any, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import resolve_frame, transform
-    >>> transform(np.array([[155000.0, 463000.0]]), 28992, resolve_frame(4326, [])).round(3)
+    >>> from sptgnn_sklearn.spatial.crs import resolve_crs, transform_coordinates
+    >>> transform_coordinates(np.array([[155000.0, 463000.0]]), 28992, resolve_crs(4326, [])).round(
+    ...     3
+    ... )
     array([[ 5.387, 52.155]])
     """
-    here, there = _horizontal_crs(crs), pyproj.CRS.from_user_input(frame.crs)
+    here, there = _horizontal_crs(crs), pyproj.CRS.from_user_input(reference.crs)
     try:
         turn = pyproj.Transformer.from_crs(here, there, always_xy=True)
     except ProjError as error:
@@ -164,7 +168,7 @@ def axis_direction(name: Hashable) -> str | None:
     words = set(re.findall(r"[a-z]+|\d+", spaced))
     if words & _NOT_DEGREES:
         return None
-    in_degrees = bool(words & _DEGREES)
+    in_degrees = bool(words & _DEGREE_UNITS)
     if words & _LONGITUDE or "longitud" in spaced or ("x" in words and in_degrees):
         return "longitude"
     if words & _LATITUDE or "latitud" in spaced or ("y" in words and in_degrees):

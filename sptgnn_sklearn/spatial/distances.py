@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pyproj
 
-from .crs import WGS84, Frame
+from .crs import WGS84, SpatialReference
 
 __all__ = [
     "EARTH_RADIUS_KM",
     "chord_to_distance",
     "distance_to_chord",
-    "local_plane",
-    "metric_space",
-    "metric_to_coordinates",
+    "from_metric_coordinates",
     "plane_origin",
+    "to_local_plane",
+    "to_metric_coordinates",
 ]
 
 # Mean radius R1 of the GRS 80 ellipsoid (Moritz 2000, J. Geodesy 74, 128-133).
 EARTH_RADIUS_KM = 6371.0088
 
 
-def metric_space(xy: np.ndarray, frame: Frame) -> np.ndarray:
+def to_metric_coordinates(xy: np.ndarray, reference: SpatialReference) -> np.ndarray:
     """Return points among which Euclidean distance finds the nearest neighbours.
 
     Parameters
@@ -42,18 +42,18 @@ def metric_space(xy: np.ndarray, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import Frame
-    >>> from sptgnn_sklearn.spatial.distances import metric_space
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
+    >>> from sptgnn_sklearn.spatial.distances import to_metric_coordinates
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
-    >>> metric_space(np.array([[0.0, 90.0]]), frame).round(4)
+    >>> to_metric_coordinates(np.array([[0.0, 90.0]]), frame).round(4)
     array([[   0.    ,    0.    , 6371.0088]])
     """
     xy = np.asarray(xy, dtype=np.float64)
-    return EARTH_RADIUS_KM * _directions(xy, frame) if frame.geographic else xy
+    return EARTH_RADIUS_KM * _directions(xy, reference) if reference.geographic else xy
 
 
-def metric_to_coordinates(points: np.ndarray, frame: Frame) -> np.ndarray:
-    """Turn points of `metric_space` back into coordinates.
+def from_metric_coordinates(points: np.ndarray, reference: SpatialReference) -> np.ndarray:
+    """Turn points of `to_metric_coordinates` back into coordinates.
 
     Parameters
     ----------
@@ -69,26 +69,28 @@ def metric_to_coordinates(points: np.ndarray, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import Frame
-    >>> from sptgnn_sklearn.spatial.distances import metric_space, metric_to_coordinates
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
+    >>> from sptgnn_sklearn.spatial.distances import to_metric_coordinates, from_metric_coordinates
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
-    >>> metric_to_coordinates(metric_space(np.array([[5.7, 50.9]]), frame), frame).round(9)
+    >>> from_metric_coordinates(to_metric_coordinates(np.array([[5.7, 50.9]]), frame), frame).round(
+    ...     9
+    ... )
     array([[ 5.7, 50.9]])
     """
-    if not frame.geographic:
+    if not reference.geographic:
         return np.array(points, dtype=np.float64)
     east, north, up = points.T
     longitude, latitude = np.arctan2(north, east), np.arctan2(up, np.hypot(east, north))
-    return np.column_stack([longitude, latitude]) / radians_per_unit(frame.crs)
+    return np.column_stack([longitude, latitude]) / radians_per_unit(reference.crs)
 
 
-def chord_to_distance(chord: Any, frame: Frame) -> np.ndarray:
-    """Turn distances in `metric_space` into distances on the ground.
+def chord_to_distance(chord: Any, reference: SpatialReference) -> np.ndarray:
+    """Turn distances in `to_metric_coordinates` into distances on the ground.
 
     Parameters
     ----------
     chord : array-like or float
-        Euclidean distances between points of `metric_space`.
+        Euclidean distances between points of `to_metric_coordinates`.
     frame : Frame
 
     Returns
@@ -99,20 +101,20 @@ def chord_to_distance(chord: Any, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> from sptgnn_sklearn.spatial.distances import EARTH_RADIUS_KM, chord_to_distance
-    >>> from sptgnn_sklearn.spatial.crs import Frame
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
     >>> round(float(chord_to_distance(2 * EARTH_RADIUS_KM, frame)), 1)  # half way round
     20015.1
     """
     chord = np.asarray(chord, dtype=np.float64)
-    if not frame.geographic:
+    if not reference.geographic:
         return chord
     # Rounding can put the chord of antipodes a little beyond the diameter.
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / (2 * EARTH_RADIUS_KM), 1.0))
 
 
-def distance_to_chord(distance: Any, frame: Frame) -> np.ndarray:
-    """Turn distances on the ground into distances in `metric_space`.
+def distance_to_chord(distance: Any, reference: SpatialReference) -> np.ndarray:
+    """Turn distances on the ground into distances in `to_metric_coordinates`.
 
     Parameters
     ----------
@@ -129,22 +131,22 @@ def distance_to_chord(distance: Any, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import Frame
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
     >>> from sptgnn_sklearn.spatial.distances import chord_to_distance, distance_to_chord
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
     >>> chord_to_distance(distance_to_chord(np.array([0.0, 250.0]), frame), frame)
     array([  0., 250.])
     """
     distance = np.asarray(distance, dtype=np.float64)
-    if not frame.geographic:
+    if not reference.geographic:
         return distance
     angle = distance / EARTH_RADIUS_KM
     chord = 2 * EARTH_RADIUS_KM * np.sin(np.minimum(angle, np.pi) / 2)
     return np.where(angle > np.pi, np.inf, chord)
 
 
-def plane_origin(xy: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return the middle of some places, for use as the origin of `local_plane`.
+def plane_origin(xy: np.ndarray, reference: SpatialReference) -> np.ndarray:
+    """Return the middle of some places, for use as the origin of `to_local_plane`.
 
     Parameters
     ----------
@@ -161,24 +163,24 @@ def plane_origin(xy: np.ndarray, frame: Frame) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import Frame
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
     >>> from sptgnn_sklearn.spatial.distances import plane_origin
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
     >>> abs(plane_origin(np.array([[179.0, 0.0], [-179.0, 0.0]]), frame)).round(6)
     array([180.,   0.])
     """
     xy = np.asarray(xy, dtype=np.float64)
-    if not frame.geographic:
+    if not reference.geographic:
         return xy.mean(axis=0)
-    middle = _directions(xy, frame).mean(axis=0)
+    middle = _directions(xy, reference).mean(axis=0)
     if np.linalg.norm(middle) < 1e-9:
         # Places balanced all round the globe have no middle; any origin is as good as another.
         return np.zeros(2)
-    return metric_to_coordinates(middle[None], frame)[0]
+    return from_metric_coordinates(middle[None], reference)[0]
 
 
-def local_plane(
-    xy: np.ndarray, frame: Frame, origin: np.ndarray | Sequence[float] | None = None
+def to_local_plane(
+    xy: np.ndarray, reference: SpatialReference, origin: np.ndarray | Sequence[float] | None = None
 ) -> np.ndarray:
     """Project coordinates to a plane around an origin.
 
@@ -200,25 +202,25 @@ def local_plane(
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.spatial.crs import Frame
-    >>> from sptgnn_sklearn.spatial.distances import local_plane
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
+    >>> from sptgnn_sklearn.spatial.distances import to_local_plane
     >>> frame = Frame("EPSG:4326", geographic=True, unit="km")
     >>> xy = np.array([[179.0, 0.0], [-179.0, 0.0]])
-    >>> local_plane(xy, frame, origin=[180.0, 0.0]).round(2) + 0.0
+    >>> to_local_plane(xy, frame, origin=[180.0, 0.0]).round(2) + 0.0
     array([[-111.2,    0. ],
            [ 111.2,    0. ]])
     """
     xy = np.asarray(xy, dtype=np.float64)
-    origin = plane_origin(xy, frame) if origin is None else np.asarray(origin, dtype=np.float64)
-    if not frame.geographic:
+    origin = plane_origin(xy, reference) if origin is None else np.asarray(origin, dtype=np.float64)
+    if not reference.geographic:
         return xy - origin
-    longitude, latitude = origin * radians_per_unit(frame.crs)
+    longitude, latitude = origin * radians_per_unit(reference.crs)
     sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
     sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
     east = np.array([-sin_lon, cos_lon, 0.0])
     north = np.array([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat])
     up = np.array([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat])
-    points = _directions(xy, frame)
+    points = _directions(xy, reference)
     eastward, northward = points @ east, points @ north
     # Snyder's k' = c / sin(c), with c taken from both its sine and its cosine: accurate for places
     # a metre away and for places on the far side alike.
@@ -228,9 +230,9 @@ def local_plane(
     return np.column_stack([scale * eastward, scale * northward])
 
 
-def _directions(xy: np.ndarray, frame: Frame) -> np.ndarray:
+def _directions(xy: np.ndarray, reference: SpatialReference) -> np.ndarray:
     """Return unit vectors (n, 3) of longitudes and latitudes in the unit of the frame."""
-    longitude, latitude = (xy * radians_per_unit(frame.crs)).T
+    longitude, latitude = (xy * radians_per_unit(reference.crs)).T
     cos_latitude = np.cos(latitude)
     return np.column_stack(
         [cos_latitude * np.cos(longitude), cos_latitude * np.sin(longitude), np.sin(latitude)]

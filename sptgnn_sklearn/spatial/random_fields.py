@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-Array = NDArray[np.float64]
+FieldArray = NDArray[np.float64]
 # Cosines per length scale, and rows at a time: some 50 MB while a function is evaluated.
 N_COSINES = 256
 CHUNK = 8192
@@ -17,7 +17,7 @@ CHUNK = 8192
 
 def matern_frequencies(
     n_frequencies: int, n_dims: int, practical_range: float, rng: np.random.Generator
-) -> Array:
+) -> FieldArray:
     """Random frequencies whose cosines have a Matern 3/2 covariance, shape (n_dims, n).
 
     The spectral density of a Matern covariance of smoothness 3/2 is that of Student's t with three
@@ -38,12 +38,12 @@ def matern_frequencies(
 class Fields:
     """Smooth functions of the place, each of mean 0 and variance 1 over the region."""
 
-    frequencies: Array  # (d, f)
-    phases: Array  # (f,)
+    frequencies: FieldArray  # (d, f)
+    phases: FieldArray  # (f,)
     weights: NDArray[np.float32]  # (f, k)
-    means: Array | float  # (k,)
+    means: FieldArray | float  # (k,)
 
-    def __call__(self, positions: Array) -> Array:
+    def __call__(self, positions: FieldArray) -> FieldArray:
         """Evaluate every function at every position, shape (n, k)."""
         out = np.empty((len(positions), self.weights.shape[1]))
         for start in range(0, len(positions), CHUNK):
@@ -55,7 +55,10 @@ class Fields:
 
 
 def make_fields(
-    mixes: Sequence[Sequence[float]], scales: Sequence[float], reference: Array, seed: Sequence[int]
+    mixes: Sequence[Sequence[float]],
+    scales: Sequence[float],
+    reference: FieldArray,
+    seed: Sequence[int],
 ) -> Fields:
     """Draw one smooth function for each mix of length scales.
 

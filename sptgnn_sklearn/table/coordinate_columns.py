@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame, resolve_frame
-from .parsing import numbers
+from ..spatial.crs import SpatialReference, resolve_crs
+from .parsing import to_float
 
-__all__ = ["as_frame", "find_column", "locate_coordinates"]
+__all__ = ["as_dataframe", "find_column", "locate_coordinates"]
 
 # Pairs that are recognised without being named, in this order: a table that carries both planar and
 # geographic coordinates is measured in the planar ones, which need no conversion.
@@ -34,12 +34,12 @@ _COORDINATE_PAIRS = (
     ("longitude_wgs84", "latitude_wgs84"),
 )
 # Squares of distances must not overflow in single precision.
-_FARTHEST = 1e15
+_MAX_COORDINATE = 1e15
 
 
 def locate_coordinates(
     X: Any, coordinates: Sequence[Hashable] | None = None, crs: Any = None
-) -> tuple[np.ndarray, Frame, tuple[Hashable, Hashable]]:
+) -> tuple[np.ndarray, SpatialReference, tuple[Hashable, Hashable]]:
     """Read the coordinates from X by name or position.
 
     Parameters
@@ -69,15 +69,15 @@ def locate_coordinates(
     >>> xy.tolist(), frame.unit, labels
     ([[5.0, 52.0]], 'km', ('lon', 'lat'))
     """
-    frame = as_frame(X)
+    frame = as_dataframe(X)
     pair = coordinate_labels(frame, coordinates)
-    reference = resolve_frame(crs, [str(label) for label in pair])
+    reference = resolve_crs(crs, [str(label) for label in pair])
     xy = coordinate_values(frame, pair)
     check_coordinates(xy, reference, pair, fitting=False)
     return xy, reference, pair
 
 
-def as_frame(X: Any) -> pd.DataFrame:
+def as_dataframe(X: Any) -> pd.DataFrame:
     """Return X as a DataFrame with unique column labels; positions label a bare array.
 
     Parameters
@@ -92,8 +92,8 @@ def as_frame(X: Any) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.table.coordinate_columns import as_frame
-    >>> as_frame([[5.0, 52.0, 0.1]]).columns.tolist()
+    >>> from sptgnn_sklearn.table.coordinate_columns import as_dataframe
+    >>> as_dataframe([[5.0, 52.0, 0.1]]).columns.tolist()
     [0, 1, 2]
     """
     if not isinstance(X, pd.DataFrame):
@@ -193,4 +193,4 @@ def coordinate_labels(
 
 
 def coordinate_values(frame: pd.DataFrame, pair: tuple[Hashable, Hashable]) -> np.ndarray:
-    return np.column_stack([numbers(frame[label], label, _FARTHEST) for label in pair])
+    return np.column_stack([to_float(frame[label], label, _MAX_COORDINATE) for label in pair])

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .schema import Table
+from .schema import SampleTable
 
-__all__ = ["Merged", "merge_rows"]
+__all__ = ["DeduplicatedRows", "deduplicate"]
 
 
 @dataclass(frozen=True)
-class Merged:
+class DeduplicatedRows:
     """Distinct rows in canonical order.
 
     Attributes
@@ -29,7 +29,7 @@ class Merged:
     weight: np.ndarray
     inverse: np.ndarray
 
-    def among(self, present: np.ndarray) -> Merged:
+    def among(self, present: np.ndarray) -> DeduplicatedRows:
         """Return the same rows as they stand in a larger table.
 
         Parameters
@@ -39,10 +39,10 @@ class Merged:
         """
         inverse = np.full(len(present), -1)
         inverse[present] = self.inverse
-        return Merged(np.flatnonzero(present)[self.rows], self.weight, inverse)
+        return DeduplicatedRows(np.flatnonzero(present)[self.rows], self.weight, inverse)
 
 
-def merge_rows(table: Table, y: np.ndarray, weight: np.ndarray) -> Merged:
+def deduplicate(table: SampleTable, y: np.ndarray, weight: np.ndarray) -> DeduplicatedRows:
     """Merge rows that are equal in every column and in the target, and order them canonically.
 
     Parameters
@@ -62,29 +62,29 @@ def merge_rows(table: Table, y: np.ndarray, weight: np.ndarray) -> Merged:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.table.schema import Table
-    >>> from sptgnn_sklearn.table.deduplication import merge_rows
+    >>> from sptgnn_sklearn.table.schema import SampleTable
+    >>> from sptgnn_sklearn.table.deduplication import deduplicate
     >>> xy = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    >>> table = Table(xy, numeric=np.empty((4, 0)), categories=np.empty((4, 0), dtype=int))
-    >>> merged = merge_rows(table, y=np.zeros(4), weight=np.array([1.0, 1.0, 2.0, 0.0]))
+    >>> table = SampleTable(xy, numeric=np.empty((4, 0)), categories=np.empty((4, 0), dtype=int))
+    >>> merged = deduplicate(table, y=np.zeros(4), weight=np.array([1.0, 1.0, 2.0, 0.0]))
     >>> merged.rows, merged.weight, merged.inverse
     (array([1, 0]), array([1., 3.]), array([ 1,  0,  1, -1]))
     """
     present = np.flatnonzero(weight > 0)
-    keys = _keys(table.take(present), y[present])
+    keys = _row_keys(table.take(present), y[present])
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     full = np.full(len(y), -1)
     full[present] = inverse
     # Copies are added from the smallest weight up: a sum depends on its order in the last digit.
     rising = np.lexsort((weight[present], inverse))
-    return Merged(
+    return DeduplicatedRows(
         rows=present[first],
         weight=np.bincount(inverse[rising], weights=weight[present][rising]),
         inverse=full,
     )
 
 
-def _keys(table: Table, y: np.ndarray) -> np.ndarray:
+def _row_keys(table: SampleTable, y: np.ndarray) -> np.ndarray:
     """Return one opaque, comparable key per row: the bytes of all that the row holds."""
     parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
     if table.time is not None:

@@ -23,10 +23,15 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.decomposition import PCA
 
-from ..spatial.distances import local_plane, metric_space, metric_to_coordinates, plane_origin
-from .schema import Columns, Table
+from ..spatial.distances import (
+    from_metric_coordinates,
+    plane_origin,
+    to_local_plane,
+    to_metric_coordinates,
+)
+from .schema import SampleTable, TableSchema
 
-__all__ = ["SIMILARITIES", "Features", "normal_scores"]
+__all__ = ["SIMILARITIES", "FeatureEncoder", "normal_scores"]
 
 # What spectral similarity can look at.
 SIMILARITIES = ("embeddings", "indices", "covariates")
@@ -37,14 +42,14 @@ _MAX_LEVELS = 32  # rarer levels of a category share one column
 _N_COMPONENTS = 8  # of the covariates, for spectral similarity
 _ELEVATION_PULL = 0.5  # of position in the space of the elevation relation
 _TINY, _HUGE = 2.0**-900, 2.0**900  # powers of two, by which numbers keep all their digits
-_ROUNDING = 1e-12  # of the largest number: less deviation than this is none
+_FEATURE_ROUNDING = 1e-12  # of the largest number: less deviation than this is none
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureEncoder:
     """Maps from a `Table` to the inputs of the network, learned from the training rows.
 
-    Use `Features.learn`, then `streams`, `spaces` and `tabular`.
+    Use `FeatureEncoder.learn`, then `streams`, `spaces` and `tabular`.
 
     Attributes
     ----------
@@ -81,24 +86,24 @@ class Features:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.schema import Columns
-    >>> from sptgnn_sklearn.table.features import Features
+    >>> from sptgnn_sklearn.table.schema import TableSchema
+    >>> from sptgnn_sklearn.table.features import FeatureEncoder
     >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "clay": [0.1, 0.3, 0.2]})
-    >>> columns = Columns.learn(X)
+    >>> columns = TableSchema.learn(X)
     >>> table = columns.split(X)
-    >>> features = Features.learn(columns, table)
-    >>> {name: stream.shape for name, stream in features.streams(table).items()}
+    >>> features = FeatureEncoder.learn(columns, table)
+    >>> {name: stream.shape for name, stream in features.node_features(table).items()}
     {'covariates': (3, 1), 'position': (3, 18)}
-    >>> sorted(features.spaces(table))
+    >>> sorted(features.relation_spaces(table))
     ['spatial', 'spectral']
     """
 
-    columns: Columns
+    columns: TableSchema
     quantiles: np.ndarray
     gaps: np.ndarray
     levels: list[np.ndarray]
     origin: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     reach: float
     period: tuple[float, float] | None
     seasonal: bool
@@ -109,7 +114,9 @@ class Features:
     similarity: str = "covariates"
 
     @classmethod
-    def learn(cls, columns: Columns, table: Table, similarity: str | None = None) -> Features:
+    def fit(
+        cls, columns: TableSchema, table: SampleTable, similarity: str | None = None
+    ) -> FeatureEncoder:
         """Learn scales, levels and principal axes from the training rows.
 
         Parameters
@@ -122,9 +129,9 @@ class Features:
         """
         if similarity is None:
             similarity = "covariates" if table.embedding is None else "embeddings"
-        origin = plane_origin(table.coordinates, columns.frame)
-        plane = local_plane(table.coordinates, columns.frame, origin)
-        points = metric_space(table.coordinates, columns.frame)
+        origin = plane_origin(table.coordinates, columns.reference)
+        plane = to_local_plane(table.coordinates, columns.reference, origin)
+        points = to_metric_coordinates(table.coordinates, columns.reference)
         reach = np.sqrt((plane**2).sum(axis=1).mean())
         dates = np.empty(0) if table.time is None else table.time[~np.isnan(table.time)]
         features = cls(
@@ -133,11 +140,11 @@ class Features:
             gaps=np.isnan(table.numeric).any(axis=0),
             levels=[_frequent_levels(codes) for codes in table.categories.T],
             origin=origin,
-            centre=points.mean(axis=0),
-            reach=float(reach) if reach > _ROUNDING * np.abs(points).max() else 1.0,
-            period=_centre_scale(dates),
+            center=points.mean(axis=0),
+            reach=float(reach) if reach > _FEATURE_ROUNDING * np.abs(points).max() else 1.0,
+            period=_center_scale(dates),
             seasonal=bool((dates % 1 > 0).any()),
-            heights=None if table.elevation is None else _centre_scale(table.elevation),
+            heights=None if table.elevation is None else _center_scale(table.elevation),
             image_scale=None if table.embedding is None else _columns_scale(table.embedding),
             similarity=similarity,
         )
@@ -146,7 +153,7 @@ class Features:
             features = replace(features, image_axes=_principal_axes(features._image_inputs(table)))
         return features
 
-    def streams(self, table: Table) -> dict[str, np.ndarray]:
+    def node_features(self, table: SampleTable) -> dict[str, np.ndarray]:
         """Return the inputs of each stream that the table has.
 
         Parameters
@@ -168,7 +175,7 @@ class Features:
             name: values.astype(np.float32) for name, values in streams.items() if values.shape[1]
         }
 
-    def spaces(self, table: Table) -> dict[str, np.ndarray]:
+    def relation_spaces(self, table: SampleTable) -> dict[str, np.ndarray]:
         """Return the space of each relation, in which near means related.
 
         Parameters
@@ -207,28 +214,28 @@ class Features:
 
     def coordinates(self, space: np.ndarray) -> np.ndarray:
         """Return the coordinates (n, 2) of rows from their space "spatial"."""
-        return metric_to_coordinates(space + self.centre, self.columns.frame)
+        return from_metric_coordinates(space + self.center, self.columns.reference)
 
-    def covariate_space(self, table: Table) -> np.ndarray | None:
+    def covariate_space(self, table: SampleTable) -> np.ndarray | None:
         """Return leading principal components (n, c) of the covariates, if any varies."""
         return _project(self._spectral_inputs(table), self.axes)
 
-    def image_space(self, table: Table) -> np.ndarray | None:
+    def image_space(self, table: SampleTable) -> np.ndarray | None:
         """Return leading principal components (n, c) of embeddings or indices; NaN without image.
 
         None where spectral similarity does not look at images.
         """
         return _project(self._image_inputs(table), self.image_axes)
 
-    def standard_elevation(self, table: Table) -> np.ndarray:
+    def standard_elevation(self, table: SampleTable) -> np.ndarray:
         """Return elevation in standard deviations of the training rows; the unknown is average."""
-        return np.nan_to_num(_standardise(table.elevation, self.heights))
+        return np.nan_to_num(_standardize(table.elevation, self.heights))
 
-    def standard_time(self, table: Table) -> np.ndarray:
+    def standard_time(self, table: SampleTable) -> np.ndarray:
         """Return dates in standard deviations of the training dates; the unknown is NaN."""
-        return _standardise(table.time, self.period)
+        return _standardize(table.time, self.period)
 
-    def tabular(self, table: Table) -> np.ndarray:
+    def tree_features(self, table: SampleTable) -> np.ndarray:
         """Return coordinates, covariates, one-hot categories and dates as one float matrix.
 
         Missing values stay NaN; this is what tree models are given.
@@ -248,30 +255,30 @@ class Features:
                 parts.append(table.time[:, None] % 1)
         return np.hstack(parts)
 
-    def _covariates(self, table: Table) -> np.ndarray:
+    def _covariates(self, table: SampleTable) -> np.ndarray:
         scores = np.nan_to_num(normal_scores(table.numeric, self.quantiles))
         missing = np.isnan(table.numeric)[:, self.gaps]
         return np.hstack([scores, missing, *self._one_hot(table)])
 
-    def _spectral_inputs(self, table: Table) -> np.ndarray:
+    def _spectral_inputs(self, table: SampleTable) -> np.ndarray:
         chosen = self.columns.spectral_positions
         if not chosen:
             return self._covariates(table)
         return np.nan_to_num(normal_scores(table.numeric[:, chosen], self.quantiles[:, chosen]))
 
-    def _imagery(self, table: Table) -> np.ndarray:
-        embedding = _standardise(table.embedding, self.image_scale)
+    def _imagery(self, table: SampleTable) -> np.ndarray:
+        embedding = _standardize(table.embedding, self.image_scale)
         missing = np.isnan(embedding).any(axis=1, keepdims=True)
         return np.hstack([np.where(missing, 0.0, embedding), missing])
 
-    def _image_inputs(self, table: Table) -> np.ndarray:
+    def _image_inputs(self, table: SampleTable) -> np.ndarray:
         if self.similarity == "indices" and table.indices is not None:
             return table.indices
         if self.similarity == "embeddings" and table.embedding is not None:
-            return _standardise(table.embedding, self.image_scale)
+            return _standardize(table.embedding, self.image_scale)
         return np.empty((len(table), 0))
 
-    def _one_hot(self, table: Table) -> list[np.ndarray]:
+    def _one_hot(self, table: SampleTable) -> list[np.ndarray]:
         # Rare, unseen and missing levels have no column: all zeros is "none of the usual ones".
         return [
             (codes[:, None] == levels[None, :]).astype(np.float64)
@@ -279,23 +286,23 @@ class Features:
         ]
 
     def _ground(self, coordinates: np.ndarray) -> np.ndarray:
-        return metric_space(coordinates, self.columns.frame) - self.centre
+        return to_metric_coordinates(coordinates, self.columns.reference) - self.center
 
     def _pull(self, coordinates: np.ndarray) -> np.ndarray:
         return _ELEVATION_PULL * np.sqrt(2) * self._plane(coordinates)
 
     def _plane(self, coordinates: np.ndarray) -> np.ndarray:
         """Return east and north of the origin, with a root mean square distance of one."""
-        return local_plane(coordinates, self.columns.frame, self.origin) / self.reach
+        return to_local_plane(coordinates, self.columns.reference, self.origin) / self.reach
 
-    def _position(self, table: Table) -> np.ndarray:
+    def _position(self, table: SampleTable) -> np.ndarray:
         plane = self._plane(table.coordinates)
         # The survey is about three of these units across.
         waves = 2 * np.pi / 3 * np.asarray(_CYCLES)[None, None, :] * plane[:, :, None]
         waves = waves.reshape(len(plane), -1)
         return np.hstack([np.clip(plane, -_CLIP, _CLIP), np.sin(waves), np.cos(waves)])
 
-    def _time(self, table: Table) -> np.ndarray:
+    def _time(self, table: SampleTable) -> np.ndarray:
         trend = self.standard_time(table)
         unknown = np.isnan(trend)
         parts = [np.clip(trend, -_CLIP, _CLIP), unknown.astype(float)]
@@ -378,17 +385,19 @@ def _columns_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return known.mean(axis=0), np.where(steady, 1.0, spread)
 
 
-def _centre_scale(values: np.ndarray) -> tuple[float, float] | None:
+def _center_scale(values: np.ndarray) -> tuple[float, float] | None:
     """Return mean and standard deviation of the known values, one where they are all equal."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None
     scale = known.std()
     # The deviation of equal numbers is a rounding error and would blow up any other number.
-    return float(known.mean()), float(scale) if scale > _ROUNDING * np.abs(known).max() else 1.0
+    return float(known.mean()), float(scale) if scale > _FEATURE_ROUNDING * np.abs(
+        known
+    ).max() else 1.0
 
 
-def _standardise(values: np.ndarray | None, scale: tuple[Any, Any] | None) -> np.ndarray:
+def _standardize(values: np.ndarray | None, scale: tuple[Any, Any] | None) -> np.ndarray:
     if values is None or scale is None:
         raise ValueError("The training rows have no such column.")
     return (values - scale[0]) / scale[1]

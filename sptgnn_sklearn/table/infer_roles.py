@@ -1,7 +1,7 @@
 """Which column of an unknown table is what: guessed by name, and said aloud.
 
 `SpTGNNRegressor` takes every column without a role for a covariate. In a table from a file that is
-too trusting: it holds other measured properties, ids, and coordinates twice. `guess_roles` decides
+too trusting: it holds other measured properties, ids, and coordinates twice. `infer_roles` decides
 about each column and gives its reason, so that a wrong guess is seen and can be overruled.
 """
 
@@ -19,7 +19,7 @@ import pandas as pd
 from .coordinate_columns import locate_coordinates
 from .parsing import decimal_years
 
-__all__ = ["Roles", "TableError", "find_column", "guess_roles", "usual_pair"]
+__all__ = ["Roles", "TableError", "infer_roles", "resolve_column", "usual_pair"]
 
 NO_COLUMN = "none"
 _TIMES = re.compile(r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?")
@@ -75,7 +75,7 @@ class Roles:
 
         Examples
         --------
-        See `guess_roles`.
+        See `infer_roles`.
         """
         lines = [f"coordinates  {', '.join(self.coordinates)} ({self.reasons['coordinates']})"]
         for role in ("time", "elevation", "site"):
@@ -84,16 +84,16 @@ class Roles:
         text = [label for label in self.covariates if _is_text(frame[label])]
         numbers = [label for label in self.covariates if label not in text]
         for kind, labels in (("numbers", numbers), ("categories", text)):
-            lines.append(f"{kind:<11}  {len(labels)}: {_listed(labels)}")
+            lines.append(f"{kind:<11}  {len(labels)}: {_list_labels(labels)}")
         by_reason: dict[str, list[str]] = {}
         for label, reason in self.dropped.items():
             by_reason.setdefault(reason, []).append(label)
         for reason, labels in by_reason.items():
-            lines.append(f"not used     {_listed(labels)} ({reason})")
+            lines.append(f"not used     {_list_labels(labels)} ({reason})")
         return lines
 
 
-def guess_roles(
+def infer_roles(
     frame: pd.DataFrame,
     target: str,
     *,
@@ -133,7 +133,7 @@ def guess_roles(
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.infer_roles import guess_roles
+    >>> from sptgnn_sklearn.table.infer_roles import infer_roles
     >>> frame = pd.DataFrame(
     ...     {
     ...         "sample_id": ["a", "b", "c"],
@@ -144,7 +144,7 @@ def guess_roles(
     ...         "landuse": ["crop", "wood", "crop"],
     ...     }
     ... )
-    >>> print("\n".join(guess_roles(frame, "soc").describe(frame)))
+    >>> print("\n".join(infer_roles(frame, "soc").describe(frame)))
     coordinates  lon, lat (usual names)
     time         – (no usual name)
     elevation    elev (usual name; a covariate too)
@@ -153,8 +153,8 @@ def guess_roles(
     categories   1: landuse
     not used     sample_id (different in every row)
     """
-    find_column(frame, target, "--target")
-    dropped = {find_column(frame, label, "--drop"): "as you said" for label in drop}
+    resolve_column(frame, target, "--target")
+    dropped = {resolve_column(frame, label, "--drop"): "as you said" for label in drop}
     reasons: dict[str, str] = {}
     named = [label for label in (*(coordinates or ()), time, elevation, site) if label is not None]
     for label in map(str, frame.columns):
@@ -163,7 +163,7 @@ def guess_roles(
     dropped.pop(target, None)
     rest = frame.drop(columns=[target, *dropped])
 
-    pair = _pair(rest, coordinates, reasons)
+    pair = _infer_coordinates(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
     while second := usual_pair(rest):
         dropped |= dict.fromkeys(second, "second pair of coordinates")
@@ -181,7 +181,7 @@ def guess_roles(
     return Roles(target, pair, **roles, covariates=covariates, dropped=dropped, reasons=reasons)
 
 
-def find_column(frame: pd.DataFrame, label: str, option: str) -> str:
+def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:
     """Return the label if the table has such a column, or name those that come close.
 
     Raises
@@ -192,8 +192,8 @@ def find_column(frame: pd.DataFrame, label: str, option: str) -> str:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.infer_roles import find_column
-    >>> find_column(pd.DataFrame({"SOC_gkg": [1.0]}), "soc_gkg", "--target")
+    >>> from sptgnn_sklearn.table.infer_roles import resolve_column
+    >>> resolve_column(pd.DataFrame({"SOC_gkg": [1.0]}), "soc_gkg", "--target")
     Traceback (most recent call last):
         ...
     sptgnn_sklearn...TableError: --target soc_gkg: no such column; did you mean SOC_gkg?
@@ -205,16 +205,16 @@ def find_column(frame: pd.DataFrame, label: str, option: str) -> str:
     known = (
         f"did you mean {' or '.join(close)}?"
         if close
-        else f"there are {_listed([*map(str, frame)])}."
+        else f"there are {_list_labels([*map(str, frame)])}."
     )
     raise TableError(f"{option} {label}: no such column; {known}")
 
 
-def _pair(
+def _infer_coordinates(
     rest: pd.DataFrame, coordinates: Sequence[str] | None, reasons: dict[str, str]
 ) -> tuple[str, str]:
     if coordinates is not None:
-        first, second = (find_column(rest, label, "--coordinates") for label in coordinates)
+        first, second = (resolve_column(rest, label, "--coordinates") for label in coordinates)
         if first == second:
             raise TableError(f"--coordinates {first} {second}: two columns are needed.")
         reasons["coordinates"] = "as you said"
@@ -223,7 +223,7 @@ def _pair(
     if pair is None:
         raise TableError(
             "no columns have usual names of coordinates; say --coordinates LONGITUDE LATITUDE, or "
-            f"EASTING NORTHING. There are {_listed([*map(str, rest)])}."
+            f"EASTING NORTHING. There are {_list_labels([*map(str, rest)])}."
         )
     reasons["coordinates"] = "usual names"
     return pair
@@ -247,7 +247,7 @@ def _role(rest: pd.DataFrame, role: str, given: str | None) -> tuple[str | None,
     if given == NO_COLUMN and given not in rest.columns:
         return None, "as you said"
     if given is not None:
-        return find_column(rest, given, f"--{role}"), f"as you said{also}"
+        return resolve_column(rest, given, f"--{role}"), f"as you said{also}"
     pattern, objection_to = _USUAL[role]
     objections = []
     for label in map(str, rest.columns):
@@ -319,6 +319,6 @@ def _plain(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 
 
-def _listed(labels: Sequence[str], most: int = 12) -> str:
+def _list_labels(labels: Sequence[str], most: int = 12) -> str:
     more = f" and {len(labels) - most} more" if len(labels) > most else ""
     return ", ".join(labels[:most]) + more if labels else "–"

@@ -26,11 +26,11 @@ __all__ = [
     "category_codes",
     "category_levels",
     "decimal_years",
+    "format_rows",
     "is_categorical",
-    "missing_entries",
-    "numbers",
+    "is_missing",
     "read_paths",
-    "which_rows",
+    "to_float",
 ]
 
 URL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:\ is a drive
@@ -86,7 +86,7 @@ _YEAR = np.timedelta64(1, "Y")
 _MEND = "mend or drop these rows"
 
 
-def numbers(column: pd.Series, label: Hashable, largest: float = LARGEST) -> np.ndarray:
+def to_float(column: pd.Series, label: Hashable, largest: float = LARGEST) -> np.ndarray:
     """Read a column as float64, with NaN for missing entries.
 
     Parameters
@@ -110,10 +110,10 @@ def numbers(column: pd.Series, label: Hashable, largest: float = LARGEST) -> np.
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import numbers
-    >>> numbers(pd.Series([True, None, 2.5], dtype=object), "clay").tolist()
+    >>> from sptgnn_sklearn.table.parsing import to_float
+    >>> to_float(pd.Series([True, None, 2.5], dtype=object), "clay").tolist()
     [1.0, nan, 2.5]
-    >>> numbers(pd.Series([12.0, -3.4e38]), "clay")
+    >>> to_float(pd.Series([12.0, -3.4e38]), "clay")
     Traceback (most recent call last):
         ...
     ValueError: Column 'clay' must hold numbers between -1e+30 and 1e+30 and does not in 1 \
@@ -121,16 +121,16 @@ of 2 rows (row position 1, value -3.4e+38): give missing data as NaN, or change 
     """
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {label!r} is complex.")
-    missing = missing_entries(column, label)
+    missing = is_missing(column, label)
     if _holds_dates(column[~missing]):
         return decimal_years(column, label)
     if column.dtype.kind == "m":
         seconds = column.dt.total_seconds()
         return seconds.to_numpy(dtype=np.float64, na_value=np.nan) / 86400
     values = _floats(column, missing)
-    _refuse(column, label, np.isnan(values) & ~missing, "numbers")
-    _refuse(column, label, np.isinf(values), "finite numbers")
-    _refuse(
+    _raise_parsing_error(column, label, np.isnan(values) & ~missing, "numbers")
+    _raise_parsing_error(column, label, np.isinf(values), "finite numbers")
+    _raise_parsing_error(
         column,
         label,
         np.abs(values) > largest,
@@ -168,7 +168,7 @@ def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
     >>> decimal_years(pd.Series(["2001-01-01", None, "2000-07-02", "1998.25"]), "date").tolist()
     [2001.0, nan, 2000.5, 1998.25]
     """
-    missing = missing_entries(column, label)
+    missing = is_missing(column, label)
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -185,7 +185,7 @@ def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
         if text.any():
             years[text] = _parsed_years(column[text], label)
     known = (years >= _YEARS[0]) & (years <= _YEARS[1])
-    _refuse(column, label, ~known & ~missing, "dates, or years from 1500 to 2500")
+    _raise_parsing_error(column, label, ~known & ~missing, "dates, or years from 1500 to 2500")
     return np.where(missing, np.nan, years)
 
 
@@ -218,7 +218,7 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
         return True
     if not pd.api.types.is_object_dtype(dtype):
         return pd.api.types.is_string_dtype(dtype)
-    known = column[~missing_entries(column, label)]
+    known = column[~is_missing(column, label)]
     families = np.array([_family(value) for value in known], dtype=object)
     odd = families != families[:1] if (families != "objects").all() else families == "objects"
     if odd.any():
@@ -272,14 +272,14 @@ def category_codes(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
     return np.array([*lookup, -1], dtype=np.int64)[codes]
 
 
-def which_rows(rows: np.ndarray, value: str = "") -> str:
+def format_rows(rows: np.ndarray, value: str = "") -> str:
     """Describe the rows of a mask: how many, the first few positions, what the first one holds.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.table.parsing import which_rows
-    >>> which_rows(np.array([False, True, True]), "'sand'")
+    >>> from sptgnn_sklearn.table.parsing import format_rows
+    >>> format_rows(np.array([False, True, True]), "'sand'")
     "2 of 3 rows (row positions 1, 2, value 'sand')"
     """
     positions = np.flatnonzero(rows)
@@ -290,7 +290,7 @@ def which_rows(rows: np.ndarray, value: str = "") -> str:
     return f"{len(positions)} of {len(rows)} rows ({word} {first}{more}{value})"
 
 
-def missing_entries(column: pd.Series, label: Hashable) -> np.ndarray:
+def is_missing(column: pd.Series, label: Hashable) -> np.ndarray:
     """Return which entries are missing.
 
     Parameters
@@ -311,15 +311,17 @@ def missing_entries(column: pd.Series, label: Hashable) -> np.ndarray:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import missing_entries
-    >>> missing_entries(pd.Series([1.0, None]), "clay").tolist()
+    >>> from sptgnn_sklearn.table.parsing import is_missing
+    >>> is_missing(pd.Series([1.0, None]), "clay").tolist()
     [False, True]
     """
     try:
         return column.isna().to_numpy(dtype=bool)
     except InvalidOperation:
         signals = [isinstance(value, Decimal) and value.is_snan() for value in column]
-        _refuse(column, label, np.array(signals), "numbers", "give missing data as NaN")
+        _raise_parsing_error(
+            column, label, np.array(signals), "numbers", "give missing data as NaN"
+        )
         raise
 
 
@@ -391,7 +393,7 @@ def _level(value: Any) -> str:
     return str(value)
 
 
-def _refuse(
+def _raise_parsing_error(
     column: pd.Series, label: Hashable, wrong: np.ndarray, wanted: str, remedy: str = _MEND
 ) -> None:
     """Raise an error that names the first wrong rows, if there are any."""
@@ -399,7 +401,7 @@ def _refuse(
         value = column.iloc[int(wrong.argmax())]
         raise ValueError(
             f"Column {label!r} must hold {wanted} and does not in "
-            f"{which_rows(wrong, _shown(value))}: {remedy}."
+            f"{format_rows(wrong, _shown(value))}: {remedy}."
         )
 
 

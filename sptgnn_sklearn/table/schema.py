@@ -1,6 +1,6 @@
 """What each column of X means: roles named in the constructor, everything else a covariate.
 
-A `Columns` object is learned once from the training table and then splits any table with the same
+A `TableSchema` object is learned once from the training table and then splits any table with the same
 columns into the plain arrays of a `Table`. Nothing after this module sees a DataFrame.
 """
 
@@ -16,9 +16,9 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import Frame, resolve_frame
+from ..spatial.crs import SpatialReference, resolve_crs
 from .coordinate_columns import (
-    as_frame,
+    as_dataframe,
     coordinate_labels,
     coordinate_values,
     find_column,
@@ -30,20 +30,20 @@ from .parsing import (
     category_levels,
     decimal_years,
     is_categorical,
-    missing_entries,
-    numbers,
+    is_missing,
     read_paths,
+    to_float,
 )
 
-__all__ = ["Columns", "Table", "named_roles"]
+__all__ = ["SampleTable", "TableSchema", "named_roles"]
 
 # A text with so many values, new in every other row, rather is a number or a name.
-_MANY_LEVELS = 32
+_SUSPICIOUS_LEVELS = 32
 _CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
-class Table:
+class SampleTable:
     """The arrays of one table, one entry per row.
 
     Attributes
@@ -64,7 +64,7 @@ class Table:
     images : dict of str to ndarray of shape (n,) of object
         For each modality the paths of chips; None is no image.
     embedding : ndarray of shape (n, d) or None
-        What the image encoder says of each row; NaN without any image. `Columns.split` leaves it
+        What the image encoder says of each row; NaN without any image. `TableSchema.split` leaves it
         out: files are read elsewhere.
     indices : ndarray of shape (n, i) or None
         Spectral indices of the chips; NaN where they cannot be computed.
@@ -83,9 +83,9 @@ class Table:
     def __len__(self) -> int:
         return len(self.coordinates)
 
-    def take(self, rows: np.ndarray) -> Table:
+    def take(self, rows: np.ndarray) -> SampleTable:
         """Return the table of the given rows, in the given order."""
-        return Table(
+        return SampleTable(
             coordinates=self.coordinates[rows],
             numeric=self.numeric[rows],
             categories=self.categories[rows],
@@ -99,10 +99,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableSchema:
     """The roles of the columns of X, as learned from the training table.
 
-    Use `Columns.learn`, then `split`.
+    Use `TableSchema.learn`, then `split`.
 
     Attributes
     ----------
@@ -126,11 +126,11 @@ class Columns:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.schema import Columns
+    >>> from sptgnn_sklearn.table.schema import TableSchema
     >>> X = pd.DataFrame(
     ...     {"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, None], "use": ["crop", "grass"]}
     ... )
-    >>> columns = Columns.learn(X)
+    >>> columns = TableSchema.learn(X)
     >>> columns.coordinates, columns.numeric, columns.categorical
     (('lon', 'lat'), ('clay',), {'use': ('crop', 'grass')})
     >>> table = columns.split(X)
@@ -139,7 +139,7 @@ class Columns:
     """
 
     coordinates: tuple[Hashable, Hashable]
-    frame: Frame
+    reference: SpatialReference
     numeric: tuple[Hashable, ...]
     categorical: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
     spectral: tuple[Hashable, ...] = ()
@@ -151,7 +151,7 @@ class Columns:
     labels: tuple[Hashable, ...] = ()
 
     @classmethod
-    def learn(
+    def fit(
         cls,
         X: Any,
         *,
@@ -162,7 +162,7 @@ class Columns:
         spectral: Sequence[Hashable] | None = None,
         site: Hashable | None = None,
         images: Mapping[str, Hashable] | None = None,
-    ) -> Columns:
+    ) -> TableSchema:
         """Learn roles, kinds and levels from the training table.
 
         Parameters
@@ -185,9 +185,9 @@ class Columns:
         TypeError
             If a covariate holds objects, or mixes numbers and text.
         """
-        frame = as_frame(X)
+        frame = as_dataframe(X)
         pair = coordinate_labels(frame, coordinates)
-        reference = resolve_frame(crs, [str(label) for label in pair])
+        reference = resolve_crs(crs, [str(label) for label in pair])
         check_coordinates(coordinate_values(frame, pair), reference, pair, fitting=True)
         time = None if time is None else find_column(frame, time, "time")
         elevation = None if elevation is None else find_column(frame, elevation, "elevation")
@@ -198,15 +198,15 @@ class Columns:
             for name, label in (images or {}).items()
         }
         named = {f"images[{name!r}]": label for name, label in chips.items()}
-        _refuse_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
+        _check_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
         for label in similar:
-            _refuse_shared_roles(pair, time=time, site=site, spectral=label, **named)
+            _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
 
         no_covariates = (*pair, time, site, *chips.values())
         covariates = [label for label in frame.columns if label not in no_covariates]
         numeric, categorical = _kinds(frame, covariates)
         if time is None:
-            _tell_of_dates(frame, covariates)
+            _warn_date_covariates(frame, covariates)
         for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
             if label in categorical:
                 raise ValueError(
@@ -228,7 +228,7 @@ class Columns:
             )
         return cls(
             coordinates=pair,
-            frame=reference,
+            reference=reference,
             numeric=tuple(numeric),
             categorical=categorical,
             spectral=tuple(label for label in similar if label in numeric),
@@ -240,7 +240,7 @@ class Columns:
             labels=tuple(frame.columns),
         )
 
-    def split(self, X: Any) -> Table:
+    def transform(self, X: Any) -> SampleTable:
         """Split a table with these columns into arrays.
 
         Parameters
@@ -258,7 +258,7 @@ class Columns:
             If a column is missing or holds what its role cannot take; the message names the column,
             the first such rows and the value found.
         """
-        frame = self._by_name(as_frame(X))
+        frame = self._by_name(as_dataframe(X))
         used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
         used += self.images.values()
         missing = [label for label in used if label is not None and label not in frame.columns]
@@ -268,17 +268,17 @@ class Columns:
                 f"it has {list(frame.columns)[:20]}."
             )
         xy = coordinate_values(frame, self.coordinates)
-        check_coordinates(xy, self.frame, self.coordinates, fitting=False)
-        numeric = {label: numbers(frame[label], label) for label in self.numeric}
+        check_coordinates(xy, self.reference, self.coordinates, fitting=False)
+        numeric = {label: to_float(frame[label], label) for label in self.numeric}
         codes = {
             label: category_codes(frame[label], levels)
             for label, levels in self.categorical.items()
         }
         _warn_unseen(codes)
-        return Table(
+        return SampleTable(
             coordinates=xy,
-            numeric=_stack(numeric.values(), len(frame), np.float64),
-            categories=_stack(codes.values(), len(frame), np.int64),
+            numeric=_stack_columns(numeric.values(), len(frame), np.float64),
+            categories=_stack_columns(codes.values(), len(frame), np.int64),
             elevation=None if self.elevation is None else numeric[self.elevation],
             time=None if self.time is None else decimal_years(frame[self.time], self.time),
             site=None if self.site is None else _sites(frame[self.site], self.site),
@@ -300,7 +300,7 @@ class Columns:
 
 
 def named_roles(estimator: Any) -> dict[str, Any]:
-    """Return the arguments of `Columns.learn` that an estimator's parameters stand for.
+    """Return the arguments of `TableSchema.learn` that an estimator's parameters stand for.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def named_roles(estimator: Any) -> dict[str, Any]:
     return roles
 
 
-def _refuse_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | None) -> None:
+def _check_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | None) -> None:
     seen: dict[Hashable, str] = dict.fromkeys(pair, "coordinates")
     for role, label in roles.items():
         if label is None:
@@ -342,21 +342,21 @@ def _kinds(
     categorical: dict[Hashable, tuple[str, ...]] = {}
     for label in covariates:
         column = frame[label]
-        gaps = bool(missing_entries(column, label).any())
+        gaps = bool(is_missing(column, label).any())
         if is_categorical(column, label):
             levels = category_levels(column)
             if len(levels) + gaps > 1:
                 categorical[label] = levels
                 _warn_many_levels(column, label, len(levels))
         else:
-            values = numbers(column, label)
+            values = to_float(column, label)
             known = values[~np.isnan(values)]
             if len(known) and (known.min() < known.max() or gaps):
                 numeric.append(label)
     return numeric, categorical
 
 
-def _tell_of_dates(frame: pd.DataFrame, covariates: Iterable[Hashable]) -> None:
+def _warn_date_covariates(frame: pd.DataFrame, covariates: Iterable[Hashable]) -> None:
     dates = [label for label in covariates if is_datetime64_any_dtype(frame[label].dtype)]
     if dates:
         warnings.warn(
@@ -376,7 +376,7 @@ def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None
             UserWarning,
             stacklevel=5,
         )
-    elif n_levels > max(_MANY_LEVELS, len(column) / 2):
+    elif n_levels > max(_SUSPICIOUS_LEVELS, len(column) / 2):
         warnings.warn(
             f"Column {label!r} is text with {n_levels} different values in {len(column)} rows. If "
             "these are numbers, convert them (a decimal comma or '<0.1' makes a column text); if "
@@ -399,10 +399,10 @@ def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
 
 
 def _sites(column: pd.Series, label: Hashable) -> np.ndarray:
-    missing = missing_entries(column, label)
+    missing = is_missing(column, label)
     return column.astype(object).mask(missing, None).to_numpy(dtype=object)
 
 
-def _stack(arrays: Iterable[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:
+def _stack_columns(arrays: Iterable[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:
     columns = list(arrays)
     return np.column_stack(columns).astype(dtype) if columns else np.empty((n_rows, 0), dtype)

@@ -8,18 +8,18 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import skew
 
-__all__ = ["TargetScale", "choose_transform", "mixture_quantiles"]
+__all__ = ["TargetScaler", "choose_transform", "mixture_quantiles"]
 
 _SKEWED = 1.0  # "auto" takes logarithms of a target that is at least so skewed
 _BISECTIONS = 60
-_REACH = 9.0  # in standard deviations: farther out lie less than 1e-18 of a Gaussian
+_QUANTILE_REACH = 9.0  # in standard deviations: farther out lie less than 1e-18 of a Gaussian
 # Single precision ends at exp(88): the mean may reach exp(80), the deviation exp(8) times the mean.
 _LARGEST_LOG = 80.0
 _LARGEST_LOG_VARIANCE = 16.0
 
 
 @dataclass(frozen=True)
-class TargetScale:
+class TargetScaler:
     """A transform of y, then standardisation to zero mean and unit variance.
 
     Attributes
@@ -32,9 +32,9 @@ class TargetScale:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.table.target_scaling import TargetScale
+    >>> from sptgnn_sklearn.table.target_scaling import TargetScaler
     >>> y = np.array([1.0, 3.0, 5.0])
-    >>> scale = TargetScale.learn(y, weight=np.ones(3), transform=None)
+    >>> scale = TargetScaler.learn(y, weight=np.ones(3), function=None)
     >>> scale.standardise(y).round(3)
     array([-1.225,  0.   ,  1.225])
     >>> mean, variance = scale.moments(np.array([0.0]), np.array([1.0]))
@@ -42,12 +42,12 @@ class TargetScale:
     (array([3.]), array([2.667]))
     """
 
-    transform: str | None
-    centre: float
+    function: str | None
+    center: float
     scale: float
 
     @classmethod
-    def learn(cls, y: np.ndarray, weight: np.ndarray, transform: str | None) -> TargetScale:
+    def fit(cls, y: np.ndarray, weight: np.ndarray, function: str | None) -> TargetScaler:
         """Learn the scale from training targets.
 
         Parameters
@@ -61,23 +61,23 @@ class TargetScale:
         ValueError
             If "log1p" meets a target at or below -1.
         """
-        if transform == "auto":
-            transform = choose_transform(y)
-        if transform == "log1p" and y.min() <= -1:
+        if function == "auto":
+            function = choose_transform(y)
+        if function == "log1p" and y.min() <= -1:
             raise ValueError(
                 f"target_transform='log1p' needs y above -1, but its least value is {y.min():g}. "
                 "Use target_transform=None, or shift y."
             )
-        z = np.log1p(y) if transform == "log1p" else y
-        centre = np.average(z, weights=weight)
+        z = np.log1p(y) if function == "log1p" else y
+        center = np.average(z, weights=weight)
         # The deviation of equal numbers is a rounding error, not a scale.
-        variance = np.average((z - centre) ** 2, weights=weight) if np.ptp(z) > 0 else 1.0
-        return cls(transform, float(centre), float(np.sqrt(variance)))
+        variance = np.average((z - center) ** 2, weights=weight) if np.ptp(z) > 0 else 1.0
+        return cls(function, float(center), float(np.sqrt(variance)))
 
-    def standardise(self, y: np.ndarray) -> np.ndarray:
+    def transform(self, y: np.ndarray) -> np.ndarray:
         """Turn targets in the unit of y into what the network is trained on."""
-        z = np.log1p(y) if self.transform == "log1p" else y
-        return (z - self.centre) / self.scale
+        z = np.log1p(y) if self.function == "log1p" else y
+        return (z - self.center) / self.scale
 
     def moments(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance in the unit of y of a Gaussian in standardised units.
@@ -94,16 +94,16 @@ class TargetScale:
         -------
         mean, variance : ndarray of that shape
         """
-        m, v = self.centre + self.scale * mean, self.scale**2 * variance
-        if self.transform is None:
+        m, v = self.center + self.scale * mean, self.scale**2 * variance
+        if self.function is None:
             return m, v
-        centre = np.exp(np.minimum(m + v / 2, _LARGEST_LOG))
-        return centre - 1, np.expm1(np.minimum(v, _LARGEST_LOG_VARIANCE)) * centre**2
+        center = np.exp(np.minimum(m + v / 2, _LARGEST_LOG))
+        return center - 1, np.expm1(np.minimum(v, _LARGEST_LOG_VARIANCE)) * center**2
 
-    def restore(self, z: np.ndarray) -> np.ndarray:
+    def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Turn points, such as quantiles, in standardised units into the unit of y."""
-        z = self.centre + self.scale * z
-        return np.expm1(np.minimum(z, _LARGEST_LOG)) if self.transform == "log1p" else z
+        z = self.center + self.scale * z
+        return np.expm1(np.minimum(z, _LARGEST_LOG)) if self.function == "log1p" else z
 
 
 def choose_transform(y: np.ndarray) -> str | None:
@@ -150,8 +150,8 @@ def mixture_quantiles(mean: np.ndarray, std: np.ndarray, levels: np.ndarray) -> 
     array([[-10.,  10.]])
     """
     level = np.asarray(levels)[:, None]
-    low = np.broadcast_to((mean - _REACH * std).min(0), (len(level), mean.shape[1])).copy()
-    high = np.broadcast_to((mean + _REACH * std).max(0), low.shape).copy()
+    low = np.broadcast_to((mean - _QUANTILE_REACH * std).min(0), (len(level), mean.shape[1])).copy()
+    high = np.broadcast_to((mean + _QUANTILE_REACH * std).max(0), low.shape).copy()
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         below = ndtr((middle - mean[:, None]) / std[:, None]).mean(0) < level

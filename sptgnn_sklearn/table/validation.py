@@ -16,19 +16,25 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .coordinate_columns import as_frame
-from .parsing import LARGEST, numbers, which_rows
-from .schema import Columns, Table
+from .coordinate_columns import as_dataframe
+from .parsing import LARGEST, format_rows, to_float
+from .schema import SampleTable, TableSchema
 
-__all__ = ["MIN_ROWS", "check_queries", "check_table", "check_training", "tell_of_leaks"]
+__all__ = [
+    "MIN_ROWS",
+    "check_fit_input",
+    "check_predict_input",
+    "check_table",
+    "warn_target_leakage",
+]
 
 MIN_ROWS = 5
 _MOST_WEIGHT = 1e15  # beyond it one more or less is not told apart
-_SHOWN = 60  # characters of an entry that is no number
+_SHOWN_VALUES = 60  # characters of an entry that is no number
 _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
 
 
-def check_training(
+def check_fit_input(
     estimator: Any, X: Any, y: Any, sample_weight: Any
 ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     """Check the arguments of fit and learn the feature names.
@@ -44,7 +50,7 @@ def check_training(
     Returns
     -------
     X : DataFrame or ndarray of shape (n_present, n_features)
-        What its columns hold is not checked here but by `columns.Columns`.
+        What its columns hold is not checked here but by `columns.TableSchema`.
     y, weight : ndarray of shape (n_present,), float64
     present : ndarray of shape (n_samples,) of bool
         Which rows have a positive weight: only these come back.
@@ -59,9 +65,9 @@ def check_training(
     --------
     >>> import numpy as np
     >>> from sklearn.base import BaseEstimator
-    >>> from sptgnn_sklearn.table.validation import check_training
+    >>> from sptgnn_sklearn.table.validation import check_fit_input
     >>> X, y = np.arange(12.0).reshape(6, 2), [1, 2, 3, 4, 5, None]
-    >>> check_training(BaseEstimator(), X, y, sample_weight=None)
+    >>> check_fit_input(BaseEstimator(), X, y, sample_weight=None)
     Traceback (most recent call last):
         ...
     ValueError: Input y contains NaN in 1 of 6 rows (row position 5): drop rows without a target.
@@ -83,7 +89,7 @@ def check_training(
     return _safe_indexing(X, present), y[present], weight[present], present
 
 
-def tell_of_leaks(columns: Columns, table: Table, y: np.ndarray) -> None:
+def warn_target_leakage(columns: TableSchema, table: SampleTable, y: np.ndarray) -> None:
     """Warn if a covariate is the target itself, as where X is the whole table.
 
     Parameters
@@ -105,7 +111,7 @@ def tell_of_leaks(columns: Columns, table: Table, y: np.ndarray) -> None:
             )
 
 
-def check_queries(estimator: Any, X: Any) -> Any:
+def check_predict_input(estimator: Any, X: Any) -> Any:
     """Check the X of a prediction against the feature names of fit.
 
     Parameters
@@ -126,10 +132,10 @@ def check_queries(estimator: Any, X: Any) -> Any:
     --------
     >>> import numpy as np
     >>> from sklearn.base import BaseEstimator
-    >>> from sptgnn_sklearn.table.validation import check_queries, check_training
+    >>> from sptgnn_sklearn.table.validation import check_predict_input, check_fit_input
     >>> estimator = BaseEstimator()
-    >>> _ = check_training(estimator, np.arange(12.0).reshape(6, 2), np.arange(6), None)
-    >>> check_queries(estimator, [[1.0, 2.0], [3.0, None]])
+    >>> _ = check_fit_input(estimator, np.arange(12.0).reshape(6, 2), np.arange(6), None)
+    >>> check_predict_input(estimator, [[1.0, 2.0], [3.0, None]])
     array([[ 1.,  2.],
            [ 3., nan]])
     """
@@ -168,7 +174,7 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
     ['clay']
     """
     if hasattr(X, "columns"):
-        frame = as_frame(X)
+        frame = as_dataframe(X)
         validate_data(estimator, frame, skip_check_array=True, reset=reset)
         if len(frame) == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}); pass some rows.")
@@ -183,7 +189,7 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
     try:
         return validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
     except (TypeError, ValueError, OverflowError) as error:
-        fault = _fault(X)
+        fault = _input_error(X)
         if fault is None:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -197,7 +203,7 @@ def _missing_objects(X: np.ndarray) -> np.ndarray:
         return np.array([value is pd.NA for value in X.ravel()]).reshape(X.shape)
 
 
-def _fault(X: Any) -> str | None:
+def _input_error(X: Any) -> str | None:
     """Say which column of an array holds what is no number, and in which rows."""
     try:
         entries = np.asarray(X, dtype=object)
@@ -211,7 +217,9 @@ def _fault(X: Any) -> str | None:
         if wrong.any():
             value = column[wrong.argmax()]
             shown = repr(str(value)) if isinstance(value, str) else str(value)
-            return f"column {position} holds no number in {which_rows(wrong, shown[:_SHOWN])}"
+            return (
+                f"column {position} holds no number in {format_rows(wrong, shown[:_SHOWN_VALUES])}"
+            )
     return None
 
 
@@ -237,12 +245,12 @@ def _check_target(y: Any) -> np.ndarray:
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
-        numbers(series, "y")  # names the first row that holds no number
+        to_float(series, "y")  # names the first row that holds no number
         raise ValueError(_DATES_IN_Y) from error
     for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
         if wrong.any():
             raise ValueError(
-                f"Input y contains {what} in {which_rows(wrong)}: drop rows without a target."
+                f"Input y contains {what} in {format_rows(wrong)}: drop rows without a target."
             )
     largest = np.abs(values).max(initial=0)
     # Predictions are given in single precision, which ends a little beyond these.
@@ -265,7 +273,7 @@ def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
         raise type(error)(f"sample_weight must hold numbers: {error}.") from error
     if (weight < 0).any():
         raise ValueError(
-            f"sample_weight is negative in {which_rows(weight < 0)}: a weight counts how often a "
+            f"sample_weight is negative in {format_rows(weight < 0)}: a weight counts how often a "
             "row is there, 0 leaves it out."
         )
     largest = weight.max(initial=0)
@@ -277,7 +285,7 @@ def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
     heavy = weight > largest / _MOST_WEIGHT
     if heavy.sum() < MIN_ROWS <= (weight > 0).sum():
         raise ValueError(
-            f"sample_weight leaves nothing to all rows but {which_rows(heavy)}: at least "
+            f"sample_weight leaves nothing to all rows but {format_rows(heavy)}: at least "
             f"{MIN_ROWS} rows need a weight above {largest / _MOST_WEIGHT:g}."
         )
     return weight

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 
-from ..utils.batching import slices
 from .dataset import TrainingSet
 
 _NEAR_SHARE = 0.5  # of the rows of a step that see their true neighbours
@@ -34,7 +34,7 @@ class MemberBatches:
         self.truth = {
             "target": torch.from_numpy(data.targets.astype(np.float32)).to(device),
             "weight": torch.from_numpy(data.weight.astype(np.float32)).to(device),
-            "position": data.rows.description["distance"].to(device),
+            "position": data.rows.edge_inputs["distance"].to(device),
         }
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class MemberBatches:
         order, variant = (
             torch.from_numpy(np.array(lists)).to(self.device) for lists in (orders, variants)
         )
-        for part in slices(self.n_rows, self.batch_size):
+        for part in gen_batches(self.n_rows, self.batch_size):
             batch = order[:, part]
             truth = {name: values[batch] for name, values in self.truth.items()}
             yield {"rows": batch, "variant": variant[:, part]}, truth

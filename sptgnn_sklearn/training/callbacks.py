@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .optimizer import apart
+from .optimizer import split_parameters
 
 BY_MEMBER = "held_out_mse_by_member"  # in the history
 _CLIP_NORM = 2.0
@@ -31,7 +31,7 @@ class ClipMembers(Callback):
 
     def on_train_begin(self, net, **kwargs):
         # Encoders apart: their gradients are larger and would take the step from the others.
-        self.groups = apart(net.module_.network)
+        self.groups = split_parameters(net.module_.network)
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         for parameters in self.groups:
@@ -52,10 +52,10 @@ class AverageWeights(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
-            net.module_.average()
+            net.module_.update_ema()
 
 
-class HeldOut(Callback):
+class MemberEarlyStopping(Callback):
     """After each epoch encode the context anew and judge each member on its held-out rows.
 
     With early stopping, keep each member's best epoch and stop when no member improves.
@@ -65,14 +65,14 @@ class HeldOut(Callback):
         self.early_stopping, self.n_iter_no_change = early_stopping, n_iter_no_change
 
     def on_train_begin(self, net, **kwargs):
-        net.module_.refresh()
+        net.module_.update_context()
         self.best = np.full(net.module_.data.held_out.shape[0], np.inf)
         self.best_weights: dict[str, Tensor] = {}
         self.waited, self.stopped = 0, False
 
     def on_epoch_end(self, net, **kwargs):
         graph = net.module_  # the TrainingGraph
-        graph.refresh()
+        graph.update_context()
         if not self.early_stopping:
             return
         mean, _ = graph.predict_held_out()
@@ -83,7 +83,7 @@ class HeldOut(Callback):
         net.history.record(BY_MEMBER, score.tolist())
         better = score < self.best
         self.best[better] = score[better]
-        for name, value in graph.averaged.named_parameters():
+        for name, value in graph.ema_network.named_parameters():
             kept = self.best_weights.setdefault(name, value.clone())
             kept[torch.from_numpy(better)] = value[torch.from_numpy(better)]
         self.waited = 0 if better.any() else self.waited + 1
@@ -111,7 +111,7 @@ class Progress(Callback):
 
     bar: tqdm  # from the start of the training on
 
-    def __init__(self, n_epochs: int, held: HeldOut):
+    def __init__(self, n_epochs: int, held: MemberEarlyStopping):
         self.n_epochs, self.held = n_epochs, held
 
     def on_train_begin(self, net, **kwargs):
@@ -119,7 +119,7 @@ class Progress(Callback):
         self.bar = tqdm(total=self.n_epochs, initial=done, desc="training", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
-        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", refresh=False)
+        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", update_context=False)
         self.bar.update()
 
     def on_train_end(self, net, **kwargs):
@@ -134,7 +134,7 @@ class Progress(Callback):
             self.bar.close()
 
 
-def check_interrupted(net: NeuralNet, held: HeldOut, epochs: int) -> bool:
+def check_interrupted(net: NeuralNet, held: MemberEarlyStopping, epochs: int) -> bool:
     """Tell the user's Ctrl-C, which skorch swallows, from stopping early.
 
     Returns

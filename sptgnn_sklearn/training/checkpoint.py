@@ -19,11 +19,11 @@ from skorch.callbacks import Callback
 
 from ..utils.codec import Registry, decode, encode
 from ..utils.safe_file import FileError, read, write
-from .callbacks import HeldOut
+from .callbacks import MemberEarlyStopping
 
 __all__ = ["Checkpoint", "digest"]
 
-_KIND = "checkpoint"
+_CHECKPOINT_KIND = "checkpoint"
 _PLAIN = (bool, int, float, str, list, np.generic)
 
 
@@ -62,7 +62,11 @@ class Checkpoint(Callback):
     """
 
     def __init__(
-        self, path: Path, held: HeldOut, rate: Callback, orders: Sequence[np.random.RandomState]
+        self,
+        path: Path,
+        held: MemberEarlyStopping,
+        rate: Callback,
+        orders: Sequence[np.random.RandomState],
     ):
         self.path, self.held, self.rate, self.orders = path, held, rate, orders
 
@@ -71,7 +75,7 @@ class Checkpoint(Callback):
         self.found: dict[str, Any] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            content, arrays = read(self.path, _KIND)
+            content, arrays = read(self.path, _CHECKPOINT_KIND)
             self.found = decode(content, arrays, Registry.empty())
         except FileNotFoundError:
             return 0
@@ -89,7 +93,7 @@ class Checkpoint(Callback):
             return
         state, graph = self.found, net.module_
         graph.network.load_state_dict(state["network"])
-        graph.averaged.load_state_dict(state["averaged"])
+        graph.ema_network.load_state_dict(state["averaged"])
         graph.steps = state["steps"]
         net.optimizer_.load_state_dict(state["optimizer"])
         self.rate.lr_scheduler_.load_state_dict(state["rate"])
@@ -101,13 +105,13 @@ class Checkpoint(Callback):
             order.set_state(numbers)
         net.history.extend({**entry, "batches": []} for entry in state["history"])
         self.found = None
-        graph.refresh()
+        graph.update_context()
 
     def on_epoch_end(self, net, **kwargs):
         graph = net.module_
         state = {
             "network": dict(graph.network.state_dict()),
-            "averaged": dict(graph.averaged.state_dict()),
+            "averaged": dict(graph.ema_network.state_dict()),
             "steps": graph.steps,
             "optimizer": net.optimizer_.state_dict(),
             "rate": self.rate.lr_scheduler_.state_dict(),
@@ -121,7 +125,7 @@ class Checkpoint(Callback):
                 for entry in net.history
             ],
         }
-        write(self.path, _KIND, *encode(state, Registry.empty()))
+        write(self.path, _CHECKPOINT_KIND, *encode(state, Registry.empty()))
 
     def discard(self) -> None:
         """Remove the file."""

@@ -10,12 +10,12 @@ import numpy as np
 from skorch.callbacks import Callback
 
 # Held-out rows are served best after some 250 steps, whatever the size of the table.
-_LEAST_EPOCHS, _MOST_EPOCHS, _STEPS = 10, 30, 240
+_LEAST_EPOCHS, _MOST_EPOCHS, _TARGET_STEPS = 10, 30, 240
 _LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrainingConfig:
     """How to train.
 
     Parameters
@@ -66,11 +66,11 @@ class Schedule:
         few, many = np.clip(n_rows // 20, 32, 256), min(n_rows // 64, 1024)
         return min(n_rows, self.batch_size or int(max(few, many)))
 
-    def epochs(self, n_rows: int, *, tuned: bool = False) -> int:
+    def epochs(self, n_rows: int, *, fine_tuning: bool = False) -> int:
         """Epochs for a table of so many rows, with image encoders that are tuned or not."""
         if self.max_epochs is not None:
             return self.max_epochs
         steps = -(-n_rows // self.batch(n_rows))
-        least = _MOST_EPOCHS if tuned else _LEAST_EPOCHS
-        wanted = min(max(least, -(-_STEPS // steps)), _MOST_EPOCHS)
+        least = _MOST_EPOCHS if fine_tuning else _LEAST_EPOCHS
+        wanted = min(max(least, -(-_TARGET_STEPS // steps)), _MOST_EPOCHS)
         return max(wanted, -(-_LEAST_STEPS // steps))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..encoders.chip_cache import ChipArchive
+from ..encoders.chip_cache import ChipCache
 from ..encoders.finetuning import MemberEncoders
-from ..network.inference import Rows
+from ..network.inference import NodeTensors
 
 
 @dataclass(frozen=True)
-class TunedImagery:
+class FineTuningData:
     """What tuning image encoders takes.
 
     Attributes
@@ -23,7 +23,7 @@ class TunedImagery:
         From which the members start.
     """
 
-    chips: ChipArchive
+    chips: ChipCache
     encoders: MemberEncoders
 
 
@@ -49,15 +49,15 @@ class TrainingSet:
         None where image encoders are not tuned.
     """
 
-    rows: Rows
+    rows: NodeTensors
     targets: np.ndarray
     weight: np.ndarray
     candidates: np.ndarray
     held_out: np.ndarray
-    held_senders: np.ndarray
+    held_source_index: np.ndarray
     rounds: np.ndarray
     n_neighbors: int
-    tuned: TunedImagery | None = None
+    fine_tuning: FineTuningData | None = None
 
     def for_members(self, members: np.ndarray) -> TrainingSet:
         """Return the set as the given members see it."""

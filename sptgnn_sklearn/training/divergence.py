@@ -10,23 +10,23 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from .module import TrainingGraph
+from .module import EnsembleModule
 
-__all__ = ["TrainingFault", "Watch", "look_for_faults"]
+__all__ = ["DivergenceMonitor", "TrainingDivergedError", "check_divergence"]
 
 _GROWTH = 100.0  # of the loss of a member, in the unit in which a useless model has about one
 _ENOUGH_ROWS = 200  # from which a router has rows to tell apart
 _ALL = 0.999  # share of one expert
 _SOME_ROWS = 10
-_SAME = 1e-7  # of a standard deviation of the target
+_CONSTANT_PREDICTIONS = 1e-7  # of a standard deviation of the target
 _LOOKED_AT = 4096
 
 
-class TrainingFault(FloatingPointError):
+class TrainingDivergedError(FloatingPointError):
     """Training led nowhere."""
 
 
-class Watch(Callback):
+class DivergenceMonitor(Callback):
     """Stops training as soon as the loss or the weights are no numbers, or the loss grows."""
 
     def on_train_begin(self, net, **kwargs):
@@ -36,19 +36,19 @@ class Watch(Callback):
         epoch, loss = len(net.history), net.history[-1]["train_loss"]
         network = net.module_.network
         if not np.isfinite(loss):
-            raise TrainingFault(f"The training loss became {loss} in epoch {epoch}.")
+            raise TrainingDivergedError(f"The training loss became {loss} in epoch {epoch}.")
         whole = torch.stack([p.detach().isfinite().all() for p in network.parameters()])
         if not bool(whole.all()):
-            raise TrainingFault(f"Weights became NaN or infinite in epoch {epoch}.")
+            raise TrainingDivergedError(f"Weights became NaN or infinite in epoch {epoch}.")
         self.first = loss if self.first is None else self.first
-        if loss - self.first > _GROWTH * network.architecture.n_members:
-            raise TrainingFault(
+        if loss - self.first > _GROWTH * network.shape.n_members:
+            raise TrainingDivergedError(
                 f"Training diverges: its loss grew from {self.first:.3g} to {loss:.3g} by epoch "
                 f"{epoch}."
             )
 
 
-def look_for_faults(graph: TrainingGraph, mean: np.ndarray) -> None:
+def check_divergence(graph: EnsembleModule, mean: np.ndarray) -> None:
     """Raise a TrainingFault if trained members are of no use.
 
     Parameters
@@ -60,16 +60,16 @@ def look_for_faults(graph: TrainingGraph, mean: np.ndarray) -> None:
     """
     known = ~np.isnan(mean)
     if not np.isfinite(mean[known]).all():
-        raise TrainingFault("Members predict numbers that are not finite.")
+        raise TrainingDivergedError("Members predict numbers that are not finite.")
     for member, (row, there) in enumerate(zip(mean, known, strict=True)):
         some = there.sum() >= _SOME_ROWS
-        if some and np.ptp(row[there]) < _SAME and _varied(graph, there):
-            raise TrainingFault(f"Member {member} predicts the same value for all rows.")
+        if some and np.ptp(row[there]) < _CONSTANT_PREDICTIONS and _varied(graph, there):
+            raise TrainingDivergedError(f"Member {member} predicts the same value for all rows.")
     for member, expert in _dead_routers(graph):
-        raise TrainingFault(f"In member {member} expert {expert} takes all rows.")
+        raise TrainingDivergedError(f"In member {member} expert {expert} takes all rows.")
 
 
-def _varied(graph: TrainingGraph, there: np.ndarray) -> bool:
+def _varied(graph: EnsembleModule, there: np.ndarray) -> bool:
     """Whether targets and inputs of some rows differ."""
     at = torch.from_numpy(np.flatnonzero(there))
     streams = [values.cpu()[..., at, :] for values in graph.rows.streams.values()]
@@ -78,12 +78,12 @@ def _varied(graph: TrainingGraph, there: np.ndarray) -> bool:
 
 
 @torch.no_grad()
-def _dead_routers(graph: TrainingGraph) -> list[tuple[int, int]]:
+def _dead_routers(graph: EnsembleModule) -> list[tuple[int, int]]:
     """Return the members whose router sends all rows to one expert, and that expert."""
-    network, n_rows = graph.averaged, len(graph.data.targets)
-    if network.architecture.n_experts < 2 or n_rows < _ENOUGH_ROWS:
+    network, n_rows = graph.ema_network, len(graph.data.targets)
+    if network.shape.n_experts < 2 or n_rows < _ENOUGH_ROWS:
         return []
-    members = network.architecture.n_members
+    members = network.shape.n_members
     gates = network.gates(graph.rows.streams_of(slice(0, _LOOKED_AT), members))
     share, expert = gates.mean(1).max(1)
     return [(m, int(expert[m])) for m in range(members) if share[m] > _ALL]

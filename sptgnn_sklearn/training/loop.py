@@ -1,7 +1,7 @@
 """Training of all members in one pass, through skorch.
 
 skorch runs the loop; what is particular to this method is in four small pieces around it: the
-module (`training_graph.TrainingGraph`), the batches (`MemberBatches`), the loss
+module (`training_graph.EnsembleModule`), the batches (`MemberBatches`), the loss
 (`losses.SpTGNNLoss`) and the callbacks.
 """
 
@@ -20,17 +20,24 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, PrintLog
 from torch import Tensor
 
-from ..network.config import IMAGERY, Architecture
+from ..network.config import IMAGERY, NetworkShape
 from ..network.sptgnn import SpTGNN
-from ..utils.batching import at_most_threads
+from ..utils.batching import limit_torch_threads
 from .batches import MemberBatches
-from .callbacks import BY_MEMBER, AverageWeights, ClipMembers, HeldOut, Progress, check_interrupted
+from .callbacks import (
+    BY_MEMBER,
+    AverageWeights,
+    ClipMembers,
+    MemberEarlyStopping,
+    Progress,
+    check_interrupted,
+)
 from .checkpoint import Checkpoint, digest
-from .config import Schedule
+from .config import TrainingConfig
 from .dataset import TrainingSet
-from .divergence import TrainingFault, Watch, look_for_faults
+from .divergence import DivergenceMonitor, TrainingDivergedError, check_divergence
 from .losses import SpTGNNLoss
-from .module import TrainingGraph
+from .module import EnsembleModule
 from .optimizer import one_cycle, parameter_groups
 
 _LEAST_BATCH = 32  # rows of a step below which halving would not help
@@ -38,7 +45,7 @@ _ROWS_OF_A_THREAD = 512  # in a step, of all members
 
 
 @dataclass
-class Trained:
+class TrainingResult:
     """Trained members.
 
     Attributes
@@ -65,12 +72,12 @@ class Trained:
 
 
 def train_members(
-    architecture: Architecture,
+    shape: NetworkShape,
     data: TrainingSet,
-    schedule: Schedule,
+    schedule: TrainingConfig,
     seeds: Sequence[int],
     device: str = "cpu",
-) -> Trained:
+) -> TrainingResult:
     """Train one member for each seed, all in one batched pass.
 
     Parameters
@@ -92,17 +99,17 @@ def train_members(
     slowed, too_many = False, None
     while True:
         try:
-            trained = _train_members(architecture, data, schedule, seeds, device)
+            trained = _train_members(shape, data, schedule, seeds, device)
             break
-        except TrainingFault as fault:
+        except TrainingDivergedError as fault:
             if slowed:
-                raise TrainingFault(
+                raise TrainingDivergedError(
                     f"{fault} A tenth of the learning rate did not help. Look for extreme values "
                     "in y and in the covariates, try target_transform='log1p' for a skewed target, "
                     "or set learning_rate, n_experts or max_epochs yourself."
                 ) from fault
             slowed = True
-            schedule = _slower(schedule)
+            schedule = _lower_learning_rate(schedule)
             warnings.warn(
                 f"{fault} Training starts again with learning_rate={schedule.learning_rate:.3g}.",
                 UserWarning,
@@ -127,7 +134,7 @@ def train_members(
     return trained
 
 
-def _slower(schedule: Schedule) -> Schedule:
+def _lower_learning_rate(schedule: TrainingConfig) -> TrainingConfig:
     return replace(
         schedule,
         learning_rate=schedule.learning_rate / 10,
@@ -136,16 +143,16 @@ def _slower(schedule: Schedule) -> Schedule:
 
 
 def _train_members(
-    architecture: Architecture,
+    shape: NetworkShape,
     data: TrainingSet,
-    schedule: Schedule,
+    schedule: TrainingConfig,
     seeds: Sequence[int],
     device: str,
-) -> Trained:
-    graph = _start(architecture, data, schedule, seeds, device)
+) -> TrainingResult:
+    graph = _make_module(shape, data, schedule, seeds, device)
     n_rows = int((~data.held_out).sum(1).max())
     orders = [np.random.RandomState(seed) for seed in seeds]
-    epochs = schedule.epochs(n_rows, tuned=data.tuned is not None)
+    epochs = schedule.epochs(n_rows, fine_tuning=data.fine_tuning is not None)
     steps = -(-n_rows // schedule.batch(n_rows))
     groups = parameter_groups(
         graph.network,
@@ -154,20 +161,20 @@ def _train_members(
         encoder_learning_rate=schedule.encoder_learning_rate,
         layer_decay=schedule.layer_decay,
     )
-    held = HeldOut(schedule.early_stopping, schedule.n_iter_no_change)
+    held = MemberEarlyStopping(schedule.early_stopping, schedule.n_iter_no_change)
     rate = one_cycle([group["lr"] for group in groups], epochs * steps)
     progress = Progress(epochs, held)
     callbacks: list[tuple[str, Callback]] = [
         ("clip", ClipMembers()),
         ("average", AverageWeights()),
-        ("watch", Watch()),
+        ("watch", DivergenceMonitor()),
         ("rate", rate),
         ("held_out", held),
         *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
     ]
     checkpoint, done = None, 0
     if schedule.checkpoints is not None:
-        name = _name(architecture, data, schedule, seeds, device)
+        name = _checkpoint_name(shape, data, schedule, seeds, device)
         checkpoint = Checkpoint(schedule.checkpoints / f"{name}.safetensors", held, rate, orders)
         done = checkpoint.find()
         callbacks.append(("checkpoint", checkpoint))
@@ -194,14 +201,14 @@ def _train_members(
     )
     # Of few rows a thread computes less than the others wait for it; chips are work enough.
     n_threads = torch.get_num_threads()
-    if data.tuned is None:
+    if data.fine_tuning is None:
         n_threads = len(seeds) * schedule.batch(n_rows) // _ROWS_OF_A_THREAD
     try:
-        with closing(progress), at_most_threads(n_threads):
+        with closing(progress), limit_torch_threads(n_threads):
             net.fit(np.arange(n_rows), None)
         interrupted = check_interrupted(net, held, epochs)
         trained = _finish(graph, held, list(net.history))
-    except (TrainingFault, torch.OutOfMemoryError):
+    except (TrainingDivergedError, torch.OutOfMemoryError):
         if checkpoint is not None:
             checkpoint.discard()  # there is no way on from there
         raise
@@ -210,71 +217,77 @@ def _train_members(
     return trained
 
 
-def _start(
-    architecture: Architecture,
+def _make_module(
+    shape: NetworkShape,
     data: TrainingSet,
-    schedule: Schedule,
+    schedule: TrainingConfig,
     seeds: Sequence[int],
     device: str,
-) -> TrainingGraph:
+) -> EnsembleModule:
     """Return members with their first weights, among their rows."""
-    encoders = None if data.tuned is None else data.tuned.encoders.resized(len(seeds))
-    network = SpTGNN(architecture, encoders)
-    network.start([torch.Generator().manual_seed(seed) for seed in seeds])
+    encoders = None if data.fine_tuning is None else data.fine_tuning.encoders.resized(len(seeds))
+    network = SpTGNN(shape, encoders)
+    network.reset_parameters([torch.Generator().manual_seed(seed) for seed in seeds])
     network.generators = None
-    graph = TrainingGraph(network, data, schedule.augment).to(device)
+    graph = EnsembleModule(network, data, schedule.augment).to(device)
     network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
     return graph
 
 
-def _finish(graph: TrainingGraph, held: HeldOut, history: list[dict]) -> Trained:
+def _finish(
+    graph: EnsembleModule, held: MemberEarlyStopping, history: list[dict]
+) -> TrainingResult:
     """Return each member at its best, with what it says of the rows held out from it."""
     held.restore(graph)
-    graph.refresh()
+    graph.update_context()
     mean, log_variance = graph.predict_held_out()
-    look_for_faults(graph, mean)
-    bank = None if graph.data.tuned is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
-    return Trained(graph.averaged.cpu(), mean, log_variance, history, bank)
+    check_divergence(graph, mean)
+    bank = None if graph.data.fine_tuning is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
+    return TrainingResult(graph.ema_network.cpu(), mean, log_variance, history, bank)
 
 
-def _name(
-    architecture: Architecture,
+def _checkpoint_name(
+    shape: NetworkShape,
     data: TrainingSet,
-    schedule: Schedule,
+    schedule: TrainingConfig,
     seeds: Sequence[int],
     device: str,
 ) -> str:
     """Return the digest of all that the result of training depends on."""
     silent = replace(schedule, callbacks=(), verbose=0, checkpoints=None)
-    about = (architecture, silent, [int(seed) for seed in seeds], device, data.n_neighbors)
+    about = (shape, silent, [int(seed) for seed in seeds], device, data.n_neighbors)
     rows = {
         f"{kind} {name}": values
-        for kind, tensors in (("stream", data.rows.streams), ("about", data.rows.description))
+        for kind, tensors in (("stream", data.rows.streams), ("about", data.rows.edge_inputs))
         for name, values in tensors.items()
     }
-    tuned = None if data.tuned is None else (data.tuned.encoders.source, data.tuned.encoders.tuned)
+    fine_tuning = (
+        None
+        if data.fine_tuning is None
+        else (data.fine_tuning.encoders.source, data.fine_tuning.encoders.fine_tuning)
+    )
     return digest(
         {
             **rows,
-            "about": (about, tuned, torch.__version__, np.__version__),
+            "about": (about, fine_tuning, torch.__version__, np.__version__),
             "targets": data.targets,
             "weight": data.weight,
             "candidates": data.candidates,
             "held_out": data.held_out,
-            "held_senders": data.held_senders,
+            "held_source_index": data.held_source_index,
         }
     )
 
 
-def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
+def concatenate_members(parts: Sequence[TrainingResult], shape: NetworkShape) -> TrainingResult:
     """Join members that were trained in groups into one network."""
     if len(parts) == 1:
         return parts[0]
     encoders = parts[0].network.image_encoders
     banks = [part.imagery for part in parts if part.imagery is not None]
     if encoders is not None:
-        encoders = encoders.resized(architecture.n_members)
-    network = SpTGNN(architecture, encoders).eval()
+        encoders = encoders.resized(shape.n_members)
+    network = SpTGNN(shape, encoders).eval()
     pieces = [part.network.state_dict() for part in parts]
     shared = {name for name, _ in network.named_buffers()}
     network.load_state_dict(
@@ -283,7 +296,7 @@ def join(parts: Sequence[Trained], architecture: Architecture) -> Trained:
             for name, value in pieces[0].items()
         }
     )
-    return Trained(
+    return TrainingResult(
         network,
         np.concatenate([part.mean for part in parts]),
         np.concatenate([part.log_variance for part in parts]),

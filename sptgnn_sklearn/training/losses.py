@@ -7,7 +7,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from ..network.config import Output
+from ..network.config import NodePredictions
 
 
 def beta_nll(mean: Tensor, log_variance: Tensor, target: Tensor, beta: float) -> Tensor:
@@ -40,14 +40,14 @@ def _nearest_others(points: np.ndarray, n_neighbors: int) -> np.ndarray:
     return found[~itself].reshape(len(points), n_neighbors)
 
 
-def morans_i(values: Tensor, neighbours: Tensor) -> Tensor:
+def batch_morans_i(values: Tensor, neighbors: Tensor) -> Tensor:
     """Moran's I with row-standardised weights of K neighbours: (M, B), (M, B, K) to (M,).
 
     The torch twin of `metrics.morans_i`: I = sum_i z_i mean_j(z_j) / sum_i z_i**2 (Moran 1950).
     """
     z = values - values.mean(1, keepdim=True)
-    around = z.gather(1, neighbours.flatten(1)).view(neighbours.shape).mean(-1)
-    return (z * around).sum(1) / z.square().sum(1).clamp(min=1e-12)
+    neighborhood = z.gather(1, neighbors.flatten(1)).view(neighbors.shape).mean(-1)
+    return (z * neighborhood).sum(1) / z.square().sum(1).clamp(min=1e-12)
 
 
 class SpTGNNLoss(nn.Module):
@@ -78,7 +78,7 @@ class SpTGNNLoss(nn.Module):
         self.balance_weight, self.z_weight = balance_weight, z_weight
         self.n_neighbors = n_neighbors
 
-    def forward(self, output: Output, truth: dict[str, Tensor]) -> Tensor:
+    def forward(self, output: NodePredictions, truth: dict[str, Tensor]) -> Tensor:
         """Loss of a batch.
 
         Parameters
@@ -94,7 +94,7 @@ class SpTGNNLoss(nn.Module):
         members = (rows * weight).sum(1) / weight.sum(1)
         members = members + self.balance_weight * output.balance + self.z_weight * output.z_loss
         if self.moran_weight and target.shape[1] > 2:
-            neighbours = nearest_in_batch(truth["position"], self.n_neighbors)
-            index = morans_i(target - output.mean, neighbours)
+            neighbors = nearest_in_batch(truth["position"], self.n_neighbors)
+            index = batch_morans_i(target - output.mean, neighbors)
             members = members + self.moran_weight * (index + 1 / (target.shape[1] - 1)).square()
         return members.sum()

@@ -13,7 +13,7 @@ from ..network.sptgnn import SpTGNN
 _ENCODER_DECAY = 0.05  # weight decay of encoders, as in the fine-tuning of vision transformers
 
 
-def apart(network: SpTGNN) -> tuple[list[tuple[str, nn.Parameter]], ...]:
+def split_parameters(network: SpTGNN) -> tuple[list[tuple[str, nn.Parameter]], ...]:
     """Return the named parameters of the graph network, and of the image encoders."""
     named = list(network.named_parameters())
     return (
@@ -36,7 +36,7 @@ def parameter_groups(
     learn the slower the lower they are (layer-wise decay; Howard & Ruder 2018, section 3.2).
     """
     spared = ("bias", "gain", "offset", "level", "slope_change")
-    own, encoders = apart(network)
+    own, encoders = split_parameters(network)
     groups = [
         {
             "params": [p for name, p in own if name.endswith(spared) is flag],

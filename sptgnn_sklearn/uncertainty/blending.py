@@ -11,7 +11,7 @@ _NOT_BY_CHANCE = 3.84  # squared t-value that one prediction in twenty without a
 
 
 @dataclass(frozen=True)
-class Stacking:
+class Blend:
     """How predictions of network and base become one, in standardised units of the target.
 
     Attributes
@@ -22,13 +22,13 @@ class Stacking:
         Share of the result's distance from the mean of the target that is kept, 0 to 1.
     """
 
-    blend: float
-    trust: float
+    weight: float
+    shrinkage: float
 
     @classmethod
-    def learn(
+    def fit(
         cls, network: np.ndarray, base: np.ndarray | None, y: np.ndarray, weight: np.ndarray
-    ) -> Stacking:
+    ) -> Blend:
         """Learn both shares from predictions of rows that were held out.
 
         Parameters
@@ -42,11 +42,11 @@ class Stacking:
         """
         # A weight is a repetition of a row, but only relative to others: its unit says nothing.
         weight = weight / weight.mean()
-        blend = 1.0 if base is None else _blend(network, base, y, weight)
-        found = cls(blend, 1.0).join(network, base)
-        return cls(blend, _trust(found, y, weight))
+        blend = 1.0 if base is None else _blend_weight(network, base, y, weight)
+        found = cls(blend, 1.0).combine(network, base)
+        return cls(blend, _shrinkage(found, y, weight))
 
-    def join(self, network: np.ndarray, base: np.ndarray | None) -> np.ndarray:
+    def combine(self, network: np.ndarray, base: np.ndarray | None) -> np.ndarray:
         """Return what both say together.
 
         Parameters
@@ -56,12 +56,14 @@ class Stacking:
             disagree stays: not to know is no reason to be sure.
         base : ndarray of shape (n,) or None
         """
-        found = network if base is None else base + self.blend * (network - base)
-        centre = found if found.ndim == 1 else found.mean(0)
-        return found + (self.trust - 1) * centre
+        found = network if base is None else base + self.weight * (network - base)
+        center = found if found.ndim == 1 else found.mean(0)
+        return found + (self.shrinkage - 1) * center
 
 
-def _blend(network: np.ndarray, base: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+def _blend_weight(
+    network: np.ndarray, base: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> float:
     """Return the share of the network's correction that serves held-out rows best.
 
     It is the least-squares share. Few held-out rows decide badly, and equal shares are hard to beat
@@ -74,7 +76,7 @@ def _blend(network: np.ndarray, base: np.ndarray, y: np.ndarray, weight: np.ndar
     return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 1.0
 
 
-def _trust(found: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+def _shrinkage(found: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
     """Return the share of a prediction that held-out rows bear out.
 
     It is the slope of the target on the prediction, shrunk as by James & Stein (positive part) so

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
-__all__ = ["KINDS", "Calibration", "HeldOutErrors", "few_members"]
+__all__ = ["KINDS", "Calibration", "CalibrationData", "excess_variance"]
 
 KINDS = ("scale", "isotonic")
 _LIMIT = np.log(20.0)  # of the logarithm of the factor on variances, both ways
@@ -25,7 +25,7 @@ _LEAST_SHARE = 0.1  # of a squared error that is left when that of few members i
 
 
 @dataclass(frozen=True)
-class HeldOutErrors:
+class CalibrationData:
     """Errors on rows that were held out, and what was stated of them.
 
     Attributes
@@ -36,7 +36,7 @@ class HeldOutErrors:
         Stated variance, of noise and of the members' disagreement.
     excess : ndarray of shape (n,)
         What of the squared error is expected only because fewer members predicted the row than
-        predict new ones; see `few_members`.
+        predict new ones; see `excess_variance`.
     distance : ndarray of shape (n,) or None
         Mean distance to the spatial neighbours that the row had when it was held out. None where
         the graph has no spatial relation.
@@ -75,12 +75,12 @@ class Calibration:
     Errors that are twice as wide as stated near the data, and four times far from them:
 
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.calibration import Calibration, HeldOutErrors
+    >>> from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData
     >>> rng = np.random.default_rng(0)
     >>> distance = np.repeat([1.0, 10.0], 20_000)
     >>> error = rng.normal(scale=np.where(distance > 5, 4.0, 2.0))
     >>> one = np.ones_like(error)
-    >>> held_out = HeldOutErrors(error, one, np.zeros_like(error), distance, one)
+    >>> held_out = CalibrationData(error, one, np.zeros_like(error), distance, one)
     >>> found = Calibration.learn(held_out, "scale")
     >>> np.sqrt(found.factor(np.array([1.0, 10.0, 100.0]))).round(1)
     array([2., 4., 4.])
@@ -88,13 +88,13 @@ class Calibration:
 
     level: float = 0.0
     slope: float = 0.0
-    centre: float = 0.0
+    center: float = 0.0
     reach: tuple[float, float] = (0.0, 0.0)
     shape: np.ndarray | None = None
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def learn(cls, found: HeldOutErrors, kind: str | None) -> Calibration:
+    def fit(cls, found: CalibrationData, kind: str | None) -> Calibration:
         """Learn from held-out rows.
 
         Parameters
@@ -108,14 +108,14 @@ class Calibration:
         scale = cls()
         if kind is not None:
             ratio = kept * found.error**2 / found.variance
-            scale = cls._learn_scale(ratio, found.distance, weight)
+            scale = cls._fit_scale(ratio, found.distance, weight)
         variance = scale.factor(found.distance) * found.variance
         score = found.error * np.sqrt(kept / variance)
-        shape = _shape(score, weight) if kind == "isotonic" else None
+        shape = _error_shape(score, weight) if kind == "isotonic" else None
         return replace(scale, shape=shape, scores=score)
 
     @classmethod
-    def _learn_scale(
+    def _fit_scale(
         cls, ratio: np.ndarray, distance: np.ndarray | None, weight: np.ndarray
     ) -> Calibration:
         """Fit the factor by the likelihood of normal errors.
@@ -128,11 +128,11 @@ class Calibration:
         log_distance = None if distance is None else _log(distance)
         if log_distance is None:
             return cls(level)
-        centre = float(np.average(log_distance, weights=weight))
-        spread = float(np.sqrt(np.average((log_distance - centre) ** 2, weights=weight)))
+        center = float(np.average(log_distance, weights=weight))
+        spread = float(np.sqrt(np.average((log_distance - center) ** 2, weights=weight)))
         if not spread > _LEAST_SPREAD:
             return cls(level)
-        support = (log_distance - centre) / spread
+        support = (log_distance - center) / spread
 
         def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             log_factor = parameters[0] + parameters[1] * support
@@ -152,7 +152,7 @@ class Calibration:
             bounds=[(-_LIMIT, _LIMIT), (0.0, _STEEPEST)],
         ).x
         reach = (float(log_distance.min()), float(log_distance.max()))
-        return cls(float(best[0]), float(best[1] / spread), centre, reach)
+        return cls(float(best[0]), float(best[1] / spread), center, reach)
 
     def factor(self, distance: np.ndarray | None) -> np.ndarray | float:
         """Return the factor on the variances of rows.
@@ -164,7 +164,7 @@ class Calibration:
         """
         if self.slope == 0 or distance is None:
             return float(np.exp(self.level))
-        support = np.clip(_log(distance), *self.reach) - self.centre
+        support = np.clip(_log(distance), *self.reach) - self.center
         return np.exp(np.clip(self.level + self.slope * support, -_LIMIT, _LIMIT))
 
     def levels(self, levels: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ class Calibration:
         return ndtr(found)
 
 
-def few_members(between: np.ndarray, n_predicted: np.ndarray, n_members: int) -> np.ndarray:
+def excess_variance(between: np.ndarray, n_predicted: np.ndarray, n_members: int) -> np.ndarray:
     """Return what squared errors lose when all members predict a row and not only some.
 
     The mean of m independent members errs by their variance over m beyond what they have in common;
@@ -205,8 +205,8 @@ def few_members(between: np.ndarray, n_predicted: np.ndarray, n_members: int) ->
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.calibration import few_members
-    >>> few_members(np.array([0.8]), np.array([1]), n_members=5)  # v is 1: 1 - 1/5
+    >>> from sptgnn_sklearn.uncertainty.calibration import excess_variance
+    >>> excess_variance(np.array([0.8]), np.array([1]), n_members=5)  # v is 1: 1 - 1/5
     array([0.8])
     """
     if n_members < 2:
@@ -215,7 +215,7 @@ def few_members(between: np.ndarray, n_predicted: np.ndarray, n_members: int) ->
     return variance * np.maximum(1 / n_predicted - 1 / n_members, 0.0)
 
 
-def _kept_share(found: HeldOutErrors, weight: np.ndarray) -> np.ndarray:
+def _kept_share(found: CalibrationData, weight: np.ndarray) -> np.ndarray:
     """Return the share of each squared error that is not due to few members.
 
     A single squared error may be less than its expected excess, so that a share is taken off
@@ -227,7 +227,7 @@ def _kept_share(found: HeldOutErrors, weight: np.ndarray) -> np.ndarray:
     return np.maximum(1 - found.excess / expected, _LEAST_SHARE)
 
 
-def _shape(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _error_shape(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return quantiles of standardised errors, which are drawn to the normal ones where rows lack.
 
     The rows are pooled with a normal sample of the weight of `_NORMAL_ROWS`, and the step function

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..spatial.random_fields import CHUNK, matern_frequencies
 
-__all__ = ["SCORES", "ErrorCorrelation", "matern_correlation", "values_at_scores"]
+__all__ = ["SCORES", "ErrorCorrelogram", "matern_correlation", "quantiles_at_scores"]
 
 _NEAREST = 20  # pairs of each row with its nearest tell of short distances,
 _SCATTERED = 1500  # and all pairs of so many rows of long ones
@@ -21,7 +21,7 @@ SCORES = np.linspace(-4.0, 4.0, 65)  # normal scores at which the quantiles of a
 
 
 @dataclass(frozen=True)
-class ErrorCorrelation:
+class ErrorCorrelogram:
     """How alike the standardised errors of two rows are, by their distance.
 
     The correlation is ``share`` times a Matérn function of smoothness 3/2; the rest of the variance
@@ -37,14 +37,14 @@ class ErrorCorrelation:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.error_correlation import ErrorCorrelation
+    >>> from sptgnn_sklearn.uncertainty.error_correlation import ErrorCorrelogram
     >>> line = np.column_stack([np.linspace(0, 100, 2000), np.zeros(2000)])
-    >>> draws = ErrorCorrelation(0.8, practical_range=10.0).draw(
+    >>> draws = ErrorCorrelogram(0.8, practical_range=10.0).draw(
     ...     line, 300, np.random.RandomState(0)
     ... )
     >>> draws.shape
     (2000, 300)
-    >>> found = ErrorCorrelation.learn(draws[:, 0], line, np.random.RandomState(0))
+    >>> found = ErrorCorrelogram.learn(draws[:, 0], line, np.random.RandomState(0))
     >>> 0.6 < found.share < 1, 5 < found.practical_range < 20
     (True, True)
     """
@@ -53,9 +53,9 @@ class ErrorCorrelation:
     practical_range: float
 
     @classmethod
-    def learn(
+    def fit(
         cls, score: np.ndarray, positions: np.ndarray, rng: np.random.RandomState
-    ) -> ErrorCorrelation:
+    ) -> ErrorCorrelogram:
         """Fit the correlation to the products of pairs of errors.
 
         Parameters
@@ -139,7 +139,7 @@ def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarr
     return (1 + scaled) * np.exp(-scaled)
 
 
-def values_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def quantiles_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return the quantiles of rows at normal scores, between those at `SCORES`.
 
     Parameters
@@ -156,8 +156,8 @@ def values_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.error_correlation import SCORES, values_at_scores
-    >>> values_at_scores(10 + 2 * SCORES[None], np.array([[0.0, 1.3, -5.0]])).round(6)
+    >>> from sptgnn_sklearn.uncertainty.error_correlation import SCORES, quantiles_at_scores
+    >>> quantiles_at_scores(10 + 2 * SCORES[None], np.array([[0.0, 1.3, -5.0]])).round(6)
     array([[10. , 12.6,  0. ]])
     """
     step = SCORES[1] - SCORES[0]

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .blending import Stacking
-from .calibration import Calibration, HeldOutErrors, few_members
-from .error_correlation import ErrorCorrelation
+from .blending import Blend
+from .calibration import Calibration, CalibrationData, excess_variance
+from .error_correlation import ErrorCorrelogram
 
-__all__ = ["HeldOut", "Judgement", "Predicted"]
+__all__ = ["MemberPredictions", "OutOfFoldPredictions", "Postprocessor"]
 
 
 @dataclass(frozen=True)
-class Predicted:
+class MemberPredictions:
     """Gaussians of the members, in standardised units of the target.
 
     Attributes
@@ -33,7 +33,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class OutOfFoldPredictions:
     """What the members that did not train on a row say of it, in standardised units.
 
     Attributes
@@ -55,14 +55,14 @@ class HeldOut:
     base: np.ndarray | None
 
     @classmethod
-    def collect(
+    def from_members(
         cls,
         own_mean: np.ndarray,
         own_variance: np.ndarray,
         all_mean: np.ndarray,
         all_variance: np.ndarray,
         base: np.ndarray | None,
-    ) -> HeldOut:
+    ) -> OutOfFoldPredictions:
         """Collect predictions.
 
         Parameters
@@ -90,7 +90,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Postprocessor:
     """How network and base are used for new rows.
 
     Attributes
@@ -104,15 +104,15 @@ class Judgement:
         Of the standardised errors of rows by their distance.
     """
 
-    stacking: Stacking
-    alone: Stacking
+    blend: Blend
+    network_only: Blend
     calibration: Calibration
-    correlation: ErrorCorrelation
+    correlation: ErrorCorrelogram
 
     @classmethod
-    def learn(
+    def fit(
         cls,
-        held: HeldOut,
+        held: OutOfFoldPredictions,
         y: np.ndarray,
         weight: np.ndarray,
         positions: np.ndarray,
@@ -121,7 +121,7 @@ class Judgement:
         n_members: int,
         calibration: str | None,
         rng: np.random.RandomState,
-    ) -> Judgement:
+    ) -> Postprocessor:
         """Learn from the rows that members held out.
 
         Parameters
@@ -138,43 +138,45 @@ class Judgement:
         calibration : None, "scale" or "isotonic"
         rng : RandomState
         """
-        honest = held.count > 0
-        y, weight = y[honest], weight[honest]
-        network, between = held.mean[honest], held.between[honest]
-        base = None if held.base is None else held.base[honest]
-        stacking = Stacking.learn(network, base, y, weight)
-        between = stacking.blend**2 * between
-        errors = HeldOutErrors(
-            error=y - stacking.join(network, base),
-            variance=held.noise[honest] + between,
-            excess=few_members(between, held.count[honest], n_members),
-            distance=None if distance is None else distance[honest],
+        held_out_rows = held.count > 0
+        y, weight = y[held_out_rows], weight[held_out_rows]
+        network, between = held.mean[held_out_rows], held.between[held_out_rows]
+        base = None if held.base is None else held.base[held_out_rows]
+        blend = Blend.fit(network, base, y, weight)
+        between = blend.weight**2 * between
+        errors = CalibrationData(
+            error=y - blend.combine(network, base),
+            variance=held.noise[held_out_rows] + between,
+            excess=excess_variance(between, held.count[held_out_rows], n_members),
+            distance=None if distance is None else distance[held_out_rows],
             weight=weight,
         )
-        found = Calibration.learn(errors, calibration)
+        found = Calibration.fit(errors, calibration)
         return cls(
-            stacking=stacking,
-            alone=Stacking.learn(network, None, y, weight),
+            blend=blend,
+            network_only=Blend.fit(network, None, y, weight),
             calibration=found,
-            correlation=ErrorCorrelation.learn(found.scores, positions[honest], rng),
+            correlation=ErrorCorrelogram.fit(found.scores, positions[held_out_rows], rng),
         )
 
-    def without_base(self) -> Judgement:
+    def without_base(self) -> Postprocessor:
         """Return what would have been learnt of the means without a base."""
-        return replace(self, stacking=self.alone)
+        return replace(self, blend=self.network_only)
 
     def apply(
-        self, network: Predicted, base: np.ndarray | None, distance: np.ndarray | None
-    ) -> Predicted:
+        self, network: MemberPredictions, base: np.ndarray | None, distance: np.ndarray | None
+    ) -> MemberPredictions:
         """Join the members (M, n) with the base (n,), and calibrate by the distance (n,)."""
         factor = self.calibration.factor(distance)
-        mean = self.stacking.join(network.mean, base)
+        mean = self.blend.combine(network.mean, base)
         # Members keep their mean: scaling the disagreement too calibrates the whole variance.
-        centre = mean.mean(0)
-        mean = centre + np.sqrt(factor) * (mean - centre)
-        return Predicted(mean, factor * network.variance)
+        center = mean.mean(0)
+        mean = center + np.sqrt(factor) * (mean - center)
+        return MemberPredictions(mean, factor * network.variance)
 
-    def apply_held_out(self, held: HeldOut, distance: np.ndarray | None) -> Predicted:
+    def apply_held_out(
+        self, held: OutOfFoldPredictions, distance: np.ndarray | None
+    ) -> MemberPredictions:
         """Calibrated predictions (1, n) of the training rows without their own targets."""
-        variance = held.noise + self.stacking.blend**2 * held.between
-        return self.apply(Predicted(held.mean[None], variance[None]), held.base, distance)
+        variance = held.noise + self.blend.weight**2 * held.between
+        return self.apply(MemberPredictions(held.mean[None], variance[None]), held.base, distance)

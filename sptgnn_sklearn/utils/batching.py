@@ -7,37 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
+from sklearn.utils import gen_batches
 
-__all__ = ["at_most_threads", "rows_at_once", "side_by_side", "slices"]
+__all__ = ["default_chunk_rows", "limit_torch_threads", "map_row_chunks"]
 
 # Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
 _ROWS_AT_ONCE = {"cpu": 1024}
 _ROWS_ON_A_GPU = 16_384
-_FEWEST_ROWS = 256  # below which halving would not help
+_MIN_CHUNK_ROWS = 256  # below which halving would not help
 
 
-def rows_at_once(device: torch.device) -> int:
+def default_chunk_rows(device: torch.device) -> int:
     """Return how many rows are best computed at a time.
 
     Examples
     --------
     >>> import torch
-    >>> from sptgnn_sklearn.utils.batching import rows_at_once
-    >>> rows_at_once(torch.device("cpu"))
+    >>> from sptgnn_sklearn.utils.batching import default_chunk_rows
+    >>> default_chunk_rows(torch.device("cpu"))
     1024
     """
     return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
 
 
 @contextmanager
-def at_most_threads(n_threads: int) -> Iterator[None]:
+def limit_torch_threads(n_threads: int) -> Iterator[None]:
     """Let torch use no more than so many threads.
 
     Examples
     --------
     >>> import torch
-    >>> from sptgnn_sklearn.utils.batching import at_most_threads
-    >>> with at_most_threads(1):
+    >>> from sptgnn_sklearn.utils.batching import limit_torch_threads
+    >>> with limit_torch_threads(1):
     ...     torch.get_num_threads()
     1
     """
@@ -49,19 +50,7 @@ def at_most_threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def slices(n: int, chunk: int) -> Iterator[slice]:
-    """Slices of so many rows, one after another.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.utils.batching import slices
-    >>> list(slices(5, 3))
-    [slice(0, 3, None), slice(3, 5, None)]
-    """
-    return (slice(start, min(start + chunk, n)) for start in range(0, n, chunk))
-
-
-def side_by_side(
+def map_row_chunks(
     work: Callable[[slice], None], n_rows: int, device: torch.device, chunk: int | None = None
 ) -> None:
     """Compute so many rows in parts, without gradients.
@@ -79,20 +68,20 @@ def side_by_side(
     n_rows : int
     device : torch.device
     chunk : int, default=None
-        Rows of a part; by default as many as `rows_at_once` says.
+        Rows of a part; by default as many as `default_chunk_rows` says.
 
     Examples
     --------
     >>> import torch
-    >>> from sptgnn_sklearn.utils.batching import side_by_side
+    >>> from sptgnn_sklearn.utils.batching import map_row_chunks
     >>> found = torch.zeros(6)
     >>> def work(part):
     ...     found[part] = float(part.start)
-    >>> side_by_side(work, 6, torch.device("cpu"), chunk=3)
+    >>> map_row_chunks(work, 6, torch.device("cpu"), chunk=3)
     >>> found
     tensor([0., 0., 0., 3., 3., 3.])
     """
-    chunk = chunk or rows_at_once(device)
+    chunk = chunk or default_chunk_rows(device)
 
     def alone(part: slice) -> None:
         with torch.no_grad():  # which each thread has to say for itself
@@ -101,7 +90,7 @@ def side_by_side(
     if device.type != "cpu":
         _in_memory(alone, n_rows, chunk)
         return
-    parts, n_threads = list(slices(n_rows, chunk)), torch.get_num_threads()
+    parts, n_threads = list(gen_batches(n_rows, chunk)), torch.get_num_threads()
     if min(n_threads, len(parts)) < 2:
         for part in parts:
             alone(part)
@@ -126,7 +115,7 @@ def _in_memory(work: Callable[[slice], None], n_rows: int, chunk: int) -> None:
         try:
             work(slice(start, min(start + chunk, n_rows)))
         except torch.OutOfMemoryError:
-            if chunk <= _FEWEST_ROWS:
+            if chunk <= _MIN_CHUNK_ROWS:
                 raise
         else:
             start += chunk

@@ -20,7 +20,7 @@ from .safe_file import FileError
 
 __all__ = ["Codec", "Registry", "decode", "encode"]
 
-_KIND = "$"  # the key that tells what a mapping stands for
+_TYPE_KEY = "$"  # the key that tells what a mapping stands for
 _DEEPEST = 60  # values within values
 
 
@@ -115,7 +115,7 @@ class _Encoder:
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is float:
-            return value if math.isfinite(value) else {_KIND: "float", "text": repr(value)}
+            return value if math.isfinite(value) else {_TYPE_KEY: "float", "text": repr(value)}
         if type(value) in (list, tuple, set, frozenset):
             return self._sequence(value, at)
         if type(value) is dict:
@@ -123,13 +123,13 @@ class _Encoder:
                 [self.encode(key, f"{at} key"), self.encode(item, f"{at}[{key!r}]")]
                 for key, item in value.items()
             ]
-            return {_KIND: "dict", "items": pairs}
+            return {_TYPE_KEY: "dict", "items": pairs}
         return self._object(value, at)
 
     def _sequence(self, value: Any, at: str) -> Any:
         ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         items = [self.encode(item, f"{at}[{i}]") for i, item in enumerate(ordered)]
-        return items if type(value) is list else {_KIND: type(value).__name__, "items": items}
+        return items if type(value) is list else {_TYPE_KEY: type(value).__name__, "items": items}
 
     def _object(self, value: Any, at: str) -> Any:
         found = self.codecs.get(type(value)) or next(
@@ -137,7 +137,7 @@ class _Encoder:
         )
         if found is not None:
             name, codec = found
-            return {_KIND: f"!{name}", "packed": self.encode(codec.pack(value), at)}
+            return {_TYPE_KEY: f"!{name}", "packed": self.encode(codec.pack(value), at)}
         if type(value) in self.names:
             given = (
                 {field.name: getattr(value, field.name) for field in fields(value)}
@@ -145,18 +145,18 @@ class _Encoder:
                 else value._asdict()
             )
             packed = {key: self.encode(item, f"{at}.{key}") for key, item in given.items()}
-            return {_KIND: f"={self.names[type(value)]}", "fields": packed}
+            return {_TYPE_KEY: f"={self.names[type(value)]}", "fields": packed}
         if isinstance(value, np.generic) and not isinstance(value, (np.object_, np.void)):
-            return {_KIND: "scalar", "array": self._array(np.asarray(value))}
+            return {_TYPE_KEY: "scalar", "array": self._array(np.asarray(value))}
         if isinstance(value, np.ndarray):
             if value.dtype.hasobject:
                 items = [self.encode(item, f"{at}[{i}]") for i, item in enumerate(value.ravel())]
-                return {_KIND: "objects", "shape": list(value.shape), "items": items}
-            return {_KIND: "array", "array": self._array(value)}
+                return {_TYPE_KEY: "objects", "shape": list(value.shape), "items": items}
+            return {_TYPE_KEY: "array", "array": self._array(value)}
         if isinstance(value, torch.Tensor):
-            return {_KIND: "tensor", "array": self._array(value.detach().cpu().numpy())}
+            return {_TYPE_KEY: "tensor", "array": self._array(value.detach().cpu().numpy())}
         if isinstance(value, PurePath):
-            return {_KIND: "path", "text": str(value)}
+            return {_TYPE_KEY: "path", "text": str(value)}
         raise TypeError(f"{at.strip('.') or 'the object'} is of {type(value)}, which has no codec.")
 
     def _array(self, array: np.ndarray) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class _Decoder:
             return [self.decode(item, depth + 1) for item in plain]
         if not isinstance(plain, dict):
             return plain
-        kind = plain[_KIND]
+        kind = plain[_TYPE_KEY]
         if kind.startswith("="):
             return self._instance(kind[1:], plain["fields"], depth)
         if kind.startswith("!"):

@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["compiled", "fetch_ahead"]
+__all__ = ["compiled", "prefetch"]
 
 
 def compiled(function: Callable) -> Any:
@@ -46,7 +46,7 @@ def compiled(function: Callable) -> Any:
 
 
 @intrinsic
-def fetch_ahead(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
+def prefetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
     """Ask for the cache line of a place of a matrix, which is read soon, and do not wait for it.
 
     For compiled functions. Processors foresee places that follow one another, but not those of a

@@ -28,7 +28,7 @@ _FORMAT = "sptgnn-sklearn"
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 _MOST_HEADER = 100_000_000  # bytes; the limit of the format itself
-_BLOCK = 2**20
+_COPY_BYTES = 2**20
 
 
 class FileError(ValueError):
@@ -77,14 +77,14 @@ def write(
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, part, metadata)
         with part.open("r+b") as file:
             place = _place_of_digest(_header(file))
-            digest = _digest(file, place)
+            digest = _payload_digest(file, place)
             file.seek(8 + place)
             file.write(digest.encode())
             file.flush()
             os.fsync(file.fileno())
         part.chmod(rights)
         os.replace(part, target)
-        _settle(target.parent)
+        _sync_and_rename(target.parent)
     except SafetensorError as error:
         raise OSError(f"{target} cannot be written: {error}") from error
     finally:
@@ -124,7 +124,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
                 f"{str(path)!r} is no file that this package wrote, or it is damaged where it says "
                 "what it is: take another copy of it."
             ) from error
-        if not ours or about.get("sha256") != _digest(file, place):
+        if not ours or about.get("sha256") != _payload_digest(file, place):
             raise FileError(
                 f"{str(path)!r} was cut or changed after it was written: its checksum does not "
                 "fit. Take another copy of it."
@@ -160,19 +160,19 @@ def _place_of_digest(header: bytes) -> int:
     return header.index(_MARK) + len(_MARK)
 
 
-def _digest(file: Any, place: int) -> str:
+def _payload_digest(file: Any, place: int) -> str:
     """Return the digest of a file with zeros where its header holds the digest."""
     found = sha256()
     file.seek(0)
     found.update(file.read(8 + place))
     file.seek(len(_BLANK), os.SEEK_CUR)
     found.update(_BLANK.encode())
-    while block := file.read(_BLOCK):
+    while block := file.read(_COPY_BYTES):
         found.update(block)
     return found.hexdigest()
 
 
-def _settle(folder: Path) -> None:
+def _sync_and_rename(folder: Path) -> None:
     """Have the new name of a file on the disk too, where a folder can be opened."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -11,7 +11,7 @@ from sptgnn_sklearn.applicability.dissimilarity import (
     count_within,
     held_out_counts,
     held_out_distances,
-    mean_distance,
+    mean_pairwise_distance,
 )
 
 
@@ -23,17 +23,17 @@ def points(n=200, seed=0):
 def test_mean_distance_in_blocks(cells, monkeypatch):
     """However small the blocks, every pair counts once."""
     monkeypatch.setattr(dissimilarity, "_CELLS", cells)
-    assert mean_distance(points()) == pytest.approx(pdist(points()).mean())
+    assert mean_pairwise_distance(points()) == pytest.approx(pdist(points()).mean())
 
 
 def test_mean_distance_of_many_rows_is_near_and_knows_no_order():
     """A tenth of the rows gives the mean within some percent, in any order of rows."""
     rows = points(2000)
-    found = mean_distance(rows, most=200)
+    found = mean_pairwise_distance(rows, most=200)
     assert found == pytest.approx(pdist(rows).mean(), rel=0.05)
     assert found != pytest.approx(pdist(rows).mean(), rel=1e-9)
     shuffled = rows[np.random.default_rng(1).permutation(2000)]
-    assert mean_distance(shuffled, most=200) == pytest.approx(found)
+    assert mean_pairwise_distance(shuffled, most=200) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("n_folds", [2, 40])

@@ -16,8 +16,8 @@ from xgboost import XGBRegressor
 
 from sptgnn_sklearn.applicability.feature_weights import (
     given_weights,
-    held_out,
-    native,
+    model_importance,
+    out_of_block,
     permutation,
 )
 
@@ -43,7 +43,7 @@ def test_shuffling_raises_the_squared_error_by_twice_the_variance():
     np.testing.assert_allclose(found, expected, rtol=0.1, atol=1e-9)
     folds = list(KFold(4).split(X))
     np.testing.assert_allclose(
-        held_out(LinearRegression(), X, y, folds, **SHUFFLING), expected, rtol=0.1, atol=1e-9
+        out_of_block(LinearRegression(), X, y, folds, **SHUFFLING), expected, rtol=0.1, atol=1e-9
     )
 
 
@@ -54,10 +54,12 @@ def test_held_out_rows_tell_memory_from_knowledge():
     model = KNeighborsRegressor(1).fit(X, y)
     remembered = permutation(model, X, y, **SHUFFLING)
     folds = list(LeaveOneOut().split(X))
-    known = held_out(model, X, y, folds, **SHUFFLING)
+    known = out_of_block(model, X, y, folds, **SHUFFLING)
     assert (remembered > 1).all()
     assert (known < 0.3 * remembered).all()
-    np.testing.assert_array_equal(held_out(FrozenEstimator(model), X, y, folds, **SHUFFLING), known)
+    np.testing.assert_array_equal(
+        out_of_block(FrozenEstimator(model), X, y, folds, **SHUFFLING), known
+    )
 
 
 def test_held_out_rows_are_predicted_by_the_model_of_their_fold():
@@ -65,7 +67,7 @@ def test_held_out_rows_are_predicted_by_the_model_of_their_fold():
     X = np.arange(8.0)[:, None]
     y = np.r_[X[:4, 0], -X[4:, 0]]
     halves = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
-    found = held_out(LinearRegression(), X, y, halves, n_repeats=2000, random_state=0)
+    found = out_of_block(LinearRegression(), X, y, halves, n_repeats=2000, random_state=0)
     # The error of a row is its x plus the x that the model is shown: squared 4 x^2 unshuffled, and
     # on average x^2 + mean(x^2) + 2 x mean(x) when the other x is any row's.
     square, mean = (X**2).mean(), X.mean()
@@ -85,8 +87,8 @@ def test_models_that_are_not_fitted_are_fitted():
     """The model that was given stays as it is."""
     X, y = table()
     model = LinearRegression()
-    assert share(native(model, X, y)).tolist() == pytest.approx(
-        share(native(LinearRegression().fit(X, y), X, y)).tolist()
+    assert share(model_importance(model, X, y)).tolist() == pytest.approx(
+        share(model_importance(LinearRegression().fit(X, y), X, y)).tolist()
     )
     assert not hasattr(model, "coef_")
 
@@ -114,7 +116,7 @@ def test_native_finds_the_model_inside(wrap):
     if isinstance(model, FrozenEstimator):
         model.estimator.fit(X, y)
     expected = [X["a"].std(ddof=0), 3 * X["b"].std(ddof=0) / 100, 0]
-    np.testing.assert_allclose(native(fitted, X, y), expected, atol=1e-9)
+    np.testing.assert_allclose(model_importance(fitted, X, y), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,9 @@ def test_native_finds_the_model_inside(wrap):
 def test_native_reads_importances_of_trees(model):
     """They are those of the model itself."""
     X, y = table()
-    np.testing.assert_array_equal(native(model.fit(X, y), X, y), model.feature_importances_)
+    np.testing.assert_array_equal(
+        model_importance(model.fit(X, y), X, y), model.feature_importances_
+    )
 
 
 def test_native_of_a_dropped_column_is_zero():
@@ -131,7 +135,7 @@ def test_native_of_a_dropped_column_is_zero():
     X, y = table()
     some = ColumnTransformer([("some", "passthrough", ["c", "b"])])
     model = make_pipeline(some, LinearRegression())
-    found = native(model.fit(X, y), X, y)
+    found = model_importance(model.fit(X, y), X, y)
     assert found[0] == 0
     assert found[1] > 1
 
@@ -151,14 +155,14 @@ def test_native_says_what_it_cannot_read(model, message):
     """And names the other ways."""
     X, y = table(20)
     with pytest.raises(ValueError, match=rf"{message}.* Use importance=\"permutation\""):
-        native(model.fit(X, y), X, y)
+        model_importance(model.fit(X, y), X, y)
 
 
 def test_held_out_needs_folds():
     """Without cv there is nothing held out."""
     X, y = table(20)
     with pytest.raises(ValueError, match="give them as cv"):
-        held_out(LinearRegression(), X, y, None)
+        out_of_block(LinearRegression(), X, y, None)
 
 
 def test_weights_of_a_series_go_by_name():

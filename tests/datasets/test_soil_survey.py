@@ -95,10 +95,10 @@ def test_mean_is_the_sum_of_the_parts():
     survey = make_soil_survey(20_000, random_state=0)
     truth = survey.truth
     np.testing.assert_allclose(truth["mean"], survey.intercept + truth[PARTS].sum(axis=1))
-    standardised = (survey.target - truth["mean"]) / truth["noise_sd"]
-    assert standardised.mean() == pytest.approx(0.0, abs=0.03)
-    assert standardised.std() == pytest.approx(1.0, abs=0.03)
-    assert (standardised**4).mean() == pytest.approx(3.0, abs=0.2)
+    standardized = (survey.target - truth["mean"]) / truth["noise_sd"]
+    assert standardized.mean() == pytest.approx(0.0, abs=0.03)
+    assert standardized.std() == pytest.approx(1.0, abs=0.03)
+    assert (standardized**4).mean() == pytest.approx(3.0, abs=0.2)
 
 
 def test_parts_have_the_standard_deviations_asked_for():

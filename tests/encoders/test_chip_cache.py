@@ -11,8 +11,8 @@ import pytest
 import torch
 from small_encoder import SIDE, write_chips
 
-from sptgnn_sklearn.encoders.chip_cache import ChipArchive
-from sptgnn_sklearn.encoders.embedding import Imagery
+from sptgnn_sklearn.encoders.chip_cache import ChipCache
+from sptgnn_sklearn.encoders.embedding import ChipLoader
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
 
@@ -24,14 +24,14 @@ def survey(tmp_path):
     dem[5], dem[[1, 4]], layers[4] = dem[0], None, None
     images = {"DEM": dem, "layers": layers}
     columns = {"DEM": ImageColumn("dem"), "layers": ImageColumn("layers")}
-    imagery = Imagery.learn(images, columns, chip_size=SIDE, on_error="raise")
+    imagery = ChipLoader.fit(images, columns, chip_size=SIDE, on_error="raise")
     return imagery, images, tmp_path / "cache"
 
 
 def test_chips_are_those_of_the_files(survey):
     """Any rows in any order, grouped by what they have."""
     imagery, images, folder = survey
-    archive = ChipArchive(imagery, images, folder)
+    archive = ChipCache(imagery, images, folder)
     rows = np.array([5, 1, 4, 0, 3])
     expected = imagery.chips(images, rows)
     found = archive.groups(rows)
@@ -49,7 +49,7 @@ def test_chips_are_those_of_the_files(survey):
 def test_a_sent_archive_reads_the_same_files(survey):
     """A worker process opens the files anew; they stay until the sender's archive ends."""
     imagery, images, folder = survey
-    archive = ChipArchive(imagery, images, folder)
+    archive = ChipCache(imagery, images, folder)
     content = pickle.dumps(archive)
     assert len(content) < 10_000  # names of files and places, no chips
     sent = pickle.loads(content)
@@ -66,7 +66,7 @@ def test_too_little_space_is_told(survey, monkeypatch):
     imagery, images, folder = survey
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(ValueError, match="pass a cache_dir with more space"):
-        ChipArchive(imagery, images, folder)
+        ChipCache(imagery, images, folder)
 
 
 def test_files_that_vanish_are_named(survey):
@@ -74,13 +74,13 @@ def test_files_that_vanish_are_named(survey):
     imagery, images, folder = survey
     Path(images["DEM"][3]).unlink()
     with pytest.raises(ValueError, match="Row 3, column 'dem'"):
-        ChipArchive(imagery, images, folder)
+        ChipCache(imagery, images, folder)
 
 
 def test_files_that_are_cut_short_are_named(survey):
     """A process that opens the archive anew is told that its file is not what it was."""
     imagery, images, folder = survey
-    archive = ChipArchive(imagery, images, folder)
+    archive = ChipCache(imagery, images, folder)
     sent = pickle.dumps(archive)
     (kept,) = Path(folder).glob("chips-*/0.chips")
     kept.write_bytes(kept.read_bytes()[:-4])
@@ -91,11 +91,11 @@ def test_files_that_are_cut_short_are_named(survey):
 def peak_of_archive(folder, n_rows):
     """Bytes that decoding the chips of so many rows and reading a batch of them takes at most."""
     dem = np.array(write_chips(folder, n_rows), dtype=object)
-    imagery = Imagery.learn(
+    imagery = ChipLoader.fit(
         {"DEM": dem}, {"DEM": ImageColumn("dem")}, chip_size=128, on_error="raise"
     )
     tracemalloc.start()
-    ChipArchive(imagery, {"DEM": dem}, folder).groups(np.arange(40))
+    ChipCache(imagery, {"DEM": dem}, folder).groups(np.arange(40))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

@@ -16,9 +16,9 @@ import pytest
 
 import sptgnn_sklearn
 from sptgnn_sklearn.encoders import embedding as imagery_module
-from sptgnn_sklearn.encoders.embedding import Imagery
-from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
-from sptgnn_sklearn.images.chips import read_chip, standardise
+from sptgnn_sklearn.encoders.embedding import ChipLoader
+from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
+from sptgnn_sklearn.images.chips import read_chip, standardize_chip
 from sptgnn_sklearn.table.image_columns import ImageColumn
 from sptgnn_sklearn.table.parsing import read_paths
 
@@ -68,13 +68,13 @@ def table(folder, n, names=("S2L2A", "S1GRD", "DEM"), side=32):
     }
 
 
-def learn(images, chip_size=16, on_error="raise", **columns):
+def fit_loader(images, chip_size=16, on_error="raise", **columns):
     columns = {name: columns.get(name, ImageColumn(f"{name.lower()}_path")) for name in images}
-    return Imagery.learn(images, columns, chip_size=chip_size, on_error=on_error)
+    return ChipLoader.fit(images, columns, chip_size=chip_size, on_error=on_error)
 
 
 def memory(imagery, folder=None):
-    return EmbeddingStore(folder, imagery.namespace(Encoder()), Encoder.width)
+    return EmbeddingCache(folder, imagery.namespace(Encoder()), Encoder.width)
 
 
 def embed(imagery, images, folder=None, **options):
@@ -95,7 +95,7 @@ def slowly(imagery, images):
             if images[name][row] is not None:
                 content = Path(images[name][row]).read_bytes()
                 chip = read_chip(content, "", modality, imagery.chip_size)
-                chips[name] = standardise(chip, modality)[None]
+                chips[name] = standardize_chip(chip, modality)[None]
         if chips:
             vectors[row] = Encoder()(chips)[0]
     return vectors
@@ -147,8 +147,8 @@ def test_chip_size_is_what_all_chips_fill(tmp_path, sides, size):
         name: read_paths([write(tmp_path / f"{name}.npy", name, side=side)])
         for name, side in zip(("DEM", "S1GRD"), sides, strict=True)
     }
-    assert learn(images, chip_size=None).chip_size == size
-    assert learn(images, chip_size=16).chip_size == 16
+    assert fit_loader(images, chip_size=None).chip_size == size
+    assert fit_loader(images, chip_size=16).chip_size == 16
 
 
 def test_what_is_learned_does_not_depend_on_the_order_of_rows(tmp_path):
@@ -156,23 +156,23 @@ def test_what_is_learned_does_not_depend_on_the_order_of_rows(tmp_path):
     images = table(tmp_path, 6, names=("CLIM",))
     write(tmp_path / "CLIM_0.npy", "CLIM", side=48)
     images["CLIM"][3] = None
-    imagery = learn(images, chip_size=None)
+    imagery = fit_loader(images, chip_size=None)
     assert imagery.chip_size == 48
     for order in ([4, 5, 3, 2, 0, 1], [0, 0, 1, 2, 2, 4, 5, 5]):
-        assert learn({"CLIM": images["CLIM"][order]}, chip_size=None) == imagery
+        assert fit_loader({"CLIM": images["CLIM"][order]}, chip_size=None) == imagery
 
 
 @pytest.mark.parametrize("size", [0, 20, -16, 16.0, True, "16"])
 def test_chip_size_that_the_encoder_cannot_take(tmp_path, size):
     """Patches are of 16 pixels."""
     with pytest.raises(ValueError, match=r"chip_size=.* must be a positive multiple of 16"):
-        learn(table(tmp_path, 1, names=("DEM",)), chip_size=size)
+        fit_loader(table(tmp_path, 1, names=("DEM",)), chip_size=size)
 
 
 def test_on_error_that_is_no_choice(tmp_path):
     """The message has the name of the estimators' parameter."""
     with pytest.raises(ValueError, match="on_image_error='skip' must be 'raise' or 'ignore'"):
-        learn(table(tmp_path, 1, names=("DEM",)), on_error="skip")
+        fit_loader(table(tmp_path, 1, names=("DEM",)), on_error="skip")
 
 
 def test_statistics_of_a_new_modality(tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_statistics_of_a_new_modality(tmp_path, monkeypatch):
         np.save(tmp_path / f"{i}.npy", array)
         paths.append(str(tmp_path / f"{i}.npy"))
     images = {"CLIM": read_paths([*paths, paths[0], paths[0], None])}
-    modality = learn(images).modalities["CLIM"]
+    modality = fit_loader(images).modalities["CLIM"]
     flat = np.moveaxis(arrays.astype(np.float64), 1, 0).reshape(3, -1)
     assert modality.bands == ("0", "1", "2")
     np.testing.assert_allclose(modality.mean, np.nanmean(flat, axis=1), rtol=1e-9)
@@ -196,14 +196,14 @@ def test_statistics_of_a_new_modality(tmp_path, monkeypatch):
     assert modality.std[2] == 1.0
 
     monkeypatch.setattr(imagery_module, "_MOST_CHIPS", 2)
-    few = learn(images).modalities["CLIM"].mean[1]
+    few = fit_loader(images).modalities["CLIM"].mean[1]
     assert few == pytest.approx(np.mean(arrays[[0, 6], 1], dtype=np.float64))
 
 
 def test_statistics_that_are_given_are_kept(tmp_path):
     """Own figures, of a new modality or a known one, are not computed."""
     images = table(tmp_path, 2, names=("CLIM", "DEM"))
-    imagery = learn(
+    imagery = fit_loader(
         images,
         CLIM=ImageColumn("c", mean=(1, 2, 3), std=(4, 5, 6)),
         DEM=ImageColumn("d", mean=(7,), std=(8,)),
@@ -218,25 +218,25 @@ def test_a_modality_without_any_chip(tmp_path):
     images = table(tmp_path, 2, names=("DEM", "S1GRD"))
     images["DEM"][:] = None
     with pytest.raises(ValueError, match=r"'dem_path' has no usable image of DEM .*no row has a"):
-        learn(images)
+        fit_loader(images)
     images["DEM"][:] = [str(tmp_path / "b.npy"), str(tmp_path / "a.npy")]
     with pytest.raises(ValueError, match=r"'dem_path' has .*2 files fail: .*a\.npy does not exist"):
-        learn(images, on_error="ignore")
+        fit_loader(images, on_error="ignore")
     with pytest.raises(ValueError, match=r"Row 1, column 'dem_path': .*a\.npy does not exist\. Pa"):
-        learn(images)
+        fit_loader(images)
 
 
 def test_files_that_fail_are_skipped_in_learning(tmp_path):
     """With "ignore", size and statistics come from the chips that can be used."""
     images = table(tmp_path, 4, names=("CLIM",))
-    expected = learn({"CLIM": images["CLIM"][1:]}, chip_size=None)
+    expected = fit_loader({"CLIM": images["CLIM"][1:]}, chip_size=None)
     (tmp_path / "CLIM_0.npy").write_bytes(b"")
     write(tmp_path / "CLIM_x.npy", "CLIM", bands=2)
     broken = {"CLIM": read_paths([*images["CLIM"], str(tmp_path / "CLIM_x.npy")])}
-    found = learn(broken, chip_size=None, on_error="ignore")
+    found = fit_loader(broken, chip_size=None, on_error="ignore")
     assert found == replace(expected, on_error="ignore")
     with pytest.raises(ValueError, match=r"Row 0, column 'clim_path': .*CLIM_0\.npy is empty"):
-        learn(broken)
+        fit_loader(broken)
 
 
 # Embeddings
@@ -247,7 +247,7 @@ def test_files_that_fail_are_skipped_in_learning(tmp_path):
 def test_embeddings_are_those_of_each_row_alone(tmp_path, batch_size, workers):
     """Whatever the batches and threads, with gaps and repeated rows; each chip set once."""
     images = with_gaps(tmp_path)
-    imagery = learn(images)
+    imagery = fit_loader(images)
     vectors, usable, rows = embed(imagery, images, batch_size=batch_size, workers=workers)
     expected = slowly(imagery, images)
     assert vectors.dtype == np.float32
@@ -260,7 +260,7 @@ def test_embeddings_are_those_of_each_row_alone(tmp_path, batch_size, workers):
 def test_embeddings_follow_the_order_of_rows(tmp_path):
     """Rows in another order have the same embeddings in that order."""
     images = with_gaps(tmp_path)
-    imagery = learn(images)
+    imagery = fit_loader(images)
     order = np.random.default_rng(0).permutation(23)
     shuffled = {name: paths[order] for name, paths in images.items()}
     vectors = embed(imagery, images)[0]
@@ -271,7 +271,7 @@ def test_stored_embeddings_are_not_computed_again(tmp_path):
     """By content: a copy under another name is known, and new content under the old name is not."""
     (tmp_path / "chips").mkdir()
     images = table(tmp_path / "chips", 6)
-    imagery = learn(images)
+    imagery = fit_loader(images)
     first, _, rows = embed(imagery, images, tmp_path / "store")
     assert rows == 6
     shutil.copytree(tmp_path / "chips", tmp_path / "moved")
@@ -284,7 +284,7 @@ def test_stored_embeddings_are_not_computed_again(tmp_path):
     np.testing.assert_array_equal(again, first)
 
     turned = dict(reversed(images.items()))
-    again, _, rows = embed(learn(turned), turned, tmp_path / "store")
+    again, _, rows = embed(fit_loader(turned), turned, tmp_path / "store")
     assert rows == 0
 
     write(images["DEM"][2], "DEM", 500.0)
@@ -298,7 +298,7 @@ def test_the_same_file_in_two_columns_is_two_images(tmp_path):
     images = table(tmp_path, 2, names=("DEM", "CLIM"))
     path = write(tmp_path / "one.npy", "DEM")
     images = {"DEM": read_paths([path, None]), "CLIM": read_paths([None, path])}
-    vectors, _, rows = embed(learn(images), images)
+    vectors, _, rows = embed(fit_loader(images), images)
     assert rows == 2
     assert (vectors != 0).tolist() == [[False, False, True, False], [False, False, False, True]]
 
@@ -306,31 +306,31 @@ def test_the_same_file_in_two_columns_is_two_images(tmp_path):
 def test_namespace_stands_for_all_that_changes_an_embedding(tmp_path):
     """Another encoder, size, scale, bands or figures: another namespace. Labels do not matter."""
     images = table(tmp_path, 2, names=("S1GRD", "DEM"))
-    base = learn(images)
+    base = fit_loader(images)
     other = Encoder()
     other.fingerprint = "other"
     found = [
         base.namespace(Encoder()),
         base.namespace(other),
-        learn(images, chip_size=32).namespace(Encoder()),
-        learn({"DEM": images["DEM"]}).namespace(Encoder()),
+        fit_loader(images, chip_size=32).namespace(Encoder()),
+        fit_loader({"DEM": images["DEM"]}).namespace(Encoder()),
         *(
-            learn(images, DEM=ImageColumn("d", **options)).namespace(Encoder())
+            fit_loader(images, DEM=ImageColumn("d", **options)).namespace(Encoder())
             for options in ({"scale": 2}, {"offset": 1}, {"mean": (1,), "std": (2,)})
         ),
-        learn(images, S1GRD=ImageColumn("s", bands=("VH", "VV"))).namespace(Encoder()),
+        fit_loader(images, S1GRD=ImageColumn("s", bands=("VH", "VV"))).namespace(Encoder()),
     ]
     assert len(set(found)) == len(found)
-    turned = learn(dict(reversed(images.items())), on_error="ignore", DEM=ImageColumn("other"))
+    turned = fit_loader(dict(reversed(images.items())), on_error="ignore", DEM=ImageColumn("other"))
     assert turned.namespace(Encoder()) == found[0]
 
 
 def test_a_store_of_something_else_is_refused(tmp_path):
     """It would mix embeddings that have nothing to do with each other."""
     images = table(tmp_path, 1, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     with pytest.raises(ValueError, match="The store has the namespace 'x' and width 4"):
-        imagery.embed(images, Encoder(), EmbeddingStore(None, "x", 4), workers=1)
+        imagery.embed(images, Encoder(), EmbeddingCache(None, "x", 4), workers=1)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_store_of_something_else_is_refused(tmp_path):
 def test_an_encoder_that_fails_is_told(tmp_path, vectors, message):
     """Wrong shapes and values that are not finite are never stored."""
     images = table(tmp_path, 1, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     store = memory(imagery, tmp_path / "store")
 
     class Broken(Encoder):
@@ -354,7 +354,7 @@ def test_an_encoder_that_fails_is_told(tmp_path, vectors, message):
 def test_progress_is_shown_if_asked_for(tmp_path, capsys):
     """The bar counts the rows to encode, not those that are stored."""
     images = table(tmp_path, 5, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     embed(imagery, {"DEM": images["DEM"][:2]}, tmp_path / "store")
     assert capsys.readouterr().err == ""
     embed(imagery, images, tmp_path / "store", verbose=1)
@@ -364,7 +364,7 @@ def test_progress_is_shown_if_asked_for(tmp_path, capsys):
 def test_memory_is_bounded_by_the_batch(tmp_path, monkeypatch):
     """Never are more than two batches read before the one that is encoded."""
     images = table(tmp_path, 40, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     begun = []
     monkeypatch.setattr(
         imagery_module, "read_chip", lambda *args: begun.append(1) or read_chip(*args)
@@ -383,7 +383,7 @@ def test_memory_is_bounded_by_the_batch(tmp_path, monkeypatch):
 def test_files_are_read_while_the_encoder_runs(tmp_path, monkeypatch):
     """The encoder, at its first batch, sees chips of the second arrive."""
     images = table(tmp_path, 8, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     read, second = [], threading.Event()
 
     def reading(*args):
@@ -408,7 +408,7 @@ def test_files_are_read_while_the_encoder_runs(tmp_path, monkeypatch):
 def test_a_file_that_cannot_be_used_is_named(tmp_path):
     """Row, column, path, what is wrong, and what to do."""
     images = table(tmp_path, 5, names=("DEM", "S1GRD"))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     missing = images["S1GRD"][3] = str(tmp_path / "b.npy")
     with pytest.raises(ValueError) as caught:
         embed(imagery, images)
@@ -425,7 +425,7 @@ def test_what_was_encoded_before_an_error_is_stored(tmp_path):
     """A file that turns out to be damaged costs no more than its batch."""
     (tmp_path / "chips").mkdir()
     images = table(tmp_path / "chips", 12, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     damaged = Path(images["DEM"][9])
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-100])
@@ -440,7 +440,7 @@ def test_what_was_encoded_before_an_error_is_stored(tmp_path):
 def test_files_that_cannot_be_used_are_left_out_with_one_warning(tmp_path):
     """Rows keep their other images; the warning has the number and the first three cases."""
     images = table(tmp_path, 12, names=("DEM", "S1GRD"))
-    imagery = learn(images, on_error="ignore")
+    imagery = fit_loader(images, on_error="ignore")
     clean = {name: paths.copy() for name, paths in images.items()}
     images["DEM"][4] = str(tmp_path / "nowhere.npy")
     Path(images["DEM"][7]).write_bytes(b"")
@@ -471,7 +471,7 @@ def test_files_that_cannot_be_used_are_left_out_with_one_warning(tmp_path):
 def test_copies_of_a_damaged_file_are_read_once(tmp_path, monkeypatch):
     """What one of them shows holds for all."""
     images = table(tmp_path, 6, names=("DEM",))
-    imagery = learn(images, on_error="ignore")
+    imagery = fit_loader(images, on_error="ignore")
     content = Path(images["DEM"][0]).read_bytes()[:-9]
     for path in images["DEM"][:5]:
         Path(path).write_bytes(content)
@@ -489,7 +489,7 @@ def test_copies_of_a_damaged_file_are_read_once(tmp_path, monkeypatch):
 def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """Its vector is not kept under the content that it had before."""
     images = table(tmp_path, 2, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     fetch, seen = imagery_module.fetch, []
 
     def changing(path):
@@ -509,7 +509,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
 def test_chips_are_grouped_by_what_rows_have(tmp_path):
     """Rows come back as positions, with their own chips, and those without any are left out."""
     images = with_gaps(tmp_path)
-    imagery = learn(images)
+    imagery = fit_loader(images)
     rows = np.array([7, 0, 2, 3, 22, 7, 12])
     groups = imagery.chips(images, rows, workers=2)
     expected = slowly(imagery, images)
@@ -529,7 +529,7 @@ def test_chips_are_grouped_by_what_rows_have(tmp_path):
 def test_chips_that_cannot_be_read(tmp_path):
     """They are an error with the row of the table, or left out with a warning."""
     images = table(tmp_path, 4, names=("DEM", "S1GRD"))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     Path(images["DEM"][2]).write_bytes(b"")
     rows = np.array([3, 2])
     with pytest.raises(ValueError, match=r"Row 2, column 'dem_path': .*DEM_2\.npy is empty\. Pass"):
@@ -548,14 +548,14 @@ def test_indices_of_the_first_sentinel_2_modality(tmp_path):
     np.save(tmp_path / "b.npy", np.full_like(chip, 500.0))
     a, b = str(tmp_path / "a.npy"), str(tmp_path / "b.npy")
     images = table(tmp_path, 4, names=("DEM",)) | {"S2L2A": read_paths([a, None, b, a])}
-    found = learn(images).indices(images, 2)
+    found = fit_loader(images).indices(images, 2)
     np.testing.assert_allclose(found[[0, 3]], [[0.5, -1 / 7, 0.2]] * 2, rtol=1e-6)
     assert np.isnan(found[1]).all()
     np.testing.assert_allclose(found[2], 0.0)
     heights = {"DEM": images["DEM"]}
-    assert np.isnan(learn(heights).indices(heights)).all()
+    assert np.isnan(fit_loader(heights).indices(heights)).all()
 
-    imagery = learn(images)
+    imagery = fit_loader(images)
     images["S2L2A"][2] = str(tmp_path / "c.npy")
     with pytest.raises(ValueError, match=r"Row 2, column 's2l2a_path': .*c\.npy does not exist"):
         imagery.indices(images)
@@ -638,7 +638,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path):
     assert process.wait() == -signal.SIGKILL
     before = encoded(tmp_path, "killed")
     assert 16 <= before < 60
-    imagery = learn(images)
+    imagery = fit_loader(images)
     vectors, _, rows = embed(imagery, images, tmp_path / "store")
     # All but the rows of one chunk were kept.
     assert 60 - before <= rows <= 60 - before + 4
@@ -652,7 +652,7 @@ def test_two_processes_share_the_work(tmp_path):
     processes = [start(tmp_path, images, name, names) for name in names]
     assert [process.wait(60) for process in processes] == [0, 0]
     assert sum(encoded(tmp_path, name) for name in names) == 40
-    expected = slowly(learn(images), images)
+    expected = slowly(fit_loader(images), images)
     for name in names:
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-6)
 
@@ -660,7 +660,7 @@ def test_two_processes_share_the_work(tmp_path):
 def test_what_another_process_wrote_meanwhile_is_taken(tmp_path, monkeypatch):
     """Rows that are already read, but not yet encoded, are looked up once more."""
     images = table(tmp_path, 12, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     store = memory(imagery, tmp_path / "store")
     lock, held = store.lock, []
 
@@ -682,7 +682,7 @@ def test_what_another_process_wrote_meanwhile_is_taken(tmp_path, monkeypatch):
 def test_a_damaged_shard_is_encoded_again(tmp_path, damage):
     """The rows of the shard, and only these, are computed anew, with one warning."""
     images = table(tmp_path, 10, names=("DEM",))
-    imagery = learn(images)
+    imagery = fit_loader(images)
     embed(imagery, {"DEM": images["DEM"][:4]}, tmp_path / "store")
     (shard,) = (tmp_path / "store").rglob("*.safetensors")
     first = embed(imagery, images, tmp_path / "store")[0]

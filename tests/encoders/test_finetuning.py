@@ -8,8 +8,8 @@ import pytest
 import torch
 from small_encoder import SIDE, WIDTH, small_stages
 
-from sptgnn_sklearn.encoders.finetuning import MemberEncoders, turn
-from sptgnn_sklearn.encoders.terramind import split
+from sptgnn_sklearn.encoders.finetuning import MemberEncoders, apply_dihedral
+from sptgnn_sklearn.encoders.terramind import split_stages
 
 CENTRE, SPREAD = np.full(WIDTH, 0.5), np.full(WIDTH, 2.0)
 
@@ -35,7 +35,7 @@ def encoders(tuned=True, n_members=3, recompute=False, **channels):
 def alone(made, member, stages, tuned):
     """The encoder of one member as a plain module."""
     single = copy.deepcopy(stages)
-    tail = single if tuned is True else split(single, tuned)[1]
+    tail = single if tuned is True else split_stages(single, tuned)[1]
     weights = {name: value[member] for name, value in made.tail.named_parameters()}
     tail.load_state_dict(weights, strict=False)
     return single
@@ -66,7 +66,7 @@ def test_gradients_agree_with_a_plain_encoder(tuned, recompute):
     for member in range(3):
         single = alone(made, member, stages, tuned)
         ((((single(chips(4, seed=member)) - 0.5) / 2) ** 3).sum()).backward()
-        tail = single if tuned is True else split(single, tuned)[1]
+        tail = single if tuned is True else split_stages(single, tuned)[1]
         expected = dict(tail.named_parameters())
         for name, parameter in made.tail.named_parameters():
             torch.testing.assert_close(parameter.grad[member], expected[name].grad)
@@ -137,7 +137,7 @@ def test_encoders_survive_pickling():
 def test_the_eight_ways_to_turn_a_square():
     """All differ, keep the pixels, and way 0 is the chip itself."""
     chip = torch.arange(9.0).view(1, 1, 3, 3)
-    turned = turn(chip.expand(8, -1, -1, -1), torch.arange(8))
+    turned = apply_dihedral(chip.expand(8, -1, -1, -1), torch.arange(8))
     assert torch.equal(turned[0], chip[0])
     assert len({tuple(values.flatten().tolist()) for values in turned}) == 8
     assert (turned.flatten(1).sort(1).values == torch.arange(9.0)).all()

@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from sptgnn_sklearn.encoders.terramind import FrozenEncoder, build_encoder, import_registry, split
+from sptgnn_sklearn.encoders.terramind import (
+    FrozenEncoder,
+    build_encoder,
+    import_registry,
+    split_stages,
+)
 from sptgnn_sklearn.images.modalities import make_modality
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
@@ -59,13 +64,13 @@ def test_embeddings_are_those_of_terratorch(model, checkpoint, some):
 def test_stages_that_are_split_are_the_whole(checkpoint):
     """Trunk and last blocks one after the other give the embedding."""
     stages = build_encoder(TINY, MODALITIES, checkpoint).eval()
-    first, last = split(stages, 2)
+    first, last = split_stages(stages, 2)
     given = {name: torch.from_numpy(values) for name, values in chips().items()}
     with torch.no_grad():
         torch.testing.assert_close(last(first(given)), stages(given))
     assert len(last) == 3
     with pytest.raises(ValueError, match=r"fine_tune=13 must be True, False or .* from 1 to 12"):
-        split(stages, 13)
+        split_stages(stages, 13)
 
 
 @RANDOM

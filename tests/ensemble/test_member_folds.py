@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial import cKDTree
 
-from sptgnn_sklearn.ensemble.member_folds import N_FOLDS, partition
+from sptgnn_sklearn.ensemble.member_folds import N_FOLDS, make_member_folds
 
 N_PLACES = 200
 
@@ -20,11 +20,11 @@ def survey(n_places=N_PLACES, n_rows=500, seed=0):
 
 def draw(n_members=5, seed=0, **settings):
     space, place = survey(**settings)
-    return partition(space, place, n_members, np.random.RandomState(seed))
+    return make_member_folds(space, place, n_members, np.random.RandomState(seed))
 
 
 def labels_of(parts):
-    return [*parts.member, *parts.far]
+    return [*parts.member, *parts.far_folds]
 
 
 def test_places_are_never_divided():
@@ -38,7 +38,7 @@ def test_places_are_never_divided():
 def test_each_round_holds_every_row_out_once(n_members):
     """The members of a round hold out disjoint sets of similar size, all rows together."""
     parts = draw(n_members=n_members)
-    rounds = parts.rounds(n_members)
+    rounds = parts.fold_rounds(n_members)
     assert rounds.tolist() == [member // N_FOLDS for member in range(n_members)]
     assert len(parts.member) == rounds[-1] + 1
     for number in range(rounds[-1] + 1):
@@ -56,7 +56,7 @@ def test_rounds_differ():
 def test_half_of_the_held_out_rows_have_neighbours_and_half_have_not():
     """Rows of whole blocks share the fold of all around them, the others that of one in five."""
     space, place = survey(n_places=2000, n_rows=2000)
-    folds = partition(space, place, 5, np.random.RandomState(0)).member[0]
+    folds = make_member_folds(space, place, 5, np.random.RandomState(0)).member[0]
     around = folds[cKDTree(space).query(space, k=6)[1][:, 1:]]
     share = (around == folds[:, None]).mean(axis=1)
     assert 0.35 < (share > 0.7).mean() < 0.55
@@ -67,7 +67,7 @@ def test_far_partitions_have_blocks_of_several_sizes():
     """Each next partition has smaller blocks: rows are nearer to those of other folds."""
     space, place = survey(n_places=2000, n_rows=2000)
     gaps = []
-    for folds in partition(space, place, 5, np.random.RandomState(0)).far:
+    for folds in make_member_folds(space, place, 5, np.random.RandomState(0)).far_folds:
         nearest = [
             cKDTree(space[folds != fold]).query(space[folds == fold])[0] for fold in range(N_FOLDS)
         ]
@@ -81,8 +81,8 @@ def test_far_partitions_have_blocks_of_several_sizes():
 def test_the_number_of_far_partitions_is_that_of_the_sizes():
     """Sizes are a setting."""
     space, place = survey()
-    parts = partition(space, place, 5, np.random.RandomState(0), far_blocks=(8, 20))
-    assert len(parts.far) == 2
+    parts = make_member_folds(space, place, 5, np.random.RandomState(0), far_blocks=(8, 20))
+    assert len(parts.far_folds) == 2
 
 
 def test_a_seed_gives_the_same_partitions():
@@ -107,13 +107,13 @@ def test_few_places_make_fewer_folds(n_places, seed):
     for folds in labels_of(parts):
         assert len(set(folds)) >= 2
         assert pd.Series(folds).groupby(parts.place).nunique().max() == 1
-    assert len(parts.far) == (3 if n_places >= 2 * N_FOLDS else 0)
+    assert len(parts.far_folds) == (3 if n_places >= 2 * N_FOLDS else 0)
 
 
 def test_places_that_differ_by_rounding_only_are_no_trouble():
     """Fewer blocks than asked for, where most places are one for all that k-means can tell."""
     space = np.array([[i * 1e-300, 0.0] for i in range(24)] + [[5.0, 5.0]])
-    parts = partition(space, np.arange(25), 5, np.random.RandomState(0))
+    parts = make_member_folds(space, np.arange(25), 5, np.random.RandomState(0))
     for folds in labels_of(parts):
         assert len(set(folds)) >= 2
 
@@ -122,7 +122,7 @@ def test_sites_with_several_positions_stay_together():
     """The rows of a site share a fold although they lie apart."""
     space, _ = survey()
     site = np.arange(500) % 90
-    parts = partition(space, site, 5, np.random.RandomState(0))
+    parts = make_member_folds(space, site, 5, np.random.RandomState(0))
     for folds in labels_of(parts):
         assert pd.Series(folds).groupby(site).nunique().max() == 1
 
@@ -130,7 +130,7 @@ def test_sites_with_several_positions_stay_together():
 def test_places_of_many_rows_lie_where_they_are():
     """Blocks are compact however many rows each place has."""
     space, place = survey(n_places=200, n_rows=3000)
-    folds = partition(space, place, 5, np.random.RandomState(0)).far[0]
+    folds = make_member_folds(space, place, 5, np.random.RandomState(0)).far_folds[0]
     first = np.unique(place, return_index=True)[1]
     nearest = cKDTree(space[first]).query(space[first], k=2)[1][:, 1]
     assert (folds[first] == folds[first][nearest]).mean() > 0.8
@@ -139,4 +139,4 @@ def test_places_of_many_rows_lie_where_they_are():
 def test_one_place_is_refused():
     """Nothing about space can be learnt at one place; the error says what to check."""
     with pytest.raises(ValueError, match=r"All 30 rows lie at one place.*coordinates and the site"):
-        partition(np.zeros((30, 2)), np.zeros(30, dtype=int), 5, np.random.RandomState(0))
+        make_member_folds(np.zeros((30, 2)), np.zeros(30, dtype=int), 5, np.random.RandomState(0))

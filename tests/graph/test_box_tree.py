@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sptgnn_sklearn.graph.box_tree import NOBODY, BoxTree
+from sptgnn_sklearn.graph.box_tree import NO_NEIGHBOR, BoxTree
 
 RNG = np.random.default_rng(0)
 
@@ -13,7 +13,7 @@ def distances(queries, points, lists):
     if len(points) == 0:
         return np.full(lists.shape, np.inf)
     found = np.linalg.norm(queries[:, None] - points[lists], axis=-1)
-    return np.where(lists == NOBODY, np.inf, found)
+    return np.where(lists == NO_NEIGHBOR, np.inf, found)
 
 
 def smallest(queries, points, k, allowed=True):
@@ -55,7 +55,7 @@ def test_lists_are_the_nearest_points(space, k):
         distances(queries, points, lists), smallest(queries, points, k), rtol=1e-9, atol=1e-15
     )
     for row in lists:
-        assert len(set(row[row != NOBODY])) == (row != NOBODY).sum()
+        assert len(set(row[row != NO_NEIGHBOR])) == (row != NO_NEIGHBOR).sum()
 
 
 def test_double_precision_decides():
@@ -92,17 +92,17 @@ def test_points_of_the_own_label_are_passed_over(labels, space):
     """All others are found, in the whole and asked for by position."""
     points, labels = SPACES[space], LABELS[labels]
     tree = BoxTree(points)
-    lists = tree.nearest_of_others(None, 9, labels)
+    lists = tree.query_other_groups(None, 9, labels)
     expected = smallest(points, points, 9, labels[:, None] != labels[None])
     np.testing.assert_allclose(distances(points, points, lists), expected)
-    assert not ((labels[lists] == labels[:, None]) & (lists != NOBODY)).any()
+    assert not ((labels[lists] == labels[:, None]) & (lists != NO_NEIGHBOR)).any()
     rows = np.random.default_rng(2).permutation(700)[:50]
-    np.testing.assert_array_equal(tree.nearest_of_others(rows, 9, labels), lists[rows])
+    np.testing.assert_array_equal(tree.query_other_groups(rows, 9, labels), lists[rows])
 
 
 def test_without_labels_a_point_is_its_own_nearest():
     """Nobody is passed over."""
-    lists = BoxTree(SPACES["eight"]).nearest_of_others(None, 3)
+    lists = BoxTree(SPACES["eight"]).query_other_groups(None, 3)
     np.testing.assert_array_equal(lists[:, 0], np.arange(700))
 
 
@@ -111,12 +111,12 @@ def test_a_list_depends_on_its_own_query_only():
     points = SPACES["grid"]
     queries = np.random.default_rng(3).integers(0, 4, (9000, 3)).astype(float)
     tree = BoxTree(points)
-    for slack in (0.0, 0.5):
-        together = tree.nearest(queries, 6, slack=slack)
-        np.testing.assert_array_equal(tree.nearest(queries, 6, slack=slack, workers=2), together)
-        np.testing.assert_array_equal(tree.nearest(queries[::-1], 6, slack=slack)[::-1], together)
+    for eps in (0.0, 0.5):
+        together = tree.nearest(queries, 6, eps=eps)
+        np.testing.assert_array_equal(tree.nearest(queries, 6, eps=eps, workers=2), together)
+        np.testing.assert_array_equal(tree.nearest(queries[::-1], 6, eps=eps)[::-1], together)
         for row in range(20):
-            alone = tree.nearest(queries[[row]], 6, slack=slack)
+            alone = tree.nearest(queries[[row]], 6, eps=eps)
             np.testing.assert_array_equal(alone[0], together[row])
 
 
@@ -126,8 +126,8 @@ def test_slack_loses_few_neighbours():
     tree = BoxTree(points)
     rows = np.arange(0, 20_000, 20)
     labels = np.arange(20_000) % 3
-    exact = tree.nearest_of_others(rows, 10, labels)
-    loose = tree.nearest_of_others(rows, 10, labels, slack=0.25)
+    exact = tree.query_other_groups(rows, 10, labels)
+    loose = tree.query_other_groups(rows, 10, labels, eps=0.25)
     recall = np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(exact, loose, strict=True)])
     assert 0.995 < recall < 1  # all of them would be no slack
     near, far = distances(points[rows], points, exact), distances(points[rows], points, loose)

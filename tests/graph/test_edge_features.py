@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from sptgnn_sklearn.graph.edge_features import NAMES, describe, differences
-from sptgnn_sklearn.table.features import Features
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.graph.edge_features import EDGE_FEATURES, edge_inputs, pairwise_edge_distances
+from sptgnn_sklearn.table.features import FeatureEncoder
+from sptgnn_sklearn.table.schema import TableSchema
 
 ROLES = {"time": "year", "elevation": "height"}
 EMBEDDING = np.random.default_rng(7).normal(size=(20, 6))
@@ -31,17 +31,17 @@ def survey(n=20):
 
 
 def described(X, embedding=None, **roles):
-    columns = Columns.learn(X, **roles)
-    table = replace(columns.split(X), embedding=embedding)
-    features = Features.learn(columns, table)
-    return describe(features, table, features.spaces(table))
+    columns = TableSchema.fit(X, **roles)
+    table = replace(columns.transform(X), embedding=embedding)
+    features = FeatureEncoder.fit(columns, table)
+    return edge_inputs(features, table, features.relation_spaces(table))
 
 
 def test_rows_are_described_in_their_units():
     """Position in the unit of the CRS, all else in standard deviations, unknown ones as average."""
     X = survey()
     rows = described(X, EMBEDDING, **ROLES)
-    assert tuple(rows) == NAMES
+    assert tuple(rows) == EDGE_FEATURES
     xy = X[["x", "y"]].to_numpy()
     np.testing.assert_allclose(rows["distance"], xy - xy.mean(axis=0))
     for name, column in (("elevation_difference", "height"), ("time_difference", "year")):
@@ -71,16 +71,16 @@ def test_edges_carry_what_the_table_has(columns, roles, names):
 def test_differences_agree_with_loops(library):
     """Each edge gets the Euclidean difference of its two ends, from arrays and from tensors."""
     rows = described(survey(), EMBEDDING, **ROLES)
-    senders = np.random.default_rng(1).integers(0, 20, (20, 3, 4))
+    source_index = np.random.default_rng(1).integers(0, 20, (20, 3, 4))
     read = {"numpy": np.asarray, "torch": torch.as_tensor}[library]
-    found = differences(
+    found = pairwise_edge_distances(
         {name: read(values)[:, None, None] for name, values in rows.items()},
-        {name: read(values)[senders] for name, values in rows.items()},
+        {name: read(values)[source_index] for name, values in rows.items()},
     )
-    assert tuple(found) == NAMES
+    assert tuple(found) == EDGE_FEATURES
     for name, values in rows.items():
-        for receiver, relation, slot in np.ndindex(*senders.shape):
-            gap = values[receiver] - values[senders[receiver, relation, slot]]
+        for receiver, relation, slot in np.ndindex(*source_index.shape):
+            gap = values[receiver] - values[source_index[receiver, relation, slot]]
             expected = np.sqrt(sum(step**2 for step in gap))
             assert float(found[name][receiver, relation, slot]) == pytest.approx(expected)
 
@@ -89,8 +89,8 @@ def test_differences_come_in_the_order_of_the_network():
     """The order is that of NAMES, however the descriptions are ordered."""
     rows = described(survey(), EMBEDDING, **ROLES)
     backwards = dict(reversed(rows.items()))
-    assert tuple(differences(backwards, backwards)) == NAMES
-    assert all((values == 0).all() for values in differences(rows, rows).values())
+    assert tuple(pairwise_edge_distances(backwards, backwards)) == EDGE_FEATURES
+    assert all((values == 0).all() for values in pairwise_edge_distances(rows, rows).values())
 
 
 def test_a_row_without_image_has_no_image_distance():
@@ -98,6 +98,6 @@ def test_a_row_without_image_has_no_image_distance():
     embedding = EMBEDDING.copy()
     embedding[3] = np.nan
     rows = described(survey(), embedding, **ROLES)
-    found = differences(rows, {name: values[[3] * 20] for name, values in rows.items()})
+    found = pairwise_edge_distances(rows, {name: values[[3] * 20] for name, values in rows.items()})
     assert np.isnan(found["image_distance"]).all()
     assert np.isfinite(found["covariate_distance"]).all()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sptgnn_sklearn.graph import knn_graph as graph
-from sptgnn_sklearn.graph.box_tree import NOBODY
+from sptgnn_sklearn.graph.box_tree import NO_NEIGHBOR
 from sptgnn_sklearn.graph.knn_graph import (
-    Searcher,
+    KNNGraph,
     allowed_slots,
     build_graph,
     to_hetero_data,
@@ -36,21 +36,21 @@ LABELS = {
 
 def extend_graph(training, queries, k, **settings):
     """Neighbours of queries by a searcher that is made for them."""
-    return Searcher(training, **settings).extend(queries, k)
+    return KNNGraph(training, **settings).query(queries, k)
 
 
-def expected_distances(points, senders, allowed, k):
+def expected_distances(points, source_index, allowed, k):
     """The k smallest distances from each point to the senders allowed to it, by sorting all."""
-    distances = np.linalg.norm(points[:, None] - senders[None], axis=-1)
+    distances = np.linalg.norm(points[:, None] - source_index[None], axis=-1)
     distances = np.sort(np.where(allowed, distances, np.inf), axis=1)
     padding = np.full((len(points), k), np.inf)
     return np.hstack([distances, padding])[:, :k]
 
 
-def listed_distances(points, senders, lists):
+def listed_distances(points, source_index, lists):
     """Distances to the listed senders, infinite where nobody is listed."""
-    distances = np.linalg.norm(points[:, None] - senders[lists], axis=-1)
-    return np.where(lists == NOBODY, np.inf, distances)
+    distances = np.linalg.norm(points[:, None] - source_index[lists], axis=-1)
+    return np.where(lists == NO_NEIGHBOR, np.inf, distances)
 
 
 @pytest.mark.parametrize("k", [1, 7, 60, 200])
@@ -68,10 +68,10 @@ def test_lists_are_the_nearest_rows_of_other_labels(labels, space, k):
     np.testing.assert_allclose(
         listed_distances(space, space, lists), expected_distances(space, space, allowed, k)
     )
-    for row, senders in enumerate(lists):
-        senders = senders[senders != NOBODY]
-        assert allowed[row, senders].all()
-        assert len(set(senders)) == len(senders)
+    for row, source_index in enumerate(lists):
+        source_index = source_index[source_index != NO_NEIGHBOR]
+        assert allowed[row, source_index].all()
+        assert len(set(source_index)) == len(source_index)
 
 
 def test_relations_have_lists_of_their_own():
@@ -126,28 +126,30 @@ def test_queries_do_not_see_one_another():
 def test_allowed_senders_are_the_first_that_are_not_hidden():
     """Lists shrink to the first senders in sight and keep their order."""
     candidates = build_graph({"a": SPREAD, "b": GRID}, 12, LABELS["places"])
-    candidates[:5, :, 8:] = NOBODY
+    candidates[:5, :, 8:] = NO_NEIGHBOR
     hidden = np.random.default_rng(2).uniform(size=N) < 0.6
     hidden[-1] = False  # where NOBODY would read
     slots = allowed_slots(candidates, hidden, 4)
     assert slots.shape == (N, 2, 4)
     assert slots.dtype == np.int8
-    senders = np.take_along_axis(candidates, slots.clip(0).astype(int), axis=2)
-    found = np.where(slots == NOBODY, NOBODY, senders)
+    source_index = np.take_along_axis(candidates, slots.clip(0).astype(int), axis=2)
+    found = np.where(slots == NO_NEIGHBOR, NO_NEIGHBOR, source_index)
     for row in range(N):
         for relation in range(2):
-            expected = [s for s in candidates[row, relation] if s != NOBODY and not hidden[s]]
-            expected = (expected + 4 * [NOBODY])[:4]
+            expected = [s for s in candidates[row, relation] if s != NO_NEIGHBOR and not hidden[s]]
+            expected = (expected + 4 * [NO_NEIGHBOR])[:4]
             assert found[row, relation].tolist() == expected
 
 
 def test_hetero_data_has_an_edge_for_each_sender():
     """Edges run from sender to receiver, with the features of their place in the lists."""
-    neighbours = np.array([[[1, 2], [2, NOBODY]], [[0, NOBODY], [0, 2]], [[NOBODY] * 2, [1, 0]]])
+    neighbors = np.array(
+        [[[1, 2], [2, NO_NEIGHBOR]], [[0, NO_NEIGHBOR], [0, 2]], [[NO_NEIGHBOR] * 2, [1, 0]]]
+    )
     edges = {"distance": RNG.uniform(size=(3, 2, 2)), "gap": RNG.uniform(size=(3, 2, 2))}
     features, targets = RNG.normal(size=(3, 4)), RNG.normal(size=3)
     relations = ("spatial", "spectral")
-    data = to_hetero_data(neighbours, relations, edges, features, targets)
+    data = to_hetero_data(neighbors, relations, edges, features, targets)
     np.testing.assert_array_equal(data["sample"].x, features)
     np.testing.assert_array_equal(data["sample"].y, targets)
     assert data.node_types == ["sample"]
@@ -156,8 +158,8 @@ def test_hetero_data_has_an_edge_for_each_sender():
         expected = []
         for receiver in range(3):
             for slot in range(2):
-                sender = neighbours[receiver, position, slot]
-                if sender != NOBODY:
+                sender = neighbors[receiver, position, slot]
+                if sender != NO_NEIGHBOR:
                     values = [edge[receiver, position, slot] for edge in edges.values()]
                     expected.append([sender, receiver, *values])
         edge = data["sample", name, "sample"]
@@ -176,20 +178,20 @@ def test_rows_without_a_place_have_no_neighbours(k):
     there = np.setdiff1d(np.arange(N), lost)
     labels = LABELS["folds"]
     lists = build_graph({"spatial": SPREAD, "spectral": space}, k, labels)
-    assert (lists[lost, 1] == NOBODY).all()
+    assert (lists[lost, 1] == NO_NEIGHBOR).all()
     alone = build_graph({"spectral": SPREAD[there]}, k, labels[there])[:, 0]
-    np.testing.assert_array_equal(lists[there, 1], np.where(alone < 0, NOBODY, there[alone]))
+    np.testing.assert_array_equal(lists[there, 1], np.where(alone < 0, NO_NEIGHBOR, there[alone]))
     np.testing.assert_array_equal(lists[:, 0], build_graph({"a": SPREAD}, k, labels)[:, 0])
     asked = extend_graph({"spectral": space}, {"spectral": space[:20]}, k)[:, 0]
-    assert (asked[lost[lost < 20]] == NOBODY).all()
+    assert (asked[lost[lost < 20]] == NO_NEIGHBOR).all()
     assert not np.isin(asked, lost).any()
 
 
 def test_a_space_without_any_row_joins_nobody():
     """Where no training row has an image, no list has an entry."""
     nowhere = np.full((N, 2), np.nan)
-    assert (build_graph({"spectral": nowhere}, 3, np.arange(N)) == NOBODY).all()
-    assert (extend_graph({"spectral": nowhere}, {"spectral": SPREAD}, 3) == NOBODY).all()
+    assert (build_graph({"spectral": nowhere}, 3, np.arange(N)) == NO_NEIGHBOR).all()
+    assert (extend_graph({"spectral": nowhere}, {"spectral": SPREAD}, 3) == NO_NEIGHBOR).all()
 
 
 HARD = {"spatial": SPREAD, "spectral": np.where(np.arange(N)[:, None] % 9, GRID, np.nan)}
@@ -197,16 +199,16 @@ HARD = {"spatial": SPREAD, "spectral": np.where(np.arange(N)[:, None] % 9, GRID,
 
 def test_graphs_of_one_searcher_are_those_of_separate_calls():
     """Several labellings at once, and queries in batches, change nothing."""
-    searcher = Searcher(HARD, workers=2)
+    knn_graph = KNNGraph(HARD, workers=2)
     wanted = [(7, LABELS["places"]), (5, LABELS["folds"]), (12, LABELS["blocks"])]
-    for (k, labels), lists in zip(wanted, searcher.join_all(wanted), strict=True):
+    for (k, labels), lists in zip(wanted, knn_graph.knn_many(wanted), strict=True):
         np.testing.assert_array_equal(lists, build_graph(HARD, k, labels))
-        np.testing.assert_array_equal(lists, searcher.join(k, labels))
+        np.testing.assert_array_equal(lists, knn_graph.knn(k, labels))
     queries = {name: space[::-1] for name, space in HARD.items()}
     whole = extend_graph(HARD, queries, 6)
     for start in range(0, N, 40):
         part = {name: space[start : start + 40] for name, space in queries.items()}
-        np.testing.assert_array_equal(searcher.extend(part, 6), whole[start : start + 40])
+        np.testing.assert_array_equal(knn_graph.query(part, 6), whole[start : start + 40])
 
 
 def test_a_searcher_makes_each_tree_once(monkeypatch):
@@ -219,21 +221,21 @@ def test_a_searcher_makes_each_tree_once(monkeypatch):
             super().__init__(points)
 
     monkeypatch.setattr(graph, "BoxTree", Counting)
-    searcher = Searcher(HARD)
-    searcher.join(5, LABELS["rows"])
+    knn_graph = KNNGraph(HARD)
+    knn_graph.knn(5, LABELS["rows"])
     for _ in range(3):
-        searcher.extend(HARD, 5)
+        knn_graph.query(HARD, 5)
     assert made == [N, (np.arange(N) % 9 > 0).sum()]
 
 
 def test_a_searcher_is_pickled_without_its_trees():
     """A copy is no larger than the spaces, and gives the same answers."""
     spaces = {"spatial": np.random.default_rng(3).normal(size=(2000, 8))}
-    searcher = Searcher(spaces, search="approximate")
-    before = searcher.extend(spaces, 6)
-    stored = pickle.dumps(searcher)
+    knn_graph = KNNGraph(spaces, search="approximate")
+    before = knn_graph.query(spaces, 6)
+    stored = pickle.dumps(knn_graph)
     assert len(stored) < 1.1 * len(pickle.dumps(spaces))
-    np.testing.assert_array_equal(pickle.loads(stored).extend(spaces, 6), before)
+    np.testing.assert_array_equal(pickle.loads(stored).query(spaces, 6), before)
 
 
 def test_the_search_is_passed_on():
@@ -246,14 +248,14 @@ def test_the_search_is_passed_on():
     exact, loose = (extend_graph(spaces, queries, 9, search=s) for s in ("exact", "approximate"))
     assert 0 < (exact != loose).any(axis=(1, 2)).mean() < 0.1
     with pytest.raises(ValueError, match="neighbor_search must be one of"):
-        Searcher(spaces, search="quick")
+        KNNGraph(spaces, search="quick")
 
 
 def test_ranks_put_near_rows_beside_each_other():
     """Each row that has a place has a rank of its own; rows without one are the first."""
     space = SPREAD.copy()
     space[[3, 50]] = np.nan
-    rank = Searcher({"spectral": GRID, "spatial": space}).rank("spatial")
+    rank = KNNGraph({"spectral": GRID, "spatial": space}).rank("spatial")
     assert rank.shape == (N,)
     assert rank.dtype == np.int32
     assert rank[[3, 50]].tolist() == [0, 0]
@@ -273,14 +275,14 @@ def test_slots_take_the_smallest_integers():
         slots = allowed_slots(lists, hidden, 4)
         assert slots.dtype == kind
         assert slots[:, 0].tolist() == [[0, 2, 3, 4]] * 2
-    few = allowed_slots(np.array([[[1, NOBODY, 5]]]), hidden, 3)
-    assert few.tolist() == [[[2, NOBODY, NOBODY]]]
+    few = allowed_slots(np.array([[[1, NO_NEIGHBOR, 5]]]), hidden, 3)
+    assert few.tolist() == [[[2, NO_NEIGHBOR, NO_NEIGHBOR]]]
 
 
 def test_searches_are_as_they_are_asked_for(monkeypatch):
     """How inexact, in how many threads, and by which name a warning tells of it."""
     asked, trees = [], []
-    real, nearest = graph.choose_slack, graph.BoxTree.nearest
+    real, nearest = graph.choose_eps, graph.BoxTree.nearest
 
     def choose(*args):
         asked.append(args)
@@ -299,5 +301,5 @@ def test_searches_are_as_they_are_asked_for(monkeypatch):
     assert found.shape == (N, 1, 3)
     assert asked == [(N, 6, "approximate", "The spectral neighbours")]
     assert trees == [{"slack": real(N, 6, "approximate"), "workers": 2}]
-    assert Searcher({"a": SPREAD}).workers == 1
-    assert Searcher({"a": SPREAD}).search == "auto"
+    assert KNNGraph({"a": SPREAD}).workers == 1
+    assert KNNGraph({"a": SPREAD}).search == "auto"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from sptgnn_sklearn.images import chips
-from sptgnn_sklearn.images.chip_formats import ChipError, fetch, measure
-from sptgnn_sklearn.images.chips import band_indices, read_chip, standardise
+from sptgnn_sklearn.images.chip_formats import ChipError, chip_shape, read_bytes
+from sptgnn_sklearn.images.chips import band_indices, read_chip, standardize_chip
 from sptgnn_sklearn.images.modalities import KNOWN, Modality, make_modality
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
@@ -88,7 +88,7 @@ def test_layouts_do_not_matter(options):
     """Compression, interleaving, tiles and byte order change nothing, with and without crop."""
     values = counting(3, 40, 50)
     content = geotiff(values, **options)
-    assert measure(content, "a.tif") == (3, 40, 50)
+    assert chip_shape(content, "a.tif") == (3, 40, 50)
     x = modality("X", 3)
     np.testing.assert_array_equal(read_chip(content, "a.tif", x, None), values)
     np.testing.assert_array_equal(read_chip(content, "a.tif", x, 32), values[:, 4:36, 9:41])
@@ -97,7 +97,7 @@ def test_layouts_do_not_matter(options):
 def test_arrays_of_two_dimensions_orders_and_kinds():
     """One band needs no axis; Fortran order, big-endian and boolean arrays are read right."""
     values = counting(16, 18)
-    assert measure(npy(values), "a.npy") == (1, 16, 18)
+    assert chip_shape(npy(values), "a.npy") == (1, 16, 18)
     expected = values[None].astype(np.float32)
     for array in (values, np.asfortranarray(values), values.astype(">f4"), values[None]):
         np.testing.assert_array_equal(read_chip(npy(array), "", modality(), None), expected)
@@ -207,7 +207,7 @@ def test_alpha_is_a_mask_unless_it_is_a_band():
     values[3] = 255
     values[3, 2, 2:5] = 0
     content = geotiff(values)  # GDAL itself calls the fourth band alpha
-    assert measure(content, "a.tif") == (4, 16, 16)
+    assert chip_shape(content, "a.tif") == (4, 16, 16)
     chip = read_chip(content, "", modality("RGB"), None)
     np.testing.assert_array_equal(np.isnan(chip), np.broadcast_to(values[3] == 0, (3, 16, 16)))
     np.testing.assert_array_equal(read_chip(content, "", modality("X", 4), None), values)
@@ -325,7 +325,7 @@ def test_other_formats_are_refused_by_their_bytes(start, text):
     content = start + b"\0" * 64 * bool(start)
     assert refusal(content).startswith(text)
     with pytest.raises(ChipError):
-        measure(content, "a.tif")
+        chip_shape(content, "a.tif")
 
 
 def test_arrays_of_other_shapes_are_refused():
@@ -368,7 +368,7 @@ def test_small_files_that_declare_much_are_refused():
 def test_fetch_reads_regular_files_only(tmp_path, monkeypatch):
     """Pipes, sockets, devices and folders are refused at once, as is what cannot be read."""
     (tmp_path / "a.tif").write_bytes(b"content")
-    assert fetch(str(tmp_path / "a.tif")) == b"content"
+    assert read_bytes(str(tmp_path / "a.tif")) == b"content"
     (tmp_path / "empty.tif").touch()
     os.mkfifo(tmp_path / "pipe.tif")
     with (tmp_path / "large.tif").open("wb") as file:
@@ -395,10 +395,10 @@ def test_fetch_reads_regular_files_only(tmp_path, monkeypatch):
             "a\0b": "cannot be read (embedded null byte)",
         }.items():
             with pytest.raises(ChipError) as error:
-                fetch(name)
+                read_bytes(name)
             assert str(error.value) == text
     with pytest.raises(ChipError, match=r"cannot be read \('utf-8' codec can't encode"):
-        fetch("\udfff")
+        read_bytes("\udfff")
 
 
 def test_fetch_says_when_reading_is_not_allowed(tmp_path, monkeypatch):
@@ -411,7 +411,7 @@ def test_fetch_says_when_reading_is_not_allowed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.open", refuse)
     with pytest.raises(ChipError, match=r"^cannot be read \(Permission denied\)$"):
-        fetch(str(path))
+        read_bytes(str(path))
 
 
 def test_standardise_against_the_formula():
@@ -421,13 +421,13 @@ def test_standardise_against_the_formula():
         [[[10, 14], [12, np.nan]], [[4, 1e30], [-1e30, np.inf]], [[np.nan] * 2] * 2], np.float32
     )
     before = chip.copy()
-    scaled = standardise(chip, m)
+    scaled = standardize_chip(chip, m)
     np.testing.assert_array_equal(chip, before)
     assert scaled.dtype == np.float32 and scaled.flags.c_contiguous
     np.testing.assert_allclose(scaled[0], [[0, 2], [1, 1]])
     np.testing.assert_allclose(scaled[1], [[1, 10], [-10, 1 / 3]], rtol=1e-6)
     np.testing.assert_array_equal(scaled[2], 0)
-    turned = standardise(np.asfortranarray(chip.astype(np.float64)), m)
+    turned = standardize_chip(np.asfortranarray(chip.astype(np.float64)), m)
     assert turned.flags.c_contiguous
     np.testing.assert_array_equal(turned, scaled)
 
@@ -436,9 +436,11 @@ def test_standardise_uses_the_figures_of_the_modality():
     """A chip of TerraMind's means is 0 everywhere; without figures nothing can be done."""
     m = modality("S2L2A")
     mean, std = np.array(list(KNOWN["S2L2A"].values())).T[:, :, None, None]
-    np.testing.assert_allclose(standardise(mean + 2 * std + np.zeros((1, 4, 4)), m), 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        standardize_chip(mean + 2 * std + np.zeros((1, 4, 4)), m), 2, rtol=1e-5
+    )
     with pytest.raises(ValueError, match=r"modality X has 0 means and 0 standard deviations"):
-        standardise(np.ones((1, 4, 4)), modality("X", 1))
+        standardize_chip(np.ones((1, 4, 4)), modality("X", 1))
 
 
 def test_indices_against_the_formulas():
@@ -504,7 +506,7 @@ def test_damaged_files_are_read_or_refused(capfd, caplog):
         for broken in mutants(content, rng, 24):
             for chip_size in (None, 32):
                 try:
-                    measure(broken, "a.tif")
+                    chip_shape(broken, "a.tif")
                     chip = read_chip(broken, "a.tif", m, chip_size)
                 except ChipError as error:
                     message = str(error)
@@ -512,7 +514,7 @@ def test_damaged_files_are_read_or_refused(capfd, caplog):
                     outcomes["refused"] += 1
                 else:
                     assert chip.dtype == np.float32 and not np.isinf(chip).any()
-                    assert np.isfinite(standardise(chip, m)).all()
+                    assert np.isfinite(standardize_chip(chip, m)).all()
                     outcomes["read"] += 1
     assert min(outcomes.values()) > 100
     assert capfd.readouterr() == ("", "")
@@ -556,9 +558,9 @@ def test_without_rasterio_the_message_says_what_to_install(monkeypatch):
     content = geotiff(counting(1, 16, 16))
     monkeypatch.setitem(sys.modules, "rasterio", None)
     chips._rasterio.cache_clear()
-    assert measure(npy(np.ones((2, 3))), "a.npy") == (1, 2, 3)
+    assert chip_shape(npy(np.ones((2, 3))), "a.npy") == (1, 2, 3)
     message = r"^Images need rasterio and terratorch: pip install 'sptgnn-sklearn\[images\]'\.$"
     with pytest.raises(ImportError, match=message):
-        measure(content, "a.tif")
+        chip_shape(content, "a.tif")
     monkeypatch.undo()
-    assert measure(content, "a.tif") == (1, 16, 16)
+    assert chip_shape(content, "a.tif") == (1, 16, 16)

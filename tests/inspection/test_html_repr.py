@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.inspection.html_repr import fitted_facts
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.table.schema import TableSchema
 
 ODD = "<b>clay & silt</b>"
 
@@ -69,7 +69,7 @@ def test_wrappers_show_their_own_diagram(fitted, survey):
 def test_held_out_skill_is_that_of_rows_a_member_left_out(fitted, survey):
     """R2 in the unit of y, of rows that one of the two members did not train on."""
     y = np.asarray(survey[1])
-    parts, rows = fitted.ensemble_.training.partitions, fitted._merged.rows
+    parts, rows = fitted.ensemble_.training.folds, fitted._merged.rows
     out = rows[parts.held_out(0) | parts.held_out(1)]
     assert 0 < len(out) < 80
     error = ((y[out] - fitted.oob_prediction_[out]) ** 2).sum()
@@ -81,7 +81,7 @@ def test_facts_stay_short(survey):
     """Many covariates are cut, copies are counted, and what is absent is a dash."""
     X = survey[0].assign(**{f"band_{i}": np.arange(80.0) for i in range(50)})
     settings = {"relations": (), "streams": ("covariates",), "n_rows": 85, "n_members": 5}
-    facts = fitted_facts(Columns.learn(X), **settings, weight=np.ones(80), r2=float("nan"))
+    facts = fitted_facts(TableSchema.fit(X), **settings, weight=np.ones(80), r2=float("nan"))
     assert facts["covariates"].endswith("(61 in all)")
     assert len(facts["covariates"]) < 200
     assert (facts["rows"], facts["relations"]) == ("85, 80 distinct", "–")

@@ -10,7 +10,12 @@ from skorch.callbacks import Callback
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.network.message_passing import Sent, Table, aggregate, table_places
+from sptgnn_sklearn.network.message_passing import (
+    DistanceLogits,
+    SourceFeatures,
+    aggregate,
+    distance_grid,
+)
 from sptgnn_sklearn.training.loop import MemberNet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -69,17 +74,19 @@ def test_sums_over_neighbours_equal_those_of_a_processor():
     """Both ways of `aggregation`, derivatives included."""
     torch.manual_seed(0)
     m, r, b, k, n, d, h, f = 2, 3, 40, 7, 50, 16, 4, 2
-    places = len(table_places(torch.zeros(1)))
-    senders = torch.randint(-1, n, (m, r, b, k))
+    places = len(distance_grid(torch.zeros(1)))
+    source_index = torch.randint(-1, n, (m, r, b, k))
     learnt = [torch.randn(m, r, b, h), torch.randn(m, r, d, h), torch.randn(m, r, f, places, h)]
     states, carried = torch.randn(m, n, d), torch.randn(m, n, 3)
-    fixed = [senders, torch.randn(m, r, b, k, f), senders >= 0]
+    fixed = [source_index, torch.randn(m, r, b, k, f), source_index >= 0]
     found = []
     for device in ("cpu", "cuda"):
         query, sender, table = (v.to(device, copy=True).requires_grad_() for v in learnt)
-        sent = Sent.of(states.to(device), carried.to(device))
+        source_features = SourceFeatures.from_nodes(states.to(device), carried.to(device))
         rest = [v.to(device) for v in fixed]
-        received = aggregate(query, sender, Table(table), sent, *rest, messages=True)
+        received = aggregate(
+            query, sender, DistanceLogits(table), source_features, *rest, messages=True
+        )
         (received.states.square().sum() + received.sums.square().sum()).backward()
         values = (*received, query.grad, sender.grad, table.grad)
         found.append([value.detach().cpu() for value in values])

@@ -18,9 +18,9 @@ from skorch.callbacks import Callback
 from small_encoder import write_chips
 
 from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
-from sptgnn_sklearn.encoders.terramind import FrozenEncoder, split
+from sptgnn_sklearn.encoders.terramind import FrozenEncoder, split_stages
 from sptgnn_sklearn.table.image_columns import ImageColumn
-from sptgnn_sklearn.uncertainty.blending import Stacking
+from sptgnn_sklearn.uncertainty.blending import Blend
 
 pytestmark = pytest.mark.filterwarnings("ignore:encoder_weights=None")
 N = 48
@@ -110,7 +110,7 @@ def test_rows_may_lack_images(survey, quick):
     assert np.isfinite(model.predict(np.zeros((1, 5)))).all()
     # The members themselves: so few epochs may earn the network no trust, and then all rows are
     # predicted by the mean.
-    model.ensemble_.judgement = replace(model.ensemble_.judgement, stacking=Stacking(1.0, 1.0))
+    model.ensemble_.postprocessor = replace(model.ensemble_.postprocessor, blend=Blend(1.0, 1.0))
     assert not np.allclose(model.predict(without), model.predict(X))
 
 
@@ -144,7 +144,7 @@ def test_tuning_moves_the_last_blocks_only(survey, quick):
     frozen = start[: len(encoders.trunk)].state_dict()
     assert len(encoders.trunk) == 1 + 10
     assert all(torch.equal(encoders.trunk.state_dict()[name], v) for name, v in frozen.items())
-    before = dict(split(start, 2)[1].named_parameters())
+    before = dict(split_stages(start, 2)[1].named_parameters())
     for name, after in encoders.tail.named_parameters():
         for member in after:
             assert not torch.equal(member, before[name]), name
@@ -162,7 +162,7 @@ class CompareBank(Callback):
         bank = graph.get_buffer("stream_imagery")
         rows = np.arange(bank.shape[1])
         with torch.no_grad():
-            fresh = graph.averaged.image_encoders.encode_for_all(
+            fresh = graph.ema_network.image_encoders.encode_for_all(
                 graph.data.tuned.chips.groups(rows), len(rows)
             )
         self.gaps.append(float((fresh - bank).abs().max()))

@@ -17,7 +17,7 @@ from small_rasters import (
     as_dataset,
     bands_of,
     cell_table,
-    centres,
+    centers,
     write_raster,
 )
 
@@ -71,7 +71,7 @@ def test_chips_are_cut_around_the_cells(imagery, covariate):
     found = predict_map(
         model, part, images={"dem": path}, chip_size=16, crs=CRS, block_size=13, verbose=0
     )["mean"].to_numpy()
-    middles = centres().reshape(HEIGHT, WIDTH, 2)[12:28, :20].reshape(-1, 2)
+    middles = centers().reshape(HEIGHT, WIDTH, 2)[12:28, :20].reshape(-1, 2)
     column, row = ((middles - CORNER) / (FINE, -FINE)).astype(int).T
     inside = row < len(heights)
     expected = np.where(inside, heights[np.minimum(row, len(heights) - 1), column], -1)

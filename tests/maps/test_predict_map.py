@@ -31,8 +31,8 @@ from small_rasters import (
 )
 
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline, predict_map
-from sptgnn_sklearn.maps.covariate_stack import decode
-from sptgnn_sklearn.spatial.crs import resolve_frame, transform
+from sptgnn_sklearn.maps.covariate_stack import decode_band
+from sptgnn_sklearn.spatial.crs import resolve_crs, transform_coordinates
 
 PARTS = ["mean", "std", "aleatoric", "epistemic", "lower", "upper"]
 SETTINGS = {"date": DATE, "categories": {"land_use": LAND_USES}, "verbose": 0}
@@ -336,11 +336,11 @@ def test_sites_and_constants_need_no_band(stack, table):
 def test_cells_are_moved_to_the_system_of_the_model(table):
     """A model of longitude and latitude gets these from a raster in metres."""
     X, y = survey()
-    frame = resolve_frame("EPSG:4326", [])
-    moved = transform(X[["x", "y"]].to_numpy(), CRS, frame)
+    frame = resolve_crs("EPSG:4326", [])
+    moved = transform_coordinates(X[["x", "y"]].to_numpy(), CRS, frame)
     geographic = X.drop(columns=["x", "y"]).assign(lon=moved[:, 0], lat=moved[:, 1])
     model = network(crs=None).fit(geographic, y)
-    lon, lat = transform(table[["x", "y"]].to_numpy(), CRS, frame).T
+    lon, lat = transform_coordinates(table[["x", "y"]].to_numpy(), CRS, frame).T
     expected = model.predict(table.drop(columns=["x", "y"]).assign(lon=lon, lat=lat))
     found = flat(predict_map(model, as_dataset(bands_of(table)), **SETTINGS))["mean"]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -532,8 +532,8 @@ def test_numbers_that_stand_for_missing_are_read(table):
 
 def test_whole_numbers_keep_their_kind():
     """A band without nodata value stays whole; one with a value becomes floats in every block."""
-    assert decode(np.array([1, 2], dtype="int16"), None).dtype == np.int16
-    assert decode(np.array([1, 2], dtype="int16"), 9.0).dtype == np.float64
+    assert decode_band(np.array([1, 2], dtype="int16"), None).dtype == np.int16
+    assert decode_band(np.array([1, 2], dtype="int16"), 9.0).dtype == np.float64
 
 
 def test_south_up_grids_and_other_names_of_axes(table):

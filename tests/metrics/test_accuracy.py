@@ -24,12 +24,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sptgnn_sklearn.metrics import (
     bias,
+    concordance_correlation,
     crps_gaussian,
     expected_calibration_error,
     expected_morans_i,
     interval_coverage,
     interval_score,
-    lins_ccc,
     make_residual_morans_i_scorer,
     model_efficiency,
     morans_i,
@@ -342,17 +342,17 @@ def test_scorer_is_always_finite():
 def test_lins_ccc_by_hand():
     """Shift, scale and noise lower it by the published formula; perfect agreement is 1."""
     y = np.array([1.0, 2.0, 3.0, 4.0])
-    assert lins_ccc(y, y) == 1.0
-    assert lins_ccc(y, y + 1) == pytest.approx(2 * 1.25 / (1.25 + 1.25 + 1))
-    assert lins_ccc(y, 2 * y) == pytest.approx(2 * 2.5 / (1.25 + 5.0 + 2.5**2))
+    assert concordance_correlation(y, y) == 1.0
+    assert concordance_correlation(y, y + 1) == pytest.approx(2 * 1.25 / (1.25 + 1.25 + 1))
+    assert concordance_correlation(y, 2 * y) == pytest.approx(2 * 2.5 / (1.25 + 5.0 + 2.5**2))
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50))
     correlation, (sa, sb) = np.corrcoef(a, b)[0, 1], (a.std(), b.std())
     expected = 2 * correlation * sa * sb / (sa**2 + sb**2 + (a.mean() - b.mean()) ** 2)
-    assert lins_ccc(a, b) == pytest.approx(expected)
-    assert lins_ccc([1.0, 1.0], [2.0, 2.0]) == 0.0
+    assert concordance_correlation(a, b) == pytest.approx(expected)
+    assert concordance_correlation([1.0, 1.0], [2.0, 2.0]) == 0.0
     with pytest.warns(UndefinedMetricWarning, match="CCC"):
-        assert np.isnan(lins_ccc([1.0, 1.0], [1.0, 1.0]))
+        assert np.isnan(concordance_correlation([1.0, 1.0], [1.0, 1.0]))
 
 
 def test_rpiq_by_hand():
@@ -465,7 +465,10 @@ def test_calibration_error_of_known_cases():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lins_ccc([1.0, 2.0], [1.0]), r"one length; found {'y_true': 2, 'y_pred': 1}"),
+        (
+            lambda: concordance_correlation([1.0, 2.0], [1.0]),
+            r"one length; found {'y_true': 2, 'y_pred': 1}",
+        ),
         (lambda: bias([], []), "y_true must be a vector of at least one value"),
         (lambda: rpiq([1.0, np.inf], [1.0, 2.0]), "y_true holds NaN or infinite .*position 1"),
         (lambda: crps_gaussian([1.0], [1.0], [-1.0]), "std holds negative values in 1 of 1"),
@@ -489,4 +492,4 @@ def test_columns_and_lists_are_vectors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bias(y, column) == pytest.approx(-1 / 3)
-        assert lins_ccc(list(y), column) == lins_ccc(y, column[:, 0])
+        assert concordance_correlation(list(y), column) == concordance_correlation(y, column[:, 0])

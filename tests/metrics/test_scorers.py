@@ -20,18 +20,18 @@ from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.meta_estimators import predict_quantiles
 from sptgnn_sklearn.metrics import (
     calibration_error_of_quantiles,
+    concordance_correlation_scorer,
     crps_gaussian,
     crps_of_quantiles,
     expected_calibration_error,
     interval_coverage,
     interval_score,
-    lins_ccc_scorer,
     make_interval_coverage_scorer,
     make_interval_score_scorer,
     make_tail_coverage_scorer,
     neg_calibration_error_scorer,
     neg_crps_scorer,
-    reliability,
+    reliability_curve,
     rpiq_scorer,
     tail_coverage,
 )
@@ -42,7 +42,7 @@ SCORERS = {
     "interval": make_interval_score_scorer(0.8),
     "coverage": make_interval_coverage_scorer(0.8),
     "tails": make_tail_coverage_scorer(0.8),
-    "ccc": lins_ccc_scorer,
+    "ccc": concordance_correlation_scorer,
     "rpiq": rpiq_scorer,
 }
 
@@ -246,5 +246,5 @@ def test_the_calibration_error_is_a_plain_mean_over_levels(rows):
         half = norm.ppf(0.5 + i / 200) * std
         gaps.append(abs(i / 100 - np.mean(np.abs(y - mean) <= half)))
     assert expected_calibration_error(y, mean, std) == pytest.approx(np.mean(gaps), abs=1e-12)
-    nominal, observed = reliability(y, mean, std)
+    nominal, observed = reliability_curve(y, mean, std)
     assert np.abs(nominal - observed).mean() == pytest.approx(np.mean(gaps), abs=1e-12)

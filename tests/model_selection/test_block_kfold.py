@@ -296,8 +296,8 @@ def test_rows_of_two_reference_systems_are_refused(crs):
     """Some in degrees, others in metres; a plane that begins at its origin is one system."""
     rng = np.random.default_rng(0)
     degrees = rng.uniform((5, 50), (6, 51), (40, 2))
-    metres = rng.uniform((5e5, 5.5e6), (6e5, 5.6e6), (20, 2))
-    mixed = pd.DataFrame(np.r_[metres, degrees], columns=["x", "y"])
+    meters = rng.uniform((5e5, 5.5e6), (6e5, 5.6e6), (20, 2))
+    mixed = pd.DataFrame(np.r_[meters, degrees], columns=["x", "y"])
     message = r"'x' and 'y' look like degrees in 40 of 60 rows \(first at row position 20\)"
     with pytest.raises(ValueError, match=message):
         list(SpatialBlockKFold(crs=crs).split(mixed))

@@ -9,8 +9,8 @@ from scipy.spatial.distance import pdist
 
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import suggest_block_size
-from sptgnn_sklearn.spatial.crs import resolve_frame
-from sptgnn_sklearn.spatial.distances import local_plane
+from sptgnn_sklearn.spatial.crs import resolve_crs
+from sptgnn_sklearn.spatial.distances import to_local_plane
 
 skgstat = pytest.importorskip("skgstat")
 
@@ -19,9 +19,9 @@ def field(n=200, side=100.0, reach=15.0, seed=0):
     """Places in an oblong, and residuals that neighbours share."""
     rng = np.random.default_rng(seed)
     xy = rng.uniform(0, side, (n, 2)) * [1.0, 0.6]
-    centres = rng.uniform(0, side, (60, 2)) * [1.0, 0.6]
+    centers = rng.uniform(0, side, (60, 2)) * [1.0, 0.6]
     heights = rng.normal(size=60)
-    apart = np.linalg.norm(xy[:, None] - centres[None], axis=2)
+    apart = np.linalg.norm(xy[:, None] - centers[None], axis=2)
     return xy, np.exp(-((apart / reach) ** 2)) @ heights + 0.1 * rng.normal(size=n)
 
 
@@ -60,7 +60,7 @@ def test_columns_and_system_are_read():
     found = suggest_block_size(named, residuals, coordinates=("east", "north"))
     assert found == pytest.approx(expected, rel=1e-6)
     degrees = xy / 100 + [5.0, 50.0]
-    plane = local_plane(degrees, resolve_frame(4326, []))
+    plane = to_local_plane(degrees, resolve_crs(4326, []))
     expected = fitted_range(plane, residuals)
     for X, settings in ((table(degrees), {"crs": 4326}), (table(degrees, ("lon", "lat")), {})):
         assert suggest_block_size(X, residuals, **settings) == pytest.approx(expected, rel=1e-4)
@@ -104,8 +104,8 @@ def test_large_tables_are_sampled(monkeypatch):
 def test_classes_without_pairs_are_made_wider(monkeypatch):
     """As few fewer as needed, down to the fewest, so that few places in clusters can be fitted."""
     rng = np.random.default_rng(0)
-    centres = np.array([[0.0, 0.0], [25.0, 0.0], [0.0, 100.0]])
-    xy = np.concatenate([centre + rng.uniform(0, 4, (15, 2)) for centre in centres])
+    centers = np.array([[0.0, 0.0], [25.0, 0.0], [0.0, 100.0]])
+    xy = np.concatenate([center + rng.uniform(0, 4, (15, 2)) for center in centers])
     far = np.linalg.norm(np.ptp(xy, axis=0)) / 3
 
     def whole(n):

@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info
 
-from sptgnn_sklearn.metrics import interval_coverage, lins_ccc, residual_morans_i
+from sptgnn_sklearn.metrics import concordance_correlation, interval_coverage, residual_morans_i
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.model_selection.comparison import compare
+from sptgnn_sklearn.model_selection.comparison import compare_models
 
 
 class Stated(RegressorMixin, BaseEstimator):
@@ -50,7 +50,7 @@ def survey(n=60, seed=0):
 def run(models, folds, X=None, y=None, **settings):
     if X is None:
         X, y = survey()
-    return compare(models, X, y, folds, progress=False, **settings)
+    return compare_models(models, X, y, folds, progress=False, **settings)
 
 
 def test_scores_are_pooled_over_folds():
@@ -61,7 +61,7 @@ def test_scores_are_pooled_over_folds():
     expected = cross_val_predict(LinearRegression(), X, y, cv=folds)
     assert table["R2"] == pytest.approx(r2_score(y, expected))
     assert table["RMSE"] == pytest.approx(root_mean_squared_error(y, expected))
-    assert table["CCC"] == pytest.approx(lins_ccc(y, expected))
+    assert table["CCC"] == pytest.approx(concordance_correlation(y, expected))
     assert table["moran_i"] == pytest.approx(residual_morans_i(y, expected, X[["x", "y"]]))
     assert np.isnan(table["coverage"])
 
@@ -306,9 +306,9 @@ def test_progress_is_shown_only_when_wanted(capsys):
     """A bar on stderr names folds and model; nothing is printed without it."""
     X, y = survey()
     folds = {"random": KFold(3)}
-    compare({"line": LinearRegression()}, X, y, folds, progress=False)
+    compare_models({"line": LinearRegression()}, X, y, folds, progress=False)
     assert capsys.readouterr() == ("", "")
-    compare({"line": LinearRegression()}, X, y, folds)
+    compare_models({"line": LinearRegression()}, X, y, folds)
     out, err = capsys.readouterr()
     assert out == ""
     assert "random folds, line" in err

@@ -21,8 +21,8 @@ from sptgnn_sklearn.model_selection import KNNDMKFold
 
 def clustered(seed=0, n_clusters=12, rows=10, extent=100.0):
     rng = np.random.default_rng(seed)
-    centres = rng.uniform(0, extent, (n_clusters, 2))
-    places = np.repeat(centres, rows, axis=0) + rng.normal(size=(n_clusters * rows, 2))
+    centers = rng.uniform(0, extent, (n_clusters, 2))
+    places = np.repeat(centers, rows, axis=0) + rng.normal(size=(n_clusters * rows, 2))
     return places[rng.permutation(len(places))]
 
 
@@ -192,7 +192,7 @@ def test_polygon_points_frames_and_raster_say_the_same(tmp_path):
     """An area may come as points, polygon, geopandas in another system, or raster."""
     X = 500_000 + 1000 * clustered(3)
     polygon = box(500_000, 500_000, 600_000, 600_000)
-    frame = geopandas.GeoSeries([polygon], crs="EPSG:32631")
+    reference = geopandas.GeoSeries([polygon], crs="EPSG:32631")
     path = tmp_path / "area.tif"
     values = np.ones((1, 50, 50), dtype="uint8")
     values[0, :, 25:] = 0  # nodata: half of the area
@@ -206,8 +206,8 @@ def test_polygon_points_frames_and_raster_say_the_same(tmp_path):
     for name, places in {
         "points": 500_000 + 1000 * area(),
         "polygon": polygon,
-        "geopandas": frame,
-        "degrees": frame.to_crs(4326),
+        "geopandas": reference,
+        "degrees": reference.to_crs(4326),
         "points of geopandas": geopandas.GeoSeries(
             [Point(*place) for place in 500_000 + 1000 * area()], crs="EPSG:32631"
         ),

@@ -13,9 +13,9 @@ rasterio = pytest.importorskip("rasterio")
 from pyproj import Transformer
 from shapely.geometry import LineString, Point, Polygon, box, mapping
 
-from sptgnn_sklearn.model_selection.locations import Survey
+from sptgnn_sklearn.model_selection.locations import SampleLocations
 from sptgnn_sklearn.model_selection.prediction_area import prediction_places
-from sptgnn_sklearn.spatial.crs import resolve_frame
+from sptgnn_sklearn.spatial.crs import resolve_crs
 
 UTM = "EPSG:32631"
 
@@ -24,7 +24,7 @@ def survey_in(crs=UTM, names=("x", "y")):
     xy = np.array([[500_000.0, 5_000_000.0], [500_100.0, 5_000_000.0]])
     if crs == 4326:
         xy = np.array([[3.0, 45.0], [3.1, 45.0]])
-    return Survey(xy, resolve_frame(crs, names), np.arange(2), names)
+    return SampleLocations(xy, resolve_crs(crs, names), np.arange(2), names)
 
 
 def places(area, n_points=100, **settings):

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from sptgnn_sklearn.network import message_passing as aggregation
-from sptgnn_sklearn.network.message_passing import Sent, Table, aggregate, table_places
+from sptgnn_sklearn.network.message_passing import (
+    DistanceLogits,
+    SourceFeatures,
+    aggregate,
+    distance_grid,
+)
 
 M, R, N, B, K, H, D, P, F = 2, 2, 9, 6, 3, 4, 8, 2, 2
 
@@ -16,25 +21,25 @@ def inputs(seed=0, dtype=torch.float64):
     def normal(*shape):
         return torch.randn(shape, generator=generator, dtype=dtype)
 
-    senders = torch.randint(N, (M, R, B, K), generator=generator)
-    senders[:, 0, 0, 1:] = -1
-    senders[:, 1, 1] = -1  # a row without any neighbour
-    values = normal(M, R, F, len(table_places(normal(1))), H).cumsum(3) * 0.1
+    source_index = torch.randint(N, (M, R, B, K), generator=generator)
+    source_index[:, 0, 0, 1:] = -1
+    source_index[:, 1, 1] = -1  # a row without any neighbour
+    values = normal(M, R, F, len(distance_grid(normal(1))), H).cumsum(3) * 0.1
     return {
         "query": normal(M, R, B, H),
         "sender": normal(M, R, D, H),
-        "table": Table(values),
-        "sent": Sent.of(normal(M, N, D), normal(M, N, P)),
-        "senders": senders,
+        "table": DistanceLogits(values),
+        "sent": SourceFeatures.from_nodes(normal(M, N, D), normal(M, N, P)),
+        "source_index": source_index,
         "edges": 2 * normal(M, R, B, K, F),
-        "keep": senders >= 0,
+        "keep": source_index >= 0,
     }
 
 
-def plain(query, sender, table, sent, senders, edges, keep):
+def plain(query, sender, table, source_features, source_index, edges, keep):
     """The same formula edge by edge; nothing but indexing and sums."""
-    states, carried = sent.rows[..., :D], sent.rows[..., D : D + P]
-    places = table_places(query)
+    states, carried = source_features.rows[..., :D], source_features.rows[..., D : D + P]
+    places = distance_grid(query)
     weights = torch.zeros(M, R, B, K, H, dtype=query.dtype)
     received = torch.zeros(M, R, B, D, dtype=query.dtype)
     sums = torch.zeros(M, R, B, H, 1 + P + F, dtype=query.dtype)
@@ -44,7 +49,7 @@ def plain(query, sender, table, sent, senders, edges, keep):
                 there = [k for k in range(K) if keep[m, r, b, k]]
                 logits = [torch.zeros(H, dtype=query.dtype)]  # nobody
                 for k in there:
-                    pair = query[m, r, b] + states[m, senders[m, r, b, k]] @ sender[m, r]
+                    pair = query[m, r, b] + states[m, source_index[m, r, b, k]] @ sender[m, r]
                     logit = torch.nn.functional.leaky_relu(pair, 0.2)
                     for f in range(F):
                         x = edges[m, r, b, k, f]
@@ -55,7 +60,7 @@ def plain(query, sender, table, sent, senders, edges, keep):
                     logits.append(logit)
                 found = torch.stack(logits).softmax(0)[1:]
                 for weight, k in zip(found, there, strict=True):
-                    j = senders[m, r, b, k]
+                    j = source_index[m, r, b, k]
                     weights[m, r, b, k] = weight
                     heads = states[m, j].view(H, -1)
                     received[m, r, b] += (weight[:, None] * heads).flatten()
@@ -84,7 +89,7 @@ def test_derivatives_equal_those_of_the_plain_formula(learnt):
     def slope(function, **options):
         value = given[learnt].values if learnt == "table" else given[learnt]
         value = value.clone().requires_grad_()
-        changed = {learnt: Table(value) if learnt == "table" else value}
+        changed = {learnt: DistanceLogits(value) if learnt == "table" else value}
         _, received, sums = function(**{**given, **changed}, **options)
         total = (received * directions[0]).sum() + (sums * directions[1]).sum()
         return torch.autograd.grad(total, value)[0]
@@ -104,7 +109,7 @@ def test_without_messages_only_loads_are_summed():
 def test_nothing_carried_leaves_trust_and_edges():
     """Without loads the sums are the weights and the mean edge features."""
     given = inputs()
-    given["sent"] = Sent.of(given["sent"].rows[..., :D])
+    given["sent"] = SourceFeatures.from_nodes(given["sent"].rows[..., :D])
     found = aggregate(**given, messages=True)
     assert found.sums.shape[-1] == 1 + F
     torch.testing.assert_close(found.sums[..., 0], found.weights.sum(3))
@@ -118,7 +123,7 @@ def test_compiled_loops_equal_tensor_operations(monkeypatch):
         query = given["query"].clone().requires_grad_()
         sender = given["sender"].clone().requires_grad_()
         values = given["table"].values.clone().requires_grad_()
-        learnt = {"query": query, "sender": sender, "table": Table(values)}
+        learnt = {"query": query, "sender": sender, "table": DistanceLogits(values)}
         found = aggregate(**{**given, **learnt}, messages=True)
         (found.states.square().sum() + found.sums.square().sum()).backward()
         return [*found, query.grad, sender.grad, values.grad]
@@ -148,25 +153,25 @@ def test_threads_do_not_change_a_bit(threads):
 def test_products_that_are_known_change_nothing(dtype):
     """Products with weights that stay are taken for each sender, and not for each edge."""
     given = inputs(dtype=dtype)
-    settled = given["sent"].settled(given["sender"], given["table"])
-    assert settled.table is given["table"]
+    cached = given["sent"].with_cached_projections(given["sender"], given["table"])
+    assert cached.table is given["table"]
     learning = aggregate(**given, messages=True)
     with torch.no_grad():
         bare = aggregate(**given, messages=True)
-        known = aggregate(**{**given, "sent": settled}, messages=True)
+        known = aggregate(**{**given, "sent": cached}, messages=True)
     for one, two, three in zip(learning, bare, known, strict=True):
         torch.testing.assert_close(one, two)
         torch.testing.assert_close(one, three)
 
 
 @pytest.mark.parametrize("neighbours", [1, 5, 7])
-def test_sums_of_any_number_of_neighbours(neighbours):
+def test_sums_of_any_number_of_neighbours(neighbors):
     """Neighbours are summed up in groups, of which the last may not be full."""
     given = inputs(dtype=torch.float32)
-    first = torch.randint(N, (M, R, B, neighbours), generator=torch.Generator().manual_seed(3))
+    first = torch.randint(N, (M, R, B, neighbors), generator=torch.Generator().manual_seed(3))
     given |= {
-        "senders": first,
-        "edges": torch.zeros(M, R, B, neighbours, F),
+        "source_index": first,
+        "edges": torch.zeros(M, R, B, neighbors, F),
         "keep": torch.rand(first.shape, generator=torch.Generator().manual_seed(4)) < 0.7,
     }
     found = aggregate(**given, messages=True)

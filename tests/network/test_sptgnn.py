@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from sptgnn_sklearn.network.attention import EdgeScale, RelationalAttention
-from sptgnn_sklearn.network.config import Architecture, Context, Neighbourhood
+from sptgnn_sklearn.network.attention import EdgeScale, RelationalGraphAttention
+from sptgnn_sklearn.network.config import Neighborhood, NetworkShape, SourceNodes
 from sptgnn_sklearn.network.inference import (
-    Rows,
+    NodeTensors,
     build_context,
-    run,
-    run_encoded,
-    surroundings,
+    build_neighborhood,
+    predict_encoded,
+    predict_nodes,
 )
-from sptgnn_sklearn.network.message_passing import Sent
+from sptgnn_sklearn.network.message_passing import SourceFeatures
 from sptgnn_sklearn.network.mixture_of_experts import MixtureOfExperts
 from sptgnn_sklearn.network.sptgnn import SpTGNN
 
 N, K = 12, 3
 
 
-def architecture(**changes):
+def shape(**changes):
     """A small network with two members and two relations."""
     settings = {
         "streams": {"covariates": 4, "position": 3},
@@ -32,13 +32,15 @@ def architecture(**changes):
         "n_heads": 4,
         "n_experts": 3,
     }
-    return Architecture(**{**settings, **changes})
+    return NetworkShape(**{**settings, **changes})
 
 
 def random_network(seed=0, **changes):
     """A network in evaluation mode in which every parameter differs from zero."""
-    a = architecture(**changes)
-    network = SpTGNN(a).start([torch.Generator().manual_seed(i) for i in range(a.n_members)])
+    a = shape(**changes)
+    network = SpTGNN(a).reset_parameters(
+        [torch.Generator().manual_seed(i) for i in range(a.n_members)]
+    )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -49,7 +51,7 @@ def random_network(seed=0, **changes):
 def graph(relations=2, seed=0):
     """Rows, neighbour lists without the row itself, and targets."""
     rng = np.random.RandomState(seed)
-    rows = Rows(
+    rows = NodeTensors(
         {
             "covariates": torch.from_numpy(rng.normal(size=(N, 4)).astype(np.float32)),
             "position": torch.from_numpy(rng.normal(size=(N, 3)).astype(np.float32)),
@@ -59,57 +61,61 @@ def graph(relations=2, seed=0):
             "covariate_distance": torch.from_numpy(rng.normal(size=(N, 3)).astype(np.float32)),
         },
     )
-    senders = np.full((N, relations, K), -1)
+    source_index = np.full((N, relations, K), -1)
     for i, r in np.ndindex(N, relations):
-        senders[i, r] = rng.choice(np.delete(np.arange(N), i), K, replace=False)
-    senders[0, :1, 1:] = -1  # a row with one neighbour only
-    return rows, torch.from_numpy(senders), torch.from_numpy(rng.normal(size=N)).float()
+        source_index[i, r] = rng.choice(np.delete(np.arange(N), i), K, replace=False)
+    source_index[0, :1, 1:] = -1  # a row with one neighbour only
+    return rows, torch.from_numpy(source_index), torch.from_numpy(rng.normal(size=N)).float()
 
 
-def around(network, rows, senders):
+def neighborhood(network, rows, source_index):
     """The neighbourhood of a slice of rows, as inference asks for it."""
 
-    def of(part):
-        receivers = {name: values[part] for name, values in rows.description.items()}
-        return surroundings(network, receivers, senders[part], rows.description)
+    def neighbors_of(part):
+        target_nodes = {name: values[part] for name, values in rows.edge_inputs.items()}
+        return build_neighborhood(network, target_nodes, source_index[part], rows.edge_inputs)
 
-    return of
+    return neighbors_of
 
 
-def context_of(network, rows, senders, targets, **options):
+def context_of(network, rows, source_index, targets, **options):
     """The context of rows that are each other's neighbours."""
-    return build_context(network, rows, around(network, rows, senders), targets, **options)
+    return build_context(
+        network, rows, neighborhood(network, rows, source_index), targets, **options
+    )
 
 
 def test_attention_equals_a_dense_computation():
     """Weights over fixed lists equal a masked softmax over all pairs, relation by relation."""
-    a = architecture()
-    attention = RelationalAttention(a).requires_grad_(False)
+    a = shape()
+    attention = RelationalGraphAttention(a).requires_grad_(False)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in attention.parameters():
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
     state = torch.randn(2, N, 8, generator=generator)
     _, lists, _ = graph()
-    senders = lists.transpose(0, 1).expand(2, -1, -1, -1)
+    source_index = lists.transpose(0, 1).expand(2, -1, -1, -1)
     edges = torch.randn(2, 2, N, K, 2, generator=generator)
     spread = torch.tensor([0.7, 1.3])
-    neighbourhood = Neighbourhood(senders, edges)
-    found = attention(state, Sent.of(state), neighbourhood, spread, senders >= 0)
+    neighbourhood = Neighborhood(source_index, edges)
+    found = attention(
+        state, SourceFeatures.from_nodes(state), neighbourhood, spread, source_index >= 0
+    )
     weights = found.weights
 
     gap = 5.0 / 7
-    centres = torch.linspace(-2.5, 2.5, 8)
+    centers = torch.linspace(-2.5, 2.5, 8)
     for m, r, i, h in np.ndindex(2, 2, N, 4):
         query = state[m, i] @ attention.receiver.weight[m, :, 4 * r + h]
         query = query + attention.receiver.bias[m, 0, 4 * r + h]
         dense = torch.full((N,), -torch.inf)
         for k in range(K):
-            j = int(senders[m, r, i, k])
+            j = int(source_index[m, r, i, k])
             if j < 0:
                 continue
             pair = query + state[m, j] @ attention.sender[m, r, :, h]
-            bases = torch.exp(-(((edges[m, r, i, k][:, None] - centres) / gap) ** 2)).flatten()
+            bases = torch.exp(-(((edges[m, r, i, k][:, None] - centers) / gap) ** 2)).flatten()
             slope = [0.0, 0.5, 1.0, 2.0][h] + 8.0 * attention.slope_change[m, r, h]
             dense[j] = (
                 torch.nn.functional.leaky_relu(pair, 0.2)
@@ -119,7 +125,7 @@ def test_attention_equals_a_dense_computation():
             )
         expected = torch.cat([dense, torch.zeros(1)]).softmax(0)
         for k in range(K):
-            j = int(senders[m, r, i, k])
+            j = int(source_index[m, r, i, k])
             wanted = expected[j] if j >= 0 else 0.0
             # Distances are read from a table, straight between its places.
             assert weights[m, r, i, k, h].item() == pytest.approx(float(wanted), abs=2e-3)
@@ -128,12 +134,14 @@ def test_attention_equals_a_dense_computation():
 def test_nobody_takes_what_uninformative_neighbours_leave():
     """Weights sum to less than one, and a row without neighbours receives nothing."""
     network = random_network()
-    rows, senders, targets = graph()
-    senders = senders.clone()
-    senders[1] = -1
-    state = context_of(network, rows, senders, targets).states[0]
-    everyone = around(network, rows, senders)(slice(0, N))
-    total = network.propagate(0, state, Sent.of(state), everyone)[1].weights.sum(3)
+    rows, source_index, targets = graph()
+    source_index = source_index.clone()
+    source_index[1] = -1
+    state = context_of(network, rows, source_index, targets).states[0]
+    everyone = neighborhood(network, rows, source_index)(slice(0, N))
+    total = network.propagate(0, state, SourceFeatures.from_nodes(state), everyone)[1].weights.sum(
+        3
+    )
     assert (total < 1).all()
     assert (total[:, :, 1] == 0).all()
 
@@ -141,17 +149,19 @@ def test_nobody_takes_what_uninformative_neighbours_leave():
 def test_messages_carry_each_heads_slice_of_the_senders_states():
     """The product over all slices keeps the same values as a loop over heads."""
     network = random_network()
-    rows, senders, targets = graph()
-    state = context_of(network, rows, senders, targets).states[0]
-    everyone = around(network, rows, senders)(slice(0, N))
-    changed, found = network.propagate(0, state, Sent.of(state), everyone)
+    rows, source_index, targets = graph()
+    state = context_of(network, rows, source_index, targets).states[0]
+    everyone = neighborhood(network, rows, source_index)(slice(0, N))
+    changed, found = network.propagate(0, state, SourceFeatures.from_nodes(state), everyone)
     weights = found.weights
     member = torch.arange(2)[:, None, None, None]
-    sent = state[member, everyone.senders.clamp(min=0)]
+    source_features = state[member, everyone.source_index.clamp(min=0)]
     received = torch.zeros(2, N, 2, 8)
     for h in range(4):
         part = slice(2 * h, 2 * h + 2)
-        received[..., part] = (weights[..., h, None] * sent[..., part]).sum(3).transpose(1, 2)
+        received[..., part] = (
+            (weights[..., h, None] * source_features[..., part]).sum(3).transpose(1, 2)
+        )
     expected = state + network.receive[0](received.flatten(2))
     torch.testing.assert_close(changed, expected)
 
@@ -190,11 +200,13 @@ def test_router_balance_is_one_when_experts_are_used_alike():
 def test_members_share_nothing():
     """Changing one member's parameters leaves the other member's predictions as they were."""
     network = random_network()
-    rows, senders, targets = graph()
+    rows, source_index, targets = graph()
 
     def predict():
-        context = context_of(network, rows, senders, targets)
-        return run(network, rows, senders, network.sent(context), rows.description)[0]
+        context = context_of(network, rows, source_index, targets)
+        return predict_nodes(
+            network, rows, source_index, network.source_features(context), rows.edge_inputs
+        )[0]
 
     before = predict()
     with torch.no_grad():
@@ -209,11 +221,13 @@ def test_members_share_nothing():
 def test_no_row_sees_its_own_target(n_layers):
     """At any depth, changing y_i changes some prediction but not that of row i."""
     network = random_network(n_layers=n_layers)
-    rows, senders, targets = graph()
+    rows, source_index, targets = graph()
 
     def predict(targets):
-        context = context_of(network, rows, senders, targets)
-        return run(network, rows, senders, network.sent(context), rows.description)
+        context = context_of(network, rows, source_index, targets)
+        return predict_nodes(
+            network, rows, source_index, network.source_features(context), rows.edge_inputs
+        )
 
     before = predict(targets)
     for i in range(N):
@@ -228,13 +242,17 @@ def test_no_row_sees_its_own_target(n_layers):
 def test_chunks_do_not_matter():
     """A row's prediction is the same whatever rows are computed beside it."""
     network = random_network(n_layers=2)
-    rows, senders, targets = graph()
-    context = context_of(network, rows, senders, targets, chunk=5)
-    whole = context_of(network, rows, senders, targets)
+    rows, source_index, targets = graph()
+    context = context_of(network, rows, source_index, targets, chunk=5)
+    whole = context_of(network, rows, source_index, targets)
     for part, full in zip(context.states, whole.states, strict=True):
         torch.testing.assert_close(part, full, atol=1e-5, rtol=1e-5)
-    few = run(network, rows, senders, network.sent(context), rows.description, chunk=2)
-    many = run(network, rows, senders, network.sent(context), rows.description)
+    few = predict_nodes(
+        network, rows, source_index, network.source_features(context), rows.edge_inputs, chunk=2
+    )
+    many = predict_nodes(
+        network, rows, source_index, network.source_features(context), rows.edge_inputs
+    )
     torch.testing.assert_close(few, many, atol=1e-5, rtol=1e-5)
 
 
@@ -252,14 +270,14 @@ def test_a_switch_removes_its_ingredient(changes, absent):
     network = random_network(**changes)
     names = {name.split(".")[0] for name, _ in network.named_parameters()}
     assert not names & set(absent)
-    rows, senders, targets = graph(relations=len(network.architecture.relations))
-    context = context_of(network, rows, senders, targets)
-    mean, log_variance = run(
+    rows, source_index, targets = graph(relations=len(network.shape.relations))
+    context = context_of(network, rows, source_index, targets)
+    mean, log_variance = predict_nodes(
         network,
         rows,
-        senders,
-        network.sent(context),
-        rows.description,
+        source_index,
+        network.source_features(context),
+        rows.edge_inputs,
     )
     assert torch.isfinite(mean).all() and torch.isfinite(log_variance).all()
 
@@ -267,13 +285,15 @@ def test_a_switch_removes_its_ingredient(changes, absent):
 def test_neighbour_targets_are_what_their_names_say():
     """Level, surprise, spread and trust equal their definitions for one row."""
     w = torch.rand(2, generator=torch.Generator().manual_seed(1)) / 2
-    context = Context(
+    context = SourceNodes(
         [torch.zeros(1, 3, 4)], torch.tensor([[0.5, 0.0, -1.0]]), torch.tensor([1.0, 9.0, 3.0])
     )
-    (sent,) = random_network().sent(context)
-    loads = torch.cat([torch.ones(2, 1), sent.rows[0, [2, 0], 4:7], torch.zeros(2, 1)], dim=1)
+    (source_features,) = random_network().source_features(context)
+    loads = torch.cat(
+        [torch.ones(2, 1), source_features.rows[0, [2, 0], 4:7], torch.zeros(2, 1)], dim=1
+    )
     sums = (w[:, None] * loads).sum(0).view(1, 1, 1, 1, 5)
-    found = SpTGNN.neighbour_targets(sums, torch.tensor([[0.25]]))
+    found = SpTGNN.neighbor_target_inputs(sums, torch.tensor([[0.25]]))
     level, surprise, spread, trust, edge = found[0, 0]
     y, m = torch.tensor([3.0, 1.0]), torch.tensor([-1.0, 0.5])
     assert float(trust) == pytest.approx(float(w.sum()))
@@ -291,7 +311,7 @@ def test_edge_scale_is_finite_for_coincident_rows():
     distances = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 100
     distances[:50] = 0
     distances[:, 1] = 0
-    scale.learn(distances)
+    scale.fit(distances)
     logs = scale(distances)
     assert torch.isfinite(logs).all()
     assert float(logs[:, 0].mean()) == pytest.approx(0, abs=1e-4)
@@ -300,7 +320,7 @@ def test_edge_scale_is_finite_for_coincident_rows():
 
 def test_dropout_needs_generators():
     """A network that was never started refuses to draw from a global generator."""
-    network = SpTGNN(architecture()).train()
+    network = SpTGNN(shape()).train()
     with pytest.raises(RuntimeError, match="start"):
         network.drop(torch.ones(2, 3, 4), 0.5)
 
@@ -327,33 +347,39 @@ def test_distances_that_are_not_known_count_as_typical():
     known = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) + 0.1
     gaps = torch.cat([known, torch.stack([known[:50, 0], torch.full((50,), torch.nan)], 1)])
     scale, plain = EdgeScale(2), EdgeScale(2)
-    scale.learn(gaps)
-    plain.learn(known)
+    scale.fit(gaps)
+    plain.fit(known)
     for name in ("floor", "centre", "spread"):
         torch.testing.assert_close(getattr(scale, name)[1], getattr(plain, name)[1])
     scaled = scale(gaps)
     assert scaled.isfinite().all()
     assert (scaled[200:, 1] == 0).all()
     empty = EdgeScale(2)
-    empty.learn(torch.full((10, 2), torch.nan))
+    empty.fit(torch.full((10, 2), torch.nan))
     assert (empty(torch.full((3, 2), torch.nan)) == 0).all()
 
 
 def test_streams_of_each_member_are_read_by_that_member():
     """A stream may differ from member to member, as encoders of their own make it."""
-    network, rows, senders, targets = random_network(), *graph()
+    network, rows, source_index, targets = random_network(), *graph()
     every = {name: values.expand(2, -1, -1) for name, values in rows.streams.items()}
-    apart = Rows(every, rows.description)
+    apart = NodeTensors(every, rows.edge_inputs)
     for given in (apart, rows):
-        context = context_of(network, given, senders, targets)
-        mean, _ = run(network, given, senders, network.sent(context), rows.description)
+        context = context_of(network, given, source_index, targets)
+        mean, _ = predict_nodes(
+            network, given, source_index, network.source_features(context), rows.edge_inputs
+        )
         if given is apart:
             first = mean
     torch.testing.assert_close(first, mean)
     other = {name: torch.stack([values[0], values[1].flip(0)]) for name, values in every.items()}
-    context = context_of(network, Rows(other, rows.description), senders, targets)
-    mean, _ = run(
-        network, Rows(other, rows.description), senders, network.sent(context), rows.description
+    context = context_of(network, NodeTensors(other, rows.edge_inputs), source_index, targets)
+    mean, _ = predict_nodes(
+        network,
+        NodeTensors(other, rows.edge_inputs),
+        source_index,
+        network.source_features(context),
+        rows.edge_inputs,
     )
     assert torch.equal(mean[0], first[0])
     assert not torch.allclose(mean[1], first[1])
@@ -363,18 +389,22 @@ def test_streams_of_each_member_are_read_by_that_member():
 def test_rows_of_the_context_need_not_be_encoded_again(n_layers):
     """Predictions from the states of the context are those from the rows themselves."""
     network = random_network(n_layers=n_layers)
-    rows, senders, targets = graph()
-    context = context_of(network, rows, senders, targets)
+    rows, source_index, targets = graph()
+    context = context_of(network, rows, source_index, targets)
     index = torch.tensor([[3, 1, 4], [11, 0, 5]])
-    lists = senders[index].transpose(1, 2)
+    lists = source_index[index].transpose(1, 2)
 
     def chosen(part):
-        of_all = around(network, rows, senders)(slice(0, N))
+        of_all = neighborhood(network, rows, source_index)(slice(0, N))
         member, at = torch.arange(2)[:, None], index[:, part]
         edges = of_all.edges.transpose(1, 2)[member, at].transpose(1, 2)
-        return Neighbourhood(lists[:, :, part], edges)
+        return Neighborhood(lists[:, :, part], edges)
 
-    found = run_encoded(network, context, network.sent(context), index, chosen, chunk=2)
-    every = run(network, rows, senders, network.sent(context), rows.description)
+    found = predict_encoded(
+        network, context, network.source_features(context), index, chosen, chunk=2
+    )
+    every = predict_nodes(
+        network, rows, source_index, network.source_features(context), rows.edge_inputs
+    )
     for some, all_rows in zip(found, every, strict=True):
         torch.testing.assert_close(some, all_rows.gather(1, index), atol=1e-5, rtol=1e-5)

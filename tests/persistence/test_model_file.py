@@ -218,7 +218,7 @@ def test_without_training_data(model, tmp_path):
         assert not any(
             a.shape == own.shape and np.allclose(np.sort(a), own) for a in arrays.values()
         )
-    features, space = again.ensemble_.features, again.ensemble_.searcher.spaces["spatial"]
+    features, space = again.ensemble_.features, again.ensemble_.knn_graph.spaces["spatial"]
     cells = features.coordinates(space) / 0.01
     np.testing.assert_allclose(cells % 1, 0.5, atol=1e-4)
     with pytest.raises(ValueError, match="training_data=False"):
@@ -421,15 +421,17 @@ def broken_trees(text):
 def test_trees_that_lead_nowhere_are_refused(stumps):
     """Whole trees come back as they were; broken ones never reach XGBoost."""
     model, points = stumps
-    again = trees.unpack(trees.pack(model))
+    again = trees.unpack_booster(trees.pack_booster(model))
     np.testing.assert_array_equal(again.predict(points), model.predict(points))
-    assert not trees.unpack(trees.pack(XGBRegressor(max_depth=3))).__sklearn_is_fitted__()
+    assert not trees.unpack_booster(
+        trees.pack_booster(XGBRegressor(max_depth=3))
+    ).__sklearn_is_fitted__()
     for text, told in broken_trees(trees.as_text(model)):
         with pytest.raises(FileError, match=told):
             trees.from_text(XGBRegressor(), text)
-    packed = trees.pack(model)
+    packed = trees.pack_booster(model)
     with pytest.raises(FileError, match="are cut"):
-        trees.unpack({**packed, "booster": packed["booster"][:-20]})
+        trees.unpack_booster({**packed, "booster": packed["booster"][:-20]})
 
 
 def test_values_of_all_kinds():

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import KNNDMKFold, SpatialBlockKFold
-from sptgnn_sklearn.model_selection.comparison import compare
+from sptgnn_sklearn.model_selection.comparison import compare_models
 from sptgnn_sklearn.plotting import (
     FoldsDisplay,
     ObservedPredictedDisplay,
@@ -56,7 +56,7 @@ def result():
     y = X["lat"] - 50 + np.random.default_rng(1).normal(size=40)
     models = {"gp": GaussianProcessRegressor(alpha=1.0, normalize_y=True), "mean": DummyRegressor()}
     folds = {"random": KFold(4), "other": KFold(5)}
-    return compare(models, X, y, folds, progress=False)
+    return compare_models(models, X, y, folds, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +298,8 @@ def test_fold_distances_are_distribution_functions():
         np.testing.assert_allclose(line.get_xdata(), same.get_xdata())
     assert len(plot_fold_distances(X, GroupKFold(4), groups=np.arange(40)).lines) == 2
     assert ax.get_xlabel() == "distance to the nearest row (km)"
-    metres = plot_fold_distances(X, KFold(4), crs="EPSG:3857")
-    assert metres.get_xlabel() == "distance to the nearest row (m)"
+    meters = plot_fold_distances(X, KFold(4), crs="EPSG:3857")
+    assert meters.get_xlabel() == "distance to the nearest row (m)"
     plain = plot_fold_distances(X.set_axis(["x", "y"], axis=1), KFold(4))
     assert plain.get_xlabel() == "distance to the nearest row"
 
@@ -348,9 +348,11 @@ def test_edges_join_rows_to_their_neighbours(model, survey):
         assert said == "6 edges"
         drawn = line.get_xydata()
         pieces = np.split(drawn, np.flatnonzero(np.isnan(drawn[:, 0])) + 1)[:-1]
-        senders = model.kneighbors(n_neighbors=3, return_distance=False, relation=relation)
+        source_index = model.kneighbors(n_neighbors=3, return_distance=False, relation=relation)
         np.testing.assert_allclose([piece[0] for piece in pieces], xy[[7, 7, 7, 9, 9, 9]])
-        np.testing.assert_allclose([piece[-2] for piece in pieces], xy[senders[[7, 9]].ravel()])
+        np.testing.assert_allclose(
+            [piece[-2] for piece in pieces], xy[source_index[[7, 9]].ravel()]
+        )
     mask = np.isin(np.arange(60), [7, 9])
     same = plot_graph(model, survey.data, relations="spatial", rows=mask, n_neighbors=3)
     (line,) = same.lines

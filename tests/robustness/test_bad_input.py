@@ -434,7 +434,7 @@ def test_numbers_do_not_become_infinite_on_their_way_to_the_base(magnitude):
     """Trees read single precision, in which the largest numbers accepted still are numbers."""
     X = survey(more=magnitude * np.linspace(0.1, 1, N))
     model = assert_works(X, base="xgboost")
-    matrix = model.ensemble_.features.tabular(model.columns_.split(X))
+    matrix = model.ensemble_.features.tree_features(model.columns_.transform(X))
     assert np.isfinite(matrix.astype(np.float32)).all()
 
 

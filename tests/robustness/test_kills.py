@@ -13,8 +13,8 @@ from small_rasters import CRS, HEIGHT, WIDTH, Counting, write_raster
 
 from sptgnn_sklearn import SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.encoders.embedding import Imagery
-from sptgnn_sklearn.encoders.embedding_cache import EmbeddingStore
+from sptgnn_sklearn.encoders.embedding import ChipLoader
+from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
 pytestmark = [
@@ -51,8 +51,8 @@ def embed(folder):
     paths = [str(folder.parent / "chips" / f"{i}.npy") for i in range(900)]
     images = {"DEM": np.array(paths, dtype=object)}
     columns = {"DEM": ImageColumn("dem")}
-    imagery = Imagery.learn(images, columns, chip_size=None, on_error="raise")
-    store = EmbeddingStore(folder / "store", imagery.namespace(Mean()), Mean.width)
+    imagery = ChipLoader.fit(images, columns, chip_size=None, on_error="raise")
+    store = EmbeddingCache(folder / "store", imagery.namespace(Mean()), Mean.width)
     return imagery.embed(images, Mean(), store, workers=1, batch_size=4)[0]
 
 

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
 
 from sptgnn_sklearn.spatial import blocks
-from sptgnn_sklearn.spatial.blocks import assign_folds, cluster_labels, grid_labels, location_labels
+from sptgnn_sklearn.spatial.blocks import assign_folds, cluster_labels, grid_labels, location_ids
 from sptgnn_sklearn.utils.validation import as_random_state
 
 
@@ -20,42 +20,42 @@ def places(n=200, seed=0):
 def test_location_labels_number_places_in_lexicographic_order():
     """Equal coordinates share a label, in the order of the first and then the second coordinate."""
     xy = np.array([[3.0, 1.0], [1.0, 2.0], [3.0, 1.0], [1.0, -2.0], [3.0, 0.0]])
-    np.testing.assert_array_equal(location_labels(xy), [3, 1, 3, 0, 2])
-    np.testing.assert_array_equal(location_labels(np.array([[-0.0, 0.0], [0.0, -0.0]])), [0, 0])
+    np.testing.assert_array_equal(location_ids(xy), [3, 1, 3, 0, 2])
+    np.testing.assert_array_equal(location_ids(np.array([[-0.0, 0.0], [0.0, -0.0]])), [0, 0])
 
 
 def test_sites_hold_rows_together_and_decide_the_numbers():
     """Rows of one site are one location although their coordinates differ."""
     xy = np.array([[9.0, 0.0], [1.0, 0.0], [8.0, 0.0], [2.0, 0.0]])
-    np.testing.assert_array_equal(location_labels(xy, ["a", "b", "a", "c"]), [0, 1, 0, 2])
-    np.testing.assert_array_equal(location_labels(xy, [30, 20, 30, 10]), [2, 1, 2, 0])
+    np.testing.assert_array_equal(location_ids(xy, ["a", "b", "a", "c"]), [0, 1, 0, 2])
+    np.testing.assert_array_equal(location_ids(xy, [30, 20, 30, 10]), [2, 1, 2, 0])
 
 
 def test_sites_at_one_place_are_one_location():
     """Sites that share a place are joined, through other sites too."""
     xy = np.array([[0.0, 0.0], [0.0, 0.0], [5.0, 5.0], [5.0, 5.0], [7.0, 7.0]])
-    np.testing.assert_array_equal(location_labels(xy, ["a", "b", "b", "c", "d"]), [0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(location_ids(xy, ["a", "b", "b", "c", "d"]), [0, 0, 0, 0, 1])
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_rows_without_site_go_by_their_coordinates(missing):
     """A missing site id is no site: such rows are not joined to each other."""
     xy = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [3.0, 0.0]])
-    found = location_labels(xy, pd.Series(["a", missing, missing, "a"], dtype=object))
+    found = location_ids(xy, pd.Series(["a", missing, missing, "a"], dtype=object))
     np.testing.assert_array_equal(found, [0, 1, 0, 0])
 
 
 def test_sites_of_mixed_types_are_refused():
     """Ids that cannot be sorted cannot be numbered independently of row order."""
     with pytest.raises(ValueError, match="site ids cannot be sorted"):
-        location_labels(places(3), [1, datetime.date(2020, 1, 1), 2])
+        location_ids(places(3), [1, datetime.date(2020, 1, 1), 2])
 
 
 @pytest.mark.parametrize(
     "label",
     [
-        location_labels,
-        lambda xy: location_labels(xy, np.round(xy[:, 0] / 7)),
+        location_ids,
+        lambda xy: location_ids(xy, np.round(xy[:, 0] / 7)),
         lambda xy: cluster_labels(xy, 9, 4),
         lambda xy: cluster_labels(xy, 1000, 4),
         lambda xy: grid_labels(xy, spacing=30),
@@ -75,8 +75,8 @@ def test_clusters_recover_towns():
     """Well separated clouds of points are found as they are, also by mini-batches."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 6, 600)
-    centres = np.column_stack([np.arange(6) * 1e3, np.arange(6) % 2 * 1e3, np.zeros(6)])
-    points = centres[truth] + rng.normal(size=(600, 3)) + 5e6
+    centers = np.column_stack([np.arange(6) * 1e3, np.arange(6) % 2 * 1e3, np.zeros(6)])
+    points = centers[truth] + rng.normal(size=(600, 3)) + 5e6
     labels = cluster_labels(points, 6)
     assert adjusted_rand_score(truth, labels) == 1.0
     # Numbered from the west, as the towns are.
@@ -115,7 +115,7 @@ def test_clusters_follow_their_seed():
 def test_few_places_are_blocks_of_their_own():
     """More clusters than places is no error, nor are places that differ by rounding only."""
     xy = np.repeat(places(3), 4, axis=0)
-    np.testing.assert_array_equal(cluster_labels(xy, 5), location_labels(xy))
+    np.testing.assert_array_equal(cluster_labels(xy, 5), location_ids(xy))
     near = np.array([[0.0, 0.0], [1e-300, 0.0], [2e-300, 0.0], [5.0, 0.0]])
     labels = cluster_labels(near, 3)
     np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))

@@ -11,19 +11,19 @@ from scipy.spatial import cKDTree
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sptgnn_sklearn.spatial.coordinate_checks import check_coordinates
-from sptgnn_sklearn.spatial.crs import Frame, resolve_frame, transform
+from sptgnn_sklearn.spatial.crs import SpatialReference, resolve_crs, transform_coordinates
 from sptgnn_sklearn.spatial.distances import (
     EARTH_RADIUS_KM,
     chord_to_distance,
     distance_to_chord,
-    local_plane,
-    metric_space,
     plane_origin,
+    to_local_plane,
+    to_metric_coordinates,
 )
 
-DEGREES = Frame("EPSG:4326", geographic=True, unit="km")
-GRADS = Frame("EPSG:4807", geographic=True, unit="km")
-METRES = Frame("EPSG:28992", geographic=False, unit="metre")
+DEGREES = SpatialReference("EPSG:4326", geographic=True, unit="km")
+GRADS = SpatialReference("EPSG:4807", geographic=True, unit="km")
+METRES = SpatialReference("EPSG:28992", geographic=False, unit="metre")
 LONLAT = ("lon", "lat")
 
 
@@ -62,7 +62,7 @@ def globe(n, seed=0):
 )
 def test_names_of_longitude_and_latitude_mean_wgs84(names):
     """Without a CRS the usual names of longitude and latitude are read as EPSG:4326."""
-    assert resolve_frame(None, names) == DEGREES
+    assert resolve_crs(None, names) == DEGREES
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_names_of_longitude_and_latitude_mean_wgs84(names):
 )
 def test_other_names_mean_an_unknown_plane(names):
     """Names that are not a longitude and a latitude leave a plane of unknown unit."""
-    assert resolve_frame(None, names) == Frame(None, geographic=False, unit="unit")
+    assert resolve_crs(None, names) == SpatialReference(None, geographic=False, unit="unit")
 
 
 @pytest.mark.parametrize(
@@ -97,57 +97,59 @@ def test_other_names_mean_an_unknown_plane(names):
         ("EPSG:4326+5773", DEGREES),
         (7415, METRES),
         (4807, GRADS),
-        (2225, Frame("EPSG:2225", geographic=False, unit="US survey foot")),
-        ("ESRI:102022", Frame("ESRI:102022", geographic=False, unit="metre")),
+        (2225, SpatialReference("EPSG:2225", geographic=False, unit="US survey foot")),
+        ("ESRI:102022", SpatialReference("ESRI:102022", geographic=False, unit="metre")),
     ],
 )
 def test_crs_is_read_whatever_its_form(crs, expected):
     """Codes, strings, objects and WKT agree; of 3D and compound systems the plane part is taken."""
-    assert resolve_frame(crs, ("x", "y")) == expected
+    assert resolve_crs(crs, ("x", "y")) == expected
 
 
 def test_crs_without_authority_is_kept_as_wkt():
     """A CRS of no authority survives as WKT, and the frame as JSON."""
-    frame = resolve_frame("+proj=laea +lat_0=5 +lon_0=20 +units=km", ("x", "y"))
-    assert frame.unit == "kilometre"
-    assert not frame.geographic
-    assert pyproj.CRS(frame.crs).coordinate_operation.method_name.startswith("Lambert Azimuthal")
-    assert Frame(**json.loads(json.dumps(dataclasses.asdict(frame)))) == frame
+    reference = resolve_crs("+proj=laea +lat_0=5 +lon_0=20 +units=km", ("x", "y"))
+    assert reference.unit == "kilometre"
+    assert not reference.geographic
+    assert pyproj.CRS(reference.crs).coordinate_operation.method_name.startswith(
+        "Lambert Azimuthal"
+    )
+    assert SpatialReference(**json.loads(json.dumps(dataclasses.asdict(reference)))) == reference
 
 
 def test_crs_that_only_resembles_a_coded_one_gets_no_code():
     """UTM on an unknown datum is not ED50, whose ellipsoid it shares."""
-    assert not resolve_frame("+proj=utm +zone=33 +ellps=intl", ("x", "y")).crs.startswith("EPSG")
+    assert not resolve_crs("+proj=utm +zone=33 +ellps=intl", ("x", "y")).crs.startswith("EPSG")
 
 
 def test_crs_beats_names():
     """A given CRS counts, even where the columns are called lon and lat."""
-    assert resolve_frame(28992, LONLAT) == METRES
+    assert resolve_crs(28992, LONLAT) == METRES
 
 
 @pytest.mark.parametrize("crs", ["EPSG:99", "WGS 85", 4326.0, object(), "", ["x"], True])
 def test_unknown_crs_is_named(crs):
     """The error says which parameter is wrong, what was given, and what to give."""
     with pytest.raises(ValueError, match=r"crs=.* is not a coordinate reference system.*EPSG"):
-        resolve_frame(crs, LONLAT)
+        resolve_crs(crs, LONLAT)
 
 
 @pytest.mark.parametrize(("crs", "kind"), [(4978, "Geocentric"), (5773, "Vertical")])
 def test_crs_without_a_plane_is_refused(crs, kind):
     """Two coordinates of a geocentric or vertical system are no place."""
     with pytest.raises(ValueError, match=f"crs={crs} is a {kind} CRS"):
-        resolve_frame(crs, LONLAT)
+        resolve_crs(crs, LONLAT)
 
 
 @pytest.mark.parametrize("frame", [DEGREES, METRES])
 @pytest.mark.parametrize(("bad", "word"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
-def test_missing_and_infinite_coordinates_are_located(frame, bad, word):
+def test_missing_and_infinite_coordinates_are_located(reference, bad, word):
     """The error names the column, the number of rows and their positions."""
     xy = np.ones((20, 2))
     xy[[3, 7, 8, 11, 12, 19], 1] = bad
     message = rf"'lat' holds {word}|'lat' holds infinite values \({word}"
     with pytest.raises(ValueError, match=message) as error:
-        check_coordinates(xy, frame, LONLAT, fitting=False)
+        check_coordinates(xy, reference, LONLAT, fitting=False)
     assert "6 of 20 rows (row positions 3, 7, 8, 11, 12, ...)" in str(error.value)
 
 
@@ -224,7 +226,7 @@ def test_scaled_longitude_and_latitude_are_refused_when_fitting(scaler, dtype):
 def test_scaled_coordinates_of_an_unknown_plane_are_questioned():
     """Such as those of a bare array; a square of side one may be as it was measured."""
     places = np.random.default_rng(0).uniform(size=(60, 2))
-    plane = Frame(None, geographic=False, unit="unit")
+    plane = SpatialReference(None, geographic=False, unit="unit")
     with pytest.warns(
         UserWarning, match=r"^Columns 0 and 1 are the coordinates, and both .* mean 0"
     ):
@@ -261,28 +263,30 @@ def test_scaled_coordinates_of_an_unknown_plane_are_questioned():
 def test_surveys_far_from_where_their_system_is_meant_for(crs, middle, message):
     """The wrong system, or degrees in one of metres, is told; by its middle alone, when fitting."""
     places = np.asarray(middle) + np.array([[-0.1, 0.1], [0.0, 0.0], [0.1, -0.1]])
-    frame = resolve_frame(crs, ["x", "y"])
+    reference = resolve_crs(crs, ["x", "y"])
     with warnings.catch_warnings(action="error"):
-        check_coordinates(places, frame, ("x", "y"), fitting=False)
+        check_coordinates(places, reference, ("x", "y"), fitting=False)
         if message is None:
-            check_coordinates(places, frame, ("x", "y"))
+            check_coordinates(places, reference, ("x", "y"))
             return
     with pytest.warns(UserWarning, match=message):
-        check_coordinates(places, frame, ("x", "y"))
+        check_coordinates(places, reference, ("x", "y"))
 
 
 def test_chords_give_great_circle_distances():
     """Distances through metric_space agree with the haversine formula, near and far."""
     a, b = globe(500, seed=1), globe(500, seed=2)
     b[:100] = a[:100] + np.random.default_rng(3).normal(scale=1e-4, size=(100, 2))
-    chord = np.linalg.norm(metric_space(a, DEGREES) - metric_space(b, DEGREES), axis=1)
+    chord = np.linalg.norm(
+        to_metric_coordinates(a, DEGREES) - to_metric_coordinates(b, DEGREES), axis=1
+    )
     np.testing.assert_allclose(chord_to_distance(chord, DEGREES), haversine(a, b), atol=1e-6)
 
 
 def test_nearest_neighbours_cross_the_date_line():
     """Neighbours found in metric_space are those of the haversine formula."""
     xy = np.vstack([globe(150), [[179.99, 10.0], [-179.99, 10.0]]])
-    points = metric_space(xy, DEGREES)
+    points = to_metric_coordinates(xy, DEGREES)
     found = cKDTree(points).query(points, k=2)[1]
     table = np.array([haversine(np.broadcast_to(row, xy.shape), xy) for row in xy])
     np.fill_diagonal(table, np.inf)
@@ -303,18 +307,18 @@ def test_chord_and_distance_are_inverse():
 def test_planes_are_their_own_metric_space():
     """Coordinates of a projected system are used as they are."""
     xy = np.array([[181_072.0, 333_611.0], [181_025.0, 333_558.0]])
-    np.testing.assert_array_equal(metric_space(xy, METRES), xy)
+    np.testing.assert_array_equal(to_metric_coordinates(xy, METRES), xy)
     np.testing.assert_array_equal(plane_origin(xy, METRES), [181_048.5, 333_584.5])
-    np.testing.assert_array_equal(local_plane(xy, METRES), [[23.5, 26.5], [-23.5, -26.5]])
-    np.testing.assert_array_equal(local_plane(xy, METRES, [181_000, 333_500])[1], [25.0, 58.0])
+    np.testing.assert_array_equal(to_local_plane(xy, METRES), [[23.5, 26.5], [-23.5, -26.5]])
+    np.testing.assert_array_equal(to_local_plane(xy, METRES, [181_000, 333_500])[1], [25.0, 58.0])
 
 
 def test_grads_are_converted():
     """A geographic system in grads gives the same points as degrees do."""
     xy = globe(40)
     for of_degrees, of_grads in [
-        (metric_space(xy, DEGREES), metric_space(xy / 0.9, GRADS)),
-        (local_plane(xy, DEGREES), local_plane(xy / 0.9, GRADS)),
+        (to_metric_coordinates(xy, DEGREES), to_metric_coordinates(xy / 0.9, GRADS)),
+        (to_local_plane(xy, DEGREES), to_local_plane(xy / 0.9, GRADS)),
         (plane_origin(xy, DEGREES), plane_origin(xy / 0.9, GRADS) * 0.9),
     ]:
         np.testing.assert_allclose(of_grads, of_degrees, atol=1e-8)
@@ -323,7 +327,7 @@ def test_grads_are_converted():
 def test_no_way_from_planet_to_planet():
     """PROJ's own error is turned into one that names both systems."""
     with pytest.raises(ValueError, match=r"'Moon .*' cannot be brought into 'WGS 84'"):
-        transform(np.zeros((1, 2)), "IAU_2015:30100", DEGREES)
+        transform_coordinates(np.zeros((1, 2)), "IAU_2015:30100", DEGREES)
 
 
 @pytest.mark.parametrize("origin", [(5.7, 50.9), (180.0, -17.0), (12.0, 90.0), (-40.0, -90.0)])
@@ -337,13 +341,13 @@ def test_local_plane_is_the_azimuthal_equidistant_projection(origin):
         always_xy=True,
     )
     expected = np.column_stack(project.transform(*xy.T))
-    np.testing.assert_allclose(local_plane(xy, DEGREES, origin), expected, atol=1e-5)
+    np.testing.assert_allclose(to_local_plane(xy, DEGREES, origin), expected, atol=1e-5)
 
 
 def test_local_plane_keeps_distances_from_the_origin():
     """The origin is at (0, 0), and distances from it are great-circle distances."""
     xy = np.vstack([globe(100), [[20.0, 5.0], [-160.0, -5.0]]])
-    plane = local_plane(xy, DEGREES, origin=[20.0, 5.0])
+    plane = to_local_plane(xy, DEGREES, origin=[20.0, 5.0])
     expected = haversine(np.broadcast_to([20.0, 5.0], xy.shape), xy)
     np.testing.assert_allclose(np.hypot(*plane.T)[:-1], expected[:-1], atol=1e-6)
     np.testing.assert_allclose(plane[100], 0.0, atol=1e-9)
@@ -354,10 +358,10 @@ def test_queries_are_projected_with_the_origin_of_the_training_rows():
     """A place has the same plane coordinates alone and among others, given one origin."""
     xy = np.random.default_rng(0).uniform((-10, 0), (40, 30), size=(50, 2))
     origin = plane_origin(xy, DEGREES)
-    together = local_plane(xy, DEGREES)
-    alone = np.vstack([local_plane(row[None], DEGREES, origin) for row in xy])
+    together = to_local_plane(xy, DEGREES)
+    alone = np.vstack([to_local_plane(row[None], DEGREES, origin) for row in xy])
     np.testing.assert_allclose(alone, together, atol=1e-9)
-    assert np.abs(local_plane(xy[:1], DEGREES)).max() < 1e-9
+    assert np.abs(to_local_plane(xy[:1], DEGREES)).max() < 1e-9
 
 
 @pytest.mark.parametrize(

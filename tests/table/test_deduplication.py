@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from sptgnn_sklearn.table.deduplication import merge_rows
-from sptgnn_sklearn.table.schema import Table
+from sptgnn_sklearn.table.deduplication import deduplicate
+from sptgnn_sklearn.table.schema import SampleTable
 
 
 def crowded_table(n=200, seed=0):
@@ -14,7 +14,7 @@ def crowded_table(n=200, seed=0):
     rng = np.random.default_rng(seed)
     numeric = rng.integers(0, 2, (n, 2)).astype(float)
     numeric[rng.uniform(size=n) < 0.2, 0] = np.nan
-    table = Table(
+    table = SampleTable(
         coordinates=rng.integers(0, 2, (n, 2)).astype(float),
         numeric=numeric,
         categories=rng.integers(-2, 1, (n, 1)),
@@ -37,7 +37,7 @@ def content(table, y, row):
 def test_merged_rows_agree_with_a_dictionary():
     """Each distinct content is there once, with the sum of its weights, and none of weight zero."""
     table, y, weight = crowded_table()
-    merged = merge_rows(table, y, weight)
+    merged = deduplicate(table, y, weight)
     sums = {}
     for row in range(len(y)):
         if weight[row]:
@@ -56,9 +56,9 @@ def test_merged_rows_agree_with_a_dictionary():
 def test_order_depends_on_content_only():
     """Shuffled rows merge into the same rows, weights and order, to the last bit."""
     table, y, weight = crowded_table()
-    merged = merge_rows(table, y, weight)
+    merged = deduplicate(table, y, weight)
     order = np.random.default_rng(1).permutation(len(y))
-    again = merge_rows(table.take(order), y[order], weight[order])
+    again = deduplicate(table.take(order), y[order], weight[order])
     first = [content(table, y, row) for row in merged.rows]
     assert [content(table, y, order[row]) for row in again.rows] == first
     np.testing.assert_array_equal(again.weight, merged.weight)
@@ -69,9 +69,9 @@ def test_a_weight_is_a_repetition():
     """A row of weight three and the row three times merge alike."""
     table, y, _ = crowded_table(40)
     weight = np.random.default_rng(2).integers(0, 4, 40)
-    weighted = merge_rows(table, y, weight.astype(float))
+    weighted = deduplicate(table, y, weight.astype(float))
     copies = np.repeat(np.arange(40), weight)
-    repeated = merge_rows(table.take(copies), y[copies], np.ones(len(copies)))
+    repeated = deduplicate(table.take(copies), y[copies], np.ones(len(copies)))
     np.testing.assert_array_equal(weighted.weight, repeated.weight)
     np.testing.assert_array_equal(
         table.coordinates[weighted.rows], table.coordinates[copies[repeated.rows]]
@@ -83,7 +83,7 @@ def test_sums_of_weights_do_not_depend_on_order():
     table = two_rows().take(np.zeros(50, dtype=int))
     weight = np.random.default_rng(0).uniform(size=50)
     sums = {
-        merge_rows(table, np.zeros(50), np.random.default_rng(seed).permutation(weight)).weight[0]
+        deduplicate(table, np.zeros(50), np.random.default_rng(seed).permutation(weight)).weight[0]
         for seed in range(10)
     }
     assert len(sums) == 1
@@ -91,7 +91,7 @@ def test_sums_of_weights_do_not_depend_on_order():
 
 def two_rows(**changes):
     """Twice the same row, the second one changed."""
-    table = Table(
+    table = SampleTable(
         coordinates=np.zeros((2, 2)),
         numeric=np.zeros((2, 1)),
         categories=np.zeros((2, 1), dtype=int),
@@ -118,9 +118,9 @@ def two_rows(**changes):
 )
 def test_a_difference_anywhere_keeps_rows_apart(change):
     """Rows merge only if nothing that the model may read differs."""
-    assert len(merge_rows(two_rows(), np.zeros(2), np.ones(2)).rows) == 1
-    assert len(merge_rows(two_rows(**change), np.zeros(2), np.ones(2)).rows) == 2
-    assert len(merge_rows(two_rows(), np.array([0.0, 1.0]), np.ones(2)).rows) == 2
+    assert len(deduplicate(two_rows(), np.zeros(2), np.ones(2)).rows) == 1
+    assert len(deduplicate(two_rows(**change), np.zeros(2), np.ones(2)).rows) == 2
+    assert len(deduplicate(two_rows(), np.array([0.0, 1.0]), np.ones(2)).rows) == 2
 
 
 def test_equal_values_of_different_bits_are_equal():
@@ -128,22 +128,22 @@ def test_equal_values_of_different_bits_are_equal():
     table = two_rows(coordinates=[-0.0, 0.0])
     other_nan = struct.unpack("<d", struct.pack("<Q", 0xFFF8000000000123))[0]
     table.numeric[:, 0] = [np.nan, other_nan]
-    assert len(merge_rows(table, np.array([-0.0, 0.0]), np.ones(2)).rows) == 1
+    assert len(deduplicate(table, np.array([-0.0, 0.0]), np.ones(2)).rows) == 1
 
 
 def test_a_row_without_a_site_is_not_one_of_that_name():
     """A missing site is no site called None."""
     table = two_rows()
     table.site[:] = [None, None]
-    assert len(merge_rows(table, np.zeros(2), np.ones(2)).rows) == 1
+    assert len(deduplicate(table, np.zeros(2), np.ones(2)).rows) == 1
     table.site[:] = ["None", None]
-    assert len(merge_rows(table, np.zeros(2), np.ones(2)).rows) == 2
+    assert len(deduplicate(table, np.zeros(2), np.ones(2)).rows) == 2
 
 
 def test_the_first_copy_stands_for_all():
     """Of identical rows the first one of positive weight is kept."""
     table = two_rows().take(np.array([0, 1, 0, 1]))
-    merged = merge_rows(table, np.zeros(4), np.array([0.0, 2.0, 1.0, 4.0]))
+    merged = deduplicate(table, np.zeros(4), np.array([0.0, 2.0, 1.0, 4.0]))
     assert merged.rows.tolist() == [1]
     assert merged.weight.tolist() == [7.0]
     assert merged.inverse.tolist() == [-1, 0, 0, 0]

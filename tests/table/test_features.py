@@ -10,8 +10,8 @@ from scipy.stats import norm, rankdata
 from sklearn.preprocessing import QuantileTransformer
 
 from sptgnn_sklearn.spatial.distances import chord_to_distance
-from sptgnn_sklearn.table.features import Features, normal_scores
-from sptgnn_sklearn.table.schema import Columns
+from sptgnn_sklearn.table.features import FeatureEncoder, normal_scores
+from sptgnn_sklearn.table.schema import TableSchema
 
 ROLES = {"time": "date", "elevation": "height"}
 
@@ -30,15 +30,15 @@ def survey(n=60, **changes):
     return pd.DataFrame({**table, **changes})
 
 
-def learn(X, **roles):
-    columns = Columns.learn(X, **roles)
-    table = columns.split(X)
-    return Features.learn(columns, table), table
+def fit_features(X, **roles):
+    columns = TableSchema.fit(X, **roles)
+    table = columns.transform(X)
+    return FeatureEncoder.fit(columns, table), table
 
 
 def learn_quantiles(column):
     X = pd.DataFrame({"x": np.arange(len(column)), "y": 0.0, "value": column})
-    return learn(X)[0].quantiles
+    return fit_features(X)[0].quantiles
 
 
 def scores_of(column, known=None):
@@ -84,8 +84,8 @@ def test_scores_rise_with_the_values_and_stay_in_bounds():
 def test_covariate_stream_holds_scores_gaps_and_categories():
     """Scores with the median for gaps, one indicator for each column with gaps, one-hot levels."""
     X = survey(clay=[np.nan, *range(59)])
-    features, table = learn(X, **ROLES)
-    stream = features.streams(table)["covariates"]
+    features, table = fit_features(X, **ROLES)
+    stream = features.node_features(table)["covariates"]
     assert stream.dtype == np.float32
     assert stream.shape == (60, 3 + 1 + 3)
     expected = np.nan_to_num(normal_scores(table.numeric, features.quantiles))
@@ -97,10 +97,10 @@ def test_covariate_stream_holds_scores_gaps_and_categories():
 
 def test_gaps_and_levels_that_training_had_not_are_average():
     """A query with a new gap or an unknown category reads as the middle and as no level."""
-    features, _ = learn(survey(), **ROLES)
+    features, _ = fit_features(survey(), **ROLES)
     X = survey(5, clay=np.nan, use="moor")
     with pytest.warns(UserWarning, match="Categories that were not"):
-        stream = features.streams(features.columns.split(X))["covariates"]
+        stream = features.node_features(features.columns.transform(X))["covariates"]
     assert stream.shape[1] == 3 + 3
     assert (stream[:, 1] == 0).all()
     assert (stream[:, 3:] == 0).all()
@@ -110,8 +110,8 @@ def test_rare_levels_share_one_column():
     """The thirty-two most frequent levels get a column; the others are all zeros."""
     use = np.repeat([f"level {i:02}" for i in range(40)], [1] * 8 + [3] * 32)
     X = pd.DataFrame({"x": np.arange(len(use)), "y": 0.0, "use": use})
-    features, table = learn(X)
-    stream = features.streams(table)["covariates"]
+    features, table = fit_features(X)
+    stream = features.node_features(table)["covariates"]
     assert stream.shape[1] == 32
     np.testing.assert_array_equal(stream.sum(axis=1), [0] * 8 + [1] * 96)
 
@@ -119,9 +119,9 @@ def test_rare_levels_share_one_column():
 def test_position_stream_is_made_of_waves():
     """Two coordinates on the scale of the survey, with sine and cosine of four scales of each."""
     X = pd.DataFrame({"x": [0.0, 6.0, 0.0, 6.0], "y": [0.0, 0.0, 8.0, 8.0]})
-    features, table = learn(X)
+    features, table = fit_features(X)
     assert features.reach == 5.0
-    stream = features.streams(table)["position"]
+    stream = features.node_features(table)["position"]
     plane = np.array([[-3, -4], [3, -4], [-3, 4], [3, 4]]) / 5
     np.testing.assert_allclose(stream[:, :2], plane, rtol=1e-6)
     waves = [2 * np.pi / 3 * c * axis for axis in plane.T for c in (0.5, 1, 2, 4)]
@@ -133,17 +133,21 @@ def test_position_does_not_depend_on_origin_and_unit():
     """The same survey elsewhere, in feet or across the date line, has the same position stream."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.uniform(size=30), "y": rng.uniform(size=30)})
-    one = learn(X)
-    other = learn(3.28 * X + 5e5)
+    one = fit_features(X)
+    other = fit_features(3.28 * X + 5e5)
     np.testing.assert_allclose(
-        one[0].streams(one[1])["position"], other[0].streams(other[1])["position"], atol=1e-4
+        one[0].node_features(one[1])["position"],
+        other[0].node_features(other[1])["position"],
+        atol=1e-4,
     )
     X.columns = ["lon", "lat"]
-    inland = learn(X)
-    across = learn(X.assign(lon=np.where(X["lon"] < 0.5, X["lon"] + 179.5, X["lon"] - 180.5)))
+    inland = fit_features(X)
+    across = fit_features(
+        X.assign(lon=np.where(X["lon"] < 0.5, X["lon"] + 179.5, X["lon"] - 180.5))
+    )
     np.testing.assert_allclose(
-        inland[0].streams(inland[1])["position"],
-        across[0].streams(across[1])["position"],
+        inland[0].node_features(inland[1])["position"],
+        across[0].node_features(across[1])["position"],
         atol=1e-4,
     )
 
@@ -152,8 +156,8 @@ def test_time_stream_holds_trend_gaps_and_season():
     """Standardised date, unknown or not, and two harmonics of the year."""
     X = survey()
     X.loc[3, "date"] = np.nan
-    features, table = learn(X, **ROLES)
-    stream = features.streams(table)["time"]
+    features, table = fit_features(X, **ROLES)
+    stream = features.node_features(table)["time"]
     trend = (X["date"] - X["date"].mean()) / X["date"].std(ddof=0)
     phase = 2 * np.pi * X["date"]
     expected = np.column_stack(
@@ -172,31 +176,31 @@ def test_time_stream_holds_trend_gaps_and_season():
 
 def test_whole_years_have_no_season():
     """Dates that are years tell the trend only."""
-    features, table = learn(survey(date=np.arange(1990, 2050)), time="date")
+    features, table = fit_features(survey(date=np.arange(1990, 2050)), time="date")
     assert not features.seasonal
-    assert features.streams(table)["time"].shape == (60, 2)
-    assert features.tabular(table)[:, -1].tolist() == list(range(1990, 2050))
+    assert features.node_features(table)["time"].shape == (60, 2)
+    assert features.tree_features(table)[:, -1].tolist() == list(range(1990, 2050))
 
 
 def test_spatial_space_keeps_great_circle_distances():
     """Distances between points of the spatial space are those on the ground."""
-    features, table = learn(survey(), **ROLES)
-    space = features.spaces(table)["spatial"]
+    features, table = fit_features(survey(), **ROLES)
+    space = features.relation_spaces(table)["spatial"]
     np.testing.assert_allclose(space.mean(axis=0), 0, atol=1e-9)
     lon, lat = np.radians(survey()[["lon", "lat"]].to_numpy().T)
     i, j = np.triu_indices(60, 1)
     haversine = np.sin((lat[i] - lat[j]) / 2) ** 2
     haversine += np.cos(lat[i]) * np.cos(lat[j]) * np.sin((lon[i] - lon[j]) / 2) ** 2
     expected = 2 * 6371.0088 * np.arcsin(np.sqrt(haversine))
-    found = chord_to_distance(pdist(space), features.columns.frame)
+    found = chord_to_distance(pdist(space), features.columns.reference)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_spectral_space_keeps_distances_between_covariates():
     """With few covariates the principal axes only turn the covariate stream."""
-    features, table = learn(survey(), **ROLES)
-    space = features.spaces(table)["spectral"]
-    expected = pdist(features.streams(table)["covariates"].astype(float))
+    features, table = fit_features(survey(), **ROLES)
+    space = features.relation_spaces(table)["spectral"]
+    expected = pdist(features.node_features(table)["covariates"].astype(float))
     np.testing.assert_allclose(pdist(space), expected, atol=1e-5)
     assert (np.diff(space.var(axis=0)) <= 1e-12).all()
 
@@ -205,8 +209,8 @@ def test_spectral_space_of_named_columns_reads_these_only():
     """Spectral similarity is that of the columns named, gaps in the middle."""
     X = survey()
     X.loc[2, "clay"] = np.nan
-    features, table = learn(X, spectral=["clay"], **ROLES)
-    space = features.spaces(table)["spectral"]
+    features, table = fit_features(X, spectral=["clay"], **ROLES)
+    space = features.relation_spaces(table)["spectral"]
     assert space.shape == (60, 1)
     scores = np.nan_to_num(normal_scores(table.numeric, features.quantiles)[:, 1])
     np.testing.assert_allclose(pdist(space), pdist(scores[:, None]), atol=1e-9)
@@ -215,16 +219,16 @@ def test_spectral_space_of_named_columns_reads_these_only():
 def test_many_covariates_are_reduced_to_eight_axes():
     """The spectral space of many bands has eight dimensions."""
     bands = {f"band {i}": np.random.default_rng(i).normal(size=60) for i in range(20)}
-    features, table = learn(survey(**bands), **ROLES)
-    assert features.spaces(table)["spectral"].shape == (60, 8)
+    features, table = fit_features(survey(**bands), **ROLES)
+    assert features.relation_spaces(table)["spectral"].shape == (60, 8)
 
 
 def test_elevation_space_is_height_with_a_pull_of_position():
     """Height in standard deviations, beside half of the standardised position."""
     X = survey()
     X.loc[3, "height"] = np.nan
-    features, table = learn(X, **ROLES)
-    space = features.spaces(table)["elevation"]
+    features, table = fit_features(X, **ROLES)
+    space = features.relation_spaces(table)["elevation"]
     height = (X["height"] - X["height"].mean()) / X["height"].std(ddof=0)
     np.testing.assert_allclose(space[:, 0], height.fillna(0))
     assert space[:, 1:].var(axis=0).sum() == pytest.approx(0.5, rel=1e-3)
@@ -240,23 +244,23 @@ def test_elevation_space_is_height_with_a_pull_of_position():
 )
 def test_roles_decide_on_streams_and_spaces(roles, streams, spaces):
     """What the table does not have is left out."""
-    features, table = learn(survey(), **roles)
-    assert list(features.streams(table)) == streams
-    assert list(features.spaces(table)) == spaces
+    features, table = fit_features(survey(), **roles)
+    assert list(features.node_features(table)) == streams
+    assert list(features.relation_spaces(table)) == spaces
 
 
 def test_coordinates_alone_have_a_position_only():
     """Without covariates there is no covariate stream and no spectral similarity."""
-    features, table = learn(survey()[["lon", "lat"]])
-    assert list(features.streams(table)) == ["position"]
-    assert list(features.spaces(table)) == ["spatial"]
-    np.testing.assert_array_equal(features.tabular(table), survey()[["lon", "lat"]])
+    features, table = fit_features(survey()[["lon", "lat"]])
+    assert list(features.node_features(table)) == ["position"]
+    assert list(features.relation_spaces(table)) == ["spatial"]
+    np.testing.assert_array_equal(features.tree_features(table), survey()[["lon", "lat"]])
 
 
 def test_tabular_holds_everything_as_it_is():
     """Trees get plain numbers, one-hot categories, the date and the season; gaps stay gaps."""
     X = survey(clay=[np.nan, *range(59)])
-    features, table = learn(X, **ROLES)
+    features, table = fit_features(X, **ROLES)
     expected = np.column_stack(
         [
             X[["lon", "lat", "height", "clay", "limed"]].astype(float),
@@ -265,30 +269,35 @@ def test_tabular_holds_everything_as_it_is():
             X["date"] % 1,
         ]
     )
-    np.testing.assert_array_equal(features.tabular(table), expected)
+    np.testing.assert_array_equal(features.tree_features(table), expected)
 
 
 def test_a_row_is_described_alike_alone_and_among_others():
     """Streams, spaces and the matrix of a row do not depend on the other rows of its table."""
-    features, table = learn(survey(), **ROLES)
+    features, table = fit_features(survey(), **ROLES)
     some = np.array([5, 3, 3])
-    for describe in (features.streams, features.spaces):
+    for describe in (features.node_features, features.relation_spaces):
         whole, part = describe(table), describe(table.take(some))
         for name in whole:
             np.testing.assert_allclose(part[name], whole[name][some], rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(features.tabular(table.take(some)), features.tabular(table)[some])
+    np.testing.assert_array_equal(
+        features.tree_features(table.take(some)), features.tree_features(table)[some]
+    )
 
 
 @pytest.mark.parametrize("lat", [0.0, 51.987654321])
 def test_deviations_that_are_rounding_errors_are_no_scale(lat):
     """One place, one date and one height have no deviation to divide by."""
     X = survey(lon=5.123456789, lat=lat, date=2001.1, height=[0.1] * 59 + [np.nan])
-    features, table = learn(X, **ROLES)
+    features, table = fit_features(X, **ROLES)
     assert (features.reach, features.period[1], features.heights[1]) == (1, 1, 1)
-    later = features.columns.split(survey(date=2002.1, height=0.2, lon=5.123456789, lat=lat))
+    later = features.columns.transform(survey(date=2002.1, height=0.2, lon=5.123456789, lat=lat))
     np.testing.assert_allclose(features.standard_time(later), 1)
     np.testing.assert_allclose(features.standard_elevation(later), 0.1)
-    for values in (*features.streams(table).values(), *features.spaces(table).values()):
+    for values in (
+        *features.node_features(table).values(),
+        *features.relation_spaces(table).values(),
+    ):
         assert np.isfinite(values).all()
 
 
@@ -297,11 +306,11 @@ def test_columns_that_say_nothing_in_these_rows_do_no_harm():
     X = survey(clay=[*range(30), *[np.nan] * 30], height=[*range(30), *[np.nan] * 30])
     X["date"] = X["date"].where(X.index < 30)
     X = X[["lon", "lat", "date", "height", "clay"]]
-    columns = Columns.learn(X, **ROLES)
-    table = columns.split(X).take(np.arange(30, 60))
-    features = Features.learn(columns, table)
+    columns = TableSchema.fit(X, **ROLES)
+    table = columns.transform(X).take(np.arange(30, 60))
+    features = FeatureEncoder.fit(columns, table)
     assert (features.period, features.heights, features.axes) == (None, None, None)
-    assert (features.streams(table)["covariates"][:, :2] == 0).all()
+    assert (features.node_features(table)["covariates"][:, :2] == 0).all()
     with pytest.raises(ValueError, match="no such column"):
         features.standard_elevation(table)
 
@@ -312,16 +321,16 @@ def with_images(gaps=(3, 8), **changes):
     embedding = rng.normal(5, 3, (len(X), 12)).astype(np.float32)
     indices = rng.uniform(-1, 1, (len(X), 3))
     embedding[list(gaps)] = indices[list(gaps)] = np.nan
-    columns = Columns.learn(X, **ROLES)
-    return columns, replace(columns.split(X), embedding=embedding, indices=indices)
+    columns = TableSchema.fit(X, **ROLES)
+    return columns, replace(columns.transform(X), embedding=embedding, indices=indices)
 
 
 def test_imagery_is_standardised_and_says_where_there_is_none():
     """Zero mean, unit deviation over the rows with images; zeros and a one elsewhere."""
     columns, table = with_images()
-    features = Features.learn(columns, table)
-    stream = features.streams(table)["imagery"]
-    assert next(iter(features.streams(table))) == "imagery"
+    features = FeatureEncoder.fit(columns, table)
+    stream = features.node_features(table)["imagery"]
+    assert next(iter(features.node_features(table))) == "imagery"
     assert stream.shape == (60, 13)
     np.testing.assert_array_equal(np.flatnonzero(stream[:, -1]), [3, 8])
     np.testing.assert_array_equal(stream[[3, 8], :-1], 0)
@@ -334,18 +343,18 @@ def test_imagery_is_standardised_and_says_where_there_is_none():
 def test_spectral_space_is_what_is_asked_for(similarity):
     """Distances in the space are those between embeddings, indices or covariates."""
     columns, table = with_images()
-    features = Features.learn(columns, table, similarity)
-    space = features.spaces(table)["spectral"]
-    plain = Features.learn(columns, replace(table, embedding=None, indices=None))
+    features = FeatureEncoder.fit(columns, table, similarity)
+    space = features.relation_spaces(table)["spectral"]
+    plain = FeatureEncoder.fit(columns, replace(table, embedding=None, indices=None))
     if similarity == "covariates":
-        np.testing.assert_allclose(space, plain.spaces(table)["spectral"])
+        np.testing.assert_allclose(space, plain.relation_spaces(table)["spectral"])
         assert features.image_space(table) is None
         return
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(space).any(axis=1)), [3, 8])
     known = np.delete(np.arange(60), [3, 8])
     inputs = table.indices
     if similarity != "indices":
-        inputs = features.streams(table)["imagery"][:, :-1]
+        inputs = features.node_features(table)["imagery"][:, :-1]
         centred = inputs[known] - inputs[known].mean(axis=0)
         axes = np.linalg.svd(centred, full_matrices=False)[2][:8]
         inputs = inputs @ axes.T
@@ -356,10 +365,10 @@ def test_images_that_do_not_vary_give_no_space():
     """Equal embeddings tell nobody apart, and the covariates are looked at instead."""
     columns, table = with_images()
     table = replace(table, embedding=np.ones_like(table.embedding))
-    features = Features.learn(columns, table)
+    features = FeatureEncoder.fit(columns, table)
     assert features.image_space(table) is None
-    assert np.isfinite(features.streams(table)["imagery"]).all()
-    assert "spectral" in features.spaces(table)
+    assert np.isfinite(features.node_features(table)["imagery"]).all()
+    assert "spectral" in features.relation_spaces(table)
 
 
 def test_normal_scores_know_no_smallest_unit():

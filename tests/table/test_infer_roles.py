@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sptgnn_sklearn.table.infer_roles import TableError, find_column, guess_roles
+from sptgnn_sklearn.table.infer_roles import TableError, infer_roles, resolve_column
 
 
 def frame(n=100, **columns):
@@ -35,7 +35,7 @@ def numbers(n=100, seed=1):
 def test_usual_names_have_their_role(role, name, values):
     """Names that people use are recognised, in any case, with the reason said."""
     table = frame(**{name: values})
-    roles = guess_roles(table, "soc")
+    roles = infer_roles(table, "soc")
     assert getattr(roles, role) == name
     assert roles.reasons[role].startswith("usual name")
     assert (name in roles.covariates) == (role == "elevation")
@@ -56,7 +56,7 @@ def test_usual_names_have_their_role(role, name, values):
 def test_a_usual_name_is_not_enough(role, name, values, why):
     """A column that cannot have the role of its name has not, and the reason is said."""
     table = frame(**{name: values})
-    roles = guess_roles(table, "soc")
+    roles = infer_roles(table, "soc")
     assert getattr(roles, role) is None
     assert why in roles.reasons[role]
 
@@ -64,7 +64,7 @@ def test_a_usual_name_is_not_enough(role, name, values, why):
 @pytest.mark.parametrize("name", ["elevation_sd", "dem_slope", "update", "yearly_rain", "insight"])
 def test_names_that_merely_resemble_are_covariates(name):
     """Slopes of an elevation model and the like have no role."""
-    roles = guess_roles(frame(**{name: numbers()}), "soc")
+    roles = infer_roles(frame(**{name: numbers()}), "soc")
     assert roles.covariates == (name,)
     assert roles.time is roles.elevation is roles.site is None
 
@@ -74,20 +74,20 @@ def test_the_user_overrules_the_guess():
     table = frame(
         elev=numbers(), height_above_drainage=numbers(seed=2), meta_year=[2001, 2002] * 50
     )
-    roles = guess_roles(table, "soc", time="meta_year", elevation="height_above_drainage")
+    roles = infer_roles(table, "soc", time="meta_year", elevation="height_above_drainage")
     assert (roles.time, roles.elevation) == ("meta_year", "height_above_drainage")
     assert roles.reasons["time"] == "as you said"
     assert set(roles.covariates) == {"elev", "height_above_drainage"}
-    assert guess_roles(table, "soc", elevation="none").elevation is None
+    assert infer_roles(table, "soc", elevation="none").elevation is None
 
 
 def test_planar_coordinates_go_before_geographic_ones():
     """The second pair is not used, neither as coordinates nor as covariates."""
     table = frame(x=numbers(), y=numbers(seed=2))
-    roles = guess_roles(table, "soc")
+    roles = infer_roles(table, "soc")
     assert roles.coordinates == ("x", "y")
     assert roles.dropped == dict.fromkeys(("lon", "lat"), "second pair of coordinates")
-    roles = guess_roles(table, "soc", coordinates=("lon", "lat"))
+    roles = infer_roles(table, "soc", coordinates=("lon", "lat"))
     assert roles.coordinates == ("lon", "lat")
     assert set(roles.dropped) == {"x", "y"}
     assert roles.covariates == ()
@@ -110,7 +110,7 @@ def test_planar_coordinates_go_before_geographic_ones():
 )
 def test_columns_that_are_no_covariates_are_not_used(name, values, why):
     """Other targets, ids, names and constants stay out, each with its reason."""
-    roles = guess_roles(frame(**{name: values}, ndvi=numbers()), "soc")
+    roles = infer_roles(frame(**{name: values}, ndvi=numbers()), "soc")
     assert why in roles.dropped[name]
     assert roles.covariates == ("ndvi",)
 
@@ -127,19 +127,19 @@ def test_columns_that_are_no_covariates_are_not_used(name, values, why):
 )
 def test_covariates_that_look_like_ids_are_used(name, values):
     """Whole numbers that happen to differ, classes, flags and straight lines stay in."""
-    assert guess_roles(frame(**{name: values}), "soc").covariates == (name,)
+    assert infer_roles(frame(**{name: values}), "soc").covariates == (name,)
 
 
 def test_target_is_never_dropped_or_used():
     """A target whose name begins with target_ is the target, and no covariate."""
-    roles = guess_roles(frame().rename(columns={"soc": "target_soc"}), "target_soc")
+    roles = infer_roles(frame().rename(columns={"soc": "target_soc"}), "target_soc")
     assert "target_soc" not in roles.dropped
     assert "target_soc" not in roles.used
 
 
 def test_dropped_columns_have_no_role():
     """--drop goes before usual names."""
-    roles = guess_roles(frame(elev=numbers(), ndvi=numbers()), "soc", drop=["elev"])
+    roles = infer_roles(frame(elev=numbers(), ndvi=numbers()), "soc", drop=["elev"])
     assert roles.elevation is None
     assert roles.dropped == {"elev": "as you said"}
 
@@ -149,7 +149,7 @@ def test_description_has_every_column_once():
     table = frame(
         x=numbers(), y=numbers(), elev=numbers(), use=["a", "b"] * 50, sample=range(100), meta_a=1
     )
-    lines = guess_roles(table, "soc").describe(table)
+    lines = infer_roles(table, "soc").describe(table)
     words = " ".join(lines).replace(",", " ").replace("(", " ").split()
     for name, times in dict.fromkeys(table.columns, 1).items():
         expected = {"elev": 2, "soc": 0}.get(name, times)
@@ -161,16 +161,16 @@ def test_tables_without_usual_coordinates_say_so():
     """No pair is guessed from the first columns: the user is asked."""
     table = frame().rename(columns={"lon": "a", "lat": "b"})
     with pytest.raises(TableError, match="--coordinates LONGITUDE LATITUDE"):
-        guess_roles(table, "soc")
-    assert guess_roles(table, "soc", coordinates=("a", "b")).coordinates == ("a", "b")
+        infer_roles(table, "soc")
+    assert infer_roles(table, "soc", coordinates=("a", "b")).coordinates == ("a", "b")
     with pytest.raises(TableError, match="two columns"):
-        guess_roles(table, "soc", coordinates=("a", "a"))
+        infer_roles(table, "soc", coordinates=("a", "a"))
 
 
 def test_unknown_columns_name_those_that_come_close():
     """A misspelt name gets suggestions, a strange one the list of columns."""
     table = frame(organic_carbon=numbers())
     with pytest.raises(TableError, match=r"--drop orgnic_carbon: .* did you mean organic_carbon"):
-        find_column(table, "orgnic_carbon", "--drop")
+        resolve_column(table, "orgnic_carbon", "--drop")
     with pytest.raises(TableError, match="there are lon, lat, soc, organic_carbon"):
-        find_column(table, "zzz", "--target")
+        resolve_column(table, "zzz", "--target")

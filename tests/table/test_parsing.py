@@ -12,10 +12,10 @@ from sptgnn_sklearn.table.parsing import (
     category_codes,
     category_levels,
     decimal_years,
+    format_rows,
     is_categorical,
-    missing_entries,
-    numbers,
-    which_rows,
+    is_missing,
+    to_float,
 )
 
 DAY = datetime.date(2004, 7, 2)  # in the middle of a leap year, to the day
@@ -53,7 +53,7 @@ def series(values, dtype=object):
 )
 def test_numbers_of_every_kind(column):
     """One, missing and zero are read alike from every kind of column."""
-    found = numbers(column, "clay")
+    found = to_float(column, "clay")
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, [1.0, np.nan, 0.0])
 
@@ -76,13 +76,13 @@ def test_numbers_of_every_kind(column):
 def test_what_is_no_number_is_named(column, message):
     """The error names the column, the first rows, the value and the remedy."""
     with pytest.raises(ValueError, match=message):
-        numbers(column, "ph")
+        to_float(column, "ph")
 
 
 def test_numbers_are_a_copy():
     """Writing to what was read leaves the table as it was."""
     column = series([1.0, 2.0], "float64")
-    numbers(column, "ph")[:] = 0
+    to_float(column, "ph")[:] = 0
     assert column.tolist() == [1.0, 2.0]
 
 
@@ -206,7 +206,7 @@ def test_columns_of_several_kinds_are_refused(values, message):
         is_categorical(series(values), "clay")
 
 
-@pytest.mark.parametrize("read", [decimal_years, is_categorical, missing_entries])
+@pytest.mark.parametrize("read", [decimal_years, is_categorical, is_missing])
 def test_signalling_gaps_are_named(read):
     """They cannot be compared with anything, not even to find out what they are."""
     with pytest.raises(ValueError, match=r"'ph' must hold numbers .*row position 1, value sNaN"):
@@ -256,5 +256,5 @@ def test_other_levels_stay_as_they_are():
 
 def test_rows_are_described_briefly():
     """At most five positions are listed, and one row is no plural."""
-    assert which_rows(np.arange(9) > 1) == "7 of 9 rows (row positions 2, 3, 4, 5, 6, ...)"
-    assert which_rows(np.arange(3) == 2, "x") == "1 of 3 rows (row position 2, value x)"
+    assert format_rows(np.arange(9) > 1) == "7 of 9 rows (row positions 2, 3, 4, 5, 6, ...)"
+    assert format_rows(np.arange(3) == 2, "x") == "1 of 3 rows (row position 2, value x)"

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sptgnn_sklearn.table.coordinate_columns import as_frame, locate_coordinates
-from sptgnn_sklearn.table.schema import Columns, Table, named_roles
+from sptgnn_sklearn.table.coordinate_columns import as_dataframe, locate_coordinates
+from sptgnn_sklearn.table.schema import SampleTable, TableSchema, named_roles
 
 
 def survey(n=12, **more):
@@ -34,7 +34,7 @@ ROLES = {"time": "date", "elevation": "height", "site": "profile", "spectral": [
 
 def test_every_column_gets_its_role():
     """Roles are as named, the usual coordinates are found, all else is a covariate."""
-    columns = Columns.learn(survey(), **ROLES)
+    columns = TableSchema.fit(survey(), **ROLES)
     assert columns.coordinates == ("lon", "lat")
     assert columns.frame.crs == "EPSG:4326"
     assert columns.numeric == ("height", "clay", "limed")
@@ -49,17 +49,17 @@ def test_every_column_gets_its_role():
 def test_roles_by_position_are_those_by_name():
     """Positions, also from the end, name the same columns."""
     by_position = {"time": 3, "elevation": -4, "site": np.int64(0), "spectral": (5,)}
-    by_name = Columns.learn(survey(), coordinates=("lon", "lat"), **ROLES)
-    assert Columns.learn(survey(), coordinates=(1, 2), **by_position) == by_name
+    by_name = TableSchema.fit(survey(), coordinates=("lon", "lat"), **ROLES)
+    assert TableSchema.fit(survey(), coordinates=(1, 2), **by_position) == by_name
 
 
 def test_labels_come_before_positions():
     """Where columns are named by numbers, a number is a name first."""
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(9, 4)), columns=[3, 2, 1, 0])
-    columns = Columns.learn(X, coordinates=(0, 1), elevation=2)
+    columns = TableSchema.fit(X, coordinates=(0, 1), elevation=2)
     assert columns.coordinates == (0, 1)
     assert columns.elevation == 2
-    np.testing.assert_array_equal(columns.split(X).elevation, X[2])
+    np.testing.assert_array_equal(columns.transform(X).elevation, X[2])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_labels_come_before_positions():
 def test_usual_coordinate_names_are_found(names, found):
     """First the easting or longitude, whatever the order and the case in the table."""
     X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, len(names))), columns=names)
-    assert Columns.learn(X).coordinates == found
+    assert TableSchema.fit(X).coordinates == found
     assert locate_coordinates(X)[2] == found
 
 
@@ -84,7 +84,7 @@ def test_unknown_names_take_the_first_two_columns_with_a_warning():
     """A table may name its coordinates as it likes, but then should say so."""
     X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, 3)), columns=["r", "h", "clay"])
     with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', are taken.*coordinates="):
-        assert Columns.learn(X).coordinates == ("r", "h")
+        assert TableSchema.fit(X).coordinates == ("r", "h")
     with pytest.warns(UserWarning, match="the first two, 'r' and 'h'"):
         assert locate_coordinates(X)[2] == ("r", "h")
 
@@ -93,7 +93,7 @@ def test_split_gives_plain_arrays():
     """Each array holds what its columns hold, gaps as NaN and missing levels as -1."""
     X = survey()
     X.loc[3, ["clay", "date", "profile"]] = None
-    table = Columns.learn(X, **ROLES).split(X)
+    table = TableSchema.fit(X, **ROLES).transform(X)
     np.testing.assert_array_equal(table.coordinates, X[["lon", "lat"]])
     expected = X[["height", "clay", "limed"]].astype(float)
     np.testing.assert_array_equal(table.numeric, expected)
@@ -110,12 +110,12 @@ def test_split_gives_plain_arrays():
 def test_rows_split_alone_as_they_do_together():
     """Taking rows and splitting commute, whatever the index of the rows."""
     X = survey()
-    columns = Columns.learn(X, **ROLES)
+    columns = TableSchema.fit(X, **ROLES)
     rows = np.array([7, 2, 2, 11])
     part = X.iloc[rows].set_axis(pd.MultiIndex.from_tuples([(1, 1)] * 4), axis=0)
     for one, other in zip(
-        dataclasses.astuple(columns.split(part)),
-        dataclasses.astuple(columns.split(X).take(rows)),
+        dataclasses.astuple(columns.transform(part)),
+        dataclasses.astuple(columns.transform(X).take(rows)),
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
@@ -124,7 +124,7 @@ def test_rows_split_alone_as_they_do_together():
 def test_a_table_without_roles_stays_without_them_when_rows_are_taken():
     """Absent arrays are None and not empty."""
     X = survey()[["lon", "lat"]]
-    table = Columns.learn(X).split(X).take(np.array([1, 0]))
+    table = TableSchema.fit(X).transform(X).take(np.array([1, 0]))
     assert (table.elevation, table.time, table.site) == (None, None, None)
     assert table.numeric.shape == table.categories.shape == (2, 0)
 
@@ -140,22 +140,22 @@ def test_columns_without_variation_are_ignored_and_listed():
         half_word=["a", None] * 6,
     )
     with pytest.warns(UserWarning, match=r"ignored: \['one', 'empty', 'nothing', 'word'\]") as seen:
-        columns = Columns.learn(X, **ROLES)
+        columns = TableSchema.fit(X, **ROLES)
     assert len(seen) == 1
     assert columns.ignored == ("one", "empty", "nothing", "word")
     assert "half" in columns.numeric
     assert columns.categorical["half_word"] == ("a",)
-    assert columns.split(X).numeric.shape == (12, 4)
+    assert columns.transform(X).numeric.shape == (12, 4)
 
 
 def test_roles_without_variation_are_ignored_too():
     """An elevation that is constant, dates that are all missing and dull bands have no role."""
     X = survey(height=1.0, date=pd.NaT)
     with pytest.warns(UserWarning, match=r"ignored: \['height', 'date'\]"):
-        columns = Columns.learn(X, **{**ROLES, "spectral": ["height", "clay", "clay"]})
+        columns = TableSchema.fit(X, **{**ROLES, "spectral": ["height", "clay", "clay"]})
     assert (columns.elevation, columns.time) == (None, None)
     assert columns.spectral == ("clay",)
-    table = columns.split(X)
+    table = columns.transform(X)
     assert (table.elevation, table.time) == (None, None)
 
 
@@ -163,7 +163,7 @@ def test_text_with_a_value_in_each_row_is_questioned():
     """Numbers read as text, by a decimal comma, or ids are most likely a mistake."""
     X = survey(60, clay=[f"0,{i}" for i in range(60)])
     with pytest.warns(UserWarning, match=r"'clay' is text with 60 different values in 60 rows"):
-        Columns.learn(X, site="profile")
+        TableSchema.fit(X, site="profile")
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
@@ -172,7 +172,7 @@ def test_a_missing_site_is_none(missing, dtype):
     """However a missing id is said, and whatever the ids are, it is read as None."""
     ids = [7, missing] * 6 if dtype == "Int64" else ["a", missing] * 6
     X = survey(profile=pd.Series(ids, dtype=object).astype(dtype))
-    site = Columns.learn(X, site="profile").split(X).site
+    site = TableSchema.fit(X, site="profile").transform(X).site
     assert site[0] == ids[0]
     assert all(value is None for value in site[1::2])
 
@@ -181,12 +181,12 @@ def test_dates_without_a_role_are_numbers():
     """A datetime column is a covariate in decimal years."""
     X = survey()
     with pytest.warns(UserWarning, match=r"^Column 'date' holds dates .* Give it as time='date'"):
-        columns = Columns.learn(X, site="profile")
+        columns = TableSchema.fit(X, site="profile")
     assert "date" in columns.numeric
-    assert columns.split(X).numeric[0, 0] == 2001
+    assert columns.transform(X).numeric[0, 0] == 2001
     with warnings.catch_warnings(action="error"):
-        Columns.learn(X.assign(analysed=X["date"]), site="profile", time="date")
-        Columns.learn(X.drop(columns="date"), site="profile")
+        TableSchema.fit(X.assign(analysed=X["date"]), site="profile", time="date")
+        TableSchema.fit(X.drop(columns="date"), site="profile")
 
 
 @pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])
@@ -195,7 +195,7 @@ def test_roles_of_absent_columns_are_refused(role, absent):
     """The error names the role, the label and the columns that there are."""
     value = {"coordinates": ("lon", absent), "spectral": [absent]}.get(role, absent)
     with pytest.raises(ValueError, match=rf"{role}=.*X does not have; its columns are \['profile'"):
-        Columns.learn(survey(), **{role: value})
+        TableSchema.fit(survey(), **{role: value})
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_roles_of_absent_columns_are_refused(role, absent):
 def test_roles_that_columns_cannot_take_are_refused(roles, message):
     """The error names the column and what its role demands."""
     with pytest.raises(ValueError, match=message):
-        Columns.learn(survey(), **roles)
+        TableSchema.fit(survey(), **roles)
 
 
 def test_elevation_may_be_spectral():
     """Both are covariates, so these roles do not exclude each other."""
-    columns = Columns.learn(survey(), elevation="height", spectral=["height", "clay"])
+    columns = TableSchema.fit(survey(), elevation="height", spectral=["height", "clay"])
     assert columns.spectral == ("height", "clay")
 
 
@@ -236,7 +236,7 @@ def test_duplicated_names_are_refused():
     """No role can name one of two columns of one name."""
     X = survey().rename(columns={"limed": "clay"})
     with pytest.raises(ValueError, match=r"X has duplicated column names: \['clay'\]"):
-        Columns.learn(X)
+        TableSchema.fit(X)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +255,11 @@ def test_duplicated_names_are_refused():
 )
 def test_split_names_what_a_column_cannot_hold(column, value, message):
     """Queries are checked as the training table is: column, row position, value."""
-    columns = Columns.learn(survey(), **ROLES)
+    columns = TableSchema.fit(survey(), **ROLES)
     X = survey().astype({column: object})
     X.loc[5, column] = value
     with pytest.raises(ValueError, match=message):
-        columns.split(X)
+        columns.transform(X)
 
 
 def test_scaled_coordinates_are_refused_in_training_only():
@@ -269,25 +269,25 @@ def test_scaled_coordinates_are_refused_in_training_only():
         ddof=0
     )
     with pytest.raises(ValueError, match="'lon' and 'lat' are standardised"):
-        Columns.learn(X)
-    assert len(Columns.learn(survey()[["lon", "lat", "clay"]]).split(X)) == 21
+        TableSchema.fit(X)
+    assert len(TableSchema.fit(survey()[["lon", "lat", "clay"]]).split(X)) == 21
 
 
 @pytest.mark.parametrize("gone", ["lat", "date", "height", "use"])
 def test_split_names_missing_columns(gone):
     """The error lists the columns that are gone and those that are there."""
-    columns = Columns.learn(survey(), **ROLES)
+    columns = TableSchema.fit(survey(), **ROLES)
     with pytest.raises(ValueError, match=rf"X lacks the columns \['{gone}'\].*it has \['profile'"):
-        columns.split(survey().drop(columns=gone))
+        columns.transform(survey().drop(columns=gone))
 
 
 def test_kinds_are_those_of_training():
     """A query is read as the training column was, although it may look different."""
-    columns = Columns.learn(survey(code=pd.Series([1, 2] * 6, dtype="category")), **ROLES)
+    columns = TableSchema.fit(survey(code=pd.Series([1, 2] * 6, dtype="category")), **ROLES)
     X = survey(code=[1.0, np.nan] + [2.0] * 10)
     X["clay"] = X["clay"].map(str)
     X["limed"] = X["limed"].astype("boolean").where(X.index > 0)
-    table = columns.split(X)
+    table = columns.transform(X)
     np.testing.assert_array_equal(table.categories[:3, 1], [0, -1, 1])
     np.testing.assert_array_equal(table.numeric[:, 1], survey()["clay"])
     assert np.isnan(table.numeric[0, 2])
@@ -295,12 +295,12 @@ def test_kinds_are_those_of_training():
 
 def test_unseen_categories_are_told_once():
     """One warning lists all columns with the number of their rows; the code is -2."""
-    columns = Columns.learn(survey(soil=["loam", "peat"] * 6), **ROLES)
+    columns = TableSchema.fit(survey(soil=["loam", "peat"] * 6), **ROLES)
     X = survey(soil=["loam", "rock", "sand"] + [None] * 9, use=["crop"] * 11 + ["moor"])
     with pytest.warns(
         UserWarning, match=r"unknown \(column: rows\): {'use': 1, 'soil': 2}"
     ) as seen:
-        table = columns.split(X)
+        table = columns.transform(X)
     assert len(seen) == 1
     np.testing.assert_array_equal(table.categories[:4, 1], [0, -2, -2, -1])
 
@@ -315,43 +315,45 @@ def test_tables_without_names_go_by_position(named):
         "queries": (bare, X),
         "neither": (bare, bare),
     }[named]
-    columns = Columns.learn(training, coordinates=(1, 2), elevation=0, crs=4326)
-    table = columns.split(queries)
+    columns = TableSchema.fit(training, coordinates=(1, 2), elevation=0, crs=4326)
+    table = columns.transform(queries)
     np.testing.assert_array_equal(table.coordinates, bare[:, 1:3])
     np.testing.assert_array_equal(table.elevation, bare[:, 0])
     with pytest.raises(ValueError, match="X lacks the columns"):
-        columns.split(queries[["lon", "lat"]] if named == "queries" else queries[:, :2])
+        columns.transform(queries[["lon", "lat"]] if named == "queries" else queries[:, :2])
 
 
 def test_a_row_of_zeros_is_accepted():
     """Tools that probe a model with zeros get an answer: year 0 is no date, '0' no known level."""
-    columns = Columns.learn(survey(), **ROLES)
+    columns = TableSchema.fit(survey(), **ROLES)
     with pytest.warns(UserWarning, match=r"Categories that were not.*{'use': 1}"):
-        table = columns.split(np.zeros((1, 8)))
+        table = columns.transform(np.zeros((1, 8)))
     assert np.isnan(table.time[0])
 
 
 def test_tables_of_other_libraries_are_read():
     """Whatever turns into a DataFrame is taken as one."""
     X = survey().drop(columns=["use", "profile"])
-    columns = Columns.learn(pa.table(X), time="date")
-    assert columns == Columns.learn(X, time="date")
-    np.testing.assert_array_equal(columns.split(pa.table(X)).numeric, columns.split(X).numeric)
-    assert as_frame(X) is X
+    columns = TableSchema.fit(pa.table(X), time="date")
+    assert columns == TableSchema.fit(X, time="date")
+    np.testing.assert_array_equal(
+        columns.transform(pa.table(X)).numeric, columns.transform(X).numeric
+    )
+    assert as_dataframe(X) is X
 
 
 def test_a_single_column_is_no_table():
     """Two coordinates are the least."""
     with pytest.raises(ValueError, match=r"1 feature\(s\) .* minimum of 2 is required"):
-        Columns.learn(np.zeros((5, 1)))
+        TableSchema.fit(np.zeros((5, 1)))
 
 
 def test_located_coordinates_are_those_of_the_columns():
     """Splitters and scorers read the same coordinates as estimators."""
     X = survey()
     xy, frame, labels = locate_coordinates(X, ("lon", "lat"), crs="EPSG:4258")
-    columns = Columns.learn(X, coordinates=("lon", "lat"), crs="EPSG:4258")
-    np.testing.assert_array_equal(xy, columns.split(X).coordinates)
+    columns = TableSchema.fit(X, coordinates=("lon", "lat"), crs="EPSG:4258")
+    np.testing.assert_array_equal(xy, columns.transform(X).coordinates)
     assert (frame, labels) == (columns.frame, columns.coordinates)
 
 
@@ -359,22 +361,22 @@ def test_names_may_be_tuples():
     """Columns of a MultiIndex are named by their tuples."""
     X = survey()[["lon", "lat", "clay"]]
     X.columns = pd.MultiIndex.from_tuples([("place", "lon"), ("place", "lat"), ("lab", "clay")])
-    columns = Columns.learn(X, coordinates=(("place", "lon"), ("place", "lat")))
+    columns = TableSchema.fit(X, coordinates=(("place", "lon"), ("place", "lat")))
     assert columns.numeric == (("lab", "clay"),)
-    assert columns.split(X).coordinates.shape == (12, 2)
+    assert columns.transform(X).coordinates.shape == (12, 2)
 
 
 def test_tables_know_their_length():
     """The length of a table is its number of rows, without covariates too."""
-    assert len(Table(np.zeros((3, 2)), np.empty((3, 0)), np.empty((3, 0), dtype=int))) == 3
+    assert len(SampleTable(np.zeros((3, 2)), np.empty((3, 0)), np.empty((3, 0), dtype=int))) == 3
 
 
 def test_a_column_of_paths_is_told():
     """Paths without a role would be one category each."""
     X = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": 0.0, "chip": ["a.tif", "b.TIF", None]})
     with pytest.warns(UserWarning, match=r"Column 'chip' holds paths such as 'a.tif'.*images="):
-        Columns.learn(X)
-    learned = Columns.learn(X, images={"DEM": "chip"})
+        TableSchema.fit(X)
+    learned = TableSchema.fit(X, images={"DEM": "chip"})
     assert learned.images == {"DEM": "chip"}
     assert not learned.categorical
     assert learned.split(X).images["DEM"].tolist() == ["a.tif", "b.TIF", None]
@@ -383,9 +385,11 @@ def test_a_column_of_paths_is_told():
 def test_bytes_of_another_order_are_turned():
     """Pandas cannot take rows of such columns, so that they are turned at the door."""
     X = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": 0.0, "clay": np.array([1, 2, 3], dtype=">f8")})
-    found = as_frame(X)
+    found = as_dataframe(X)
     assert X["clay"].dtype == ">f8"
-    pd.testing.assert_frame_equal(found.iloc[[2, 0]], as_frame(X.astype("float64")).iloc[[2, 0]])
+    pd.testing.assert_frame_equal(
+        found.iloc[[2, 0]], as_dataframe(X.astype("float64")).iloc[[2, 0]]
+    )
 
 
 def test_roles_are_those_of_the_parameters():
@@ -407,7 +411,7 @@ def test_rows_are_taken_of_all_arrays():
     names = ("coordinates", "numeric", "categories", "elevation", "time", "site")
     arrays = {name: np.arange(12).reshape(6, 2) + i for i, name in enumerate(names)}
     more = {"embedding": np.ones((6, 3)), "indices": np.arange(6.0)[:, None]}
-    table = Table(**arrays, images={"DEM": np.arange(6)}, **more)
+    table = SampleTable(**arrays, images={"DEM": np.arange(6)}, **more)
     taken = table.take(np.array([4, 1]))
     assert len(taken) == 2
     for name, values in {**arrays, **more}.items():
@@ -424,18 +428,18 @@ def test_located_coordinates_may_be_scaled_parts():
     assert labels == ("a", "b") and frame.crs is None and (xy == [0.5, 2.0]).all()
     assert locate_coordinates(X, (-2, -1), 28992)[2] == ("a", "b")
     with pytest.raises(ValueError, match="standardised longitude and latitude"):
-        Columns.learn(X)
+        TableSchema.fit(X)
 
 
 def test_warnings_say_what_to_do_and_where():
     """Whole sentences, of the class that users filter by, at the line of the caller's caller."""
 
-    def learn(X, **roles):
-        return Columns.learn(X, **roles)
+    def fit_schema(X, **roles):
+        return TableSchema.fit(X, **roles)
 
     def said(X, **roles):
         with pytest.warns(UserWarning) as seen:
-            learn(X, **roles)
+            fit_schema(X, **roles)
         (one,) = seen
         assert one.category is UserWarning
         return str(one.message)
@@ -466,8 +470,8 @@ def test_warnings_say_what_to_do_and_where():
         "time='date', for trend and season, or drop it."
     )
     with warnings.catch_warnings(action="error"):
-        learn(X.assign(few=[f"class {i % 32}" for i in range(40)]))
-        learn(X.assign(half=[f"class {i // 2}" for i in range(40)]))
+        fit_schema(X.assign(few=[f"class {i % 32}" for i in range(40)]))
+        fit_schema(X.assign(half=[f"class {i // 2}" for i in range(40)]))
 
 
 def test_tables_that_pandas_cannot_make_are_refused():
@@ -482,17 +486,17 @@ def test_tables_that_pandas_cannot_make_are_refused():
         match=r"^X cannot be made a pandas DataFrame \('no such type'\): drop the columns of that "
         r"kind, or convert X yourself\.$",
     ):
-        as_frame(Odd())
+        as_dataframe(Odd())
 
 
 def test_chips_and_sites_share_no_column():
     """Also where the role is a spectral column or a chip; the error names both."""
     X = survey().assign(path="a.tif")
     with pytest.raises(ValueError, match=r"'profile' has two roles, site and spectral"):
-        Columns.learn(X, site="profile", spectral=["profile"])
+        TableSchema.fit(X, site="profile", spectral=["profile"])
     with pytest.raises(ValueError, match=r"'path' has two roles, .*images\['DEM'\]"):
-        Columns.learn(X, site="path", images={"DEM": "path"})
+        TableSchema.fit(X, site="path", images={"DEM": "path"})
     with pytest.raises(ValueError, match=r"'path' has two roles"):
-        Columns.learn(X, spectral=["path"], images={"DEM": "path"})
+        TableSchema.fit(X, spectral=["path"], images={"DEM": "path"})
     with pytest.raises(ValueError, match=r"images\['DEM'\]='chip' names a column"):
-        Columns.learn(X, images={"DEM": "chip"})
+        TableSchema.fit(X, images={"DEM": "chip"})

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from sptgnn_sklearn.table.target_scaling import TargetScale, choose_transform, mixture_quantiles
+from sptgnn_sklearn.table.target_scaling import TargetScaler, choose_transform, mixture_quantiles
 
 SKEWED = np.random.default_rng(0).lognormal(1.0, 0.8, 300)
 WEIGHT = np.random.default_rng(1).integers(1, 4, 300).astype(float)
@@ -14,19 +14,19 @@ WEIGHT = np.random.default_rng(1).integers(1, 4, 300).astype(float)
 @pytest.mark.parametrize("transform", [None, "log1p"])
 def test_standardised_targets_have_mean_zero_and_variance_one(transform):
     """With weights counted as repetitions, and points are restored."""
-    scale = TargetScale.learn(SKEWED, WEIGHT, transform)
-    z = scale.standardise(SKEWED)
+    scale = TargetScaler.fit(SKEWED, WEIGHT, transform)
+    z = scale.transform(SKEWED)
     assert np.average(z, weights=WEIGHT) == pytest.approx(0, abs=1e-12)
     assert np.average(z**2, weights=WEIGHT) == pytest.approx(1)
-    np.testing.assert_allclose(scale.restore(z), SKEWED)
+    np.testing.assert_allclose(scale.inverse_transform(z), SKEWED)
     repeated = np.repeat(SKEWED, WEIGHT.astype(int))
-    again = TargetScale.learn(repeated, np.ones(len(repeated)), transform)
-    assert (again.centre, again.scale) == pytest.approx((scale.centre, scale.scale))
+    again = TargetScaler.fit(repeated, np.ones(len(repeated)), transform)
+    assert (again.center, again.scale) == pytest.approx((scale.center, scale.scale))
 
 
 def test_moments_without_transform_are_linear():
     """Mean and variance move to the unit of y as for any linear map."""
-    scale = TargetScale(None, centre=10.0, scale=2.0)
+    scale = TargetScaler(None, center=10.0, scale=2.0)
     mean, variance = scale.moments(np.array([0.0, 1.0]), np.array([1.0, 4.0]))
     np.testing.assert_allclose(mean, [10, 12])
     np.testing.assert_allclose(variance, [4, 16])
@@ -36,9 +36,9 @@ def test_moments_without_transform_are_linear():
 @pytest.mark.parametrize("variance", [0.01, 0.3, 1.0])
 def test_log_normal_moments_agree_with_simulation(mean, variance):
     """Mean and variance of y are those of many draws that are transformed one by one."""
-    scale = TargetScale("log1p", centre=1.2, scale=0.7)
+    scale = TargetScaler("log1p", center=1.2, scale=0.7)
     draws = np.random.default_rng(0).normal(size=2_000_000) * np.sqrt(variance) + mean
-    y = scale.restore(draws)
+    y = scale.inverse_transform(draws)
     found = scale.moments(np.array(mean), np.array(variance))
     assert found[0] == pytest.approx(y.mean(), rel=0.01)
     assert found[1] == pytest.approx(y.var(), rel=0.03)
@@ -46,10 +46,10 @@ def test_log_normal_moments_agree_with_simulation(mean, variance):
 
 def test_log_normal_moments_stay_finite():
     """A prediction far beyond the training targets is large, but no infinity and no warning."""
-    scale = TargetScale("log1p", centre=1.0, scale=1.0)
+    scale = TargetScaler("log1p", center=1.0, scale=1.0)
     huge = np.array([1e4])
     mean, variance = scale.moments(huge, huge)
-    for value in (mean, np.sqrt(variance), scale.restore(huge)):
+    for value in (mean, np.sqrt(variance), scale.inverse_transform(huge)):
         assert np.isfinite(value.astype(np.float32)).all()
 
 
@@ -57,23 +57,23 @@ def test_log_normal_moments_stay_finite():
 def test_logarithms_of_numbers_below_minus_one_are_refused(value):
     """The error names the value and the way out."""
     with pytest.raises(ValueError, match=rf"needs y above -1, but its least value is {value:g}"):
-        TargetScale.learn(np.append(SKEWED, value), np.ones(301), "log1p")
+        TargetScaler.fit(np.append(SKEWED, value), np.ones(301), "log1p")
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7e5, 1e-30, 1e30])
 def test_a_constant_target_has_the_scale_one(value):
     """The deviation of equal numbers is a rounding error, and no scale."""
-    scale = TargetScale.learn(np.full(7, value), np.linspace(0.1, 1, 7), None)
+    scale = TargetScaler.fit(np.full(7, value), np.linspace(0.1, 1, 7), None)
     assert scale.scale == 1.0
-    assert scale.centre == pytest.approx(value)
+    assert scale.center == pytest.approx(value)
 
 
 @pytest.mark.parametrize("unit", [1e-29, 1e29])
 def test_the_scale_follows_the_unit(unit):
     """Targets of any unit that is accepted are standardised to the same numbers."""
-    scale = TargetScale.learn(SKEWED * unit, WEIGHT, None)
-    expected = TargetScale.learn(SKEWED, WEIGHT, None).standardise(SKEWED)
-    np.testing.assert_allclose(scale.standardise(SKEWED * unit), expected, rtol=1e-9)
+    scale = TargetScaler.fit(SKEWED * unit, WEIGHT, None)
+    expected = TargetScaler.fit(SKEWED, WEIGHT, None).standardise(SKEWED)
+    np.testing.assert_allclose(scale.transform(SKEWED * unit), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_scale_follows_the_unit(unit):
 def test_auto_takes_logarithms_of_what_they_help(y, transform):
     """Only a target that is non-negative, skewed to the right, and less so after log1p."""
     assert choose_transform(y) == transform
-    assert TargetScale.learn(y, np.ones(len(y)), "auto").transform == transform
+    assert TargetScaler.fit(y, np.ones(len(y)), "auto").transform == transform
 
 
 def test_auto_compares_the_skewness_before_and_after():

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 
-from sptgnn_sklearn.table.validation import MIN_ROWS, check_queries, check_training
+from sptgnn_sklearn.table.validation import MIN_ROWS, check_fit_input, check_predict_input
 
 N = 8
 X = pd.DataFrame(np.arange(3.0 * N).reshape(N, 3), columns=["x", "y", "clay"])
@@ -21,7 +21,7 @@ class Estimator(BaseEstimator):
 
 
 def check(X=X, y=Y, sample_weight=None):
-    return check_training(Estimator(), X, y, sample_weight)[:3]
+    return check_fit_input(Estimator(), X, y, sample_weight)[:3]
 
 
 def test_good_arguments_come_back():
@@ -199,25 +199,25 @@ def test_weights_of_other_sorts_are_refused():
 def test_names_are_learned_and_checked():
     """Queries must have the columns of training, in their order."""
     estimator = Estimator()
-    check_training(estimator, X, Y, None)
+    check_fit_input(estimator, X, Y, None)
     assert estimator.n_features_in_ == 3
     assert estimator.feature_names_in_.tolist() == ["x", "y", "clay"]
-    assert check_queries(estimator, X[:2]).equals(X[:2])
+    assert check_predict_input(estimator, X[:2]).equals(X[:2])
     with pytest.raises(ValueError, match=r"now missing:\n- clay"):
-        check_queries(estimator, X[["x", "y"]])
+        check_predict_input(estimator, X[["x", "y"]])
     with pytest.raises(ValueError, match=r"unseen at fit time:\n- silt"):
-        check_queries(estimator, X.assign(silt=1.0))
+        check_predict_input(estimator, X.assign(silt=1.0))
     with pytest.raises(ValueError, match="must be in the same order"):
-        check_queries(estimator, X[["y", "x", "clay"]])
+        check_predict_input(estimator, X[["y", "x", "clay"]])
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\) \(shape=\(0, 3\)\)"):
-        check_queries(estimator, X[:0])
+        check_predict_input(estimator, X[:0])
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
-        np.testing.assert_array_equal(check_queries(estimator, X.to_numpy()), X)
+        np.testing.assert_array_equal(check_predict_input(estimator, X.to_numpy()), X)
 
 
 def test_number_of_columns_is_checked_without_names():
     """An array of another width cannot be that of training."""
     estimator = Estimator()
-    check_training(estimator, X.to_numpy(), Y, None)
+    check_fit_input(estimator, X.to_numpy(), Y, None)
     with pytest.raises(ValueError, match="X has 2 features, but Estimator is expecting 3"):
-        check_queries(estimator, X.to_numpy()[:, :2])
+        check_predict_input(estimator, X.to_numpy()[:, :2])

@@ -7,7 +7,7 @@ from skorch.callbacks import Callback
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.training.divergence import TrainingFault
+from sptgnn_sklearn.training.divergence import TrainingDivergedError
 
 SURVEY = make_soil_survey(n_samples=220, random_state=0)
 X, Y = SURVEY.data, SURVEY.target
@@ -43,14 +43,14 @@ def blow_up(graph):
 
 
 def no_slope(graph):
-    for network in (graph.network, graph.averaged):
+    for network in (graph.network, graph.ema_network):
         for name, parameter in network.named_parameters():
             if name.split(".")[0] in ("mean_head", "inject", "baseline"):
                 parameter.zero_()
 
 
 def one_expert(graph):
-    for network in (graph.network, graph.averaged):
+    for network in (graph.network, graph.ema_network):
         network.mixture.router.weight.zero_()
         network.mixture.router.bias.zero_()[..., 1] = 50.0
 
@@ -71,14 +71,14 @@ def test_faults_are_retried_once_and_then_told(harm, told, settings):
     assert np.isfinite(good.predict(X)).all()
     with (
         pytest.warns(UserWarning, match="starts again"),
-        pytest.raises(TrainingFault, match=rf"{told}.*did not help.*learning_rate"),
+        pytest.raises(TrainingDivergedError, match=rf"{told}.*did not help.*learning_rate"),
     ):
         model(callbacks=[Spoil(harm, 2)], **settings).fit(X, Y)
 
 
 def test_a_learning_rate_that_is_much_too_high():
     """The real thing: it ends in a sound model at the lower rate, or in the error."""
-    with pytest.warns(UserWarning, match="starts again"), pytest.raises(TrainingFault):
+    with pytest.warns(UserWarning, match="starts again"), pytest.raises(TrainingDivergedError):
         model(learning_rate=1e6, max_epochs=6).fit(X, Y)
 
 

@@ -14,16 +14,16 @@ from tqdm import tqdm
 from sptgnn_sklearn.ensemble import fit as fitting
 from sptgnn_sklearn.graph.knn_graph import build_graph
 from sptgnn_sklearn.network import sptgnn as network
-from sptgnn_sklearn.network.config import Architecture
-from sptgnn_sklearn.network.inference import Rows
+from sptgnn_sklearn.network.config import NetworkShape
+from sptgnn_sklearn.network.inference import NodeTensors
 from sptgnn_sklearn.training import callbacks
 from sptgnn_sklearn.training import loop as training
 from sptgnn_sklearn.training.batches import MemberBatches
-from sptgnn_sklearn.training.callbacks import HeldOut
-from sptgnn_sklearn.training.config import Schedule
+from sptgnn_sklearn.training.callbacks import MemberEarlyStopping
+from sptgnn_sklearn.training.config import TrainingConfig
 from sptgnn_sklearn.training.dataset import TrainingSet
-from sptgnn_sklearn.training.loop import join, train_members
-from sptgnn_sklearn.training.module import TrainingGraph
+from sptgnn_sklearn.training.loop import concatenate_members, train_members
+from sptgnn_sklearn.training.module import EnsembleModule
 
 N, K = 60, 4
 
@@ -37,18 +37,20 @@ def training_set(n_members=2, seed=0):
     lists = build_graph({"spatial": places}, 2 * K, np.arange(N))
     far = build_graph({"spatial": places}, 2 * K, (places[:, 0] > 0.5).astype(int))
     return TrainingSet(
-        rows=Rows({"covariates": torch.from_numpy(places)}, {"distance": torch.from_numpy(places)}),
+        rows=NodeTensors(
+            {"covariates": torch.from_numpy(places)}, {"distance": torch.from_numpy(places)}
+        ),
         targets=(target - target.mean()) / target.std(),
         weight=np.ones(N),
         candidates=np.array([lists, far]),
         held_out=np.array([fold == m for m in range(n_members)]),
-        held_senders=build_graph({"spatial": places}, K, fold)[None],
+        held_source_index=build_graph({"spatial": places}, K, fold)[None],
         rounds=np.zeros(n_members, dtype=int),
         n_neighbors=K,
     )
 
 
-def architecture(n_members=2, **changes):
+def shape(n_members=2, **changes):
     """The smallest network that trains."""
     settings = {
         "streams": {"covariates": 2},
@@ -59,12 +61,12 @@ def architecture(n_members=2, **changes):
         "width": 8,
         "n_experts": 2,
     }
-    return Architecture(**{**settings, **changes})
+    return NetworkShape(**{**settings, **changes})
 
 
 def schedule(**changes):
     """A few quick epochs."""
-    return Schedule(**{"max_epochs": 3, "batch_size": 16, **changes})
+    return TrainingConfig(**{"max_epochs": 3, "batch_size": 16, **changes})
 
 
 def orders():
@@ -94,17 +96,17 @@ def test_batches_meet_near_and_far_neighbours():
 def test_a_member_sees_the_nearest_rows_that_it_does_not_hold_out():
     """Senders and edges are those of the first allowed candidates of the variant asked for."""
     data = training_set()
-    network = train_members(architecture(), data, schedule(max_epochs=1), [0, 1]).network
-    graph = TrainingGraph(network, data)
+    network = train_members(shape(), data, schedule(max_epochs=1), [0, 1]).network
+    graph = EnsembleModule(network, data)
     variant = torch.arange(N) % 2
     rows = torch.arange(N).expand(2, -1)
-    found = graph.around(rows, variant.expand(2, -1))
-    place = data.rows.description["distance"]
+    found = graph.neighborhood(rows, variant.expand(2, -1))
+    place = data.rows.edge_inputs["distance"]
     for member, held in enumerate(data.held_out):
         for i in range(N):
             allowed = [j for j in data.candidates[variant[i], i, 0] if j >= 0 and not held[j]]
             expected = (allowed + K * [-1])[:K]
-            assert found.senders[member, 0, i].tolist() == expected
+            assert found.source_index[member, 0, i].tolist() == expected
             for k, j in enumerate(expected):
                 if j >= 0:
                     distance = (place[i] - place[j]).square().sum().sqrt()
@@ -115,22 +117,22 @@ def test_a_member_sees_the_nearest_rows_that_it_does_not_hold_out():
 def test_no_held_out_row_sends_to_its_member():
     """Held-out rows receive from no row that is held out with them."""
     data = training_set()
-    network = train_members(architecture(), data, schedule(max_epochs=1), [0, 1]).network
-    graph = TrainingGraph(network, data)
+    network = train_members(shape(), data, schedule(max_epochs=1), [0, 1]).network
+    graph = EnsembleModule(network, data)
     for member, held in enumerate(data.held_out):
-        senders = graph.held_senders[member].numpy()
-        assert not held[senders[senders >= 0]].any()
+        source_index = graph.held_source_index[member].numpy()
+        assert not held[source_index[source_index >= 0]].any()
 
 
 def test_held_out_prediction_never_saw_the_target():
     """With frozen weights, changing y_i leaves the prediction of the held-out row i as it is."""
     data = training_set()
-    trained = train_members(architecture(), data, schedule(), [0, 1])
+    trained = train_members(shape(), data, schedule(), [0, 1])
 
     def predict(targets):
         changed = TrainingSet(**{**vars(data), "targets": targets})
-        graph = TrainingGraph(trained.network, changed)
-        graph.refresh()
+        graph = EnsembleModule(trained.network, changed)
+        graph.update_context()
         return graph.predict_held_out()[0]
 
     before = predict(data.targets)
@@ -150,7 +152,7 @@ def test_held_out_prediction_never_saw_the_target():
 def test_same_seeds_same_bits():
     """Training twice gives the same parameters to the last bit."""
     first, second = (
-        train_members(architecture(), training_set(), schedule(), [3, 4]).network.state_dict()
+        train_members(shape(), training_set(), schedule(), [3, 4]).network.state_dict()
         for _ in range(2)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -159,14 +161,14 @@ def test_same_seeds_same_bits():
 def test_a_member_does_not_depend_on_the_others():
     """Members trained in one pass equal members trained one by one and joined."""
     data = training_set()
-    together = train_members(architecture(), data, schedule(early_stopping=False), [3, 4])
+    together = train_members(shape(), data, schedule(early_stopping=False), [3, 4])
     parts = [
         train_members(
-            architecture(1), data.for_members(np.array([m])), schedule(early_stopping=False), [seed]
+            shape(1), data.for_members(np.array([m])), schedule(early_stopping=False), [seed]
         )
         for m, seed in enumerate([3, 4])
     ]
-    apart = join(parts, architecture())
+    apart = concatenate_members(parts, shape())
     np.testing.assert_allclose(together.mean, apart.mean, atol=1e-3)
     for name, value in together.network.state_dict().items():
         torch.testing.assert_close(value, apart.network.state_dict()[name], atol=1e-3, rtol=1e-3)
@@ -174,7 +176,7 @@ def test_a_member_does_not_depend_on_the_others():
 
 def test_training_lowers_the_loss():
     """The loss at the end is well below that at the start."""
-    trained = train_members(architecture(), training_set(), schedule(max_epochs=9), [0, 1])
+    trained = train_members(shape(), training_set(), schedule(max_epochs=9), [0, 1])
     losses = [entry["train_loss"] for entry in trained.history]
     assert losses[-1] < losses[0] - 0.2
 
@@ -192,7 +194,7 @@ def test_early_stopping_keeps_each_members_best_epoch():
 
     data = training_set()
     settings = schedule(max_epochs=9, n_iter_no_change=2, learning_rate=0.3, callbacks=[Look()])
-    trained = train_members(architecture(), data, settings, [0, 1])
+    trained = train_members(shape(), data, settings, [0, 1])
     error = np.where(np.isnan(trained.mean), 0, trained.mean - data.targets) ** 2
     final = error.sum(1) / (~np.isnan(trained.mean)).sum(1)
     np.testing.assert_allclose(final, np.min(scores, axis=0), rtol=1e-4)
@@ -203,20 +205,20 @@ def test_early_stopping_keeps_each_members_best_epoch():
 def test_early_stopping_stops():
     """A rate that breaks the members ends training before the last epoch."""
     settings = schedule(max_epochs=60, n_iter_no_change=1, learning_rate=1.0, batch_size=30)
-    trained = train_members(architecture(), training_set(), settings, [0, 1])
+    trained = train_members(shape(), training_set(), settings, [0, 1])
     assert len(trained.history) < 60
 
 
 def test_tables_of_any_size_get_enough_steps():
     """By default some 240 steps in 10 to 30 epochs, and at least 120; what is given is followed."""
-    plan = Schedule()
+    plan = TrainingConfig()
     assert plan.batch(60) == 32 and plan.epochs(60) == 60  # two steps an epoch
     assert plan.batch(160) == 32 and plan.epochs(160) == 30
     assert plan.batch(2_000) == 100 and plan.epochs(2_000) == 12
     assert plan.batch(10_000) == 256 and plan.batch(40_000) == 625
     assert plan.batch(160_000) == 1024 and plan.epochs(160_000) == 10
-    assert plan.epochs(2_000, tuned=True) == 30
-    given = Schedule(max_epochs=20, batch_size=16)
+    assert plan.epochs(2_000, fine_tuning=True) == 30
+    given = TrainingConfig(max_epochs=20, batch_size=16)
     assert given.batch(60) == 16 and given.epochs(60) == 20
 
 
@@ -228,7 +230,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
         pytest.warns(UserWarning, match="starts again"),
         pytest.raises(FloatingPointError, match="learning_rate"),
     ):
-        train_members(architecture(), data, schedule(), [0, 1])
+        train_members(shape(), data, schedule(), [0, 1])
 
 
 def test_interruption_keeps_whole_epochs():
@@ -244,24 +246,24 @@ def test_interruption_keeps_whole_epochs():
 
     with pytest.warns(UserWarning, match="interrupted after 2 of 5 epochs"):
         trained = train_members(
-            architecture(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(3)]), [0, 1]
+            shape(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(3)]), [0, 1]
         )
     assert np.isfinite(trained.mean[0][training_set().held_out[0]]).all()
     with pytest.raises(KeyboardInterrupt):
         train_members(
-            architecture(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(1)]), [0, 1]
+            shape(), training_set(), schedule(max_epochs=5, callbacks=[Interrupt(1)]), [0, 1]
         )
 
 
 def test_verbosity(capfd):
     """Silent by default, one bar with 1, a table of epochs with 2."""
     data = training_set()
-    train_members(architecture(), data, schedule(), [0, 1])
+    train_members(shape(), data, schedule(), [0, 1])
     assert capfd.readouterr() == ("", "")
-    train_members(architecture(), data, schedule(verbose=1), [0, 1])
+    train_members(shape(), data, schedule(verbose=1), [0, 1])
     out, err = capfd.readouterr()
     assert out == "" and "training" in err and "3/3" in err
-    train_members(architecture(), data, schedule(verbose=2), [0, 1])
+    train_members(shape(), data, schedule(verbose=2), [0, 1])
     out, _ = capfd.readouterr()
     assert "train_loss" in out and "held_out_mse" in out and "by_member" not in out
 
@@ -296,7 +298,7 @@ def test_the_bar_closes_however_training_ends(error, monkeypatch):
     early = {"max_epochs": 60, "n_iter_no_change": 1, "learning_rate": 1.0, "batch_size": 30}
     plan = schedule(verbose=1, **({"callbacks": [_At(error)]} if error else early))
     with pytest.raises(RuntimeError) if error is RuntimeError else nullcontext():
-        trained = train_members(architecture(), training_set(), plan, [0, 1])
+        trained = train_members(shape(), training_set(), plan, [0, 1])
     (bar,) = _Bar.made
     assert bar.disable  # which is how a closed bar reads
     if error:
@@ -309,7 +311,7 @@ def test_groups_of_members_share_one_bar(monkeypatch, capfd):
     """Workers keep silent and one bar counts them; a table of epochs is left to them."""
     monkeypatch.setattr(fitting, "train_members", lambda *args: args[2].verbose)
     monkeypatch.setattr(fitting, "join", lambda parts, _: parts)
-    arguments = (architecture(), training_set())
+    arguments = (shape(), training_set())
     with parallel_config("threading"):
         for verbose, told in ((1, [0, 0]), (2, [2, 2])):
             plan = schedule(verbose=verbose)
@@ -325,7 +327,7 @@ def test_groups_of_members_share_the_processors(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        arguments = (architecture(), training_set(), schedule(), np.arange(2), "cpu")
+        arguments = (shape(), training_set(), schedule(), np.arange(2), "cpu")
         with parallel_config("sequential"):
             assert fitting._train(*arguments, n_jobs=None) == [4]
         assert fitting._train_group(2) == 2
@@ -348,7 +350,7 @@ def test_steps_of_few_rows_are_computed_by_few_threads(monkeypatch, batch, expec
     torch.set_num_threads(4)
     try:
         settings = schedule(max_epochs=1, batch_size=batch, callbacks=[Look()])
-        train_members(architecture(), training_set(), settings, [0, 1])
+        train_members(shape(), training_set(), settings, [0, 1])
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
@@ -360,7 +362,7 @@ def test_nothing_global_is_left_changed():
     torch.manual_seed(0)
     legacy = np.random.mtrand._rand
     before = torch.get_rng_state(), legacy.get_state()[1].copy(), torch.get_num_threads()
-    train_members(architecture(), training_set(), schedule(), [0, 1])
+    train_members(shape(), training_set(), schedule(), [0, 1])
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], legacy.get_state()[1])
     assert before[2] == torch.get_num_threads()
@@ -368,10 +370,10 @@ def test_nothing_global_is_left_changed():
 
 def test_held_out_is_a_callback_that_judges_without_stopping():
     """Without early stopping no epoch is kept, and training runs to its end."""
-    held = HeldOut(early_stopping=False, n_iter_no_change=1)
+    held = MemberEarlyStopping(early_stopping=False, n_iter_no_change=1)
     assert not held.early_stopping
     trained = train_members(
-        architecture(), training_set(), schedule(early_stopping=False, max_epochs=4), [0, 1]
+        shape(), training_set(), schedule(early_stopping=False, max_epochs=4), [0, 1]
     )
     assert len(trained.history) == 4
     assert "held_out_mse" not in trained.history[0]
@@ -381,7 +383,7 @@ def test_reduced_precision_trains_alike(monkeypatch):
     """Large products in bfloat16 leave the losses near those in single precision."""
 
     def losses():
-        trained = train_members(architecture(), training_set(), schedule(max_epochs=6), [0, 1])
+        trained = train_members(shape(), training_set(), schedule(max_epochs=6), [0, 1])
         return np.array([entry["train_loss"] for entry in trained.history])
 
     full = losses()
@@ -398,17 +400,17 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     tried = []
     attempt = training._train_members
 
-    def short_of_memory(architecture, data, schedule, *args):
+    def short_of_memory(shape, data, schedule, *args):
         tried.append(schedule.batch(N))
         if len(tried) < 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return attempt(architecture, data, schedule, *args)
+        return attempt(shape, data, schedule, *args)
 
     monkeypatch.setattr(training, "_train_members", short_of_memory)
     with pytest.warns(UserWarning, match=r"batches of 40 rows.*batch_size=20 spares"):
-        halved = train_members(architecture(), training_set(), schedule(batch_size=40), [0, 1])
+        halved = train_members(shape(), training_set(), schedule(batch_size=40), [0, 1])
     assert tried == [40, 20]
-    expected = attempt(architecture(), training_set(), schedule(batch_size=20), [0, 1], "cpu")
+    expected = attempt(shape(), training_set(), schedule(batch_size=20), [0, 1], "cpu")
     np.testing.assert_array_equal(halved.mean, expected.mean)
 
     def never(*args):
@@ -416,4 +418,4 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
 
     monkeypatch.setattr(training, "_train_members", never)
     with pytest.raises(torch.OutOfMemoryError):
-        train_members(architecture(), training_set(), schedule(batch_size=32), [0, 1])
+        train_members(shape(), training_set(), schedule(batch_size=32), [0, 1])

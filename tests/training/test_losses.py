@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sptgnn_sklearn.metrics import morans_i as metric_morans_i
-from sptgnn_sklearn.network.config import Output
-from sptgnn_sklearn.training.losses import SpTGNNLoss, beta_nll, morans_i, nearest_in_batch
+from sptgnn_sklearn.metrics import batch_morans_i as metric_morans_i
+from sptgnn_sklearn.network.config import NodePredictions
+from sptgnn_sklearn.training.losses import SpTGNNLoss, batch_morans_i, beta_nll, nearest_in_batch
 
 
 def gaussian(seed=0, shape=(2, 40)):
@@ -36,8 +36,8 @@ def test_moran_penalty_is_the_metric():
     """The index in the loss equals the metric that users are shown, on the same neighbours."""
     rng = np.random.RandomState(0)
     places, values = rng.uniform(size=(60, 2)), rng.normal(size=60) + 3
-    neighbours = nearest_in_batch(torch.from_numpy(places)[None], 8)
-    index = morans_i(torch.from_numpy(values)[None], neighbours)
+    neighbors = nearest_in_batch(torch.from_numpy(places)[None], 8)
+    index = batch_morans_i(torch.from_numpy(values)[None], neighbors)
     assert float(index[0]) == pytest.approx(
         metric_morans_i(values, places, n_neighbors=8), abs=1e-10
     )
@@ -52,7 +52,9 @@ def test_moran_penalty_grows_with_autocorrelation():
     loss = {
         name: float(
             SpTGNNLoss(moran_weight=weight)(
-                Output(-residual, torch.zeros(1, 80), -residual, torch.zeros(1), torch.zeros(1)),
+                NodePredictions(
+                    -residual, torch.zeros(1, 80), -residual, torch.zeros(1), torch.zeros(1)
+                ),
                 {
                     "target": torch.zeros(1, 80),
                     "weight": torch.ones(1, 80),
@@ -78,10 +80,10 @@ def test_a_weight_is_a_repetition():
     twice = [0, 1, 1, 2, 3, 4]
     loss = SpTGNNLoss()
     weighted = loss(
-        Output(mean, log_variance, mean, zero, zero), {"target": target, "weight": weight}
+        NodePredictions(mean, log_variance, mean, zero, zero), {"target": target, "weight": weight}
     )
     repeated = loss(
-        Output(mean[:, twice], log_variance[:, twice], mean[:, twice], zero, zero),
+        NodePredictions(mean[:, twice], log_variance[:, twice], mean[:, twice], zero, zero),
         {"target": target[:, twice], "weight": torch.ones(1, 6, dtype=torch.float64)},
     )
     torch.testing.assert_close(weighted, repeated)
@@ -98,7 +100,7 @@ def test_members_are_judged_apart():
         values.requires_grad_()
         zero = torch.zeros(2, dtype=torch.float64)
         SpTGNNLoss(moran_weight=0.1)(
-            Output(values, log_variance, values, zero, zero),
+            NodePredictions(values, log_variance, values, zero, zero),
             {"target": target, "weight": torch.ones_like(target), "position": place},
         ).backward()
         return values.grad[0]

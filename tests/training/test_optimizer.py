@@ -5,9 +5,9 @@ import pytest
 from small_encoder import WIDTH, small_stages
 
 from sptgnn_sklearn.encoders.finetuning import MemberEncoders
-from sptgnn_sklearn.network.config import Architecture
+from sptgnn_sklearn.network.config import NetworkShape
 from sptgnn_sklearn.network.sptgnn import SpTGNN
-from sptgnn_sklearn.training.optimizer import apart, parameter_groups
+from sptgnn_sklearn.training.optimizer import parameter_groups, split_parameters
 
 RATES = {
     "learning_rate": 2e-3,
@@ -17,17 +17,17 @@ RATES = {
 }
 
 
-def make_network(tuned=True):
-    encoders = MemberEncoders(small_stages(), 2, tuned, np.zeros(WIDTH), np.ones(WIDTH))
+def make_network(fine_tuning=True):
+    encoders = MemberEncoders(small_stages(), 2, fine_tuning, np.zeros(WIDTH), np.ones(WIDTH))
     streams = {"imagery": WIDTH + 1, "position": 3}
-    shape = Architecture(streams, ("spatial",), ("distance",), (0,), n_members=2, width=8)
+    shape = NetworkShape(streams, ("spatial",), ("distance",), (0,), n_members=2, width=8)
     return SpTGNN(shape, encoders)
 
 
 @pytest.mark.parametrize("tuned", [True, 2])
-def test_every_parameter_is_in_one_group(tuned):
+def test_every_parameter_is_in_one_group(fine_tuning):
     """None is left as it is, and none is moved twice."""
-    network = make_network(tuned)
+    network = make_network(fine_tuning)
     groups = parameter_groups(network, **RATES)
     grouped = [id(p) for group in groups for p in group["params"]]
     assert len(grouped) == len(set(grouped))
@@ -40,7 +40,7 @@ def test_stages_learn_the_slower_the_lower_they_are():
     rate = {
         id(p): group["lr"] for group in parameter_groups(network, **RATES) for p in group["params"]
     }
-    own, encoders = apart(network)
+    own, encoders = split_parameters(network)
     assert {rate[id(p)] for _, p in own} == {2e-3}
     for name, parameter in encoders:
         stage = int(name.split(".")[2])  # patches, three blocks, pooling

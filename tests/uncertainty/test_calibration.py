@@ -7,7 +7,7 @@ from scipy.stats import norm, t
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import interval_coverage
-from sptgnn_sklearn.uncertainty.calibration import Calibration, HeldOutErrors, few_members
+from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData, excess_variance
 
 N = 20_000
 
@@ -19,7 +19,7 @@ def rng():
 
 def held_out(error, variance=None, excess=None, distance=None, weight=None):
     one = np.ones_like(error)
-    return HeldOutErrors(
+    return CalibrationData(
         error,
         one if variance is None else variance,
         0 * one if excess is None else excess,
@@ -30,7 +30,7 @@ def held_out(error, variance=None, excess=None, distance=None, weight=None):
 
 def test_no_calibration_changes_nothing(rng):
     """None: factor 1 and the same levels."""
-    found = Calibration.learn(held_out(rng.normal(size=9)), None)
+    found = Calibration.fit(held_out(rng.normal(size=9)), None)
     assert found.factor(np.ones(3)) == 1.0
     levels = np.array([0.1, 0.5])
     assert found.levels(levels) is levels
@@ -43,7 +43,7 @@ def test_distances_that_do_not_differ_say_nothing(rng, weight):
         weights, distance = np.ones(30), 1000.0 + 1e-10 * rng.normal(size=30)
     else:
         weights, distance = np.where(np.arange(30) == 7, 1e14, 1e-320), np.arange(1.0, 31)
-    found = Calibration.learn(
+    found = Calibration.fit(
         held_out(rng.normal(size=30), distance=distance, weight=weights), "isotonic"
     )
     assert found.slope == 0
@@ -54,7 +54,7 @@ def test_distances_that_do_not_differ_say_nothing(rng, weight):
 def test_a_factor_that_does_not_depend_on_distance(rng, distance):
     """Errors twice as wide as stated, for all rows alike, whatever is known of distance."""
     known = {"same": np.ones(N), "random": rng.uniform(1, 100, size=N), None: None}[distance]
-    found = Calibration.learn(held_out(2 * rng.normal(size=N), distance=known), "scale")
+    found = Calibration.fit(held_out(2 * rng.normal(size=N), distance=known), "scale")
     np.testing.assert_allclose(found.factor(known), 4, rtol=0.06)
 
 
@@ -62,12 +62,12 @@ def test_a_factor_grows_with_distance_and_never_falls(rng):
     """A power law of distance is recovered; errors that fall with distance leave it flat."""
     distance = np.exp(rng.uniform(0, 4, size=N))
     error = distance**0.25 * rng.normal(size=N)  # variance: square root of distance
-    found = Calibration.learn(held_out(error, distance=distance), "scale")
+    found = Calibration.fit(held_out(error, distance=distance), "scale")
     probe = np.array([2.0, 20.0])
     np.testing.assert_allclose(found.factor(probe), probe**0.5, rtol=0.06)
     assert found.factor(np.array([1e9])) == pytest.approx(found.factor(np.array([np.exp(4.0)])))
     assert np.isfinite(found.factor(np.array([0.0, np.inf]))).all()
-    falling = Calibration.learn(held_out(error / distance**0.5, distance=distance), "scale")
+    falling = Calibration.fit(held_out(error / distance**0.5, distance=distance), "scale")
     assert falling.slope == 0
 
 
@@ -75,7 +75,7 @@ def test_a_stated_variance_that_is_right_is_left_alone(rng):
     """Heteroscedastic errors of which the variance is known need no factor."""
     variance = np.exp(rng.normal(size=N))
     error = np.sqrt(variance) * rng.normal(size=N)
-    found = Calibration.learn(held_out(error, variance=variance), "isotonic")
+    found = Calibration.fit(held_out(error, variance=variance), "isotonic")
     assert found.factor(None) == pytest.approx(1, rel=0.03)
     levels = np.array([0.05, 0.3, 0.5, 0.95])
     np.testing.assert_allclose(found.levels(levels), levels, atol=0.01)
@@ -85,7 +85,7 @@ def test_the_shape_of_skewed_and_heavy_errors_is_found(rng):
     """Quantiles at calibrated levels are those of the true distribution of errors."""
     for truth in (t(3, scale=1 / np.sqrt(3)), norm(loc=0.3, scale=0.9)):
         error = truth.rvs(size=N, random_state=rng)
-        found = Calibration.learn(held_out(error), "isotonic")
+        found = Calibration.fit(held_out(error), "isotonic")
         levels = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
         stated = norm.ppf(found.levels(levels), scale=np.sqrt(found.factor(None)))
         np.testing.assert_allclose(stated, truth.ppf(levels), atol=0.12)
@@ -94,7 +94,7 @@ def test_the_shape_of_skewed_and_heavy_errors_is_found(rng):
 def test_levels_rise_to_the_ends(rng):
     """Never crossing, within (0, 1), beyond the levels that rows can tell as well."""
     for n in (3, 30, 3000):
-        found = Calibration.learn(held_out(rng.standard_t(2, size=n)), "isotonic")
+        found = Calibration.fit(held_out(rng.standard_t(2, size=n)), "isotonic")
         levels = found.levels(np.linspace(1e-5, 1 - 1e-5, 4001))
         assert (np.diff(levels) >= 0).all()
         assert 0 <= levels[0] < levels[-1] <= 1
@@ -102,7 +102,7 @@ def test_levels_rise_to_the_ends(rng):
 
 def test_few_rows_leave_the_shape_normal(rng):
     """Five rows say nothing about a tail."""
-    found = Calibration.learn(held_out(rng.normal(size=5)), "isotonic")
+    found = Calibration.fit(held_out(rng.normal(size=5)), "isotonic")
     levels = np.array([0.05, 0.5, 0.95])
     np.testing.assert_allclose(found.levels(levels), levels, atol=0.06)
 
@@ -112,8 +112,8 @@ def test_a_weight_is_a_repetition(rng):
     error, distance = rng.normal(size=400), rng.uniform(1, 9, size=400)
     weight = rng.randint(1, 4, size=400)
     copies = np.repeat(np.arange(400), weight)
-    weighted = Calibration.learn(held_out(error, distance=distance, weight=weight), "scale")
-    repeated = Calibration.learn(held_out(error[copies], distance=distance[copies]), "scale")
+    weighted = Calibration.fit(held_out(error, distance=distance, weight=weight), "scale")
+    repeated = Calibration.fit(held_out(error[copies], distance=distance[copies]), "scale")
     np.testing.assert_allclose(weighted.factor(distance), repeated.factor(distance), rtol=0.03)
 
 
@@ -126,13 +126,13 @@ def test_the_correction_for_few_members_is_right(rng, n_members):
     single = y - members[0]
     between = members.var(0)
     stated = noise**2 + between
-    excess = few_members(between, np.ones(N), n_members)
-    found = Calibration.learn(held_out(single, variance=stated, excess=excess), "scale")
+    excess = excess_variance(between, np.ones(N), n_members)
+    found = Calibration.fit(held_out(single, variance=stated, excess=excess), "scale")
     new = rng.normal(scale=noise, size=N), rng.normal(scale=own, size=(n_members, N))
     error = new[0] - new[1].mean(0)
     calibrated = found.factor(None) * (noise**2 + new[1].var(0))
     assert np.mean(error**2) / np.mean(calibrated) == pytest.approx(1, abs=0.05)
-    without = Calibration.learn(held_out(single, variance=stated), "scale")
+    without = Calibration.fit(held_out(single, variance=stated), "scale")
     wide = without.factor(None) * (noise**2 + new[1].var(0))
     expected = (noise**2 + own**2 / n_members) / (noise**2 + own**2)
     assert np.mean(error**2) / np.mean(wide) == pytest.approx(expected, abs=0.05)
@@ -155,7 +155,7 @@ def test_weights_do_not_matter_by_their_unit(rng):
     error, distance = rng.normal(size=50), rng.uniform(1, 9, size=50)
     weight = rng.uniform(1, 2, size=50)
     found = [
-        Calibration.learn(held_out(error, distance=distance, weight=w), "isotonic")
+        Calibration.fit(held_out(error, distance=distance, weight=w), "isotonic")
         for w in (weight, weight / 1000)
     ]
     np.testing.assert_allclose(found[0].factor(distance), found[1].factor(distance), rtol=1e-6)

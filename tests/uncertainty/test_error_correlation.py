@@ -8,9 +8,9 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.uncertainty.error_correlation import (
     SCORES,
-    ErrorCorrelation,
+    ErrorCorrelogram,
     matern_correlation,
-    values_at_scores,
+    quantiles_at_scores,
 )
 
 
@@ -36,8 +36,8 @@ def test_the_correlation_is_found_again(share, reach):
     """Fitted to many draws on average, it is that which they were drawn from."""
     rng = np.random.RandomState(0)
     positions = rng.uniform(0, 200, size=(1500, 2))
-    draws = ErrorCorrelation(share, reach).draw(positions, 12, rng)
-    found = [ErrorCorrelation.learn(draw, positions, rng) for draw in draws.T]
+    draws = ErrorCorrelogram(share, reach).draw(positions, 12, rng)
+    found = [ErrorCorrelogram.fit(draw, positions, rng) for draw in draws.T]
     assert np.mean([one.share for one in found]) == pytest.approx(share, abs=0.12)
     assert np.median([one.practical_range for one in found]) == pytest.approx(reach, rel=0.3)
 
@@ -46,17 +46,17 @@ def test_errors_that_have_nothing_in_common_get_no_correlation():
     """Independent errors: nearly none is found; too few rows: none at all."""
     rng = np.random.RandomState(0)
     positions = rng.uniform(size=(2000, 2))
-    found = ErrorCorrelation.learn(rng.normal(size=2000), positions, rng)
+    found = ErrorCorrelogram.fit(rng.normal(size=2000), positions, rng)
     assert found.share * matern_correlation(0.05, found.practical_range) < 0.1
-    assert ErrorCorrelation.learn(np.ones(3), positions[:3], rng).share == 0
-    assert ErrorCorrelation.learn(np.ones(50), np.zeros((50, 2)), rng).share == 0
+    assert ErrorCorrelogram.fit(np.ones(3), positions[:3], rng).share == 0
+    assert ErrorCorrelogram.fit(np.ones(50), np.zeros((50, 2)), rng).share == 0
 
 
 def test_draws_have_the_covariance_they_claim():
     """Standard normal at every place, and alike by distance as the formula says."""
     rng = np.random.RandomState(0)
     positions = np.column_stack([np.array([0.0, 3.0, 10.0, 30.0, 500.0]), np.zeros(5)])
-    draws = ErrorCorrelation(0.8, 30.0).draw(positions, 20_000, rng)
+    draws = ErrorCorrelogram(0.8, 30.0).draw(positions, 20_000, rng)
     expected = 0.8 * matern_correlation(positions[:, 0], 30.0)
     expected[0] = 1.0
     np.testing.assert_allclose(np.cov(draws)[0], expected, atol=0.08)
@@ -68,7 +68,7 @@ def test_values_at_scores_are_quantiles():
     rows = np.array([[3.0], [-1.0]]) + np.array([[2.0], [0.5]]) * SCORES
     scores = np.array([[-4.5, 0.1, 4.0], [-4.0, 0.0, 5.0]])
     expected = np.array([[3.0], [-1.0]]) + np.array([[2.0], [0.5]]) * scores
-    np.testing.assert_allclose(values_at_scores(rows, scores), expected)
+    np.testing.assert_allclose(quantiles_at_scores(rows, scores), expected)
 
 
 def test_each_row_alone_follows_its_quantiles(survey, model):
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_draws_wherever_they_are_cut(survey, model)
     np.testing.assert_array_equal(whole, model.sample(survey.data, 3, random_state=7))
     assert not np.array_equal(whole, model.sample(survey.data, 3, random_state=8))
     positions = np.random.RandomState(0).uniform(size=(100, 2))
-    shared = ErrorCorrelation(1.0, 0.3)
+    shared = ErrorCorrelogram(1.0, 0.3)
     one = shared.draw(positions, 4, np.random.RandomState(1))
     other = shared.draw(positions[60:], 4, np.random.RandomState(1))
     np.testing.assert_allclose(one[60:], other, atol=1e-4)
@@ -108,7 +108,7 @@ def test_means_over_regions_are_covered():
 
     Rows that err by themselves would promise far too much.
     """
-    joint, alone = [], []
+    joint, network_only = [], []
     for seed in range(8):
         survey = make_soil_survey(n_samples=1000, random_state=seed)
         X, y = survey.data, survey.target.to_numpy()
@@ -127,6 +127,6 @@ def test_means_over_regions_are_covered():
             low, high = np.quantile(draws[rows].mean(axis=0), [0.05, 0.95])
             joint.append(low <= truth <= high)
             width = 1.645 * np.sqrt((std[rows] ** 2).sum()) / rows.sum()
-            alone.append(abs(draws[rows].mean() - truth) <= width)
+            network_only.append(abs(draws[rows].mean() - truth) <= width)
     assert np.mean(joint) == pytest.approx(0.9, abs=0.08)
-    assert np.mean(alone) < 0.8
+    assert np.mean(network_only) < 0.8

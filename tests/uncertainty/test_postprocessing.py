@@ -2,19 +2,23 @@
 
 import numpy as np
 
-from sptgnn_sklearn.uncertainty.blending import Stacking
+from sptgnn_sklearn.uncertainty.blending import Blend
 from sptgnn_sklearn.uncertainty.calibration import Calibration
-from sptgnn_sklearn.uncertainty.error_correlation import ErrorCorrelation
-from sptgnn_sklearn.uncertainty.postprocessing import HeldOut, Judgement, Predicted
+from sptgnn_sklearn.uncertainty.error_correlation import ErrorCorrelogram
+from sptgnn_sklearn.uncertainty.postprocessing import (
+    MemberPredictions,
+    OutOfFoldPredictions,
+    Postprocessor,
+)
 
-ROUND = Judgement(Stacking(1.0, 1.0), Stacking(1.0, 1.0), Calibration(), ErrorCorrelation(0.0, 1.0))
+ROUND = Postprocessor(Blend(1.0, 1.0), Blend(1.0, 1.0), Calibration(), ErrorCorrelogram(0.0, 1.0))
 
 
 def test_held_out_predictions_are_those_of_members_that_did_not_train():
     """A row that nobody held out takes the mean of all."""
     own = np.array([[1.0, np.nan, np.nan], [np.nan, 2.0, np.nan]])
     everyone = np.array([[5.0, 5.0, 5.0], [7.0, 7.0, 7.0]])
-    held = HeldOut.collect(own, own**2, everyone, everyone**2, base=None)
+    held = OutOfFoldPredictions.from_members(own, own**2, everyone, everyone**2, base=None)
     np.testing.assert_allclose(held.mean, [1.0, 2.0, 6.0])
     np.testing.assert_allclose(held.noise, [1.0, 4.0, 37.0])
     np.testing.assert_allclose(held.between, 1.0)
@@ -26,19 +30,21 @@ def test_rows_that_nobody_held_out_teach_nothing():
     rng = np.random.RandomState(0)
     y, noise = rng.normal(size=(2, 400))
     count = np.repeat([1, 0], 200)
-    flattered = HeldOut(np.where(count, noise, y), np.ones(400), np.zeros(400), count, None)
+    flattered = OutOfFoldPredictions(
+        np.where(count, noise, y), np.ones(400), np.zeros(400), count, None
+    )
     positions = rng.uniform(size=(400, 2))
     settings = {"n_members": 1, "calibration": "scale", "rng": rng}
-    found = Judgement.learn(flattered, y, np.ones(400), positions, None, **settings)
-    assert found.stacking.trust < 0.3
+    found = Postprocessor.fit(flattered, y, np.ones(400), positions, None, **settings)
+    assert found.blend.shrinkage < 0.3
     assert len(found.calibration.scores) == 200
 
 
 def test_a_factor_scales_the_whole_variance():
     """The mean stays, noise and disagreement of the members grow alike."""
-    members = Predicted(np.array([[1.0], [3.0]]), np.ones((2, 1)))
-    scaled = Judgement(
-        ROUND.stacking, ROUND.alone, Calibration(level=np.log(4)), ROUND.correlation
+    members = MemberPredictions(np.array([[1.0], [3.0]]), np.ones((2, 1)))
+    scaled = Postprocessor(
+        ROUND.blend, ROUND.network_only, Calibration(level=np.log(4)), ROUND.correlation
     ).apply(members, None, None)
     np.testing.assert_allclose(scaled.mean[:, 0], [0.0, 4.0])
     np.testing.assert_allclose(scaled.variance, 4.0)
@@ -48,6 +54,6 @@ def test_a_factor_scales_the_whole_variance():
 
 def test_without_a_base_the_network_has_its_own_weights():
     """As if there never had been a base."""
-    held = Judgement(Stacking(0.5, 1.0), Stacking(1.0, 0.9), Calibration(), ROUND.correlation)
-    members = Predicted(np.array([[2.0]]), np.ones((1, 1)))
+    held = Postprocessor(Blend(0.5, 1.0), Blend(1.0, 0.9), Calibration(), ROUND.correlation)
+    members = MemberPredictions(np.array([[2.0]]), np.ones((1, 1)))
     np.testing.assert_allclose(held.without_base().apply(members, None, None).mean, 1.8)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sptgnn_sklearn.utils import jit as compiling
-from sptgnn_sklearn.utils.jit import compiled, fetch_ahead
+from sptgnn_sklearn.utils.jit import compiled, prefetch
 
 
 def test_without_a_folder_functions_are_compiled_all_the_same(monkeypatch):
@@ -32,7 +32,7 @@ def test_asking_ahead_changes_nothing():
     def total(values, order):
         found = 0.0
         for i in range(len(order)):
-            fetch_ahead(values, order[min(i + 1, len(order) - 1)], 0)
+            prefetch(values, order[min(i + 1, len(order) - 1)], 0)
             found += values[order[i]].sum()
         return found
 
