@@ -171,7 +171,7 @@ class PlainHeteroGNN(RegressorMixin, BaseEstimator):
         elevation=None,
         n_members=5,
         n_neighbors=10,
-        width=64,
+        hidden_size=64,
         heads=4,
         dropout=0.3,
         learning_rate=0.005,

@@ -923,13 +923,13 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     def _network_settings(self) -> dict[str, Any]:
         return {
             "n_members": self.n_members,
-            "width": self.hidden_size,
+            "hidden_size": self.hidden_size,
             "n_heads": self.n_heads,
             "n_layers": self.n_layers,
             "n_experts": self.n_experts,
             "top_k": self.top_k,
             "messages": self.messages,
-            "neighbour_targets": self.neighbor_targets,
+            "neighbor_targets": self.neighbor_targets,
             "dropout": self.dropout,
             "feature_dropout": self.feature_dropout,
         }

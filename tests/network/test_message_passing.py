@@ -164,7 +164,7 @@ def test_products_that_are_known_change_nothing(dtype):
         torch.testing.assert_close(one, three)
 
 
-@pytest.mark.parametrize("neighbours", [1, 5, 7])
+@pytest.mark.parametrize("neighbors", [1, 5, 7])
 def test_sums_of_any_number_of_neighbours(neighbors):
     """Neighbours are summed up in groups, of which the last may not be full."""
     given = inputs(dtype=torch.float32)

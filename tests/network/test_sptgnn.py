@@ -261,7 +261,7 @@ def test_chunks_do_not_matter():
     [
         ({"relations": (), "own_feature": ()}, ("attention", "receive", "inject")),
         ({"messages": False}, ("receive",)),
-        ({"neighbour_targets": False}, ("inject",)),
+        ({"neighbor_targets": False}, ("inject",)),
         ({"n_experts": 0}, ("mixture",)),
     ],
 )

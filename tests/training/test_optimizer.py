@@ -20,7 +20,7 @@ RATES = {
 def make_network(fine_tuning=True):
     encoders = MemberEncoders(small_stages(), 2, fine_tuning, np.zeros(WIDTH), np.ones(WIDTH))
     streams = {"imagery": WIDTH + 1, "position": 3}
-    shape = NetworkShape(streams, ("spatial",), ("distance",), (0,), n_members=2, width=8)
+    shape = NetworkShape(streams, ("spatial",), ("distance",), (0,), n_members=2, hidden_size=8)
     return SpTGNN(shape, encoders)
 
 
