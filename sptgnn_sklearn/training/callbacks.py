@@ -103,7 +103,7 @@ class MemberEarlyStopping(Callback):
     def restore(self, graph: nn.Module) -> None:
         """Give each member the weights of its best epoch."""
         if self.best_weights:
-            graph.get_submodule("averaged").load_state_dict(self.best_weights, strict=False)
+            graph.get_submodule("ema_network").load_state_dict(self.best_weights, strict=False)
 
 
 class Progress(Callback):

@@ -93,7 +93,7 @@ class Checkpoint(Callback):
             return
         state, graph = self.found, net.module_
         graph.network.load_state_dict(state["network"])
-        graph.ema_network.load_state_dict(state["averaged"])
+        graph.ema_network.load_state_dict(state["ema_network"])
         graph.steps = state["steps"]
         net.optimizer_.load_state_dict(state["optimizer"])
         self.rate.lr_scheduler_.load_state_dict(state["rate"])
@@ -111,7 +111,7 @@ class Checkpoint(Callback):
         graph = net.module_
         state = {
             "network": dict(graph.network.state_dict()),
-            "averaged": dict(graph.ema_network.state_dict()),
+            "ema_network": dict(graph.ema_network.state_dict()),
             "steps": graph.steps,
             "optimizer": net.optimizer_.state_dict(),
             "rate": self.rate.lr_scheduler_.state_dict(),

@@ -28,7 +28,7 @@ def shape(**changes):
         "edge_features": ("distance", "covariate_distance"),
         "own_feature": (0, 1),
         "n_members": 2,
-        "width": 8,
+        "hidden_size": 8,
         "n_heads": 4,
         "n_experts": 3,
     }

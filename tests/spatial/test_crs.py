@@ -141,7 +141,7 @@ def test_crs_without_a_plane_is_refused(crs, kind):
         resolve_crs(crs, LONLAT)
 
 
-@pytest.mark.parametrize("frame", [DEGREES, METRES])
+@pytest.mark.parametrize("reference", [DEGREES, METRES])
 @pytest.mark.parametrize(("bad", "word"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
 def test_missing_and_infinite_coordinates_are_located(reference, bad, word):
     """The error names the column, the number of rows and their positions."""

@@ -58,7 +58,7 @@ def shape(n_members=2, **changes):
         "edge_features": ("distance",),
         "own_feature": (0,),
         "n_members": n_members,
-        "width": 8,
+        "hidden_size": 8,
         "n_experts": 2,
     }
     return NetworkShape(**{**settings, **changes})

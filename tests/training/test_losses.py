@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sptgnn_sklearn.metrics import batch_morans_i as metric_morans_i
+from sptgnn_sklearn.metrics import morans_i as metric_morans_i
 from sptgnn_sklearn.network.config import NodePredictions
 from sptgnn_sklearn.training.losses import SpTGNNLoss, batch_morans_i, beta_nll, nearest_in_batch
 

@@ -24,7 +24,7 @@ def make_network(fine_tuning=True):
     return SpTGNN(shape, encoders)
 
 
-@pytest.mark.parametrize("tuned", [True, 2])
+@pytest.mark.parametrize("fine_tuning", [True, 2])
 def test_every_parameter_is_in_one_group(fine_tuning):
     """None is left as it is, and none is moved twice."""
     network = make_network(fine_tuning)
