@@ -3,40 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
 IMAGERY = "imagery"  # the stream whose last column is one where a row has no image
 
 
+@dataclass(repr=False, eq=False)
+class NetworkConfig(BaseEstimator):
+    """Layer sizes, ingredients and loss weights of the network.
+
+    Passed as ``SpTGNNRegressor(network=NetworkConfig(...))``. It has `get_params`, so that a search
+    reaches each parameter as ``network__hidden_size``.
+
+    Parameters
+    ----------
+    hidden_size : int, default=64
+        Width of the hidden states; a multiple of `n_heads`.
+    n_heads : int, default=4
+        Attention heads of each relation.
+    n_layers : int, default=1
+        Attention layers. Only the last one reads the targets of the neighbors.
+    n_experts : int, default=4
+        Experts of the mixture over the input streams; 0 replaces the mixture by one residual MLP.
+    top_k : int, default=2
+        Number of experts used for each row.
+    messages : bool, default=True
+        Whether attention aggregates the hidden states of the neighbors.
+    neighbor_targets : bool, default=True
+        Whether the last attention layer aggregates the targets of the neighbors.
+    dropout, feature_dropout : float, default=0.2, 0.1
+        Dropout rates of hidden states and of input features.
+    beta : float, default=0.5
+        Exponent of the beta-NLL loss; 0 is the Gaussian negative log-likelihood.
+    moran_weight : float, default=0.01
+        Weight of the penalty on Moran's I of the residuals in a batch.
+    weight_decay : float, default=0.1
+        Weight decay of AdamW.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
+    >>> model = SpTGNNRegressor(network=NetworkConfig(hidden_size=32))
+    >>> model.set_params(network__n_experts=0).network
+    NetworkConfig(hidden_size=32, n_experts=0)
+    """
+
+    hidden_size: int = 64
+    n_heads: int = 4
+    n_layers: int = 1
+    n_experts: int = 4
+    top_k: int = 2
+    messages: bool = True
+    neighbor_targets: bool = True
+    dropout: float = 0.2
+    feature_dropout: float = 0.1
+    beta: float = 0.5
+    moran_weight: float = 0.01
+    weight_decay: float = 0.1
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_size": [Interval(Integral, 4, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_experts": [Interval(Integral, 0, None, closed="left")],
+        "top_k": [Interval(Integral, 1, None, closed="left")],
+        "messages": ["boolean"],
+        "neighbor_targets": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+        "beta": [Interval(Real, 0, 1, closed="both")],
+        "moran_weight": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def validate(self) -> None:
+        """Raise ValueError if a parameter is out of range or two do not fit each other."""
+        self._validate_params()
+        if self.hidden_size % self.n_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
+            )
+
+
 @dataclass(frozen=True)
 class NetworkShape:
-    """Everything that fixes the shape of the network.
+    """Layer sizes and ingredients of a network for one table: NetworkConfig and the table's part.
 
     Parameters
     ----------
     streams : dict of str to int
-        Name and input width of each stream.
+        Name and number of features of each input stream.
     relations : tuple of str
-        Edge types; empty switches the graph off.
+        Edge types; an empty tuple switches the graph off.
     edge_features : tuple of str
         Names of the edge features.
     own_feature : tuple of int
-        For each relation the edge feature that is its own distance, or -1.
+        For each relation the index of the edge feature that is its own distance, or -1.
     n_members : int
-    width : int
-        Size D of a node state.
-    n_heads, n_layers : int
-        Heads of each relation; attention layers, of which the last carries the targets.
-    n_experts, top_k : int
-        Experts of the mixture and how many serve a row; ``n_experts=0`` is one plain residual MLP.
-    messages, neighbour_targets : bool
-        Whether attention carries node states, and whether the last layer carries targets.
-    dropout, feature_dropout, neighbour_dropout, image_dropout : float
-        Rates on states, on input features, on neighbours and on all images of a row. The last
-        trains the state of a row without image, which may be met in queries only.
+        Ensemble members.
+    hidden_size, n_heads, n_layers, n_experts, top_k, messages, neighbor_targets, dropout, \
+            feature_dropout
+        As in `NetworkConfig`.
+    neighbor_dropout : float
+        Dropout rate of whole neighbors.
+    image_dropout : float
+        Rate at which all images of a row are hidden in training. It trains the state of rows
+        without image, which may occur in queries only.
     """
 
     streams: dict[str, int]
@@ -55,6 +133,12 @@ class NetworkShape:
     feature_dropout: float = 0.1
     neighbor_dropout: float = 0.1
     image_dropout: float = 0.1
+
+    @classmethod
+    def from_config(cls, config: NetworkConfig, **table: Any) -> NetworkShape:
+        """Join the settings of a config with what the table decides."""
+        names = {field.name for field in fields(cls)} & {field.name for field in fields(config)}
+        return cls(**{name: getattr(config, name) for name in names}, **table)
 
 
 class SourceNodes(NamedTuple):

@@ -50,11 +50,11 @@ class ImageColumn:
 
 
 def image_columns(images: Any) -> dict[str, ImageColumn]:
-    """Read the parameter `images`: modality to column, or to an `ImageColumn`.
+    """Return the image columns that the parameter `images` names, by modality.
 
     Parameters
     ----------
-    images : mapping of str to label, position or ImageColumn
+    images : TerraMindImages or mapping of str to label, position or ImageColumn
 
     Raises
     ------
@@ -67,6 +67,7 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
     >>> image_columns({"DEM": "dem_path"})["DEM"].column
     'dem_path'
     """
+    images = getattr(images, "columns", images)  # of TerraMindImages
     if not isinstance(images, Mapping) or not images:
         raise ValueError(
             f"images={images!r} must be a mapping of modality to column, such as "
