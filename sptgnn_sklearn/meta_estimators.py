@@ -1,4 +1,4 @@
-"""Uncertainty through the wrappers of scikit-learn, which hand on `predict` and little else."""
+"""Uncertainty of regressors inside Pipelines, searches and TransformedTargetRegressors."""
 
 from __future__ import annotations
 
@@ -12,52 +12,77 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
 __all__ = [
-    "innermost",
+    "innermost_estimator",
     "predict_interval",
     "predict_mean_std",
     "predict_quantiles",
     "predict_uncertainty",
+    "wrapped_estimator",
 ]
 
 _LIMIT_COLUMNS = ("lower", "upper")
-_NOT_LINEAR = 1e-6  # how far, of a standard deviation, the inverse of a linear transform may err
+_LINEARITY_TOLERANCE = 1e-6  # largest deviation from a linear transform, in standard deviations
 
 
-def innermost(estimator: Any) -> Any:
-    """Return the regressor inside of Pipelines, searches and TransformedTargetRegressors.
+def wrapped_estimator(estimator: Any) -> Any | None:
+    """Return the estimator directly inside a Pipeline, search or TransformedTargetRegressor.
 
     Parameters
     ----------
-    estimator : fitted regressor
+    estimator : estimator
+
+    Returns
+    -------
+    estimator or None
+        The last step of a Pipeline, ``best_estimator_`` or ``regressor_``; None for any other
+        estimator and for a search or TransformedTargetRegressor that is not fitted.
 
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sptgnn_sklearn.meta_estimators import innermost
-    >>> innermost(make_pipeline("passthrough", LinearRegression()))
+    >>> from sptgnn_sklearn.meta_estimators import wrapped_estimator
+    >>> wrapped_estimator(make_pipeline("passthrough", LinearRegression()))
     LinearRegression()
     """
     if isinstance(estimator, Pipeline):
-        return innermost(estimator[-1])
-    for attribute in ("best_estimator_", "regressor_"):
-        if hasattr(estimator, attribute):
-            return innermost(getattr(estimator, attribute))
+        return estimator[-1]
+    return getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
+
+
+def innermost_estimator(estimator: Any) -> Any:
+    """Return the regressor inside any nesting of Pipelines, searches and transformed targets.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sptgnn_sklearn.meta_estimators import innermost_estimator
+    >>> innermost_estimator(make_pipeline(make_pipeline(LinearRegression())))
+    LinearRegression()
+    """
+    while (inner := wrapped_estimator(estimator)) is not None:
+        estimator = inner
     return estimator
 
 
 def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -> pd.DataFrame:
-    """Predict mean and uncertainty by the estimator inside of wrappers.
+    """Predict the mean and its uncertainty with a regressor inside meta-estimators.
 
     Parameters
     ----------
     estimator : fitted regressor
-        `SpTGNNRegressor` or any that has ``predict_uncertainty``, itself or within Pipelines,
-        searches such as GridSearchCV, and TransformedTargetRegressors of linear transforms.
+        `SpTGNNRegressor` or any regressor with ``predict_uncertainty``, optionally inside
+        Pipelines, searches such as GridSearchCV, and TransformedTargetRegressors with a linear
+        transform.
     X : DataFrame or array-like of shape (n_samples, n_features)
-        As the outermost estimator takes it.
+        Input of the outermost estimator.
     coverage : float, default=None
-        Adds the limits of `predict_interval` at this coverage, from the same pass.
+        If given, the limits of `predict_interval` at this coverage are added.
 
     Returns
     -------
@@ -68,9 +93,9 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
     Raises
     ------
     TypeError
-        If there is no such estimator inside, or it is within a wrapper that is not known.
+        If no such regressor is found inside the supported meta-estimators.
     ValueError
-        If a transform of the target is not linear: standard deviations cannot be taken back.
+        If a transform of the target is not linear, so that standard deviations have no inverse.
 
     Examples
     --------
@@ -88,27 +113,27 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
 
 
 def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarray:
-    """Predict intervals by the estimator inside of wrappers.
+    """Predict intervals with a regressor inside meta-estimators.
 
     Parameters
     ----------
     estimator : fitted regressor
-        `SpTGNNRegressor` or any that has ``predict_interval``, itself or within Pipelines,
+        `SpTGNNRegressor` or any regressor with ``predict_interval``, optionally inside Pipelines,
         searches such as GridSearchCV, and TransformedTargetRegressors.
     X : DataFrame or array-like of shape (n_samples, n_features)
-        As the outermost estimator takes it.
+        Input of the outermost estimator.
     coverage : float, default=0.9
-        Share of new rows whose targets the intervals shall hold.
+        Nominal coverage of the intervals.
 
     Returns
     -------
     ndarray of shape (n_samples, 2)
-        Lower and upper limit, in the unit of y. A transform of the target is taken to be monotone.
+        Lower and upper limit, in the unit of y. Transforms of the target must be monotone.
 
     Raises
     ------
     TypeError
-        If there is no such estimator inside, or it is within a wrapper that is not known.
+        If no such regressor is found inside the supported meta-estimators.
 
     Examples
     --------
@@ -127,15 +152,15 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
 
 
 def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Predict mean and standard deviation by the estimator inside of wrappers.
+    """Predict the mean and the standard deviation with a regressor inside meta-estimators.
 
     Parameters
     ----------
     estimator : fitted regressor
-        Any that has ``predict_uncertainty`` or takes ``predict(X, return_std=True)``, itself or
-        within Pipelines, searches, and TransformedTargetRegressors of linear transforms.
+        Any regressor with ``predict_uncertainty`` or ``predict(X, return_std=True)``, optionally
+        inside Pipelines, searches, and TransformedTargetRegressors with a linear transform.
     X : DataFrame or array-like of shape (n_samples, n_features)
-        As the outermost estimator takes it.
+        Input of the outermost estimator.
 
     Returns
     -------
@@ -145,7 +170,7 @@ def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     TypeError
-        If there is no such estimator inside, or it is within a wrapper that is not known.
+        If no such regressor is found inside the supported meta-estimators.
     ValueError
         If a transform of the target is not linear.
 
@@ -166,20 +191,20 @@ def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.ndarray | None:
-    """Predict quantiles by the estimator inside of wrappers, where it states any.
+    """Predict quantiles with a regressor inside meta-estimators, if it has any.
 
     Parameters
     ----------
     estimator : fitted regressor
     X : DataFrame or array-like of shape (n_samples, n_features)
-        As the outermost estimator takes it.
+        Input of the outermost estimator.
     quantiles : sequence of float
-        Levels, rising and symmetric around 0.5, so that a transform of the target may fall.
+        Increasing levels, symmetric around 0.5, so that decreasing transforms are supported.
 
     Returns
     -------
     ndarray of shape (n_samples, n_quantiles) or None
-        None where the estimator has no ``predict_quantiles``.
+        None if the innermost regressor has no ``predict_quantiles``.
 
     Examples
     --------
@@ -188,25 +213,13 @@ def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.
     >>> predict_quantiles(BayesianRidge().fit([[0.0], [1.0]], [0.0, 1.0]), [[0.5]], [0.5]) is None
     True
     """
-    if not hasattr(_innermost(estimator), "predict_quantiles"):
+    if not hasattr(innermost_estimator(estimator), "predict_quantiles"):
         return None
     return _delegate(estimator, X, "predict_quantiles", {"quantiles": quantiles})
 
 
-def _innermost(estimator: Any) -> Any:
-    """Return what stands inside of all wrappers."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            inner = estimator[-1]
-        else:
-            inner = getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
-        if inner is None:
-            return estimator
-        estimator = inner
-
-
 def _call_method(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
-    """Call a method of an estimator, or return None if it has none."""
+    """Call a method of an estimator; return None if the estimator lacks it."""
     if method == "predict_std":
         if hasattr(estimator, "predict_uncertainty"):
             return estimator.predict_uncertainty(X)
@@ -218,14 +231,15 @@ def _call_method(estimator: Any, X: Any, method: str, settings: dict[str, Any]) 
 
 
 def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
-    """Ask the innermost estimator, from the outside in, and take its answer back."""
+    """Call a method of the innermost estimator; transform X on the way in and the result back."""
     if isinstance(estimator, Pipeline):
         prepared = estimator[:-1].transform(X) if len(estimator) > 1 else X
         return _delegate(estimator[-1], prepared, method, settings)
-    if hasattr(estimator, "best_estimator_"):
-        return _delegate(estimator.best_estimator_, X, method, settings)
-    if isinstance(estimator, TransformedTargetRegressor):
-        return _TAKE_BACK[method](estimator, _delegate(estimator.regressor_, X, method, settings))
+    inner = wrapped_estimator(estimator)
+    if inner is not None:
+        found = _delegate(inner, X, method, settings)
+        transformed = isinstance(estimator, TransformedTargetRegressor)
+        return _INVERSES[method](estimator, found) if transformed else found
     name = type(estimator).__name__
     if hasattr(estimator, "best_score_") or hasattr(estimator, "best_params_"):
         raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
@@ -233,44 +247,46 @@ def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> 
     if found is None:
         what = "predict(X, return_std=True)" if method == "predict_std" else method
         raise TypeError(
-            f"{name} has no {what}. SpTGNNRegressor has; it may stand in a Pipeline, a search or "
-            "a TransformedTargetRegressor. For other regressors, wrap them by MAPIE."
+            f"{name} has no {what}. Use SpTGNNRegressor, optionally inside a Pipeline, a search or "
+            "a TransformedTargetRegressor, or wrap the regressor by MAPIE."
         )
     return found
 
 
-def _inverse(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
+def _inverse_target(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
     back = estimator.transformer_.inverse_transform(np.reshape(values, (-1, 1)))
     return np.reshape(back, np.shape(values))
 
 
-def _interval_back(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
-    return np.sort(_inverse(estimator, found), axis=1)  # a falling transform turns limits around
+def _inverse_interval(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
+    return np.sort(
+        _inverse_target(estimator, found), axis=1
+    )  # a decreasing transform swaps the limits
 
 
-def _uncertainty_back(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:
-    """Move moments through the inverse of the transform, which must be linear for that."""
+def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:
+    """Return moments on the original scale; the transform must be linear."""
     mean, std = found["mean"].to_numpy(), found["std"].to_numpy()
-    low, middle, high = (_inverse(estimator, mean + side * std) for side in (-1, 0, 1))
+    low, middle, high = (_inverse_target(estimator, mean + side * std) for side in (-1, 0, 1))
     width = (high - low) / 2
-    if np.any(np.abs(high + low - 2 * middle) > _NOT_LINEAR * np.abs(width)):
+    if np.any(np.abs(high + low - 2 * middle) > _LINEARITY_TOLERANCE * np.abs(width)):
         raise ValueError(
-            f"TransformedTargetRegressor with {estimator.transformer_} is not linear, so that a "
-            "standard deviation cannot be taken back through it. Use predict_interval, or "
+            f"TransformedTargetRegressor with {estimator.transformer_} is not linear, so "
+            "standard deviations cannot be transformed back. Use predict_interval, or "
             "SpTGNNRegressor(target_transform='log1p') without the wrapper."
         )
     ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
     limits = [name for name in _LIMIT_COLUMNS if name in found.columns]
     parts = {name: ratio * found[name] for name in found.columns if name not in ("mean", *limits)}
     if limits:
-        moved = _interval_back(estimator, found[limits].to_numpy())
+        moved = _inverse_interval(estimator, found[limits].to_numpy())
         parts |= dict(zip(limits, moved.T, strict=True))
     return found.assign(mean=middle, **parts)
 
 
-_TAKE_BACK: dict[str, Callable[..., Any]] = {
-    "predict_std": _uncertainty_back,
-    "predict_uncertainty": _uncertainty_back,
-    "predict_interval": _interval_back,
-    "predict_quantiles": _interval_back,
+_INVERSES: dict[str, Callable[..., Any]] = {
+    "predict_std": _inverse_moments,
+    "predict_uncertainty": _inverse_moments,
+    "predict_interval": _inverse_interval,
+    "predict_quantiles": _inverse_interval,
 }

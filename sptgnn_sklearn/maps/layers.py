@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..meta_estimators import innermost, predict_mean_std, predict_uncertainty
+from ..meta_estimators import innermost_estimator, predict_mean_std, predict_uncertainty
 from .cell_table import Cells, CellTable
 from .model_inputs import columns_seen
 
@@ -61,7 +61,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     >>> choose_layers(LinearRegression(), None, None), choose_layers(BayesianRidge(), None, None)
     (('mean',), ('mean', 'std'))
     """
-    inner = innermost(estimator)
+    inner = innermost_estimator(estimator)
     apart = hasattr(inner, "predict_uncertainty")
     spread = apart or "return_std" in inspect.signature(inner.predict).parameters
     there = ["mean", *(["std"] if spread else []), *([*_PARTS, *_LIMIT_LAYERS] if apart else [])]

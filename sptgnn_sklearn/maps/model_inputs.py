@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ..meta_estimators import innermost
+from ..meta_estimators import innermost_estimator
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..table.infer_roles import usual_pair
 from ..table.schema import TableSchema
@@ -122,7 +122,7 @@ def inspect_inputs(estimator: Any) -> ModelInputs:
     ('lon', 'lat')
     """
     check_is_fitted(estimator)
-    inner = innermost(estimator)
+    inner = innermost_estimator(estimator)
     roles = getattr(inner, "columns_", None)
     seen = columns_seen(estimator)
     if seen is None and isinstance(roles, TableSchema) and inner is estimator:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
-from ..meta_estimators import innermost, predict_interval, predict_mean_std, predict_quantiles
+from ..meta_estimators import innermost_estimator, predict_interval, predict_mean_std, predict_quantiles
 from .folds import fold_splits, plot_folds
 from .predictions import plot_calibration, plot_observed_predicted
 
@@ -127,7 +127,7 @@ class ObservedPredictedDisplay(_Display):
         """
         check_is_fitted(estimator)
         mean = estimator.predict(X)
-        if coverage is None or not hasattr(innermost(estimator), "predict_interval"):
+        if coverage is None or not hasattr(innermost_estimator(estimator), "predict_interval"):
             return cls.from_predictions(y, mean, ax=ax, **settings)
         lower, upper = predict_interval(estimator, X, coverage).T
         return cls.from_predictions(y, mean, lower, upper, level=coverage, ax=ax, **settings)
@@ -274,7 +274,7 @@ class ReliabilityDisplay(_Display):
         if quantiles is None:
             mean, std = predict_mean_std(estimator, X)
             quantiles = np.asarray(mean)[:, None] + np.asarray(std)[:, None] * ndtri(at)
-        name = type(innermost(estimator)).__name__ if name is None else name
+        name = type(innermost_estimator(estimator)).__name__ if name is None else name
         return cls.from_predictions(y, quantiles, at, name=name, ax=ax)
 
     @classmethod
