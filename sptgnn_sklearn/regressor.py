@@ -24,7 +24,6 @@ from .ensemble.fit import FineTuning, fit_ensemble
 from .ensemble.options import RELATIONS, STREAMS
 from .graph.box_tree import NO_NEIGHBOR
 from .graph.knn_graph import KNNGraph
-from .graph.masked_search import SEARCHES
 from .inspection.attention import attention_table, expert_table
 from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .persistence.model_file import load_model, save_model
@@ -120,9 +119,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         that image.
     n_neighbors : int, default=10
         Neighbours in each relation.
-    neighbor_search : {"auto", "exact", "approximate"}, default="auto"
-        Search of spectral neighbours; others are always exact. "approximate" misses less than one
-        in a hundred. "auto" is exact up to 500,000 rows.
     base : None, "xgboost" or regressor, default="xgboost"
         Tabular regressor that the network corrects: the prediction is
         ``base + blend * (network - base)`` with the blend in [0, 1] that serves left-out locations
@@ -263,7 +259,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         "encoder_sha256": [str, None],
         "on_image_error": [StrOptions({"raise", "ignore"})],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "neighbor_search": [StrOptions(set(SEARCHES))],
         "base": "no_validation",
         "target_transform": [StrOptions({"log1p", "auto"}), None],
         "target_bounds": ["array-like", None],
@@ -317,7 +312,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         cache_dir=None,
         on_image_error="raise",
         n_neighbors=10,
-        neighbor_search="auto",
         base="xgboost",
         target_transform=None,
         target_bounds=None,
@@ -368,7 +362,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.on_image_error = on_image_error
         self.n_neighbors = n_neighbors
-        self.neighbor_search = neighbor_search
         self.base = base
         self.target_transform = target_transform
         self.target_bounds = target_bounds
@@ -448,7 +441,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
             rng=rng,
-            neighbor_search=self.neighbor_search,
             similarity=self._similarity(),
             tuning=self._fine_tuning(),
         )
@@ -647,7 +639,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             table = self._table(X)
             points = ensemble.features.relation_spaces(table)[relation]
             wanted = min(n_neighbors or ensemble.n_neighbors, len(training))
-            search = KNNGraph({relation: training}, "exact", ensemble.workers)
+            search = KNNGraph({relation: training}, ensemble.workers)
             lists = search.query({relation: points}, wanted)[:, 0]
         indices = np.where(lists == NO_NEIGHBOR, -1, self._merged.rows[lists])
         if not return_distance:
@@ -941,8 +933,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            early_stopping=self.early_stopping,
-            n_iter_no_change=self.n_iter_no_change,
+            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
             beta=self.beta,
             moran_weight=self.moran_weight,
             encoder_learning_rate=self.encoder_learning_rate or (1e-3 if untaught else 1e-4),

@@ -75,7 +75,6 @@ def fit_ensemble(
     device: str,
     n_jobs: int | None,
     rng: np.random.RandomState,
-    neighbor_search: str = "auto",
     similarity: str | None = None,
     tuning: FineTuning | None = None,
 ) -> Ensemble:
@@ -98,8 +97,6 @@ def fit_ensemble(
     device : str
     n_jobs : int or None
     rng : RandomState
-    neighbor_search : {"auto", "exact", "approximate"}
-        See `search.choose_eps`.
     similarity : {"embeddings", "indices", "covariates"} or None
         See `FeatureEncoder.learn`.
     tuning : Tuning or None
@@ -116,7 +113,7 @@ def fit_ensemble(
     # On a cluster joblib counts all of its cores; neighbours are searched in this process.
     jobs = min(effective_n_jobs(n_jobs), cpu_count())
     workers = torch.get_num_threads() if n_jobs is None else jobs
-    knn_graph = KNNGraph({name: spaces[name] for name in relations}, neighbor_search, workers)
+    knn_graph = KNNGraph({name: spaces[name] for name in relations}, workers)
 
     model = offset = None
     if base is not None:

@@ -33,8 +33,6 @@ class KNNGraph:
     spaces : mapping of relation name to ndarray of shape (n, d)
         Training rows in the space of each relation. A row with NaN has no place in it: it is
         nobody's neighbour and has none.
-    search : {"auto", "exact", "approximate"}, default="auto"
-        See `search.choose_eps`.
     workers : int, default=1
         Threads of the search.
 
@@ -49,14 +47,11 @@ class KNNGraph:
     [[[3, 2]]]
     """
 
-    def __init__(
-        self, spaces: Mapping[str, np.ndarray], search: str = "auto", workers: int = 1
-    ) -> None:
+    def __init__(self, spaces: Mapping[str, np.ndarray], workers: int = 1) -> None:
         self.spaces = dict(spaces)
-        self.search = search
         self.workers = workers
-        self._slack = {
-            name: choose_eps(len(space), space.shape[1], search, f"The {name} neighbours")
+        self._eps = {
+            name: choose_eps(len(space), space.shape[1], name)
             for name, space in self.spaces.items()
         }
         self._trees: dict[str, BoxTree] = {}
@@ -98,7 +93,7 @@ class KNNGraph:
             placed = _placed(self.spaces[name])
             partitions = [(labels[placed], k) for k, labels in wanted]
             found = nearest_in_other_groups(
-                self._tree(name), partitions, eps=self._slack[name], workers=self.workers
+                self._tree(name), partitions, eps=self._eps[name], workers=self.workers
             )
             for graph, local in zip(graphs, found, strict=True):
                 _spread(graph[:, position], local, placed, placed)
@@ -126,7 +121,7 @@ class KNNGraph:
             target_nodes = _placed(queries[name])
             points = queries[name][target_nodes]
             local = self._tree(name).nearest(
-                points, n_neighbors, eps=self._slack[name], workers=self.workers
+                points, n_neighbors, eps=self._eps[name], workers=self.workers
             )
             _spread(graph[:, position], local, _placed(space), target_nodes)
         return graph
@@ -154,7 +149,6 @@ def build_graph(
     labels: np.ndarray,
     *,
     workers: int = 1,
-    search: str = "auto",
 ) -> np.ndarray:
     """Neighbours of every training row among the training rows with another label.
 
@@ -170,8 +164,6 @@ def build_graph(
         not see its own place, with the labels of folds it does not see its own fold.
     workers : int, default=1
         Threads of the search.
-    search : {"auto", "exact", "approximate"}, default="auto"
-        See `search.choose_eps`.
 
     Returns
     -------
@@ -190,7 +182,7 @@ def build_graph(
     >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    return KNNGraph(spaces, search, workers).knn(n_neighbors, labels)
+    return KNNGraph(spaces, workers).knn(n_neighbors, labels)
 
 
 def to_hetero_data(

@@ -9,69 +9,53 @@ import numpy as np
 
 from .box_tree import NO_NEIGHBOR, BoxTree
 
-__all__ = ["SEARCHES", "choose_eps", "first_k_kept", "nearest_in_other_groups"]
+__all__ = ["choose_eps", "first_k_kept", "nearest_in_other_groups"]
 
-SEARCHES = ("auto", "exact", "approximate")
 # In so few dimensions an exact search takes microseconds at any size.
 _FEW_DIMENSIONS = 4
-# Beyond this many points "auto" is approximate in more dimensions.
 _EXACT_POINTS = 500_000
-_SLACK = 0.25
+_EPS = 0.25
 # Rows whose lists are filtered at a time, so that no mask of all lists stands in memory.
 _FILTER_ROWS = 50_000
 
 
-def choose_eps(
-    n_points: int, n_dimensions: int, search: str = "auto", name: str = "Neighbours"
-) -> float:
-    """Return how inexact the search of a space may be, see `BoxTree.nearest`.
+def choose_eps(n_points: int, n_dimensions: int, relation: str) -> float:
+    """Return the relative error allowed in the neighbor search of one relation.
+
+    The search is exact in four dimensions or fewer and for up to 500,000 points, and approximate
+    otherwise.
 
     Parameters
     ----------
     n_points, n_dimensions : int
         Size of the space.
-    search : {"auto", "exact", "approximate"}, default="auto"
-        "approximate" finds all but about one in a thousand of the true neighbours, and none that is
-        more than 1.25 times as far as the true one; spaces of four dimensions or less are always
-        searched exactly. "auto" is exact up to 500,000 points, then approximate, and says so.
-    name : str, default="Neighbours"
-        What is searched for, in messages.
+    relation : str
+        Name of the relation, for the warning.
 
     Returns
     -------
-    slack : float
-        Zero is exact.
-
-    Raises
-    ------
-    ValueError
-        If `search` is none of those.
+    eps : float
+        As in `BoxTree.nearest`; 0 is exact.
 
     Warns
     -----
     UserWarning
-        If "auto" chooses the approximate search.
+        If the search is approximate.
 
     Examples
     --------
     >>> from sptgnn_sklearn.graph.masked_search import choose_eps
-    >>> choose_eps(300_000, 8), choose_eps(300_000, 8, "approximate")
-    (0.0, 0.25)
+    >>> choose_eps(300_000, 8, "spectral")
+    0.0
     """
-    if search not in SEARCHES:
-        raise ValueError(f"neighbor_search must be one of {SEARCHES}; found {search!r}.")
-    if search == "exact" or n_dimensions <= _FEW_DIMENSIONS:
+    if n_dimensions <= _FEW_DIMENSIONS or n_points <= _EXACT_POINTS:
         return 0.0
-    if search == "auto" and n_points <= _EXACT_POINTS:
-        return 0.0
-    if search == "auto":
-        warnings.warn(
-            f"{name} among {n_points:,} rows are found by an approximate search, which misses "
-            'about one in a thousand; neighbor_search="exact" finds all, in two to three times the '
-            "time.",
-            stacklevel=2,
-        )
-    return _SLACK
+    warnings.warn(
+        f"The {relation} neighbors are searched approximately among {n_points:,} rows "
+        f"(eps={_EPS}); the search is exact for up to {_EXACT_POINTS:,} rows.",
+        stacklevel=2,
+    )
+    return _EPS
 
 
 def nearest_in_other_groups(

@@ -58,11 +58,7 @@ def drop_training_rows(
     distance = torch.from_numpy(moved["spatial"].astype(np.float32))
     return replace(
         ensemble,
-        knn_graph=KNNGraph(
-            {name: moved[name] for name in spaces},
-            ensemble.knn_graph.search,
-            ensemble.knn_graph.workers,
-        ),
+        knn_graph=KNNGraph({name: moved[name] for name in spaces}, ensemble.knn_graph.workers),
         edge_inputs={
             **ensemble.edge_inputs,
             "distance": distance.to(ensemble.edge_inputs["distance"].device),

@@ -91,7 +91,7 @@ def registry(trusted: tuple[str, ...] = ()) -> Registry:
 
 
 def _pack_searcher(knn_graph: KNNGraph) -> dict[str, Any]:
-    return {"spaces": knn_graph.spaces, "search": knn_graph.search, "workers": knn_graph.workers}
+    return {"spaces": knn_graph.spaces, "workers": knn_graph.workers}
 
 
 def _pack_network(network: SpTGNN) -> dict[str, Any]:

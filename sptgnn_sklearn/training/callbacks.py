@@ -61,8 +61,8 @@ class MemberEarlyStopping(Callback):
     With early stopping, keep each member's best epoch and stop when no member improves.
     """
 
-    def __init__(self, early_stopping: bool, n_iter_no_change: int):
-        self.early_stopping, self.n_iter_no_change = early_stopping, n_iter_no_change
+    def __init__(self, n_iter_no_change: int | None):
+        self.n_iter_no_change = n_iter_no_change
 
     def on_train_begin(self, net, **kwargs):
         net.module_.update_context()
@@ -73,7 +73,7 @@ class MemberEarlyStopping(Callback):
     def on_epoch_end(self, net, **kwargs):
         graph = net.module_  # the TrainingGraph
         graph.update_context()
-        if not self.early_stopping:
+        if self.n_iter_no_change is None:
             return
         mean, _ = graph.predict_held_out()
         error = np.where(np.isnan(mean), 0.0, mean - graph.data.targets) ** 2 * graph.data.weight

@@ -28,10 +28,10 @@ class TrainingConfig:
         to 1024.
     learning_rate, weight_decay : float
         Peak of the one-cycle schedule; decay of AdamW.
-    early_stopping : bool
-        Keep each member's best epoch on its held-out rows and stop when none improves.
-    n_iter_no_change : int
-        Epochs without improvement of any member before stopping.
+    n_iter_no_change : int or None
+        Early stopping: number of epochs without improvement of any member after which training
+        stops; each member keeps its best epoch on its held-out rows. None trains all epochs and
+        keeps the last one.
     beta, moran_weight : float
         See `losses.SpTGNNLoss`.
     encoder_learning_rate, layer_decay : float
@@ -50,8 +50,7 @@ class TrainingConfig:
     batch_size: int | None = None
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
-    early_stopping: bool = True
-    n_iter_no_change: int = 10
+    n_iter_no_change: int | None = 10
     beta: float = 0.5
     moran_weight: float = 0.0
     encoder_learning_rate: float = 1e-4

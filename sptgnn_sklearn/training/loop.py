@@ -161,7 +161,7 @@ def _train_members(
         encoder_learning_rate=schedule.encoder_learning_rate,
         layer_decay=schedule.layer_decay,
     )
-    held = MemberEarlyStopping(schedule.early_stopping, schedule.n_iter_no_change)
+    held = MemberEarlyStopping(schedule.n_iter_no_change)
     rate = one_cycle([group["lr"] for group in groups], epochs * steps)
     progress = Progress(epochs, held)
     callbacks: list[tuple[str, Callback]] = [

@@ -60,8 +60,8 @@ def one_expert(graph):
     [
         (not_a_number, "became", {}),
         (blow_up, "loss", {}),
-        (no_slope, "the same value for all rows", {"early_stopping": False, "max_epochs": 2}),
-        (one_expert, "expert 1 takes all rows", {"early_stopping": False, "max_epochs": 2}),
+        (no_slope, "the same value for all rows", {"n_iter_no_change": None, "max_epochs": 2}),
+        (one_expert, "expert 1 takes all rows", {"n_iter_no_change": None, "max_epochs": 2}),
     ],
 )
 def test_faults_are_retried_once_and_then_told(harm, told, settings):

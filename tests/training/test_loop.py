@@ -161,10 +161,10 @@ def test_same_seeds_same_bits():
 def test_a_member_does_not_depend_on_the_others():
     """Members trained in one pass equal members trained one by one and joined."""
     data = training_set()
-    together = train_members(shape(), data, schedule(early_stopping=False), [3, 4])
+    together = train_members(shape(), data, schedule(n_iter_no_change=None), [3, 4])
     parts = [
         train_members(
-            shape(1), data.for_members(np.array([m])), schedule(early_stopping=False), [seed]
+            shape(1), data.for_members(np.array([m])), schedule(n_iter_no_change=None), [seed]
         )
         for m, seed in enumerate([3, 4])
     ]
@@ -370,10 +370,10 @@ def test_nothing_global_is_left_changed():
 
 def test_held_out_is_a_callback_that_judges_without_stopping():
     """Without early stopping no epoch is kept, and training runs to its end."""
-    held = MemberEarlyStopping(early_stopping=False, n_iter_no_change=1)
-    assert not held.early_stopping
+    held = MemberEarlyStopping(n_iter_no_change=None)
+    assert held.n_iter_no_change is None
     trained = train_members(
-        shape(), training_set(), schedule(early_stopping=False, max_epochs=4), [0, 1]
+        shape(), training_set(), schedule(n_iter_no_change=None, max_epochs=4), [0, 1]
     )
     assert len(trained.history) == 4
     assert "held_out_mse" not in trained.history[0]
