@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from ..model_selection.splits import as_splits
+from ..model_selection.splits import read_folds
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
 from .dissimilarity import (
@@ -232,7 +232,7 @@ class AreaOfApplicability(BaseEstimator):
         self._labels = tuple(frame.columns)
         self.columns_ = _choose_columns(frame, self.columns)
         covariates = [EncodedCovariate.fit(frame[label], label) for label in self.columns_]
-        splits = as_splits(self.cv, X, y)
+        splits = None if self.cv is None else read_folds(self.cv, X, y)
         weights = self._weigh(X, y, splits)
         self.weights_ = np.where([one.varies for one in covariates], weights, 0.0)
         _report_constant(self.columns_, weights, self.weights_)

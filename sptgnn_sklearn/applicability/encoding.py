@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..table.parsing import category_codes, category_levels, format_rows, is_categorical, to_float
+from ..table.categories import category_codes, category_levels
+from ..table.parsing import format_rows, is_categorical, to_float
 
 __all__ = ["EncodedCovariate"]
 

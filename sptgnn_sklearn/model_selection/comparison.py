@@ -1,14 +1,14 @@
-"""Models side by side on held-out rows: accuracy, honesty of intervals, and structure left.
+"""Cross-validated comparison of models: accuracy, coverage and residual autocorrelation.
 
-Each model predicts every row once, by a copy that was fitted without the row's fold. The scores are
-taken from all of these predictions together, in the unit of the target.
+Each row is predicted once by each model, by a clone fitted without the row's fold. Scores are
+computed from all out-of-fold predictions together, in the unit of the target.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,42 +17,45 @@ import pandas as pd
 from joblib import cpu_count, effective_n_jobs
 from scipy.stats import norm
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from ..meta_estimators import wrapped_estimator
 from ..metrics import concordance_correlation, interval_coverage
 from ..metrics.moran import residual_morans_i
 from ..metrics.validation import aligned_vectors
 from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
+from .splits import Split, read_folds
 
 __all__ = ["ComparisonResult", "compare_models"]
 
-Split = tuple[np.ndarray, np.ndarray]
-_PREDICTED = ["mean", "std", "lower", "upper"]
+_PREDICTION_COLUMNS = ["mean", "std", "lower", "upper"]
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """What `compare_models` found.
+    """Scores and out-of-fold predictions of `compare_models`.
 
     Attributes
     ----------
     table : DataFrame
-        One row for each kind of folds and model, with the columns folds, model, R2, RMSE (unit of
-        the target), CCC, moran_i (of the residuals), coverage (share of rows inside their
-        interval; NaN for models that state none) and fit_seconds (mean wall time of one fit).
+        One row per kind of folds and model, with the columns folds, model, R2, RMSE (unit of the
+        target), CCC, moran_i (of the residuals), coverage (share of rows inside their interval; NaN
+        for models without intervals) and fit_seconds (mean wall time of one fit).
     predictions : DataFrame
-        One row for each kind of folds, model and row of X, with the columns folds, model, fold,
-        row (label of the row in X), x, y (its coordinates), observed, mean, std, lower and upper.
-        The last three are NaN for models that state no uncertainty.
-    level : float
+        One row per kind of folds, model and row of X, with the columns folds, model, fold, row
+        (label of the row in X), x, y (its coordinates), observed, mean, std, lower and upper. The
+        last three are NaN for models without uncertainty.
+    coverage : float
         Nominal coverage of the intervals.
-    frame : Frame
-        What the coordinates mean.
+    reference : SpatialReference
+        CRS and unit of the coordinates.
     axes : tuple of two str
         Names of the coordinates.
 
@@ -60,8 +63,8 @@ class ComparisonResult:
     --------
     >>> from sklearn.dummy import DummyRegressor
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import load_meuse
+    >>> from sptgnn_sklearn.model_selection import compare_models
     >>> meuse = load_meuse()
     >>> result = compare_models(
     ...     {"mean": DummyRegressor()},
@@ -81,8 +84,8 @@ class ComparisonResult:
 
     table: pd.DataFrame
     predictions: pd.DataFrame
-    level: float
-    frame: SpatialReference
+    coverage: float
+    reference: SpatialReference
     axes: tuple[str, str]
 
     def select(self, folds: str, model: str) -> pd.DataFrame:
@@ -91,23 +94,23 @@ class ComparisonResult:
         Raises
         ------
         ValueError
-            If there is no such kind of folds or model.
+            If the comparison does not include these folds or this model.
 
         Examples
         --------
         See `compare_models`.
         """
         for column, name in (("folds", folds), ("model", model)):
-            known = self.predictions[column].unique().tolist()
-            if name not in known:
+            names = self.predictions[column].unique().tolist()
+            if name not in names:
                 raise ValueError(
-                    f"{column}={name!r} is not in the comparison; choose from {known}."
+                    f"{column}={name!r} is not in the comparison; choose one of {names}."
                 )
-        chosen = (self.predictions["folds"] == folds) & (self.predictions["model"] == model)
-        return self.predictions[chosen].reset_index(drop=True)
+        selected = (self.predictions["folds"] == folds) & (self.predictions["model"] == model)
+        return self.predictions[selected].reset_index(drop=True)
 
     def to_markdown(self) -> str:
-        """Return the table as text that is also a Markdown table.
+        """Return the table of scores as a Markdown table with aligned columns.
 
         Examples
         --------
@@ -120,16 +123,20 @@ class ComparisonResult:
             "RMSE": ("RMSE", f"{{:.{_decimals(self.table['RMSE'])}f}}"),
             "CCC": ("CCC", "{:.3f}"),
             "moran_i": ("Moran's I", "{:.3f}"),
-            "coverage": (f"in {100 * self.level:g} % interval", "{:.3f}"),
+            "coverage": (f"in {100 * self.coverage:g} % interval", "{:.3f}"),
             "fit_seconds": ("fit, s", "{:.1f}"),
         }
         columns = []
-        for name, (title, form) in formats.items():
-            cells = ["–" if pd.isna(value) else form.format(value) for value in self.table[name]]
-            width = max(map(len, [title, *cells]))
-            text = self.table[name].dtype.kind not in "fi"
-            rule = "-" * width if text else "-" * (width - 1) + ":"
-            aligned = [cell.ljust(width) if text else cell.rjust(width) for cell in [title, *cells]]
+        for name, (title, template) in formats.items():
+            values = self.table[name]
+            cells = [
+                title,
+                *("–" if pd.isna(value) else template.format(value) for value in values),
+            ]
+            width = max(map(len, cells))
+            is_text = values.dtype.kind not in "fi"
+            rule = "-" * width if is_text else "-" * (width - 1) + ":"
+            aligned = [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
             columns.append([aligned[0], rule, *aligned[1:]])
         return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
 
@@ -147,31 +154,29 @@ def compare_models(
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> ComparisonResult:
-    """Score models on rows that they were not fitted on, under one or several kinds of folds.
+    """Cross-validate models on the same folds and score their pooled predictions.
 
     Parameters
     ----------
     models : dict of str to regressor
-        Unfitted estimators; they are cloned. Any scikit-learn regressor that can take X, alone or
-        in a pipeline or search. `sklearn.dummy.DummyRegressor` gives the score of the training
-        mean.
+        Unfitted regressors, cloned for each fold; also pipelines and searches.
+        `sklearn.dummy.DummyRegressor` gives the score of the training mean.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
         Target.
-    folds : dict of str to splitter, labels or splits
-        A scikit-learn splitter, an array with the fold of each row, or a list of
-        ``(train, test)`` row positions. Every row must be in exactly one test set.
+    folds : dict of str to cv
+        Kinds of folds: splitters, numbers of unshuffled folds, arrays with the fold label of each
+        row, or iterables of (train, test) row positions. Each row must be in exactly one test set.
     coordinates, crs
-        Where Moran's I finds the coordinates, as in `SpTGNNRegressor`. Models and splitters have
-        parameters of their own.
+        Coordinates for Moran's I, as in `SpTGNNRegressor`. Models and splitters do not use them.
     coverage : float, default=0.9
         Nominal coverage of the central intervals.
     n_neighbors : int, default=8
-        Neighbours of Moran's I.
+        Number of neighbors of Moran's I.
     n_jobs : int, default=None
-        Folds that are fitted at a time, in joblib workers that share the processors; seconds of a
-        fit are then those of a fit beside others. None is one, or what `joblib.parallel_config`
-        says.
+        Number of folds fitted in parallel by joblib workers that share the processors, which
+        lengthens the reported time of a fit. None means 1 unless in a `joblib.parallel_config`
+        context.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -182,26 +187,25 @@ def compare_models(
     Raises
     ------
     ValueError
-        If there is no model or no kind of folds, lengths differ, y is not finite, or a kind of
-        folds does not test each row once.
+        If `models` or `folds` is empty, X and y differ in length, y is not finite, or some folds do
+        not test each row exactly once.
 
     Notes
     -----
-    Intervals are quantiles where a model has ``predict_quantiles``, else mean and normal quantiles
-    of the standard deviation where it has ``predict(X, return_std=True)``. A standard deviation of
-    zero in all rows, as that of `DummyRegressor`, is none.
+    Intervals are those of ``predict_quantiles`` if the model has this method. Otherwise, if it has
+    ``predict(X, return_std=True)``, they are normal intervals, unless the standard deviation is zero
+    in all rows, as that of `DummyRegressor`.
 
-    Scores are taken once from the predictions of all folds. The mean of the folds' own R2 would
-    measure each fold against its own variance, which is small in a spatial block.
+    Scores are computed once from the pooled predictions. The mean of R2 over folds would compare
+    the errors of each fold with the variance of that fold, which is small in a spatial block.
 
     Examples
     --------
     >>> from sklearn.dummy import DummyRegressor
     >>> from sklearn.model_selection import KFold
     >>> from sptgnn_sklearn.baseline import XGBoostBaseline
-    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import make_soil_survey
-    >>> from sptgnn_sklearn.model_selection import SpatialBlockKFold
+    >>> from sptgnn_sklearn.model_selection import SpatialBlockKFold, compare_models
     >>> survey = make_soil_survey(300, random_state=0)
     >>> result = compare_models(
     ...     {"XGBoost": XGBoostBaseline(n_estimators=50), "mean": DummyRegressor()},
@@ -218,164 +222,139 @@ def compare_models(
     | folds  | model   | ...
     """
     if not models or not folds:
-        raise ValueError("compare needs at least one model and one kind of folds.")
+        raise ValueError(
+            f"models and folds must not be empty; found {len(models)} models and {len(folds)} "
+            "kinds of folds."
+        )
     (y,) = aligned_vectors(y=y)
-    xy, frame, labels = locate_coordinates(X, coordinates, crs)
+    xy, reference, labels = locate_coordinates(X, coordinates, crs)
     if len(xy) != len(y):
-        raise ValueError(f"X has {len(xy)} rows and y {len(y)}; pair them up.")
+        raise ValueError(f"X and y must have the same length; X has {len(xy)} rows and y {len(y)}.")
     row = X.index.to_numpy() if isinstance(X, pd.DataFrame) else np.arange(len(y))
-    splits = {name: _resolve_splits(name, kind, X, y) for name, kind in folds.items()}
+    splits = {
+        name: read_folds(cv, X, y, complete=True, name=f"folds[{name!r}]")
+        for name, cv in folds.items()
+    }
     scores, predictions = [], []
     n_fits = len(models) * sum(map(len, splits.values()))
     with tqdm(total=n_fits, unit="fit", disable=not progress) as bar:
         for kind, pairs in splits.items():
             for name, model in models.items():
                 bar.set_description(f"{kind} folds, {name}")
-                found, fold, seconds = _out_of_fold(model, X, y, pairs, coverage, n_jobs, bar)
-                about = {"folds": kind, "model": name}
+                predicted, fold, seconds = _predict_out_of_fold(
+                    model, X, y, pairs, coverage, n_jobs, bar
+                )
+                keys = {"folds": kind, "model": name}
                 moran = residual_morans_i(
-                    y, found[:, 0], xy, crs=frame.crs, n_neighbors=n_neighbors
+                    y, predicted[:, 0], xy, crs=reference.crs, n_neighbors=n_neighbors
                 )
                 scores.append(
-                    about | _scores(y, found) | {"moran_i": moran, "fit_seconds": seconds}
+                    keys | _scores(y, predicted) | {"moran_i": moran, "fit_seconds": seconds}
                 )
-                places = {"fold": fold, "row": row, "x": xy[:, 0], "y": xy[:, 1], "observed": y}
-                columns = places | dict(zip(_PREDICTED, found.T, strict=True))
-                predictions.append(pd.DataFrame(about | columns))
+                rows = {"fold": fold, "row": row, "x": xy[:, 0], "y": xy[:, 1], "observed": y}
+                columns = rows | dict(zip(_PREDICTION_COLUMNS, predicted.T, strict=True))
+                predictions.append(pd.DataFrame(keys | columns))
     table = ["folds", "model", "R2", "RMSE", "CCC", "moran_i", "coverage", "fit_seconds"]
     return ComparisonResult(
         table=pd.DataFrame(scores)[table],
         predictions=pd.concat(predictions, ignore_index=True),
-        level=coverage,
-        frame=frame,
+        coverage=coverage,
+        reference=reference,
         axes=(str(labels[0]), str(labels[1])),
     )
 
 
-def _resolve_splits(name: str, kind: Any, X: Any, y: np.ndarray) -> list[Split]:
-    """Return the (train, test) positions of a kind of folds that tests each row once."""
-    if hasattr(kind, "split"):
-        pairs = list(kind.split(X, y))
-    elif _are_labels(kind, len(y)):
-        label = pd.factorize(np.asarray(kind), sort=True)[0]
-        if (label < 0).any():
-            raise ValueError(f"folds {name!r}: {(label < 0).sum()} rows have no label.")
-        pairs = [
-            (np.flatnonzero(label != fold), np.flatnonzero(label == fold))
-            for fold in range(label.max() + 1)
-        ]
-    else:
-        pairs = [(np.asarray(train), np.asarray(test)) for train, test in kind]
-    tested = np.zeros(len(y), dtype=int)
-    for _, test in pairs:
-        tested[test] += 1
-    if (tested != 1).any():
-        raise ValueError(
-            f"folds {name!r} must test each row once; {(tested == 0).sum()} rows are never tested "
-            f"and {(tested > 1).sum()} more than once."
-        )
-    if not all(len(train) for train, _ in pairs):
-        raise ValueError(f"folds {name!r} leave a fold without training rows.")
-    return pairs
-
-
-def _are_labels(kind: Iterable[Any], n_rows: int) -> bool:
-    """Tell an array with one label for each row from a list of (train, test) pairs."""
-    if isinstance(kind, np.ndarray | pd.Series):
-        return kind.ndim == 1 and len(kind) == n_rows
-    return isinstance(kind, Sequence) and len(kind) == n_rows and np.isscalar(kind[0])
-
-
-def _out_of_fold(
+def _predict_out_of_fold(
     model: Any,
     X: Any,
     y: np.ndarray,
-    pairs: list[Split],
+    splits: list[Split],
     coverage: float,
     n_jobs: int | None,
     bar: tqdm,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return mean, std, lower and upper (n, 4), the fold (n,), and the seconds of a fit."""
-    found = np.empty((len(y), len(_PREDICTED)))
+    """Return mean, std, lower and upper (n, 4), the fold (n,) and the mean seconds of a fit."""
+    predictions = np.empty((len(y), len(_PREDICTION_COLUMNS)))
     fold = np.empty(len(y), dtype=int)
     seconds = []
-    workers = effective_n_jobs(n_jobs)
-    # Workers that each take all processors wait for one another many times as long as they work.
-    threads = max(1, cpu_count() // workers) if workers > 1 else None
-    work = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_score_fold)(clone(model), X, y, pair, coverage, threads) for pair in pairs
+    n_workers = effective_n_jobs(n_jobs)
+    # Workers that each use all processors slow each other down.
+    n_threads = max(1, cpu_count() // n_workers) if n_workers > 1 else None
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_fit_predict_fold)(clone(model), X, y, split, coverage, n_threads)
+        for split in splits
     )
-    for number, ((_, test), (predicted, spent)) in enumerate(zip(pairs, work, strict=True)):
-        found[test], fold[test] = predicted, number
+    for number, ((_, test), (predicted, spent)) in enumerate(zip(splits, results, strict=True)):
+        predictions[test], fold[test] = predicted, number
         seconds.append(spent)
         bar.update()
-    return found, fold, float(np.mean(seconds))
+    return predictions, fold, float(np.mean(seconds))
 
 
-def _score_fold(
-    model: Any, X: Any, y: np.ndarray, pair: Split, coverage: float, threads: int | None
+def _fit_predict_fold(
+    model: Any, X: Any, y: np.ndarray, split: Split, coverage: float, n_threads: int | None
 ) -> tuple[np.ndarray, float]:
-    """Fit to one part of the rows; return what is predicted for the other, and the seconds."""
-    train, test = pair
-    with threadpool_limits(threads):
+    """Fit to the training rows; return the predictions of the test rows and the seconds of fit."""
+    train, test = split
+    with threadpool_limits(n_threads):
         start = time.perf_counter()
         fitted = model.fit(_safe_indexing(X, train), y[train])
         seconds = time.perf_counter() - start
-        return _predict(fitted, _safe_indexing(X, test), coverage), seconds
+        return _predict_columns(fitted, _safe_indexing(X, test), coverage), seconds
 
 
-def _predict(model: Any, X: Any, coverage: float) -> np.ndarray:
-    """Return mean, std, lower and upper (n, 4); NaN for what the model does not state."""
-    model, X = _last_step(model, X)
-    tails = np.array([0.5 - coverage / 2, 0.5 + coverage / 2])
+def _predict_columns(model: Any, X: Any, coverage: float) -> np.ndarray:
+    """Return mean, std, lower and upper (n, 4); NaN for those that the model does not predict."""
+    model, X = _unwrap(model, X)
+    levels = np.array([0.5 - coverage / 2, 0.5 + coverage / 2])
     mean = std = interval = None
     if "return_std" in inspect.signature(model.predict).parameters:
         mean, std = model.predict(X, return_std=True)
         if not np.any(std):
             std = None
         else:
-            interval = np.asarray(mean)[:, None] + np.asarray(std)[:, None] * norm.ppf(tails)
+            interval = np.asarray(mean)[:, None] + np.asarray(std)[:, None] * norm.ppf(levels)
     else:
         mean = model.predict(X)
     if hasattr(model, "predict_quantiles"):
-        interval = model.predict_quantiles(X, quantiles=tails)
-    found = np.full((len(mean), len(_PREDICTED)), np.nan)
-    found[:, 0] = mean
+        interval = model.predict_quantiles(X, quantiles=levels)
+    columns = np.full((len(mean), len(_PREDICTION_COLUMNS)), np.nan)
+    columns[:, 0] = mean
     if std is not None:
-        found[:, 1] = std
+        columns[:, 1] = std
     if interval is not None:
-        found[:, 2:] = interval
-    return found
+        columns[:, 2:] = interval
+    return columns
 
 
-def _last_step(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return the estimator inside searches and pipelines, and X as it reaches that estimator.
+def _unwrap(model: Any, X: Any) -> tuple[Any, Any]:
+    """Return the estimator inside searches and pipelines, and X transformed by their steps.
 
     They do not forward `predict_quantiles`, and searches do not forward `return_std`.
     """
-    while True:
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif hasattr(model, "steps"):
-            if len(model.steps) > 1:
-                X = model[:-1].transform(X)
-            model = model.steps[-1][1]
-        else:
-            return model, X
+    # The regressor inside a transformed target predicts on another scale.
+    while not isinstance(model, TransformedTargetRegressor):
+        inner = wrapped_estimator(model)
+        if inner is None:
+            break
+        if isinstance(model, Pipeline) and len(model) > 1:
+            X = model[:-1].transform(X)
+        model = inner
+    return model, X
 
 
 def _decimals(values: pd.Series) -> int:
-    """Return the decimals that show the smallest value with four digits."""
+    """Return the number of decimals that shows the smallest value with four digits."""
     smallest = values[values > 0].min()
     return 0 if np.isnan(smallest) else max(0, 3 - int(np.floor(np.log10(smallest))))
 
 
-def _scores(y: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    mean, _, lower, upper = found.T
-    stated = not np.isnan(lower).any()
+def _scores(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    mean, _, lower, upper = predicted.T
+    has_interval = not np.isnan(lower).any()
     return {
         "R2": float(r2_score(y, mean)),
         "RMSE": float(root_mean_squared_error(y, mean)),
         "CCC": concordance_correlation(y, mean),
-        "coverage": interval_coverage(y, lower, upper) if stated else float("nan"),
+        "coverage": interval_coverage(y, lower, upper) if has_interval else float("nan"),
     }

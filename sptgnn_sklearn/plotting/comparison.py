@@ -95,13 +95,13 @@ def plot_comparison(
     maps = {"mean": (name or "predicted", VALUE_COLORMAP)}
     if together["std"].notna().all():
         maps["std"] = ("standard deviation", UNCERTAINTY_COLORMAP)
-    figure, axes = _panels(together, result.frame, len(rows), len(maps))
+    figure, axes = _panels(together, result.reference, len(rows), len(maps))
     figure.suptitle(title if title is not None else ", ".join(filter(None, [model, name])))
     for kind, found, line in zip(kinds, rows, axes, strict=True):
         for ax, (column, (label, cmap)) in zip(line, maps.items(), strict=False):
             draw_map(
                 found[["x", "y"]].to_numpy(),
-                result.frame,
+                result.reference,
                 result.axes,
                 found[column].to_numpy(),
                 ax=ax,
@@ -118,7 +118,7 @@ def plot_comparison(
             *interval,
             ax=line[-1],
             unit=unit,
-            level=result.level,
+            level=result.coverage,
             limits=limits,
             log1p=log1p,
         )

@@ -12,8 +12,14 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
-from ..meta_estimators import innermost_estimator, predict_interval, predict_mean_std, predict_quantiles
-from .folds import fold_splits, plot_folds
+from ..meta_estimators import (
+    innermost_estimator,
+    predict_interval,
+    predict_mean_std,
+    predict_quantiles,
+)
+from ..model_selection.splits import read_folds
+from .folds import plot_folds
 from .predictions import plot_calibration, plot_observed_predicted
 
 if TYPE_CHECKING:
@@ -383,7 +389,7 @@ class FoldsDisplay(_Display):
         -------
         FoldsDisplay
         """
-        return cls(X, fold_splits(X, cv, y, groups), coordinates=coordinates, crs=crs).plot(ax)
+        return cls(X, read_folds(cv, X, y, groups), coordinates=coordinates, crs=crs).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> FoldsDisplay:
         """Draw.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..model_selection.splits import as_splits
+from ..model_selection.splits import read_folds
 from ..spatial.crs import SpatialReference
 from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
@@ -18,7 +18,7 @@ from .style import COLORS, LINE_STYLE, new_axes, with_unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["fold_splits", "plot_fold_distances", "plot_folds"]
+__all__ = ["plot_fold_distances", "plot_folds"]
 
 _LABELS = {
     "test_to_train": "test row to training rows",
@@ -76,7 +76,7 @@ def plot_folds(
     3
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
-    splits = fold_splits(X, cv, y, groups)
+    splits = read_folds(cv, X, y, groups)
     groups = [(str(fold), test) for fold, (_, test) in enumerate(splits, start=1)]
     return draw_groups(xy, frame, names, groups, ax=ax, title="fold")
 
@@ -130,7 +130,7 @@ def plot_fold_distances(
     'distance to the nearest row (m)'
     """
     xy, frame, names = locate_coordinates(X, coordinates, crs)
-    splits = fold_splits(X, cv, y, groups)
+    splits = read_folds(cv, X, y, groups)
     space = to_metric_coordinates(xy, frame)
     found = {
         "test_to_train": np.concatenate(
@@ -168,18 +168,6 @@ def plot_fold_distances(
     ax.set_xlim(left=0)
     ax.legend(loc="lower right", frameon=False)
     return ax
-
-
-def fold_splits(
-    X: Any, cv: Any, y: Any = None, groups: Any = None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the training and test rows of each fold; see `plot_folds`."""
-    if groups is not None and hasattr(cv, "split"):
-        cv = list(cv.split(X, y, groups))
-    splits = as_splits(cv, X, y)
-    if splits is None:
-        raise ValueError("cv must be a splitter, a number of folds, labels or pairs; found None.")
-    return splits
 
 
 def _ground(
