@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from .ensemble.base_regressor import boosted_trees, fit_base, out_of_fold
 from .spatial.blocks import assign_folds, location_ids
 from .table.deduplication import deduplicate
-from .table.features import SIMILARITIES, FeatureEncoder
-from .table.schema import SampleTable, TableSchema, named_roles
+from .table.features import FeatureEncoder
+from .table.schema import SIMILARITIES, SampleTable, TableSchema, named_roles
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 

@@ -20,7 +20,12 @@ _SPARE_DEGREES = 10.0
 
 
 def check_coordinates(
-    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], *, fitting: bool = True
+    xy: np.ndarray,
+    reference: SpatialReference,
+    names: Sequence[Hashable],
+    *,
+    fitting: bool = True,
+    stacklevel: int = 4,
 ) -> None:
     """Raise an error if these numbers cannot be coordinates in this frame.
 
@@ -75,9 +80,9 @@ value 510): mend or drop these rows, or set crs to the system that the coordinat
         _check_swapped_names(names)
         _check_range(xy, reference, names)
     if fitting:
-        _warn_scaled_coordinates(xy, reference, names)
+        _warn_scaled_coordinates(xy, reference, names, stacklevel + 1)
         if reference.crs is not None and not reference.geographic:
-            _warn_other_system(xy, reference, names)
+            _warn_other_system(xy, reference, names, stacklevel + 1)
 
 
 def _where(rows: np.ndarray, values: np.ndarray | None = None) -> str:
@@ -144,7 +149,7 @@ _SCALINGS: dict[str, tuple[Callable[[np.ndarray], bool], str]] = {
 
 
 def _warn_scaled_coordinates(
-    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], stacklevel: int
 ) -> None:
     """Refuse coordinates of a known system that were scaled; in a plane of its own, warn."""
     if len(xy) < _FEWEST_ROWS_TO_SUSPECT_SCALING:
@@ -171,12 +176,12 @@ def _warn_scaled_coordinates(
         warnings.warn(
             f"Columns {names[0]!r} and {names[1]!r} are the coordinates, and {told}",
             UserWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
 
 
 def _warn_other_system(
-    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
+    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], stacklevel: int
 ) -> None:
     """Warn if the middle of a survey lies far outside of where its CRS is meant to be used."""
     crs = pyproj.CRS.from_user_input(reference.crs)
@@ -202,5 +207,5 @@ def _warn_other_system(
         f"longitudes {area.west:g} to {area.east:g} and latitudes {area.south:g} to "
         f"{area.north:g}: check crs.{guess}",
         UserWarning,
-        stacklevel=5,
+        stacklevel=stacklevel,
     )

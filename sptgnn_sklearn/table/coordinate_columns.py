@@ -162,7 +162,7 @@ def find_columns(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> 
 
 
 def coordinate_labels(
-    frame: pd.DataFrame, coordinates: Sequence[Hashable] | None
+    frame: pd.DataFrame, coordinates: Sequence[Hashable] | None, *, stacklevel: int = 4
 ) -> tuple[Hashable, Hashable]:
     if coordinates is not None:
         found = find_columns(frame, coordinates, "coordinates")
@@ -185,9 +185,9 @@ def coordinate_labels(
     if frame.shape[1] > 2 and any(isinstance(label, str) for label in pair):
         warnings.warn(
             f"No columns with a usual coordinate name; the first two, {pair[0]!r} and {pair[1]!r}, "
-            "are taken as coordinates. Name them: coordinates=(x_column, y_column).",
+            "are used as coordinates. Set coordinates=(x_column, y_column).",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     return pair
 

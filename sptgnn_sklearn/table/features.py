@@ -29,12 +29,11 @@ from ..spatial.distances import (
     to_local_plane,
     to_metric_coordinates,
 )
+from .categories import one_hot
 from .schema import SampleTable, TableSchema
 
-__all__ = ["SIMILARITIES", "FeatureEncoder", "normal_scores"]
+__all__ = ["FeatureEncoder", "normal_scores"]
 
-# What spectral similarity can look at.
-SIMILARITIES = ("embeddings", "indices", "covariates")
 _CLIP = 3.0  # beyond three standard deviations a covariate says no more than "extreme"
 _MAX_QUANTILES = 1000
 _CYCLES = (0.5, 1.0, 2.0, 4.0)  # waves across the survey, the scales of the position stream
@@ -281,7 +280,7 @@ class FeatureEncoder:
     def _one_hot(self, table: SampleTable) -> list[np.ndarray]:
         # Rare, unseen and missing levels have no column: all zeros is "none of the usual ones".
         return [
-            (codes[:, None] == levels[None, :]).astype(np.float64)
+            one_hot(codes, levels)
             for codes, levels in zip(table.categories.T, self.levels, strict=True)
         ]
 

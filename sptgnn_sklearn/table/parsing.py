@@ -23,8 +23,6 @@ import pandas as pd
 
 __all__ = [
     "LARGEST",
-    "category_codes",
-    "category_levels",
     "decimal_years",
     "format_rows",
     "is_categorical",
@@ -230,48 +228,6 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
     return bool((families == "text").any())
 
 
-def category_levels(column: pd.Series) -> tuple[str, ...]:
-    """Return the levels that occur in a column, as sorted text.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import category_levels
-    >>> category_levels(pd.Series([2.0, 10.0, None], dtype="category"))
-    ('10', '2')
-    """
-    return tuple(sorted({_level(value) for value in column.dropna().unique()}))
-
-
-def category_codes(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
-    """Return the position of each entry among known levels.
-
-    Parameters
-    ----------
-    column : Series of length n
-    levels : tuple of str
-        As of `category_levels`.
-
-    Returns
-    -------
-    codes : ndarray of shape (n,) of int
-        -1 is a missing entry, -2 one that is not among the levels.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import category_codes
-    >>> category_codes(pd.Series(["b", None, "z"]), ("a", "b")).tolist()
-    [1, -1, -2]
-    """
-    # Levels are few and rows are many: look up the distinct values, then spread them.
-    codes, values = pd.factorize(column.astype(object))
-    position = {level: code for code, level in enumerate(levels)}
-    lookup = [position.get(_level(value), -2) for value in values]
-    # The code -1 of missing entries reads the last place.
-    return np.array([*lookup, -1], dtype=np.int64)[codes]
-
-
 def format_rows(rows: np.ndarray, value: str = "") -> str:
     """Describe the rows of a mask: how many, the first few positions, what the first one holds.
 
@@ -384,13 +340,6 @@ def _family(value: Any) -> str:
     if isinstance(value, _NUMBER):
         return "numbers"
     return "dates" if isinstance(value, _DATE) else "objects"
-
-
-def _level(value: Any) -> str:
-    """Return a value as text; 1.0 as 1, because a gap turns a column of integers into floats."""
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
-        return str(int(value))
-    return str(value)
 
 
 def _raise_parsing_error(

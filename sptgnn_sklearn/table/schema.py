@@ -1,7 +1,8 @@
-"""What each column of X means: roles named in the constructor, everything else a covariate.
+"""Roles of the columns of X, and the arrays that a table is split into.
 
-A `TableSchema` object is learned once from the training table and then splits any table with the same
-columns into the plain arrays of a `Table`. Nothing after this module sees a DataFrame.
+Columns with a role are named by parameters of the estimator; all others are covariates. A
+`TableSchema` is fitted to the training table and then turns any table with the same columns into a
+`SampleTable` of plain arrays. All later steps use these arrays and no DataFrame.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
+from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
+from .categories import UNSEEN_CODE, category_codes, encode_categories
 from .coordinate_columns import (
     as_dataframe,
     coordinate_labels,
@@ -25,49 +28,54 @@ from .coordinate_columns import (
     find_columns,
 )
 from .image_columns import image_columns
-from .parsing import (
-    category_codes,
-    category_levels,
-    decimal_years,
-    is_categorical,
-    is_missing,
-    read_paths,
-    to_float,
-)
+from .parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
 
-__all__ = ["SampleTable", "TableSchema", "named_roles"]
+__all__ = ["ROLE_CONSTRAINTS", "SIMILARITIES", "SampleTable", "TableSchema", "named_roles"]
 
-# A text with so many values, new in every other row, rather is a number or a name.
+# Features that can define spectral similarity.
+SIMILARITIES = ("embeddings", "indices", "covariates")
+# Parameter constraints of the roles, shared by all estimators. Labels may have any type, and
+# `image_columns` checks the columns that a mapping or an object such as TerraMindImages names.
+ROLE_CONSTRAINTS: dict[str, Any] = {
+    "coordinates": ["array-like", None],
+    "crs": "no_validation",
+    "time": "no_validation",
+    "elevation": "no_validation",
+    "spectral": ["array-like", StrOptions(set(SIMILARITIES)), None],
+    "site": "no_validation",
+    "images": [Mapping, HasMethods("get_params"), None],
+}
+# Text with more distinct values than this, and one in every other row, is likely numbers or names.
 _SUSPICIOUS_LEVELS = 32
 _CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
 class SampleTable:
-    """The arrays of one table, one entry per row.
+    """Arrays of a table of samples, one entry per row.
 
     Attributes
     ----------
     coordinates : ndarray of shape (n, 2)
         First axis (longitude, easting), then second (latitude, northing).
     numeric : ndarray of shape (n, p)
-        Numeric and boolean covariates, elevation among them; NaN is missing.
+        Numeric and boolean covariates, including elevation; NaN is missing.
     categories : ndarray of shape (n, c) of int
-        Position of the level of each categorical covariate; -1 is missing, -2 a level not seen in
+        Level index of each categorical covariate; -1 is missing, -2 a level that did not occur in
         training.
     elevation : ndarray of shape (n,) or None
         NaN is unknown.
     time : ndarray of shape (n,) or None
         Decimal years; NaN is unknown.
     site : ndarray of shape (n,) of object or None
-        Ids of sites; None is unknown.
+        Site ids; None is unknown.
     images : dict of str to ndarray of shape (n,) of object
-        For each modality the paths of chips; None is no image.
+        Paths of image chips by modality; None is no image.
     embedding : ndarray of shape (n, d) or None
-        What the image encoder says of each row; NaN without any image. `TableSchema.split` leaves it
-        out: files are read elsewhere.
+        Image embeddings; NaN in rows without any image. `TableSchema.transform` reads no image
+        files and leaves this None.
     indices : ndarray of shape (n, i) or None
-        Spectral indices of the chips; NaN where they cannot be computed.
+        Spectral indices of the image chips; NaN where they cannot be computed.
     """
 
     coordinates: np.ndarray
@@ -100,26 +108,26 @@ class SampleTable:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """The roles of the columns of X, as learned from the training table.
+    """Roles, kinds and levels of the columns of X, fitted to the training table.
 
-    Use `TableSchema.learn`, then `split`.
+    Use `TableSchema.fit_transform` for the training table and `transform` for others.
 
     Attributes
     ----------
     coordinates : tuple of two labels
-    frame : Frame
-        What the coordinates mean.
+    reference : SpatialReference
+        Coordinate reference system of the coordinates.
     numeric : tuple of labels
         Numeric covariates that vary in the training table.
     categorical : dict of label to tuple of str
-        Categorical covariates and their levels, sorted.
+        Categorical covariates and their sorted levels.
     spectral : tuple of labels
         Numeric covariates that define spectral similarity; empty means all covariates.
     time, elevation, site : label or None
     images : dict of str to label
-        Column of the chips of each modality.
+        Column of image chips of each modality.
     ignored : tuple of labels
-        Columns that are constant or wholly missing in the training table.
+        Columns that are constant or entirely missing in the training table.
     labels : tuple of labels
         All columns of the training table, in their order.
 
@@ -130,10 +138,9 @@ class TableSchema:
     >>> X = pd.DataFrame(
     ...     {"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, None], "use": ["crop", "grass"]}
     ... )
-    >>> columns = TableSchema.learn(X)
-    >>> columns.coordinates, columns.numeric, columns.categorical
+    >>> schema, table = TableSchema.fit_transform(X)
+    >>> schema.coordinates, schema.numeric, schema.categorical
     (('lon', 'lat'), ('clay',), {'use': ('crop', 'grass')})
-    >>> table = columns.split(X)
     >>> table.numeric.ravel().tolist(), table.categories.ravel().tolist()
     ([0.1, nan], [0, 1])
     """
@@ -151,121 +158,82 @@ class TableSchema:
     labels: tuple[Hashable, ...] = ()
 
     @classmethod
-    def fit(
-        cls,
-        X: Any,
-        *,
-        coordinates: Sequence[Hashable] | None = None,
-        crs: Any = None,
-        time: Hashable | None = None,
-        elevation: Hashable | None = None,
-        spectral: Sequence[Hashable] | None = None,
-        site: Hashable | None = None,
-        images: Mapping[str, Hashable] | None = None,
-    ) -> TableSchema:
-        """Learn roles, kinds and levels from the training table.
+    def fit(cls, X: Any, **roles: Any) -> TableSchema:
+        """Fit roles, kinds and levels to the training table.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-        coordinates, crs, time, elevation, spectral, site
-            Roles, as in `SpTGNNRegressor`: labels of columns or else their positions.
-        images : mapping of str to label or position
-            Column of the chips of each modality.
+        **roles
+            `coordinates`, `crs`, `time`, `elevation`, `spectral` and `site` as in
+            `SpTGNNRegressor`, by label or position of columns; `images` as a mapping of modality
+            to label or position.
 
         Returns
         -------
-        Columns
+        TableSchema
 
         Raises
         ------
         ValueError
-            If a role names a column that is not there, one column has two exclusive roles, names
+            If a role names a column that does not exist, a column has two exclusive roles, names
             are duplicated, or a column cannot be read in its role.
         TypeError
             If a covariate holds objects, or mixes numbers and text.
         """
-        frame = as_dataframe(X)
-        pair = coordinate_labels(frame, coordinates)
-        reference = resolve_crs(crs, [str(label) for label in pair])
-        check_coordinates(coordinate_values(frame, pair), reference, pair, fitting=True)
-        time = None if time is None else find_column(frame, time, "time")
-        elevation = None if elevation is None else find_column(frame, elevation, "elevation")
-        site = None if site is None else find_column(frame, site, "site")
-        similar = () if spectral is None else tuple(find_columns(frame, spectral, "spectral"))
-        chips = {
-            name: find_column(frame, label, f"images[{name!r}]")
-            for name, label in (images or {}).items()
-        }
-        named = {f"images[{name!r}]": label for name, label in chips.items()}
-        _check_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
-        for label in similar:
-            _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
+        return _fit_columns(as_dataframe(X), **roles)[0]
 
-        no_covariates = (*pair, time, site, *chips.values())
-        covariates = [label for label in frame.columns if label not in no_covariates]
-        numeric, categorical = _kinds(frame, covariates)
-        if time is None:
-            _warn_date_covariates(frame, covariates)
-        for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
-            if label in categorical:
-                raise ValueError(
-                    f"{role}={label!r} must be numeric, but the column holds text or categories. "
-                    f"Convert it, for example by pd.to_numeric(X[{label!r}], errors='coerce')."
-                )
-        ignored: list[Hashable] = [
-            label for label in covariates if label not in {*numeric, *categorical}
-        ]
-        if time is not None and np.isnan(decimal_years(frame[time], time)).all():
-            ignored.append(time)
-            time = None
-        if ignored:
-            warnings.warn(
-                f"Covariates without any variation in the training rows are ignored: {ignored}. "
-                "Drop them from X, or check how they were joined.",
-                UserWarning,
-                stacklevel=3,
-            )
-        return cls(
-            coordinates=pair,
-            reference=reference,
-            numeric=tuple(numeric),
-            categorical=categorical,
-            spectral=tuple(label for label in similar if label in numeric),
-            time=time,
-            elevation=elevation if elevation in numeric else None,
-            site=site,
-            images=chips,
-            ignored=tuple(ignored),
-            labels=tuple(frame.columns),
-        )
-
-    def transform(self, X: Any) -> SampleTable:
-        """Split a table with these columns into arrays.
+    @classmethod
+    def fit_transform(cls, X: Any, **roles: Any) -> tuple[TableSchema, SampleTable]:
+        """Fit to the training table and return its arrays, parsing each column once.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Where this table or that of training has no column names, columns go by position.
+        **roles
+            As in `fit`.
 
         Returns
         -------
-        Table
+        schema : TableSchema
+            As from `fit`.
+        table : SampleTable
+            As from `schema.transform`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit` and `transform` do.
+        """
+        frame = as_dataframe(X)
+        schema, parsed = _fit_columns(frame, **roles)
+        return schema, schema._to_table(frame, parsed)
+
+    def transform(self, X: Any) -> SampleTable:
+        """Split a table with the columns of fit into arrays.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Columns are matched by position if this table or the training table has no names.
+
+        Returns
+        -------
+        SampleTable
 
         Raises
         ------
         ValueError
-            If a column is missing or holds what its role cannot take; the message names the column,
-            the first such rows and the value found.
+            If a column is missing or cannot be read in its role; the message gives the column, the
+            first such rows and the value found.
         """
-        frame = self._by_name(as_dataframe(X))
+        frame = self._with_training_labels(as_dataframe(X))
         used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
         used += self.images.values()
         missing = [label for label in used if label is not None and label not in frame.columns]
         if missing:
             raise ValueError(
-                f"X lacks the columns {missing} that were there in fit; "
-                f"it has {list(frame.columns)[:20]}."
+                f"X lacks the columns {missing} of fit; it has {list(frame.columns)[:20]}."
             )
         xy = coordinate_values(frame, self.coordinates)
         check_coordinates(xy, self.reference, self.coordinates, fitting=False)
@@ -275,32 +243,46 @@ class TableSchema:
             for label, levels in self.categorical.items()
         }
         _warn_unseen(codes)
-        return SampleTable(
-            coordinates=xy,
-            numeric=_stack_columns(numeric.values(), len(frame), np.float64),
-            categories=_stack_columns(codes.values(), len(frame), np.int64),
-            elevation=None if self.elevation is None else numeric[self.elevation],
-            time=None if self.time is None else decimal_years(frame[self.time], self.time),
-            site=None if self.site is None else _sites(frame[self.site], self.site),
-            images={name: read_paths(frame[label]) for name, label in self.images.items()},
-        )
-
-    def _by_name(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Give the columns the names that they had in training where names were missing."""
-        unnamed = tuple(range(len(self.labels)))
-        columns = tuple(frame.columns)
-        if len(columns) == len(unnamed) and unnamed in (columns, self.labels):
-            return frame.set_axis(list(self.labels), axis=1)
-        return frame
+        time = None if self.time is None else decimal_years(frame[self.time], self.time)
+        return self._to_table(frame, _ParsedColumns(xy, numeric, codes, time))
 
     @property
     def spectral_positions(self) -> list[int]:
         """Positions of the spectral columns among the numeric ones."""
         return [self.numeric.index(label) for label in self.spectral]
 
+    def _with_training_labels(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the frame with the labels of fit if either table is labeled by position."""
+        unnamed = tuple(range(len(self.labels)))
+        columns = tuple(frame.columns)
+        if len(columns) == len(unnamed) and unnamed in (columns, self.labels):
+            return frame.set_axis(list(self.labels), axis=1)
+        return frame
+
+    def _to_table(self, frame: pd.DataFrame, parsed: _ParsedColumns) -> SampleTable:
+        return SampleTable(
+            coordinates=parsed.coordinates,
+            numeric=_stack_columns(parsed.numeric.values(), len(frame), np.float64),
+            categories=_stack_columns(parsed.codes.values(), len(frame), np.int64),
+            elevation=None if self.elevation is None else parsed.numeric[self.elevation],
+            time=parsed.time,
+            site=None if self.site is None else _sites(frame[self.site], self.site),
+            images={name: read_paths(frame[label]) for name, label in self.images.items()},
+        )
+
+
+@dataclass(frozen=True)
+class _ParsedColumns:
+    """Arrays of single columns, in the order of a schema."""
+
+    coordinates: np.ndarray
+    numeric: dict[Hashable, np.ndarray]
+    codes: dict[Hashable, np.ndarray]
+    time: np.ndarray | None
+
 
 def named_roles(estimator: Any) -> dict[str, Any]:
-    """Return the arguments of `TableSchema.learn` that an estimator's parameters stand for.
+    """Return an estimator's role parameters as arguments of `TableSchema.fit`.
 
     Parameters
     ----------
@@ -310,16 +292,89 @@ def named_roles(estimator: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If `images` is no mapping of modalities to columns.
+        If `images` is not a mapping of modalities to columns.
     """
     names = ("coordinates", "crs", "time", "elevation", "site")
     roles = {name: getattr(estimator, name) for name in names}
-    # A text names a kind of similarity and not a column.
+    # A string names a kind of similarity rather than columns.
     roles["spectral"] = None if isinstance(estimator.spectral, str) else estimator.spectral
     if estimator.images is not None:
         found = image_columns(estimator.images)
         roles["images"] = {name: column.column for name, column in found.items()}
     return roles
+
+
+def _fit_columns(
+    frame: pd.DataFrame,
+    *,
+    coordinates: Sequence[Hashable] | None = None,
+    crs: Any = None,
+    time: Hashable | None = None,
+    elevation: Hashable | None = None,
+    spectral: Sequence[Hashable] | None = None,
+    site: Hashable | None = None,
+    images: Mapping[str, Hashable] | None = None,
+) -> tuple[TableSchema, _ParsedColumns]:
+    """Return the schema of a training table and the arrays parsed to find it.
+
+    Warnings name the line of the caller of an estimator's `fit`.
+    """
+    pair = coordinate_labels(frame, coordinates, stacklevel=5)
+    reference = resolve_crs(crs, [str(label) for label in pair])
+    xy = coordinate_values(frame, pair)
+    check_coordinates(xy, reference, pair, fitting=True, stacklevel=5)
+    time = None if time is None else find_column(frame, time, "time")
+    elevation = None if elevation is None else find_column(frame, elevation, "elevation")
+    site = None if site is None else find_column(frame, site, "site")
+    similar = () if spectral is None else tuple(find_columns(frame, spectral, "spectral"))
+    chips = {
+        name: find_column(frame, label, f"images[{name!r}]")
+        for name, label in (images or {}).items()
+    }
+    named = {f"images[{name!r}]": label for name, label in chips.items()}
+    _check_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
+    for label in similar:
+        _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
+
+    no_covariates = (*pair, time, site, *chips.values())
+    covariates = [label for label in frame.columns if label not in no_covariates]
+    numeric, categorical, codes = _parse_covariates(frame, covariates)
+    if time is None:
+        _warn_date_covariates(frame, covariates)
+    for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
+        if label in categorical:
+            raise ValueError(
+                f"{role}={label!r} must be numeric, but the column holds text or categories. "
+                f"Convert it, for example by pd.to_numeric(X[{label!r}], errors='coerce')."
+            )
+    ignored: list[Hashable] = [
+        label for label in covariates if label not in {*numeric, *categorical}
+    ]
+    years = None if time is None else decimal_years(frame[time], time)
+    if time is not None and np.isnan(years).all():
+        ignored.append(time)
+        time = years = None
+    if ignored:
+        warnings.warn(
+            f"Covariates without any variation in the training rows are ignored: {ignored}. "
+            "Drop them from X, or check how they were joined.",
+            UserWarning,
+            stacklevel=4,
+        )
+    schema = TableSchema(
+        coordinates=pair,
+        reference=reference,
+        numeric=tuple(numeric),
+        categorical=categorical,
+        spectral=tuple(label for label in similar if label in numeric),
+        time=time,
+        elevation=elevation if elevation in numeric else None,
+        site=site,
+        images=chips,
+        ignored=tuple(ignored),
+        labels=tuple(frame.columns),
+    )
+    return schema, _ParsedColumns(xy, numeric, codes, years)
 
 
 def _check_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | None) -> None:
@@ -329,41 +384,45 @@ def _check_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | Non
             continue
         if label in seen:
             raise ValueError(
-                f"Column {label!r} has two roles, {seen[label]} and {role}: leave one out."
+                f"Column {label!r} has two roles, {seen[label]} and {role}: remove one of them."
             )
         seen[label] = role
 
 
-def _kinds(
+def _parse_covariates(
     frame: pd.DataFrame, covariates: Iterable[Hashable]
-) -> tuple[list[Hashable], dict[Hashable, tuple[str, ...]]]:
-    """Return the numeric and the categorical columns that say anything; a gap says something."""
-    numeric: list[Hashable] = []
+) -> tuple[dict[Hashable, np.ndarray], dict[Hashable, tuple[str, ...]], dict[Hashable, np.ndarray]]:
+    """Return values of numeric, and levels and codes of categorical columns that vary.
+
+    A column of one value with gaps varies.
+    """
+    numeric: dict[Hashable, np.ndarray] = {}
     categorical: dict[Hashable, tuple[str, ...]] = {}
+    codes: dict[Hashable, np.ndarray] = {}
     for label in covariates:
         column = frame[label]
         gaps = bool(is_missing(column, label).any())
         if is_categorical(column, label):
-            levels = category_levels(column)
+            levels, found = encode_categories(column)
             if len(levels) + gaps > 1:
-                categorical[label] = levels
+                categorical[label], codes[label] = levels, found
                 _warn_many_levels(column, label, len(levels))
         else:
             values = to_float(column, label)
             known = values[~np.isnan(values)]
             if len(known) and (known.min() < known.max() or gaps):
-                numeric.append(label)
-    return numeric, categorical
+                numeric[label] = values
+    return numeric, categorical, codes
 
 
 def _warn_date_covariates(frame: pd.DataFrame, covariates: Iterable[Hashable]) -> None:
     dates = [label for label in covariates if is_datetime64_any_dtype(frame[label].dtype)]
     if dates:
         warnings.warn(
-            f"Column {dates[0]!r} holds dates and is taken for a covariate like any other. Give it "
-            f"as time={dates[0]!r}, for trend and season, or drop it.",
+            f"Column {dates[0]!r} holds dates and is used as an ordinary covariate. Set "
+            f"time={dates[0]!r} to model trend and season, or drop it.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -371,27 +430,27 @@ def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None
     first = str(column.dropna().iloc[0]) if n_levels else ""
     if first.lower().endswith(_CHIP_SUFFIXES) and n_levels > 1:
         warnings.warn(
-            f"Column {label!r} holds paths such as {first!r} and is taken for a category. Give "
-            'paths of chips by images, such as images={"S2L2A": ' + f"{label!r}" + "}, or drop it.",
+            f"Column {label!r} holds paths such as {first!r} and is used as a category. If these "
+            f'are image chips, set for example images={{"S2L2A": {label!r}}}; otherwise drop it.',
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     elif n_levels > max(_SUSPICIOUS_LEVELS, len(column) / 2):
         warnings.warn(
-            f"Column {label!r} is text with {n_levels} different values in {len(column)} rows. If "
-            "these are numbers, convert them (a decimal comma or '<0.1' makes a column text); if "
-            "they name samples, drop the column; if they name places, give it as site.",
+            f"Column {label!r} is text with {n_levels} distinct values in {len(column)} rows. "
+            "Convert numbers that are stored as text (decimal commas, '<0.1'), drop sample ids, "
+            f"and set site={label!r} if the values identify sampling locations.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
 def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
-    unseen = {label: int((found == -2).sum()) for label, found in codes.items()}
+    unseen = {label: int((found == UNSEEN_CODE).sum()) for label, found in codes.items()}
     unseen = {label: count for label, count in unseen.items() if count}
     if unseen:
         warnings.warn(
-            "Categories that were not in the training rows are treated as unknown "
+            "Categories that did not occur in the training rows are treated as unknown "
             f"(column: rows): {unseen}.",
             UserWarning,
             stacklevel=3,

@@ -8,9 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from sptgnn_sklearn.table.categories import category_codes, category_levels
 from sptgnn_sklearn.table.parsing import (
-    category_codes,
-    category_levels,
     decimal_years,
     format_rows,
     is_categorical,

@@ -1,16 +1,21 @@
 """Roles of columns, and tables split into arrays by them."""
 
 import dataclasses
+import inspect
 import warnings
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.utils._param_validation import validate_parameter_constraints
 
+from sptgnn_sklearn.table import coordinate_columns
+from sptgnn_sklearn.table import schema as schema_module
 from sptgnn_sklearn.table.coordinate_columns import as_dataframe, locate_coordinates
-from sptgnn_sklearn.table.schema import SampleTable, TableSchema, named_roles
+from sptgnn_sklearn.table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 
 
 def survey(n=12, **more):
@@ -29,6 +34,8 @@ def survey(n=12, **more):
     return pd.DataFrame({**table, **more})
 
 
+UNIFORM = np.random.default_rng(0).uniform(size=40)
+STANDARD = (UNIFORM - UNIFORM.mean()) / UNIFORM.std()
 ROLES = {"time": "date", "elevation": "height", "site": "profile", "spectral": ["clay"]}
 
 
@@ -36,7 +43,7 @@ def test_every_column_gets_its_role():
     """Roles are as named, the usual coordinates are found, all else is a covariate."""
     columns = TableSchema.fit(survey(), **ROLES)
     assert columns.coordinates == ("lon", "lat")
-    assert columns.frame.crs == "EPSG:4326"
+    assert columns.reference.crs == "EPSG:4326"
     assert columns.numeric == ("height", "clay", "limed")
     assert columns.categorical == {"use": ("crop", "grass")}
     assert (columns.time, columns.elevation, columns.site) == ("date", "height", "profile")
@@ -83,7 +90,7 @@ def test_usual_coordinate_names_are_found(names, found):
 def test_unknown_names_take_the_first_two_columns_with_a_warning():
     """A table may name its coordinates as it likes, but then should say so."""
     X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, 3)), columns=["r", "h", "clay"])
-    with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', are taken.*coordinates="):
+    with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', .*coordinates="):
         assert TableSchema.fit(X).coordinates == ("r", "h")
     with pytest.warns(UserWarning, match="the first two, 'r' and 'h'"):
         assert locate_coordinates(X)[2] == ("r", "h")
@@ -162,7 +169,7 @@ def test_roles_without_variation_are_ignored_too():
 def test_text_with_a_value_in_each_row_is_questioned():
     """Numbers read as text, by a decimal comma, or ids are most likely a mistake."""
     X = survey(60, clay=[f"0,{i}" for i in range(60)])
-    with pytest.warns(UserWarning, match=r"'clay' is text with 60 different values in 60 rows"):
+    with pytest.warns(UserWarning, match=r"'clay' is text with 60 distinct values in 60 rows"):
         TableSchema.fit(X, site="profile")
 
 
@@ -180,7 +187,7 @@ def test_a_missing_site_is_none(missing, dtype):
 def test_dates_without_a_role_are_numbers():
     """A datetime column is a covariate in decimal years."""
     X = survey()
-    with pytest.warns(UserWarning, match=r"^Column 'date' holds dates .* Give it as time='date'"):
+    with pytest.warns(UserWarning, match=r"^Column 'date' holds dates .*time='date'"):
         columns = TableSchema.fit(X, site="profile")
     assert "date" in columns.numeric
     assert columns.transform(X).numeric[0, 0] == 2001
@@ -270,7 +277,7 @@ def test_scaled_coordinates_are_refused_in_training_only():
     )
     with pytest.raises(ValueError, match="'lon' and 'lat' are standardised"):
         TableSchema.fit(X)
-    assert len(TableSchema.fit(survey()[["lon", "lat", "clay"]]).split(X)) == 21
+    assert len(TableSchema.fit(survey()[["lon", "lat", "clay"]]).transform(X)) == 21
 
 
 @pytest.mark.parametrize("gone", ["lat", "date", "height", "use"])
@@ -326,7 +333,7 @@ def test_tables_without_names_go_by_position(named):
 def test_a_row_of_zeros_is_accepted():
     """Tools that probe a model with zeros get an answer: year 0 is no date, '0' no known level."""
     columns = TableSchema.fit(survey(), **ROLES)
-    with pytest.warns(UserWarning, match=r"Categories that were not.*{'use': 1}"):
+    with pytest.warns(UserWarning, match=r"\(column: rows\): {'use': 1}"):
         table = columns.transform(np.zeros((1, 8)))
     assert np.isnan(table.time[0])
 
@@ -351,10 +358,10 @@ def test_a_single_column_is_no_table():
 def test_located_coordinates_are_those_of_the_columns():
     """Splitters and scorers read the same coordinates as estimators."""
     X = survey()
-    xy, frame, labels = locate_coordinates(X, ("lon", "lat"), crs="EPSG:4258")
+    xy, reference, labels = locate_coordinates(X, ("lon", "lat"), crs="EPSG:4258")
     columns = TableSchema.fit(X, coordinates=("lon", "lat"), crs="EPSG:4258")
     np.testing.assert_array_equal(xy, columns.transform(X).coordinates)
-    assert (frame, labels) == (columns.frame, columns.coordinates)
+    assert (reference, labels) == (columns.reference, columns.coordinates)
 
 
 def test_names_may_be_tuples():
@@ -379,7 +386,7 @@ def test_a_column_of_paths_is_told():
     learned = TableSchema.fit(X, images={"DEM": "chip"})
     assert learned.images == {"DEM": "chip"}
     assert not learned.categorical
-    assert learned.split(X).images["DEM"].tolist() == ["a.tif", "b.TIF", None]
+    assert learned.transform(X).images["DEM"].tolist() == ["a.tif", "b.TIF", None]
 
 
 def test_bytes_of_another_order_are_turned():
@@ -424,54 +431,48 @@ def test_located_coordinates_may_be_scaled_parts():
     X = pd.DataFrame({"lon": [1.0, -1.0] * 6, "lat": [-1.0, 1.0] * 6, "a": 0.5, "b": 2.0})
     with warnings.catch_warnings(action="error"):
         locate_coordinates(X)
-    xy, frame, labels = locate_coordinates(X, ("a", "b"))
-    assert labels == ("a", "b") and frame.crs is None and (xy == [0.5, 2.0]).all()
+    xy, reference, labels = locate_coordinates(X, ("a", "b"))
+    assert labels == ("a", "b") and reference.crs is None and (xy == [0.5, 2.0]).all()
     assert locate_coordinates(X, (-2, -1), 28992)[2] == ("a", "b")
     with pytest.raises(ValueError, match="standardised longitude and latitude"):
         TableSchema.fit(X)
 
 
-def test_warnings_say_what_to_do_and_where():
-    """Whole sentences, of the class that users filter by, at the line of the caller's caller."""
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"one": 1.0}, r"without any variation .*ignored: \['one'\]"),
+        ({"path": [f"chip{i}.tif" for i in range(40)]}, r"'path' holds paths .*S2L2A.*'path'"),
+        ({"lab": [f"<{i}" for i in range(40)]}, r"'lab' is text with 40 .* in 40 rows.*site='lab'"),
+        ({"date": pd.date_range("2001-01-01", periods=40)}, r"'date' holds dates .*time='date'"),
+        (
+            {"x": None, "y": None, "u": UNIFORM, "v": UNIFORM},
+            r"first two, 'clay' and 'u'.*coordinates=",
+        ),
+        ({"x": STANDARD, "y": STANDARD}, r"'x' and 'y' are the coordinates.*StandardScaler"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+def test_warnings_name_the_column_and_the_line_of_the_user(more, message, method):
+    """Each warns once, at the caller of the estimator whose `fit` calls the schema."""
+    X = pd.DataFrame({"x": UNIFORM, "y": UNIFORM[::-1], "clay": np.arange(40.0)}).assign(**more)
+    X = X.drop(columns=[label for label, values in more.items() if values is None])
 
-    def fit_schema(X, **roles):
-        return TableSchema.fit(X, **roles)
+    def fit_estimator():
+        return getattr(TableSchema, method)(X)
 
-    def said(X, **roles):
-        with pytest.warns(UserWarning) as seen:
-            fit_schema(X, **roles)
-        (one,) = seen
-        assert one.category is UserWarning
-        return str(one.message)
+    with pytest.warns(UserWarning, match=message) as seen:
+        fit_estimator(); line = inspect.currentframe().f_lineno  # fmt: skip # noqa: E702
+    (warning,) = seen
+    assert warning.category is UserWarning
+    assert (warning.filename, warning.lineno) == (__file__, line)
 
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(
-        {"x": rng.uniform(size=40), "y": rng.uniform(size=40), "clay": np.arange(40.0)}
-    )
-    assert said(X.assign(one=1.0)) == (
-        "Covariates without any variation in the training rows are ignored: ['one']. Drop them "
-        "from X, or check how they were joined."
-    )
-    assert said(X.set_axis(["u", "v", "clay"], axis=1)) == (
-        "No columns with a usual coordinate name; the first two, 'u' and 'v', are taken as "
-        "coordinates. Name them: coordinates=(x_column, y_column)."
-    )
-    assert said(X.assign(path=[f"chip{i}.tif" for i in range(40)])) == (
-        "Column 'path' holds paths such as 'chip0.tif' and is taken for a category. Give paths of "
-        "chips by images, such as images={\"S2L2A\": 'path'}, or drop it."
-    )
-    assert said(X.assign(lab=[f"<{i}" for i in range(40)])) == (
-        "Column 'lab' is text with 40 different values in 40 rows. If these are numbers, convert "
-        "them (a decimal comma or '<0.1' makes a column text); if they name samples, drop the "
-        "column; if they name places, give it as site."
-    )
-    assert said(X.assign(date=pd.date_range("2001-01-01", periods=40))) == (
-        "Column 'date' holds dates and is taken for a covariate like any other. Give it as "
-        "time='date', for trend and season, or drop it."
-    )
-    with warnings.catch_warnings(action="error"):
-        fit_schema(X.assign(few=[f"class {i % 32}" for i in range(40)]))
-        fit_schema(X.assign(half=[f"class {i // 2}" for i in range(40)]))
+
+def test_repeated_levels_of_categories_do_not_warn():
+    """Up to 32 levels, or as many as half of the rows, are common categories."""
+    X = pd.DataFrame({"x": UNIFORM, "y": UNIFORM[::-1]})
+    TableSchema.fit(X.assign(few=[f"class {i % 32}" for i in range(40)]))
+    TableSchema.fit(X.assign(half=[f"class {i // 2}" for i in range(40)]))
 
 
 def test_tables_that_pandas_cannot_make_are_refused():
@@ -500,3 +501,100 @@ def test_chips_and_sites_share_no_column():
         TableSchema.fit(X, spectral=["path"], images={"DEM": "path"})
     with pytest.raises(ValueError, match=r"images\['DEM'\]='chip' names a column"):
         TableSchema.fit(X, images={"DEM": "chip"})
+
+
+@pytest.mark.parametrize("kind", ["plain", "gaps", "categories", "constant", "array", "arrow"])
+def test_fit_transform_equals_fit_followed_by_transform(kind):
+    """Schema, arrays, dtypes and warnings are the same for every kind of column."""
+    X, roles = survey(path=[f"chip{i}.tif" for i in range(12)]), dict(ROLES, images={"DEM": "path"})
+    if kind == "gaps":
+        X.loc[3, ["clay", "date", "profile", "path"]] = None
+        X["limed"] = X["limed"].astype("boolean").where(X.index > 0)
+    elif kind == "categories":
+        X["code"] = pd.Series([2.0, 10.0, None] * 4, dtype="category")
+        X["mixed"] = [1.0, True] * 6
+        X["words"] = pd.Series(["b", None, "a"] * 4, dtype="string")
+        X["interval"] = pd.cut(X["clay"], 3)
+        X["day"] = X["date"].dt.date
+        X["lab"] = [f"<{i}" for i in range(12)]
+    elif kind == "constant":
+        X = X.assign(one=1.0, date=pd.NaT, height=7.0)
+    elif kind == "array":
+        X, roles = X[["lon", "lat", "height", "clay"]].to_numpy(), {"elevation": 2}
+    elif kind == "arrow":
+        X = pa.table(X)
+    with warnings.catch_warnings(record=True) as separate:
+        warnings.simplefilter("always")
+        expected = TableSchema.fit(X, **roles)
+        table = expected.transform(X)
+    with warnings.catch_warnings(record=True) as joint:
+        warnings.simplefilter("always")
+        schema, found = TableSchema.fit_transform(X, **roles)
+    assert schema == expected
+    arrays, expected_arrays = vars(found) | found.images, vars(table) | table.images
+    del arrays["images"], expected_arrays["images"]
+    assert arrays.keys() == expected_arrays.keys()
+    for name, values in expected_arrays.items():
+        if values is None:
+            assert arrays[name] is None
+        else:
+            np.testing.assert_array_equal(arrays[name], values, strict=True)
+    assert [(str(w.message), w.filename) for w in joint] == [
+        (str(w.message), w.filename) for w in separate
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("lon", np.nan), ("clay", "wet"), ("date", "soon"), ("profile", Decimal("sNaN"))],
+)
+def test_fit_transform_raises_the_errors_of_fit_and_transform(column, value):
+    """Bad entries of coordinates, covariates, dates and sites have the same messages."""
+    X = survey().astype({column: object})
+    X.loc[5, column] = value
+    with pytest.raises((TypeError, ValueError), match=f"'{column}'") as separate:
+        TableSchema.fit(X, **ROLES).transform(X)
+    with pytest.raises(separate.type) as joint:
+        TableSchema.fit_transform(X, **ROLES)
+    assert str(joint.value) == str(separate.value)
+
+
+def test_fit_transform_parses_each_column_once(monkeypatch):
+    """Coordinates, numbers, categories, dates, sites and image paths are read a single time."""
+    read = []
+
+    def count(module, function):
+        original = getattr(module, function)
+
+        def counted(column, *args):
+            read.append(column.name)
+            return original(column, *args)
+
+        monkeypatch.setattr(module, function, counted)
+
+    for function in ("to_float", "decimal_years", "encode_categories", "category_codes"):
+        count(schema_module, function)
+    count(schema_module, "read_paths")
+    count(schema_module, "_sites")
+    count(coordinate_columns, "to_float")
+    X = survey(path=[f"chip{i}.tif" for i in range(12)])
+    TableSchema.fit_transform(X, **ROLES, images={"DEM": "path"})
+    assert sorted(read) == sorted(X.columns)
+
+
+def test_unknown_roles_are_rejected():
+    """A misspelled role is an error of Python and is not ignored."""
+    with pytest.raises(TypeError, match="elevations"):
+        TableSchema.fit_transform(survey(), elevations="height")
+
+
+def test_every_role_has_constraints():
+    """Estimators share the constraints of the parameters that `named_roles` reads."""
+    roles = {"coordinates", "crs", "time", "elevation", "spectral", "site", "images"}
+    assert set(ROLE_CONSTRAINTS) == roles
+    valid = dict.fromkeys(roles) | {"spectral": "indices", "images": {"DEM": "path"}}
+    validate_parameter_constraints(ROLE_CONSTRAINTS, valid, "Model")
+    for wrong in ({"coordinates": 3}, {"spectral": "colors"}, {"images": ["path"]}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of Model"):
+            validate_parameter_constraints(ROLE_CONSTRAINTS, valid | wrong, "Model")

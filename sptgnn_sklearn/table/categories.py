@@ -1,0 +1,137 @@
+"""Categorical columns: levels, integer codes and one-hot indicators."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "MISSING_CODE",
+    "UNSEEN_CODE",
+    "category_codes",
+    "category_levels",
+    "encode_categories",
+    "level_name",
+    "one_hot",
+]
+
+MISSING_CODE = -1
+UNSEEN_CODE = -2
+
+
+def level_name(value: Any) -> str:
+    """Return a level as text; 1.0 as "1", because a gap turns a column of integers into floats.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.table.categories import level_name
+    >>> level_name(1.0), level_name(1), level_name(1.5), level_name("clay")
+    ('1', '1', '1.5', 'clay')
+    """
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def category_levels(column: pd.Series) -> tuple[str, ...]:
+    """Return the levels that occur in a column, as sorted text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.categories import category_levels
+    >>> category_levels(pd.Series([2.0, 10.0, None], dtype="category"))
+    ('10', '2')
+    """
+    return encode_categories(column)[0]
+
+
+def category_codes(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
+    """Return the position of each entry among known levels.
+
+    Parameters
+    ----------
+    column : Series of length n
+    levels : tuple of str
+        From `category_levels`.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,) of int
+        `MISSING_CODE` (-1) for a missing entry, `UNSEEN_CODE` (-2) for one that is not a level.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.categories import category_codes
+    >>> category_codes(pd.Series(["b", None, "z"]), ("a", "b")).tolist()
+    [1, -1, -2]
+    """
+    return _positions(*_distinct(column), levels)
+
+
+def encode_categories(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the levels and the codes of a training column, reading it once.
+
+    Parameters
+    ----------
+    column : Series of length n
+
+    Returns
+    -------
+    levels : tuple of str
+        As from `category_levels`.
+    codes : ndarray of shape (n,) of int
+        As from `category_codes` with these levels.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.categories import encode_categories
+    >>> levels, codes = encode_categories(pd.Series(["b", None, "a"]))
+    >>> levels, codes.tolist()
+    (('a', 'b'), [1, -1, 0])
+    """
+    codes, names = _distinct(column)
+    levels = tuple(sorted(set(names)))
+    return levels, _positions(codes, names, levels)
+
+
+def one_hot(codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return one indicator column per level; rows with any other code are all zeros.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,) of int
+    levels : ndarray of shape (n_levels,) of int
+        Codes that get a column.
+
+    Returns
+    -------
+    ndarray of shape (n, n_levels), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.categories import one_hot
+    >>> one_hot(np.array([1, -1, 0]), np.array([0, 1])).tolist()
+    [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    """
+    return (codes[:, None] == levels[None, :]).astype(np.float64)
+
+
+def _distinct(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return a code per row (-1 is missing) and the text of each distinct value."""
+    codes, values = pd.factorize(column.astype(object))
+    return codes, [level_name(value) for value in values]
+
+
+def _positions(codes: np.ndarray, names: list[str], levels: tuple[str, ...]) -> np.ndarray:
+    position = {level: code for code, level in enumerate(levels)}
+    lookup = [position.get(name, UNSEEN_CODE) for name in names]
+    # Code -1 of missing entries indexes the last element.
+    return np.array([*lookup, MISSING_CODE], dtype=np.int64)[codes]
