@@ -1,10 +1,9 @@
-"""`XGBoostBaseline`: boosted trees on the same table and roles, the score to beat."""
+"""`XGBoostBaseline`: gradient-boosted trees on the same table and column roles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -16,69 +15,72 @@ from .ensemble.base_regressor import boosted_trees, fit_base, out_of_fold
 from .spatial.blocks import assign_folds, location_ids
 from .table.deduplication import deduplicate
 from .table.features import FeatureEncoder
-from .table.schema import SIMILARITIES, SampleTable, TableSchema, named_roles
+from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 
 _SMEARING_FOLDS = 5
-_N_COORDINATES = 2  # `FeatureEncoder.tabular` starts with the coordinates
+_TREE_PARAMETERS = (
+    *("n_estimators", "learning_rate", "max_depth", "min_child_weight", "subsample"),
+    *("colsample_bytree", "reg_lambda"),
+)
+_N_COORDINATES = 2  # the first columns of `FeatureEncoder.tree_features`
 
 
 class XGBoostBaseline(RegressorMixin, BaseEstimator):
-    """Gradient-boosted trees that read a table as `SpTGNNRegressor` does.
+    """Gradient-boosted trees with the column roles of `SpTGNNRegressor`.
 
-    It takes the same X and the same roles, so one pipeline, search or comparison serves both.
-    Coordinates and dates are plain numbers to the trees, categories are one-hot columns, and the
-    column of sites is not a covariate. Covariates and dates may be missing, coordinates and targets
-    may not. Settings are those of the base that `SpTGNNRegressor` corrects by default.
+    X and the roles are the same, so one pipeline, search or comparison works for both. Coordinates
+    and dates are numeric features, categories are one-hot encoded, and the column of sites is not a
+    covariate. Covariates and dates may be missing, coordinates and targets may not. The defaults
+    are those of the default base estimator of `SpTGNNRegressor`.
 
     Parameters
     ----------
     coordinates, crs, time, elevation, spectral, site, images
-        Roles of columns, as in `SpTGNNRegressor`. TableSchema of `elevation` and `spectral` are
-        covariates here and nothing else. Images are left out, as trees cannot read them; a
-        `TerraMindEmbedder` before the trees can.
+        Roles of columns, as in `SpTGNNRegressor`. Columns of `elevation` and `spectral` are
+        covariates. Images are ignored; use a `TerraMindEmbedder` before the trees.
     use_coordinates : bool, default=True
-        Whether the trees see the coordinates.
+        Whether coordinates are features.
     target_transform : None, "log1p" or "auto", default=None
-        What the trees learn; "auto" takes the logarithm of a non-negative, right-skewed target.
-        Predictions are means in the unit of y: the factor between the mean and what the logarithm
-        gives is estimated from the residuals of left-out places (Duan's smearing [2]_).
+        Transform of the target. "auto" uses log1p for non-negative, right-skewed targets.
+        Predictions are means in the unit of y: the bias of the back-transform is corrected by
+        Duan's smearing factor [2]_, estimated from out-of-fold residuals at whole locations.
     n_estimators : int, default=500
         Number of trees.
     learning_rate : float, default=0.04
         Shrinkage of each tree.
     max_depth : int, default=6
-        Depth of a tree.
+        Maximum depth of a tree.
     min_child_weight : float, default=3.0
-        Least sum of weights in a leaf.
+        Minimum sum of weights in a leaf.
     subsample, colsample_bytree : float, default=0.8, 0.5
-        Share of rows and of columns that each tree sees.
+        Fraction of rows and of columns used by each tree.
     reg_lambda : float, default=1.0
         L2 penalty of leaf values.
     n_jobs : int, default=None
-        Threads; None leaves their number to XGBoost.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context.
     random_state : int, RandomState or None, default=None
-        Fixes the sampling of rows and columns.
+        Seed of the subsampling of rows and columns.
 
     Attributes
     ----------
     columns_ : Columns
-        Roles, kinds and levels of the columns of X.
+        Roles, data types and categories of the columns of X.
     target_ : TargetScale
         Transform and scale of the target.
     smearing_ : float
-        Factor of the back-transform; 1 without a logarithm.
+        Smearing factor of the back-transform; 1 without log1p.
     trees_ : xgboost.XGBRegressor
-        The fitted trees, in standardised units of the target.
+        The fitted trees, in standardized units of the target.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns of X, where it has string names.
+        Names of the columns of X, if all are strings.
 
     See Also
     --------
-    sptgnn_sklearn.regressor.SpTGNNRegressor : The model to compare with.
+    SpTGNNRegressor : Graph neural network on the same table.
 
     References
     ----------
@@ -100,13 +102,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "coordinates": ["array-like", None],
-        "crs": "no_validation",
-        "time": "no_validation",
-        "elevation": "no_validation",
-        "spectral": ["array-like", StrOptions(set(SIMILARITIES)), None],
-        "site": "no_validation",
-        "images": [Mapping, None],
+        **ROLE_CONSTRAINTS,
         "use_coordinates": ["boolean"],
         "target_transform": [StrOptions({"log1p", "auto"}), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -162,17 +158,17 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, sample_weight=None):
-        """Grow the trees.
+        """Fit the trees.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
             Coordinates, covariates and the columns of other roles. Covariates may be numeric,
-            boolean or categorical and may have gaps.
+            boolean or categorical and may have missing values.
         y : array-like of shape (n_samples,)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
-            A weight of 2 is the row twice, 0 is the row absent.
+            Sample weights; a weight of 2 equals repeating the row, 0 drops it.
 
         Returns
         -------
@@ -181,33 +177,31 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a column, role or parameter cannot be used; the message names it.
+            If a column, role or parameter is invalid; the message names it.
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
         X, y, weight, _ = check_fit_input(self, X, y, sample_weight)
-        self.columns_ = TableSchema.fit(X, **named_roles(self))
-        table = self.columns_.transform(X)
-        # As in SpTGNNRegressor: without this, sampling of rows would tell a weight from a copy.
+        schema, table = TableSchema.fit_transform(X, **named_roles(self))
+        # As in SpTGNNRegressor: row subsampling would otherwise distinguish weights from copies.
         merged = deduplicate(table, y, weight)
         table, y, weight = table.take(merged.rows), y[merged.rows], merged.weight
-        self.target_ = TargetScaler.fit(y, weight, self.target_transform)
-        self._features = FeatureEncoder.fit(self.columns_, table)
-        z, inputs = self.target_.transform(y), self._inputs(table)
+        target = TargetScaler.fit(y, weight, self.target_transform)
+        features = FeatureEncoder.fit(schema, table)
+        z, inputs = target.transform(y), self._inputs(features, table)
         trees = boosted_trees(
             rng.randint(2**31 - 1),
             self.n_jobs,
-            **self._named(
-                "n_estimators learning_rate max_depth min_child_weight "
-                "subsample colsample_bytree reg_lambda"
-            ),
+            **{name: getattr(self, name) for name in _TREE_PARAMETERS},
         )
-        self.trees_ = fit_base(trees, inputs, z, weight)
-        self.smearing_ = 1.0
-        if self.target_.function is not None:
-            folds = _place_folds(table, rng)
-            error = self.target_.scale * (z - out_of_fold(trees, inputs, z, weight, folds))
-            self.smearing_ = float(np.average(np.exp(error), weights=weight))
+        fitted = fit_base(trees, inputs, z, weight)
+        smearing = 1.0
+        if target.function is not None:
+            folds = _location_folds(table, rng)
+            error = target.scale * (z - out_of_fold(trees, inputs, z, weight, folds))
+            smearing = float(np.average(np.exp(error), weights=weight))
+        self.columns_, self.target_, self._features = schema, target, features
+        self.trees_, self.smearing_ = fitted, smearing
         return self
 
     def predict(self, X):
@@ -225,25 +219,22 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         table = self.columns_.transform(check_predict_input(self, X))
         found = self.target_.inverse_transform(
-            self.trees_.predict(self._inputs(table)).astype(np.float64)
+            self.trees_.predict(self._inputs(self._features, table)).astype(np.float64)
         )
         return found if self.target_.function is None else self.smearing_ * (1 + found) - 1
 
-    def _named(self, names: str) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names.split()}
-
-    def _inputs(self, table: SampleTable) -> np.ndarray:
-        inputs = self._features.tree_features(table)
+    def _inputs(self, features: FeatureEncoder, table: SampleTable) -> np.ndarray:
+        inputs = features.tree_features(table)
         if self.use_coordinates:
             return inputs
         if inputs.shape[1] == _N_COORDINATES:
             raise ValueError(
-                "use_coordinates=False leaves nothing to learn from: X has no covariates that vary."
+                "use_coordinates=False leaves no features: X has no covariates that vary."
             )
         return inputs[:, _N_COORDINATES:]
 
 
-def _place_folds(table: SampleTable, rng: np.random.RandomState) -> np.ndarray:
-    """Folds of whole places."""
-    places = location_ids(table.coordinates, table.site)
-    return assign_folds(places, min(_SMEARING_FOLDS, int(places.max()) + 1), rng)
+def _location_folds(table: SampleTable, rng: np.random.RandomState) -> np.ndarray:
+    """Folds of whole locations."""
+    locations = location_ids(table.coordinates, table.site)
+    return assign_folds(locations, min(_SMEARING_FOLDS, int(locations.max()) + 1), rng)

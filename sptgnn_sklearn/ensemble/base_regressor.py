@@ -1,7 +1,7 @@
-"""The tabular base: a regressor that the network corrects.
+"""Tabular base model: the regressor that the network corrects, and its cross-fitting.
 
-How far the network's correction is trusted is decided on training rows that neither has seen, so
-each training row also gets the prediction of a copy of the base that was fitted without its fold.
+The blend of base and network is fitted on held-out rows, so each training row also gets an
+out-of-fold prediction of the base model.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone, is_regressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -18,8 +19,8 @@ from xgboost import XGBRegressor
 
 __all__ = ["boosted_trees", "fit_base", "make_base", "out_of_fold"]
 
-_MOST_REPEATS = 20  # rows for each row that stand in for weights
-_WIDE = 60  # columns; from here on trees sample fewer of them and cut them into fewer bins
+_MOST_REPEATS = 20  # limit of repeated rows per row, for regressors without sample weights
+_WIDE = 60  # columns; wider tables use fewer columns per tree and fewer bins
 
 
 def boosted_trees(
@@ -29,22 +30,22 @@ def boosted_trees(
     n_columns: int = 0,
     **settings: Any,
 ) -> XGBRegressor:
-    """Return the XGBoost regressor that serves both as base and as baseline.
+    """Return the XGBoost regressor that is both the default base model and the baseline.
 
-    Moderate depth and learning rate with row and column sampling: sound for a few hundred to some
-    ten thousand samples without tuning.
+    Moderate depth and learning rate with row and column subsampling; suited to a few hundred to
+    tens of thousands of samples without tuning.
 
     Parameters
     ----------
     random_state : int or None
         Seed of the sampling.
     n_jobs : int or None
-        Threads; None leaves their number to XGBoost.
+        Number of threads; None means 1.
     n_columns : int, default=0
-        Of the table. Many columns are often of one kind, so that a few of them with coarse
-        cuts say as much, in a third of the time.
+        Columns of the table. In wide tables, which often have many similar columns, fewer columns
+        per tree and coarser bins are as accurate in a third of the time.
     **settings
-        Parameters of XGBRegressor that replace the defaults.
+        Parameters of XGBRegressor that override these defaults.
 
     Examples
     --------
@@ -64,22 +65,23 @@ def boosted_trees(
     }
     if n_columns > _WIDE:
         defaults |= {"colsample_bytree": 0.3, "max_bin": 64}
-    return XGBRegressor(**{**defaults, **settings}, random_state=random_state, n_jobs=n_jobs)
+    threads = effective_n_jobs(n_jobs)
+    return XGBRegressor(**{**defaults, **settings}, random_state=random_state, n_jobs=threads)
 
 
 def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int = 0) -> Any | None:
-    """Return an unfitted regressor for the parameter `base`, or None.
+    """Return an unfitted regressor for the parameter `base_estimator`, or None.
 
     Parameters
     ----------
     base : None, "xgboost" or regressor
-        A regressor is copied. Its random states that are None, at any depth, are set; where it
-        cannot take missing values, medians are filled in before it.
+        A regressor is cloned. All its random states that are None are set; if it does not support
+        missing values, it is preceded by median imputation.
     random_state : int
     n_jobs : int or None
-        Threads of "xgboost".
+        Number of threads of "xgboost".
     n_columns : int, default=0
-        Of the table, for "xgboost".
+        Columns of the table, for "xgboost".
 
     Raises
     ------
@@ -99,8 +101,8 @@ def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int =
         return boosted_trees(random_state, n_jobs, n_columns=n_columns)
     if isinstance(base, type) or not hasattr(base, "fit") or not is_regressor(base):
         raise ValueError(
-            f"base={base!r} is not known; pass None, 'xgboost' or a scikit-learn regressor, such "
-            "as RandomForestRegressor()."
+            f"base_estimator={base!r} is invalid; pass None, 'xgboost' or a scikit-learn regressor "
+            "such as RandomForestRegressor()."
         )
     base = clone(base)
     seeds = {
@@ -115,12 +117,12 @@ def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int =
 
 
 def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
-    """Fit a copy of the base, with weights where it takes them.
+    """Fit a clone of the base model, with sample weights if it supports them.
 
     Parameters
     ----------
     base : regressor
-        Where it takes no weights, a row of a whole weight is repeated as often.
+        If it does not support sample weights, rows are repeated by their integer weights.
     X : ndarray of shape (n, p)
     y, weight : ndarray of shape (n,)
 
@@ -131,7 +133,7 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
     Raises
     ------
     ValueError
-        If weights are no whole numbers and the base cannot take any.
+        If weights are not integers and the base model does not support sample weights.
 
     Examples
     --------
@@ -150,8 +152,8 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
         counts = np.rint(weight).astype(int)
         if not np.allclose(counts, weight) or counts.sum() > _MOST_REPEATS * len(y):
             raise ValueError(
-                f"sample_weight differs between rows, but base={base!r} takes none: give whole "
-                "numbers, leave the weights out or choose another base."
+                f"sample_weight differs between rows, but base_estimator={base!r} does not support "
+                "sample weights: use integer weights, no weights or another base_estimator."
             )
         X, y = np.repeat(X, counts, axis=0), np.repeat(y, counts)
     return base.fit(X, y)
@@ -160,7 +162,7 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
 def out_of_fold(
     base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray
 ) -> np.ndarray:
-    """Predict every row by a copy of the base that was fitted without the row's fold.
+    """Return cross-fitted predictions: each row is predicted without its own fold.
 
     Parameters
     ----------
@@ -168,7 +170,7 @@ def out_of_fold(
     X : ndarray of shape (n, p)
     y, weight : ndarray of shape (n,)
     folds : ndarray of shape (n,) of int
-        Where there is one fold only, all rows get the weighted mean.
+        If there is only one fold, all rows get the weighted mean.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def out_of_fold(
 
 
 def _weight_key(base: Any) -> str | None:
-    """Return the name by which fit takes weights, through the last steps of pipelines, or None."""
+    """Return the fit parameter for sample weights, also of a pipeline's last step, or None."""
     if hasattr(base, "steps"):
         name, last = base.steps[-1]
         key = _weight_key(last)

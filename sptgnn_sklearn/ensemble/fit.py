@@ -1,4 +1,4 @@
-"""From a table to a fitted ensemble: each step of the method in the order in which it happens."""
+"""Fit the ensemble: features, cross-fitting folds, base model, graph, members, calibration."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 from ..encoders.chip_cache import ChipCache
 from ..encoders.embedder import ChipEmbedder
 from ..encoders.finetuning import MemberEncoders
+from ..encoders.terramind_images import TerraMindImages
 from ..graph.edge_features import EDGE_FEATURES
 from ..graph.knn_graph import KNNGraph
-from ..network.config import IMAGERY, Neighborhood, NetworkShape, SourceNodes
+from ..network.config import IMAGERY, Neighborhood, NetworkConfig, NetworkShape, SourceNodes
 from ..network.inference import NodeTensors, build_context, build_neighborhood, predict_encoded
 from ..network.sptgnn import SpTGNN
 from ..spatial.blocks import location_ids
@@ -31,115 +32,132 @@ from .base_regressor import fit_base, out_of_fold
 from .fitted import Ensemble, TrainingRows, make_node_tensors, spatial_distance, to_moments
 from .member_folds import MemberFolds, make_member_folds
 
+__all__ = ["FineTuning", "fit_ensemble"]
+
+# Edge features that are the distance of a relation itself; the first one that exists is used.
 _RELATION_DISTANCE = {
     "spatial": ("distance",),
-    "spectral": ("image_distance", "covariate_distance"),  # the first that there is
+    "spectral": ("image_distance", "covariate_distance"),
 }
-_SPARE_CANDIDATES = (
-    2  # candidates for each neighbour: some are hidden from a member that holds them out
-)
+# Candidates per neighbor: members do not use candidates that they hold out.
+_SPARE_CANDIDATES = 2
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How image encoders are tuned with the network.
+    """Settings of encoders that are trained with the network.
 
     Attributes
     ----------
     embedder : ChipEmbedder
-        With the encoder from which all members start.
+        With the pretrained encoder that all members start from.
     stages : True or int
-        All of it, or the last so many blocks.
+        All stages, or the number of last blocks.
     recompute : bool
-        Whether to save memory by computing activations twice.
+        Whether activations are recomputed in the backward pass to save memory.
     """
 
     embedder: ChipEmbedder
     stages: bool | int
     recompute: bool = False
 
+    @classmethod
+    def from_images(
+        cls, embedder: ChipEmbedder | None, images: TerraMindImages | None
+    ) -> FineTuning | None:
+        """Return the settings of TerraMindImages; None if no encoder is trained."""
+        if embedder is None or images is None or not images.fine_tune:
+            return None
+        return cls(embedder, images.stages, images.gradient_checkpointing)
+
 
 def fit_ensemble(
-    columns: TableSchema,
+    schema: TableSchema,
     table: SampleTable,
     y: np.ndarray,
     weight: np.ndarray,
     *,
-    network_settings: dict[str, Any],
-    schedule: TrainingConfig,
+    n_members: int,
+    network: NetworkConfig,
+    training: TrainingConfig,
     relations: Sequence[str],
     streams: Sequence[str],
     n_neighbors: int,
     base: Any,
     calibration: str | None,
     device: str,
+    n_groups: int,
     n_jobs: int | None,
     rng: np.random.RandomState,
     similarity: str | None = None,
-    tuning: FineTuning | None = None,
+    fine_tuning: FineTuning | None = None,
 ) -> Ensemble:
-    """Fit base, graph and members on distinct, canonically ordered rows.
+    """Fit base model, graph and ensemble members on distinct, canonically ordered rows.
 
     Parameters
     ----------
-    columns, table : Columns, Table
+    schema : TableSchema
+    table : SampleTable
+        Training rows.
     y, weight : ndarray of shape (n,)
-        Standardised targets and positive weights.
-    architecture : dict
-        Settings of `network.NetworkShape` apart from what the table decides.
-    schedule : Schedule
+        Standardized targets and positive weights.
+    n_members : int
+    network : NetworkConfig
+    training : TrainingConfig
     relations, streams : sequence of str
-        Those wanted; those that the table cannot give are left out.
+        Relations and streams that the table has no columns for are dropped.
     n_neighbors : int
     base : unfitted regressor or None
-    calibration : None, "scale" or "isotonic"
-        See `calibration.Calibration.learn`.
+    calibration : None, "scale" or "quantile"
+        See `Calibration.fit`.
     device : str
+    n_groups : int
+        Groups of members, each trained as one joblib task.
     n_jobs : int or None
     rng : RandomState
     similarity : {"embeddings", "indices", "covariates"} or None
-        See `FeatureEncoder.learn`.
-    tuning : Tuning or None
-        None leaves the image encoder as it is.
+        See `FeatureEncoder.fit`.
+    fine_tuning : FineTuning or None
+        None keeps the image encoder frozen.
     """
-    features = FeatureEncoder.fit(columns, table, similarity)
+    features = FeatureEncoder.fit(schema, table, similarity)
     spaces = features.relation_spaces(table)
     rows = make_node_tensors(features, table, streams, spaces)
-    place = location_ids(table.coordinates, table.site)
-    n_members = network_settings["n_members"]
     positions = spaces["spatial"]
-    parts = make_member_folds(positions, place, n_members, rng)
+    folds = make_member_folds(
+        positions, location_ids(table.coordinates, table.site), n_members, rng
+    )
     relations = tuple(name for name in relations if name in spaces)
-    # On a cluster joblib counts all of its cores; neighbours are searched in this process.
-    jobs = min(effective_n_jobs(n_jobs), cpu_count())
-    workers = torch.get_num_threads() if n_jobs is None else jobs
+    # On a cluster joblib counts all of its cores, but neighbors are searched in this process.
+    workers = min(effective_n_jobs(n_jobs), cpu_count())
     knn_graph = KNNGraph({name: spaces[name] for name in relations}, workers)
 
-    model = offset = None
+    fitted_base = base_predictions = None
     if base is not None:
-        tabular = features.tree_features(table)
-        offset = out_of_fold(base, tabular, y, weight, parts.member[0])
-        model = fit_base(base, tabular, y, weight)
+        inputs = features.tree_features(table)
+        base_predictions = out_of_fold(base, inputs, y, weight, folds.member[0])
+        fitted_base = fit_base(base, inputs, y, weight)
 
-    data = _training_set(rows, y, weight, knn_graph, parts, n_members, n_neighbors)
-    if tuning is not None:
-        data = replace(data, fine_tuning=_fine_tuning_data(tuning, features, table, n_members))
-    shape = _make_network_shape(rows, relations, network_settings)
+    data = _training_set(rows, y, weight, knn_graph, folds, n_members, n_neighbors)
+    if fine_tuning is not None:
+        tuned = _fine_tuning_data(fine_tuning, features, table, n_members)
+        data = replace(data, fine_tuning=tuned)
+    shape = _make_network_shape(rows, relations, network, n_members)
     seeds = rng.randint(2**31 - 1, size=n_members)
-    trained = _train(shape, data, schedule, seeds, device, n_jobs)
+    trained = _train(shape, data, training, seeds, device, n_groups, n_jobs)
 
     node_features = np.hstack([values.numpy() for values in rows.streams.values()])
     if trained.imagery is not None:
         rows.streams[IMAGERY] = trained.imagery
-    network, rows = trained.network.to(device), rows.to(device)
+    trained_network, rows = trained.network.to(device), rows.to(device)
     neighbors = data.candidates[0][:, :, :n_neighbors].copy()
-    context, inside = _encode_training_rows(network, rows, neighbors, y)
-    held = OutOfFoldPredictions.from_members(
-        trained.mean, np.exp(trained.log_variance), *inside, base=offset
+    context, predictions = _encode_training_rows(trained_network, rows, neighbors, y)
+    held_out = OutOfFoldPredictions.from_members(
+        trained.mean, np.exp(trained.log_variance), *predictions, base=base_predictions
     )
     distance = spatial_distance(spaces, knn_graph.spaces, data.held_source_index[0])
     postprocessor = Postprocessor.fit(
-        held,
+        held_out,
         y,
         weight,
         positions,
@@ -150,21 +168,18 @@ def fit_ensemble(
     )
     ensemble = Ensemble(
         features=features,
-        network=network,
-        relations=relations,
-        streams=tuple(rows.streams),
+        network=trained_network,
         knn_graph=knn_graph,
         context=context,
         edge_inputs=rows.edge_inputs,
-        base=model,
+        base=fitted_base,
         postprocessor=postprocessor,
         history=trained.history,
         n_neighbors=n_neighbors,
         device=device,
-        workers=workers,
-        imagery=None if tuning is None else tuning.embedder.imagery,
+        chip_loader=None if fine_tuning is None else fine_tuning.embedder.chip_loader,
         training=TrainingRows(
-            node_features, parts, neighbors, postprocessor.apply_held_out(held, distance)
+            node_features, folds, neighbors, postprocessor.apply_held_out(held_out, distance)
         ),
     )
     for file in trained.checkpoints:
@@ -175,7 +190,7 @@ def fit_ensemble(
 def _encode_training_rows(
     network: SpTGNN, rows: NodeTensors, neighbors: np.ndarray, y: np.ndarray
 ) -> tuple[SourceNodes, tuple[np.ndarray, np.ndarray]]:
-    """Encode the training rows, and predict them (M, n) from their neighbours (n, R, K)."""
+    """Encode the training rows, and predict them (M, n) from their neighbors (n, R, K)."""
     targets = torch.from_numpy(y.astype(np.float32)).to(network.edge_scale.floor.device)
     source_index = torch.from_numpy(neighbors).to(targets.device)
 
@@ -185,23 +200,21 @@ def _encode_training_rows(
 
     context = build_context(network, rows, neighborhood, targets)
     source_features = network.source_features(context, cached=True)
-    everyone = torch.arange(len(y), device=targets.device)
-    everyone = everyone.expand(network.shape.n_members, -1)
-    return context, to_moments(
-        *predict_encoded(network, context, source_features, everyone, neighborhood)
-    )
+    all_rows = torch.arange(len(y), device=targets.device).expand(network.shape.n_members, -1)
+    found = predict_encoded(network, context, source_features, all_rows, neighborhood)
+    return context, to_moments(*found)
 
 
 def _fine_tuning_data(
-    tuning: FineTuning, features: FeatureEncoder, table: SampleTable, n_members: int
+    fine_tuning: FineTuning, features: FeatureEncoder, table: SampleTable, n_members: int
 ) -> FineTuningData:
-    """Decode the chips of the training rows, and make the encoders from which members start."""
-    embedder = tuning.embedder
+    """Decode the chips of the training rows and copy the encoder for each member."""
+    embedder = fine_tuning.embedder
     if features.image_scale is None:
-        raise ValueError("fine_tune needs images, and no training row has one.")
+        raise ValueError("fine_tune needs images, but no training row has one.")
     return FineTuningData(
         chips=ChipCache(
-            embedder.imagery,
+            embedder.chip_loader,
             table.images,
             embedder.directory,
             workers=embedder.workers,
@@ -210,9 +223,9 @@ def _fine_tuning_data(
         encoders=MemberEncoders(
             embedder.encoder.stages,
             n_members,
-            tuning.stages,
+            fine_tuning.stages,
             *features.image_scale,
-            recompute=tuning.recompute,
+            recompute=fine_tuning.recompute,
             source=embedder.encoder.source,
         ),
     )
@@ -223,42 +236,44 @@ def _training_set(
     y: np.ndarray,
     weight: np.ndarray,
     knn_graph: KNNGraph,
-    parts: MemberFolds,
+    folds: MemberFolds,
     n_members: int,
     n_neighbors: int,
 ) -> TrainingSet:
-    """Build the graph in its three forms: true, far folds hidden, member folds hidden."""
-    variants = (parts.place, *parts.far_folds)
+    """Build the k-NN graph three times: all neighbors, none of the far block, none of the fold."""
+    variants = (folds.location, *folds.far_folds)
     lists = knn_graph.knn_many(
         [(_SPARE_CANDIDATES * n_neighbors, labels) for labels in variants]
-        + [(n_neighbors, folds) for folds in parts.member]
+        + [(n_neighbors, labels) for labels in folds.member]
     )
     return TrainingSet(
         rows=rows,
         targets=y,
         weight=weight,
         candidates=np.stack(lists[: len(variants)]),
-        held_out=np.array([parts.held_out(member) for member in range(n_members)]),
+        held_out=folds.masks(n_members),
         held_source_index=np.stack(lists[len(variants) :]),
-        rounds=parts.fold_rounds(n_members),
+        rounds=folds.fold_rounds(n_members),
         n_neighbors=n_neighbors,
     )
 
 
 def _make_network_shape(
-    rows: NodeTensors, relations: tuple[str, ...], settings: dict[str, Any]
+    rows: NodeTensors, relations: tuple[str, ...], network: NetworkConfig, n_members: int
 ) -> NetworkShape:
     edge_features = tuple(name for name in EDGE_FEATURES if name in rows.edge_inputs)
-    return NetworkShape(
+    return NetworkShape.from_config(
+        network,
         streams={name: values.shape[1] for name, values in rows.streams.items()},
         relations=relations,
         edge_features=edge_features,
         own_feature=tuple(_own_feature(name, edge_features) for name in relations),
-        **settings,
+        n_members=n_members,
     )
 
 
 def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
+    """Index of the edge feature that is the distance of a relation, or -1."""
     own = [name for name in _RELATION_DISTANCE.get(relation, ()) if name in edge_features]
     return edge_features.index(own[0]) if own else -1
 
@@ -266,24 +281,26 @@ def _own_feature(relation: str, edge_features: tuple[str, ...]) -> int:
 def _train(
     shape: NetworkShape,
     data: TrainingSet,
-    schedule: TrainingConfig,
+    training: TrainingConfig,
     seeds: np.ndarray,
     device: str,
+    n_groups: int,
     n_jobs: int | None,
 ) -> TrainingResult:
-    """Train all members in one pass, or in `n_jobs` groups of processes."""
-    n_groups = min(effective_n_jobs(n_jobs), len(seeds)) if n_jobs is not None else 1
+    """Train all members in one batched pass, or groups of members as joblib tasks."""
+    n_groups = min(n_groups, len(seeds))
+    n_workers = min(n_groups, effective_n_jobs(n_jobs))
     groups = np.array_split(np.arange(len(seeds)), n_groups)
-    # Bars of several processes would write over one another; one here counts the groups instead.
-    one_bar = schedule.verbose == 1 and n_groups > 1
+    # Progress bars of several processes would overwrite each other; one bar counts the groups.
+    one_bar = training.verbose == 1 and n_groups > 1
     if one_bar:
-        schedule = replace(schedule, verbose=0)
+        training = replace(training, verbose=0)
     parts = Parallel(n_jobs=n_jobs if n_groups > 1 else 1, return_as="generator")(
         delayed(_train_group)(
-            max(1, cpu_count() // n_groups),
+            max(1, cpu_count() // n_workers),
             replace(shape, n_members=len(group)),
             data.for_members(group),
-            schedule,
+            training,
             [int(seed) for seed in seeds[group]],
             device,
         )
@@ -294,6 +311,6 @@ def _train(
 
 
 def _train_group(threads: int, *arguments: Any) -> TrainingResult:
-    """Train by so many threads: groups that each take all processors would wait for each other."""
+    """Train with a limited number of threads, so that parallel groups do not oversubscribe."""
     with limit_torch_threads(threads):
         return train_members(*arguments)

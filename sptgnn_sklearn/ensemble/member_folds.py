@@ -1,15 +1,14 @@
-"""Which rows hide from which while the model is fitted.
+"""Cross-fitting folds: held-out locations of each ensemble member, and blocks hidden in training.
 
-Two kinds of partition of the training rows, both of whole places:
+Both kinds of folds consist of whole locations.
 
 member
-    One fold for each member. In one half of the survey's blocks places are dealt one by one, in the
-    other half block by block, so what a member never saw tells how the model does both near the
-    data and away from them. The base's out-of-fold predictions come from the same folds, so that
-    base and members are compared on equal terms.
+    One fold per ensemble member. In half of the survey's blocks locations are assigned one by one,
+    in the other half block by block, so that held-out errors represent predictions near the data
+    and away from them. The base model is cross-fitted on the same folds.
 far
-    Blocks of several sizes dealt to folds. In training a row sometimes receives from the other
-    folds only, and so learns what neighbours are worth at every distance.
+    Blocks of several sizes, assigned to folds. In training, a row sometimes has neighbors in the
+    other folds only, so that the network learns the value of neighbors at every distance.
 """
 
 from __future__ import annotations
@@ -34,125 +33,128 @@ class MemberFolds:
 
     Attributes
     ----------
-    place : ndarray of shape (n,)
-        Rows of one place share a label.
+    location : ndarray of shape (n,)
+        Location id of each row.
     member : ndarray of shape (n_rounds, n)
-        Row r belongs to the folds of members r * N_FOLDS, r * N_FOLDS + 1, ... Where there are
-        fewer than N_FOLDS places, members share folds: each must have rows to be judged by.
-    far : list of ndarray of shape (n,)
-        One for each size of block; none where there are too few places to be far from any.
+        Row r holds the folds of members r * N_FOLDS, r * N_FOLDS + 1, ... With fewer than N_FOLDS
+        locations, members share folds, because each member needs held-out rows.
+    far_folds : list of ndarray of shape (n,)
+        One array per block size; empty if there are too few locations.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.ensemble.member_folds import make_member_folds
     >>> space = np.random.RandomState(0).uniform(size=(60, 2))
-    >>> parts = make_member_folds(space, np.arange(60), n_members=5, rng=np.random.RandomState(0))
-    >>> sum(parts.held_out(member) for member in range(5)).tolist() == [1] * 60
+    >>> folds = make_member_folds(space, np.arange(60), n_members=5, rng=np.random.RandomState(0))
+    >>> folds.masks(5).sum(axis=0).tolist() == [1] * 60
     True
     """
 
-    place: np.ndarray
+    location: np.ndarray
     member: np.ndarray
     far_folds: list[np.ndarray]
 
     def held_out(self, member: int) -> np.ndarray:
-        """Return the mask of the rows that a member does not train on."""
+        """Return the mask (n,) of the rows that a member holds out."""
         folds = self.member[member // N_FOLDS]
         return folds == member % N_FOLDS % (folds.max() + 1)
 
+    def masks(self, n_members: int) -> np.ndarray:
+        """Return the masks (n_members, n) of the held-out rows of all members."""
+        return np.array([self.held_out(member) for member in range(n_members)])
+
     @staticmethod
     def fold_rounds(n_members: int) -> np.ndarray:
-        """Return the round that each member belongs to."""
+        """Return the round (n_members,) of each member, a row of `member`."""
         return np.arange(n_members) // N_FOLDS
 
 
 def make_member_folds(
     space: np.ndarray,
-    place: np.ndarray,
+    location: np.ndarray,
     n_members: int,
     rng: np.random.RandomState,
     far_blocks: Sequence[int] = _FAR_BLOCKS,
 ) -> MemberFolds:
-    """Draw the partitions.
+    """Draw the cross-fitting folds.
 
     Parameters
     ----------
     space : ndarray of shape (n, d)
-        Rows in the space of distances.
-    place : ndarray of shape (n,) of int
-        Labels 0 to n_places - 1.
+        Metric coordinates.
+    location : ndarray of shape (n,) of int
+        Location ids, 0 to n_locations - 1.
     n_members : int
-        Members of the ensemble.
     rng : RandomState
-        Source of all random numbers.
     far_blocks : sequence of int
-        Numbers of blocks of the far partitions.
+        Numbers of blocks of the far folds.
 
     Returns
     -------
-    Partitions
+    MemberFolds
 
     Raises
     ------
     ValueError
-        If all rows lie at one place.
+        If all rows are at one location.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.ensemble.member_folds import make_member_folds
-    >>> place = np.repeat(np.arange(3), 4)
-    >>> parts = make_member_folds(
-    ...     np.eye(3)[place], place, n_members=1, rng=np.random.RandomState(0)
-    ... )
-    >>> [len(set(parts.member[0][place == i])) for i in range(3)]  # a place is never divided
+    >>> location = np.repeat(np.arange(3), 4)
+    >>> folds = make_member_folds(np.eye(3)[location], location, 1, np.random.RandomState(0))
+    >>> [len(set(folds.member[0][location == i])) for i in range(3)]  # locations are not split
     [1, 1, 1]
     """
-    n_places = int(place.max()) + 1
-    if n_places < 2:
+    n_locations = int(location.max()) + 1
+    if n_locations < 2:
         raise ValueError(
-            f"All {len(place)} rows lie at one place, from which no model of space can be learnt. "
-            "Check which columns are the coordinates and the site, or use a tabular regressor."
+            f"All {len(location)} rows are at one location, so no spatial model can be fitted. "
+            "Check the columns of coordinates and site, or use a tabular regressor."
         )
-    n_folds = min(N_FOLDS, n_places)
+    n_folds = min(N_FOLDS, n_locations)
     n_rounds = -(-n_members // N_FOLDS)
     return MemberFolds(
-        place=place,
-        member=np.array([_half_and_half(space, place, n_folds, rng) for _ in range(n_rounds)]),
+        location=location,
+        member=np.array(
+            [_draw_member_folds(space, location, n_folds, rng) for _ in range(n_rounds)]
+        ),
         far_folds=[
-            _deal(_blocks(space, place, n_blocks, rng), n_folds, rng)
+            _assign(_compact_blocks(space, location, n_blocks, rng), n_folds, rng)
             for n_blocks in far_blocks
-            if n_places >= 2 * n_folds
+            if n_locations >= 2 * n_folds
         ],
     )
 
 
-def _blocks(
-    space: np.ndarray, place: np.ndarray, n_blocks: int, rng: np.random.RandomState
+def _compact_blocks(
+    space: np.ndarray, location: np.ndarray, n_blocks: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Compact blocks of whole places, fewer than asked for where places are few."""
-    n_places = int(place.max()) + 1
-    count = np.bincount(place)
+    """Block labels of whole locations; fewer blocks if there are few locations."""
+    n_locations = int(location.max()) + 1
+    count = np.bincount(location)
     # A site may have several coordinates; its mean keeps it in one block.
-    center = np.column_stack([np.bincount(place, weights=axis) / count for axis in space.T])
-    wanted = int(np.clip(n_blocks, 2, max(2, n_places // 3)))
-    return cluster_labels(center, wanted, rng)[place]
+    centers = np.column_stack([np.bincount(location, weights=axis) / count for axis in space.T])
+    n_clusters = int(np.clip(n_blocks, 2, max(2, n_locations // 3)))
+    return cluster_labels(centers, n_clusters, rng)[location]
 
 
-def _half_and_half(
-    space: np.ndarray, place: np.ndarray, n_folds: int, rng: np.random.RandomState
+def _draw_member_folds(
+    space: np.ndarray, location: np.ndarray, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    n_places = int(place.max()) + 1
-    if n_places < 4 * n_folds:
-        return _deal(place, n_folds, rng)
-    block = _blocks(space, place, _MEMBER_BLOCKS, rng)
+    """Folds of single locations in half of the blocks and of whole blocks in the other half."""
+    n_locations = int(location.max()) + 1
+    if n_locations < 4 * n_folds:
+        return _assign(location, n_folds, rng)
+    block = _compact_blocks(space, location, _MEMBER_BLOCKS, rng)
     whole = rng.permutation(block.max() + 1)[: (block.max() + 1) // 2]
-    # Labels of blocks that stay whole must not collide with those of places.
-    labels = np.where(np.isin(block, whole), n_places + block, place)
-    return _deal(np.unique(labels, return_inverse=True)[1], n_folds, rng)
+    # Labels of whole blocks start after the location ids, so that they do not collide.
+    labels = np.where(np.isin(block, whole), n_locations + block, location)
+    return _assign(np.unique(labels, return_inverse=True)[1], n_folds, rng)
 
 
-def _deal(labels: np.ndarray, n_folds: int, rng: np.random.RandomState) -> np.ndarray:
-    """Deal labels to folds, to fewer where there are fewer labels (many rows at few places)."""
+def _assign(labels: np.ndarray, n_folds: int, rng: np.random.RandomState) -> np.ndarray:
+    """Assign labels to folds; with fewer labels than folds there are fewer folds."""
     return assign_folds(labels, min(n_folds, len(np.unique(labels))), rng)
