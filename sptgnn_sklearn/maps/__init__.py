@@ -1,18 +1,13 @@
-"""Prediction maps: a fitted regressor and covariate rasters to layers, block by block.
+"""Prediction maps: apply a fitted regressor to rasters of covariates, block by block.
 
-- `grid`: cells, their centres and the blocks they are taken in
-- `source`: covariates on one grid, read window by window
-- `opening`: an xarray Dataset or GeoTIFFs as such a source
-- `expectation`: what columns a fitted regressor asks for
-- `cells`: the cells of a block as rows of X
-- `planning`: what fills each of their columns
-- `layers`: what is predicted for the cells of a block
-- `running`: blocks one after another, or on dask
-- `parts`: the folder of finished blocks, from which a stopped run goes on
-- `files`: finished blocks to a cloud-optimised GeoTIFF or a Zarr store
-- `mapping`: `predict_map`, which puts these together
+- `predict_map`: the public function
+- `open_rasters`, `covariate_stack`, `grid`: covariates on one grid, read window by window
+- `model_inputs`, `match_columns`, `cell_table`: the cells of a block as rows of X
+- `layers`: predictions of the cells of a block
+- `scheduling`: blocks one after another, or on dask
+- `block_files`, `writers`: finished blocks on disk, and the GeoTIFF or Zarr store made from them
 
-xarray, rioxarray, rasterio and dask are imported when a map is made:
+xarray, rioxarray, rasterio and dask are imported when a map is predicted:
 ``pip install "sptgnn-sklearn[maps]"``.
 """
 

@@ -1,8 +1,7 @@
-"""The folder of finished blocks: what a stopped run goes on from.
+"""Folder of finished map blocks, from which an interrupted run resumes.
 
-Every block is a GeoTIFF that appears under its name only when it is whole, so that the files that
-are there are the journal, whatever stopped the run. ``job.json`` beside them says what they are
-parts of; with other arguments or data nothing goes on.
+Each block is a GeoTIFF that is renamed into place when it is complete, so that the files in the
+folder record the progress. ``job.json`` beside them describes the run; only the same run resumes.
 """
 
 from __future__ import annotations
@@ -27,45 +26,42 @@ from .layers import BlockPredictor
 __all__ = ["BlockFiles", "describe_job"]
 
 _JOB = "job.json"
-_PROBED_BLOCKS, _PROBED_CELLS = 4, 64  # of those finished, to see that the model is the same
-_SAME_PREDICTIONS = 1e-4  # of a layer's largest value: more than rounding, less than another model
+_CHECKED_BLOCKS, _CHECKED_CELLS = 4, 64  # finished blocks, and cells of each, predicted again
+_SAME_PREDICTIONS = 1e-4  # of a layer's largest value: above rounding, below another model
 
 
 def describe_job(
-    mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
+    predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
 ) -> dict[str, Any]:
-    """Describe all that decides the blocks, apart from what only the model itself can tell.
+    """Return everything that determines the blocks except the model, as JSON values.
 
     Parameters
     ----------
-    mapper : Mapper
-    source : Source
+    predictor : BlockPredictor
+    covariates : CovariateStack
     blocks : sequence of Window
     """
-    grid = source.grid
-    limits = {"lower", "upper"} & set(mapper.layers)
-    constants = {str(label): repr(value) for label, value in mapper.table.constants.items()}
+    grid, table = covariates.grid, predictor.table
+    limits = {"lower", "upper"} & set(predictor.layers)
     job = {
-        "layers": list(mapper.layers),
-        "coverage": mapper.coverage if limits else None,
-        "nodata_output": repr(float(mapper.nodata)),
-        "skip_nodata": mapper.table.skip_nodata,
+        "layers": list(predictor.layers),
+        "coverage": predictor.coverage if limits else None,
+        "nodata_output": repr(float(predictor.nodata)),
+        "skip_nodata": table.skip_nodata,
         "grid": [*grid.shape, *grid.transform, grid.crs],
         "blocks": [list(block) for block in blocks],
-        "columns": {str(label): str(name) for label, name in mapper.table.bands.items()},
-        "constants": constants,
-        "categories": {str(label): repr(codes) for label, codes in mapper.table.levels.items()},
-        "images": {str(label): file_state(path) for label, path in mapper.table.rasters.items()},
-        "source": source.identity(blocks),
+        "columns": {str(label): str(name) for label, name in table.bands.items()},
+        "constants": {str(label): repr(value) for label, value in table.constants.items()},
+        "categories": {str(label): repr(codes) for label, codes in table.levels.items()},
+        "images": {str(label): file_state(path) for label, path in table.rasters.items()},
+        "source": covariates.fingerprints(blocks),
     }
     return json.loads(json.dumps(job))
 
 
 @dataclass(frozen=True)
 class BlockFiles:
-    """Finished blocks in a folder.
-
-    Use `Parts.begin`.
+    """Finished blocks of a map in a folder; made by `BlockFiles.create_or_resume`.
 
     Attributes
     ----------
@@ -74,7 +70,7 @@ class BlockFiles:
     layers : tuple of str
     nodata : float
     blocks : tuple of Window
-        All that there will be.
+        All blocks of the map, finished or not.
     """
 
     folder: Path
@@ -84,43 +80,45 @@ class BlockFiles:
     blocks: tuple[Window, ...]
 
     @classmethod
-    def begin(
+    def create_or_resume(
         cls,
         folder: Path,
-        mapper: BlockPredictor,
-        source: CovariateStack,
+        predictor: BlockPredictor,
+        covariates: CovariateStack,
         blocks: Sequence[Window],
         overwrite: bool,
     ) -> BlockFiles:
-        """Make the folder, or go on with the blocks in it.
+        """Create the folder, or resume from the finished blocks in it.
 
         Parameters
         ----------
         folder : Path
-        mapper : Mapper
-        source : Source
+        predictor : BlockPredictor
+        covariates : CovariateStack
         blocks : sequence of Window
         overwrite : bool
-            Whether to begin anew where the blocks are those of another job.
+            Whether to delete the blocks of another run and start again.
 
         Raises
         ------
         ValueError
-            If they are and `overwrite` is False; the message says what differs.
+            If the folder holds blocks of another run and `overwrite` is False; the message names
+            the difference.
         OSError
-            If the folder cannot be made or written.
+            If the folder cannot be created or written.
         """
-        parts = cls(folder, source.grid, mapper.layers, mapper.nodata, tuple(blocks))
-        job = describe_job(mapper, source, blocks)
-        difference = parts._difference(job, mapper, source) if folder.exists() else None
-        if difference is not None:
-            if not overwrite:
-                raise ValueError(
-                    f"{str(folder)!r} holds blocks of a run that was stopped, and {difference}. "
-                    "Give the arguments and data of that run to go on, or overwrite=True to begin "
-                    "anew."
-                )
-            shutil.rmtree(folder)
+        block_files = cls(folder, covariates.grid, predictor.layers, predictor.nodata, (*blocks,))
+        job = describe_job(predictor, covariates, blocks)
+        if folder.exists():
+            mismatch = block_files._find_mismatch(job, predictor, covariates)
+            if mismatch is not None:
+                if not overwrite:
+                    raise ValueError(
+                        f"{str(folder)!r} holds blocks of an interrupted run, and {mismatch}. Pass "
+                        "the arguments and data of that run to resume it, or overwrite=True to "
+                        "start again."
+                    )
+                shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
@@ -128,19 +126,19 @@ class BlockFiles:
         part = folder / f"{_JOB}.part"
         part.write_text(text, encoding="utf-8")
         os.replace(part, folder / _JOB)
-        return parts
+        return block_files
 
     @property
-    def todo(self) -> list[Window]:
-        """Blocks that are not finished."""
+    def unfinished(self) -> list[Window]:
+        """Blocks without a file."""
         return [block for block in self.blocks if not self.path(block).exists()]
 
     def path(self, block: Window) -> Path:
-        """File of a block."""
+        """Return the file of a block."""
         return self.folder / f"r{block[0]}_c{block[2]}.tif"
 
     def write(self, block: Window, layers: np.ndarray) -> None:
-        """Write a block: from now on it is finished.
+        """Write a block, which is finished from then on.
 
         Parameters
         ----------
@@ -156,51 +154,51 @@ class BlockFiles:
             self.path(block),
             layers,
             crs=self.grid.crs,
-            transform=import_rasterio().Affine(*self.grid.corner_of(block)),
+            transform=import_rasterio().Affine(*self.grid.window_transform(block)),
             nodata=self.nodata,
             descriptions=self.layers,
         )
 
     def read(self, block: Window) -> np.ndarray:
-        """Read a finished block: layers (n_layers, h, w).
+        """Return the layers (n_layers, h, w) of a finished block.
 
         Raises
         ------
         OSError
-            If its file is damaged, or of another shape.
+            If its file is damaged or has another shape.
         """
         rasterio = import_rasterio()
         top, bottom, left, right = block
         expected = (len(self.layers), bottom - top, right - left)
-        unplaced = rasterio.errors.NotGeoreferencedWarning  # only its pixels are wanted
+        no_transform = rasterio.errors.NotGeoreferencedWarning  # only the pixels are used
         try:
             with (
-                warnings.catch_warnings(action="ignore", category=unplaced),
+                warnings.catch_warnings(action="ignore", category=no_transform),
                 rasterio.open(self.path(block), driver="GTiff") as file,
             ):
                 if (file.count, *file.shape) != expected or set(file.dtypes) != {"float32"}:
-                    raise OSError(f"it holds {file.count} layers of {file.shape}, not {expected}")
+                    raise OSError(f"found {file.count} layers of {file.shape}, not {expected}")
                 return file.read()
         except (OSError, rasterio.errors.RasterioError) as error:
             raise OSError(
-                f"the finished block {str(self.path(block))!r} cannot be read ({error}): delete it "
-                "and call predict_map again, which predicts it anew."
+                f"the finished block {str(self.path(block))!r} cannot be read ({error}): delete "
+                "the file and call predict_map again, which predicts the block again."
             ) from error
 
-    def how_far(self) -> str:
-        """Say how many blocks are finished, and how to go on."""
-        done = len(self.blocks) - len(self.todo)
+    def progress(self) -> str:
+        """Return a message with the number of finished blocks and how to resume."""
+        done = len(self.blocks) - len(self.unfinished)
         return (
             f"{done} of {len(self.blocks)} blocks are finished; they are GeoTIFFs in "
-            f"{str(self.folder)!r}. Call predict_map with the same arguments to go on from there."
+            f"{str(self.folder)!r}. Call predict_map with the same arguments to resume."
         )
 
-    def discard(self) -> None:
+    def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder)
 
-    def _difference(
-        self, job: dict[str, Any], mapper: BlockPredictor, source: CovariateStack
+    def _find_mismatch(
+        self, job: dict[str, Any], predictor: BlockPredictor, covariates: CovariateStack
     ) -> str | None:
         before: Any = {}
         try:
@@ -210,61 +208,59 @@ class BlockFiles:
         except (OSError, ValueError, RecursionError) as error:
             return f"its {_JOB} cannot be read ({error})"
         if not isinstance(before, dict):
-            return f"its {_JOB} says nothing of a run"
+            return f"its {_JOB} does not describe a run"
         if not before:
-            # Killed before it had begun, unless the folder is somebody else's.
-            return "no job.json says what they are" if any(self.folder.glob("*.tif")) else None
+            # Without blocks the run was killed before its first; other files are not ours.
+            return "no job.json describes them" if any(self.folder.glob("*.tif")) else None
         for key, value in job.items():
             if before.get(key) != value:
-                return f"{key} differs: {_short(before.get(key), value)}"
-        for block in self._finished():
-            if not self._agrees(block, mapper, source):
+                return f"{key} differs: {_format_change(before.get(key), value)}"
+        for block in self._checked_blocks():
+            if not self._matches_prediction(block, predictor, covariates):
                 return (
                     f"in rows {block[0]} to {block[1] - 1}, columns {block[2]} to {block[3] - 1} "
                     "the model or the covariates now give other values"
                 )
         return None
 
-    def _finished(self) -> Iterator[Window]:
-        """Choose some of the finished blocks, evenly spaced."""
-        todo = set(self.todo)
-        done = [block for block in self.blocks if block not in todo]
-        some = np.linspace(0, len(done) - 1, min(_PROBED_BLOCKS, len(done)))
-        return (done[i] for i in some.round().astype(int))
+    def _checked_blocks(self) -> Iterator[Window]:
+        """Return some of the finished blocks, evenly spaced."""
+        unfinished = set(self.unfinished)
+        done = [block for block in self.blocks if block not in unfinished]
+        chosen = np.linspace(0, len(done) - 1, min(_CHECKED_BLOCKS, len(done)))
+        return (done[i] for i in chosen.round().astype(int))
 
-    def _agrees(self, block: Window, mapper: BlockPredictor, source: CovariateStack) -> bool:
-        """Predict some cells of a finished block again, and compare."""
+    def _matches_prediction(
+        self, block: Window, predictor: BlockPredictor, covariates: CovariateStack
+    ) -> bool:
+        """Return whether new predictions of some cells equal those in a finished block."""
         top, bottom, left, right = block
         x, y = self.grid.x[left:right], self.grid.y[top:bottom]
-        cells = mapper.table.cells(source.read(block), x, y)
+        cells = predictor.table.select_cells(covariates.read(block), x, y)
         stored = self.read(block).reshape(len(self.layers), -1)
         empty = np.full(stored.shape[1], True)
-        empty[cells.position] = False
-        nothing = np.float32(self.nodata)
-        if not np.array_equal(
-            stored[:, empty], np.full_like(stored[:, empty], nothing), equal_nan=True
-        ):
+        empty[cells.flat_index] = False
+        nodata = np.full_like(stored[:, empty], np.float32(self.nodata))
+        if not np.array_equal(stored[:, empty], nodata, equal_nan=True):
             return False
         if not len(cells):
             return True
-        rows = np.linspace(0, len(cells) - 1, min(_PROBED_CELLS, len(cells))).round().astype(int)
-        some = cells.take(np.unique(rows))
-        new, old = mapper.predict(some), stored[:, some.position]
+        rows = np.linspace(0, len(cells) - 1, min(_CHECKED_CELLS, len(cells))).round().astype(int)
+        checked = cells.take(np.unique(rows))
+        new, old = predictor.predict(checked), stored[:, checked.flat_index]
         scale = np.nanmax(np.abs(old), axis=1, keepdims=True, initial=0.0)
-        return bool(
-            np.all(
-                (np.abs(new - old) <= _SAME_PREDICTIONS * scale) | (np.isnan(new) & np.isnan(old))
-            )
-        )
+        close = np.abs(new - old) <= _SAME_PREDICTIONS * scale
+        return bool(np.all(close | (np.isnan(new) & np.isnan(old))))
 
 
-def _short(before: Any, now: Any) -> str:
+def _format_change(before: Any, now: Any) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return f"of {keys[0]!r} {_cut_text(before.get(keys[0]))}, now {_cut_text(now.get(keys[0]))}"
-    return f"{_cut_text(before)}, now {_cut_text(now)}"
+        pairs = {key: (before.get(key, "absent"), now.get(key, "absent")) for key in before | now}
+        key, (old, new) = next(item for item in pairs.items() if item[1][0] != item[1][1])
+        return f"{key!r} was {_truncate(old)}, now {_truncate(new)}"
+    return f"{_truncate(before)}, now {_truncate(now)}"
 
 
-def _cut_text(value: Any) -> str:
+def _truncate(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

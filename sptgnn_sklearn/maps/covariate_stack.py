@@ -20,16 +20,15 @@ __all__ = [
     "CovariateStack",
     "decode_band",
     "file_state",
+    "ignore_affine_warnings",
     "import_xarray",
-    "quiet_transforms",
-    "stack_of",
+    "stack_from_dataset",
 ]
 
-_FAR_OUTSIDE = (
-    1e30  # no measurement is larger: what is left of -3.4e38 where nodata was not declared
-)
-_PAIRS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
-_KINDS = "biufMOUT"
+# Larger magnitudes are undeclared nodata values such as -3.4e38.
+_MAX_MAGNITUDE = 1e30
+_SPATIAL_DIMS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
+_DTYPE_KINDS = "biufMOUT"
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,14 @@ class CovariateStack:
     Attributes
     ----------
     dataset : xarray.Dataset
-        Variables of the dimensions of the grid.
+        Variables with the dimensions of the grid.
     grid : Grid
     constants : dict of label to value
-        Covariates that are the same in all cells.
+        Covariates with one value for all cells.
     fills : dict of label to float
-        Numbers that stand for missing values in the variables that have one.
+        Nodata value of each variable that has one.
     files : dict of label to str
-        Path of the file that a variable is read from, where it was opened here.
+        File of each variable that was opened from a path.
     """
 
     dataset: Any
@@ -62,21 +61,21 @@ class CovariateStack:
 
     @property
     def tile(self) -> tuple[int, int] | None:
-        """Rows and columns of a tile as the first variable is stored; None is not known."""
+        """Rows and columns of a tile of the first stored variable; None if unknown."""
         for variable in self.dataset.data_vars.values():
             stored = variable.encoding.get("preferred_chunks") or {}
             if set(self.grid.dims) <= set(stored):
                 return stored[self.grid.dims[0]], stored[self.grid.dims[1]]
         return None
 
-    def only(self, names: Sequence[Hashable]) -> CovariateStack:
-        """Return the source with those variables; without one, the first stays for its grid."""
+    def select(self, names: Sequence[Hashable]) -> CovariateStack:
+        """Return the stack of some variables; of none, the first is kept for its grid."""
         kept = [name for name in self.dataset.data_vars if name in set(names)]
         dataset = self.dataset[kept or list(self.dataset.data_vars)[:1]]
         return CovariateStack(dataset, self.grid, self.constants, self.fills, self.files)
 
     def read(self, window: Window) -> dict[Hashable, np.ndarray]:
-        """Read all variables of a window, missing values decoded.
+        """Read all variables of a window, with NaN for missing values.
 
         Raises
         ------
@@ -88,7 +87,7 @@ class CovariateStack:
         part = self.dataset.isel({rows: slice(top, bottom), columns: slice(left, right)})
         try:
             part = part.compute()
-        except Exception as error:  # what is raised depends on what the variables are read by
+        except Exception as error:  # the class depends on the library that reads the variables
             if not type(error).__module__.startswith("rasterio"):
                 raise
             raise OSError(
@@ -100,10 +99,11 @@ class CovariateStack:
             for name in part.data_vars
         }
 
-    def identity(self, blocks: Sequence[Window]) -> dict[str, str]:
-        """Say which data these are: by their files, or by content where they are held here.
+    def fingerprints(self, blocks: Sequence[Window]) -> dict[str, str]:
+        """Return a text for each covariate that changes with its data.
 
-        Of variables that dask computes only the names are told.
+        A variable from a file has the state of the file, one in memory a digest of its values, and
+        one of dask no more than "dask".
         """
         found: dict[str, str] = {}
         digests = {}
@@ -115,9 +115,9 @@ class CovariateStack:
             else:
                 digests[name] = blake2b(str(variable.dtype).encode(), digest_size=16)
         if digests:
-            held = self.only(list(digests))
+            in_memory = self.select(list(digests))
             for window in blocks:
-                for name, values in held.read(window).items():
+                for name, values in in_memory.read(window).items():
                     plain = values.astype(str) if values.dtype == object else values
                     digests[name].update(np.ascontiguousarray(plain).tobytes())
         found |= {str(name): digest.hexdigest() for name, digest in digests.items()}
@@ -125,54 +125,55 @@ class CovariateStack:
 
 
 def file_state(path: str | os.PathLike[str]) -> str:
-    """Say which file this is, and in what state: path, bytes and time of change."""
+    """Return path, size in bytes and modification time of a file as text."""
     state = os.stat(path)
     return f"{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns}"
 
 
 def decode_band(values: np.ndarray, fill: float | None) -> np.ndarray:
-    """Turn what stands for missing values into NaN.
+    """Replace nodata values by NaN.
 
     Parameters
     ----------
     values : ndarray
     fill : float or None
+        Nodata value.
 
     Returns
     -------
     ndarray of the same shape
-        Whole numbers that have a fill value become floats. Infinities, and numbers beyond 1e30 in
-        magnitude, which no measurement reaches, are missing too.
+        Integers with a nodata value become floats. Infinities and magnitudes above 1e30, which no
+        measurement reaches, become NaN too.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.maps.covariate_stack import decode_band
-    >>> decode(np.array([3, 255], dtype="uint8"), 255).tolist()
+    >>> decode_band(np.array([3, 255], dtype="uint8"), 255).tolist()
     [3.0, nan]
-    >>> decode(np.array([1.5, -3.4e38]), None).tolist()
+    >>> decode_band(np.array([1.5, -3.4e38]), None).tolist()
     [1.5, nan]
     """
     if values.dtype.kind in "iu":
         return values if fill is None else np.where(values == fill, np.nan, values)
     if values.dtype.kind != "f":
         return values
-    missing = ~(np.abs(values) <= _FAR_OUTSIDE)  # NaN is not, either
+    missing = ~(np.abs(values) <= _MAX_MAGNITUDE)  # also true for NaN
     if fill is not None:
         missing |= values == values.dtype.type(fill)
     return np.where(missing, values.dtype.type(np.nan), values)
 
 
 def import_xarray() -> Any:
-    """Import xarray with rioxarray, or say what to install.
+    """Return xarray, with the accessor of rioxarray registered.
 
     Raises
     ------
     ImportError
-        If either is not installed.
+        If either is not installed; the message names the extra to install.
     """
     try:
-        import rioxarray  # noqa: F401  (gives arrays their attribute `rio`)
+        import rioxarray  # noqa: F401  (registers the accessor `rio`)
         import xarray
     except ImportError as error:
         raise ImportError(
@@ -182,27 +183,27 @@ def import_xarray() -> Any:
 
 
 @contextmanager
-def quiet_transforms() -> Iterator[None]:
-    """Hide what rioxarray's arithmetic with transforms makes affine announce."""
+def ignore_affine_warnings() -> Iterator[None]:
+    """Ignore the deprecation warning of affine for the way in which rioxarray multiplies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Use .@. matmul", PendingDeprecationWarning)
         yield
 
 
-@quiet_transforms()
-def stack_of(dataset: Any, name: str) -> CovariateStack:
-    """Take the variables of a Dataset that are on its grid.
+@ignore_affine_warnings()
+def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
+    """Return the variables of a Dataset that lie on its grid.
 
     Parameters
     ----------
     dataset : xarray.Dataset
     name : str
-        What it is called in messages.
+        Name of the Dataset in messages.
 
     Raises
     ------
     ValueError
-        If it has no grid that has a place on the ground, or a variable is not on it.
+        If its grid is not georeferenced, or a variable has other dimensions or no numbers.
     """
     if not dataset.data_vars:
         raise ValueError(f"{name} has no variables.")
@@ -215,21 +216,21 @@ def stack_of(dataset: Any, name: str) -> CovariateStack:
         if set(variable.dims) != set(dims):
             raise ValueError(
                 f"variable {label!r} of {name} has the dimensions {tuple(variable.dims)}; only "
-                f"{dims} can be mapped. Choose one place along the others, or drop it."
+                f"{dims} can be mapped. Select one index along the others, or drop the variable."
             )
-        if variable.dtype.kind not in _KINDS:
+        if variable.dtype.kind not in _DTYPE_KINDS:
             raise ValueError(f"variable {label!r} of {name} holds {variable.dtype}, not numbers.")
         variables[label] = variable.transpose(*dims)
-        fill = _fill_of(variable)
+        fill = _nodata_value(variable)
         if fill is not None:
             fills[label] = fill
     if not variables:
         raise ValueError(f"{name} has no variable on the grid {dims}.")
-    mapped = import_xarray().Dataset(variables)
-    return CovariateStack(mapped, _grid_of(dataset, dims, name), constants, fills)
+    stacked = import_xarray().Dataset(variables)
+    return CovariateStack(stacked, _grid_of(dataset, dims, name), constants, fills)
 
 
-def _fill_of(variable: Any) -> float | None:
+def _nodata_value(variable: Any) -> float | None:
     for key in ("_FillValue", "missing_value", "nodata"):
         value = variable.attrs.get(key)
         if isinstance(value, int | float | np.number) and not np.isnan(value):
@@ -238,15 +239,15 @@ def _fill_of(variable: Any) -> float | None:
 
 
 def _spatial_dims(dataset: Any, name: str) -> tuple[str, str]:
-    for rows, columns in _PAIRS:
+    for rows, columns in _SPATIAL_DIMS:
         if {rows, columns} <= set(dataset.dims):
             return rows, columns
     try:
         return str(dataset.rio.y_dim), str(dataset.rio.x_dim)
-    except Exception as error:  # rioxarray has no common class for what it raises
+    except Exception as error:  # rioxarray's errors have no common base class
         raise ValueError(
-            f"{name} has the dimensions {tuple(dataset.dims)}, of which none are known as rows "
-            "and columns: name them 'y' and 'x'."
+            f"{name} has the dimensions {tuple(dataset.dims)}, and none are recognized as rows "
+            "and columns: rename them to 'y' and 'x'."
         ) from error
 
 
@@ -254,8 +255,8 @@ def _grid_of(dataset: Any, dims: tuple[str, str], name: str) -> Grid:
     missing = [dim for dim in dims if dim not in dataset.coords]
     if missing:
         raise ValueError(
-            f"{name} has no coordinates along {missing}, so that its cells have no place. A raster "
-            "that is turned, or placed by ground control points, has to be warped first (gdalwarp)."
+            f"{name} has no coordinates along {missing}. Warp rasters that are rotated or "
+            "referenced by ground control points first (gdalwarp)."
         )
     first = next(array for array in dataset.data_vars.values() if set(array.dims) == set(dims))
     first = first.transpose(*dims)
@@ -263,11 +264,11 @@ def _grid_of(dataset: Any, dims: tuple[str, str], name: str) -> Grid:
     _, b, _, d, _, _ = transform[:6]
     if b or d or tuple(transform[:6]) == (1, 0, 0, 0, 1, 0):
         raise ValueError(
-            f"{name} is not georeferenced, or turned: there is no step from cell to cell along its "
-            "axes. Warp it first (gdalwarp)."
+            f"{name} is not georeferenced, or it is rotated, so that its rows and columns do not "
+            "follow the coordinate axes. Warp it first (gdalwarp)."
         )
     crs = dataset.rio.crs or first.rio.crs
-    # Longitudes and latitudes need no more than their names.
-    told = crs.to_wkt(version="WKT2_2019") if crs else resolve_crs(None, dims[::-1]).crs
+    # Without a CRS, dimensions such as lon and lat imply one by their names.
+    wkt = crs.to_wkt(version="WKT2_2019") if crs else resolve_crs(None, dims[::-1]).crs
     x, y = (dataset.coords[dim].to_numpy().astype(np.float64) for dim in dims[::-1])
-    return Grid(x, y, tuple(float(number) for number in transform[:6]), told, dims)
+    return Grid(x, y, tuple(float(number) for number in transform[:6]), wkt, dims)

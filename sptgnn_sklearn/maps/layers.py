@@ -1,4 +1,4 @@
-"""What is predicted for the cells of a block: the layers of a map, from one pass of the model."""
+"""Layers of a map: predictions for the cells of a block from one pass of the model."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import gen_batches
 
 from ..meta_estimators import innermost_estimator, predict_mean_std, predict_uncertainty
 from .cell_table import Cells, CellTable
-from .model_inputs import columns_seen
+from .model_inputs import fitted_columns
 
 __all__ = ["LAYERS", "BlockPredictor", "choose_layers"]
 
 LAYERS = {
     "mean": "predicted mean",
     "std": "standard deviation of the prediction",
-    "aleatoric": "standard deviation by noise",
-    "epistemic": "standard deviation between members",
+    "aleatoric": "standard deviation of the noise",
+    "epistemic": "standard deviation between ensemble members",
     "lower": "lower limit of the interval",
     "upper": "upper limit of the interval",
     "aoa": "1 inside the area of applicability, 0 outside",
     "dissimilarity": "dissimilarity index",
 }
-_PARTS = ("aleatoric", "epistemic")
+_STD_COMPONENTS = ("aleatoric", "epistemic")
 _LIMIT_LAYERS = ("lower", "upper")
-_OF_AREA = ("aoa", "dissimilarity")
-_ROWS = 2**18  # that the model is given at a time
-_ROWS_WITH_CHIPS = 1024  # whose chips are on disk at a time
+_AREA_LAYERS = ("aoa", "dissimilarity")
+_BATCH_ROWS = 2**18
+_BATCH_ROWS_WITH_CHIPS = 1024  # the chips of a batch are on disk at the same time
 
 
 def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tuple[str, ...]:
-    """Check the wanted layers, or choose those that there are at no price.
+    """Return the requested layers, or the default ones.
 
     Parameters
     ----------
     estimator : fitted regressor
     layers : sequence of str or None
-        None is mean, std where the estimator tells it, and aoa where there is an area.
+        None is mean, std if the estimator predicts it, and aoa if there is an area.
     area : AreaOfApplicability or None
 
     Returns
@@ -52,7 +53,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     Raises
     ------
     ValueError
-        If a layer is not known, is named twice, or cannot be had from this estimator.
+        If a layer is unknown, is repeated, or is not available from this estimator.
 
     Examples
     --------
@@ -62,29 +63,31 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     (('mean',), ('mean', 'std'))
     """
     inner = innermost_estimator(estimator)
-    apart = hasattr(inner, "predict_uncertainty")
-    spread = apart or "return_std" in inspect.signature(inner.predict).parameters
-    there = ["mean", *(["std"] if spread else []), *([*_PARTS, *_LIMIT_LAYERS] if apart else [])]
-    there += _OF_AREA if area is not None else ()
+    has_components = hasattr(inner, "predict_uncertainty")
+    has_std = has_components or "return_std" in inspect.signature(inner.predict).parameters
+    available = ["mean", *(["std"] if has_std else [])]
+    available += [*_STD_COMPONENTS, *_LIMIT_LAYERS] if has_components else []
+    available += _AREA_LAYERS if area is not None else ()
     if layers is None:
-        return tuple(name for name in ("mean", "std", "aoa") if name in there)
+        return tuple(name for name in ("mean", "std", "aoa") if name in available)
     layers = [layers] if isinstance(layers, str) else list(layers)
-    odd = [name for name in layers if name not in LAYERS]
-    if odd or not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"layers={layers!r} must name some of {list(LAYERS)}, each once.")
+    unknown = [name for name in layers if name not in LAYERS]
+    if unknown or not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"layers={layers!r} must be distinct names from {list(LAYERS)}.")
     for name in layers:
-        if name in _OF_AREA and area is None:
+        if name in _AREA_LAYERS and area is None:
             raise ValueError(f"the layer {name!r} needs area=AreaOfApplicability(...).fit(...).")
-        if name not in there:
+        if name not in available:
             raise ValueError(
-                f"{type(inner).__name__} does not give the layer {name!r}; it gives {there}."
+                f"the layer {name!r} is not available from {type(inner).__name__}; choose from "
+                f"{available}."
             )
     return tuple(layers)
 
 
 @dataclass(frozen=True)
 class BlockPredictor:
-    """A model and all that turns the covariates of a block into layers.
+    """A fitted regressor with the steps from the covariates of a block to layers.
 
     Attributes
     ----------
@@ -92,10 +95,10 @@ class BlockPredictor:
     table : CellTable
     layers : tuple of str
     coverage : float
-        Of lower and upper.
+        Nominal coverage of the interval from lower to upper.
     area : AreaOfApplicability or None
     nodata : float
-        What cells hold that are not predicted.
+        Value of cells that are not predicted.
     """
 
     estimator: Any
@@ -120,70 +123,70 @@ class BlockPredictor:
         ndarray of shape (n_layers, h, w) of float32
         """
         out = np.full((len(self.layers), len(y) * len(x)), self.nodata, dtype=np.float32)
-        cells = self.table.cells(values, x, y)
+        cells = self.table.select_cells(values, x, y)
         if len(cells):
-            out[:, cells.position] = self.predict(cells)
+            out[:, cells.flat_index] = self.predict(cells)
         return out.reshape(len(self.layers), len(y), len(x))
 
     def predict(self, cells: Cells) -> np.ndarray:
-        """Predict cells: layers (n_layers, n), some rows at a time."""
-        step = _ROWS_WITH_CHIPS if self.table.rasters else _ROWS
+        """Return the layers (n_layers, n) of cells, predicted in batches."""
+        has_chips = bool(self.table.rasters)
         parts = []
-        for start in range(0, len(cells), step):
-            some = cells.take(np.arange(start, min(start + step, len(cells))))
-            with _chip_folder(bool(self.table.rasters)) as folder:
-                parts.append(self._layers_of(self.table.reference(some, folder)))
+        for batch in gen_batches(len(cells), _BATCH_ROWS_WITH_CHIPS if has_chips else _BATCH_ROWS):
+            with _chip_folder(has_chips) as folder:
+                frame = self.table.to_frame(cells.take(batch), folder)
+                parts.append(self._predict_layers(frame))
         return np.concatenate(parts, axis=1)
 
-    def _layers_of(self, frame: pd.DataFrame) -> np.ndarray:
-        found = self._predicted(self.table.expected.table(frame))
-        if set(self.layers) & set(_OF_AREA):
+    def _predict_layers(self, frame: pd.DataFrame) -> np.ndarray:
+        found = self._predict_distribution(self.table.inputs.to_model_input(frame))
+        if set(self.layers) & set(_AREA_LAYERS):
             index = self._dissimilarity(frame)
             inside = np.where(np.isnan(index), np.nan, index <= self.area.threshold_)
             found |= {"dissimilarity": index, "aoa": inside}
-        layers = np.stack([_single(name, found[name]) for name in self.layers])
+        layers = np.stack([_to_float32(name, found[name]) for name in self.layers])
         return np.where(np.isnan(layers), np.float32(self.nodata), layers)
 
-    def _predicted(self, X: Any) -> dict[str, Any]:
-        wanted = set(self.layers)
-        if wanted & {*_PARTS, *_LIMIT_LAYERS}:
-            coverage = self.coverage if wanted & set(_LIMIT_LAYERS) else None
+    def _predict_distribution(self, X: Any) -> dict[str, Any]:
+        requested = set(self.layers)
+        if requested & {*_STD_COMPONENTS, *_LIMIT_LAYERS}:
+            coverage = self.coverage if requested & set(_LIMIT_LAYERS) else None
             return dict(predict_uncertainty(self.estimator, X, coverage=coverage))
-        if "std" in wanted:
+        if "std" in requested:
             return dict(zip(("mean", "std"), predict_mean_std(self.estimator, X), strict=True))
-        if "mean" not in wanted:
+        if "mean" not in requested:
             return {}
         mean = np.asarray(self.estimator.predict(X))
         if mean.ndim > 1 and mean.shape[1] > 1:
             raise ValueError(
-                f"{type(self.estimator).__name__} predicts {mean.shape[1]} targets, and a map has "
-                "one: fit one estimator for each."
+                f"{type(self.estimator).__name__} predicts {mean.shape[1]} targets, and a map "
+                "shows one: fit one estimator for each target."
             )
         return {"mean": mean.ravel()}
 
     def _dissimilarity(self, frame: pd.DataFrame) -> np.ndarray:
-        """Dissimilarity index (n,); NaN for rows with gaps in what it is measured by."""
-        labels = columns_seen(self.area)
-        own = frame[list(self.table.expected.labels if labels is None else labels)]
-        gaps = own[self.area.columns_] if labels is not None else own.iloc[:, self.area.columns_]
-        there = gaps.notna().all(axis=1).to_numpy()
+        """Return the dissimilarity index (n,); NaN for rows that lack a column of the area."""
+        labels = fitted_columns(self.area)
+        own = frame[list(self.table.inputs.labels if labels is None else labels)]
+        used = own[self.area.columns_] if labels is not None else own.iloc[:, self.area.columns_]
+        complete = used.notna().all(axis=1).to_numpy()
         index = np.full(len(frame), np.nan)
-        if there.any():
-            rows = own[there] if labels is not None else own[there].to_numpy()
-            index[there] = self.area.dissimilarity_index(rows)
+        if complete.any():
+            rows = own[complete] if labels is not None else own[complete].to_numpy()
+            index[complete] = self.area.dissimilarity_index(rows)
         return index
 
 
-def _single(layer: str, values: Any) -> np.ndarray:
-    """Return the values of a layer in single precision, if that can hold them."""
+def _to_float32(layer: str, values: Any) -> np.ndarray:
+    """Return the values of a layer in single precision, or raise if they overflow."""
     values = np.asarray(values, dtype=np.float64)
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
-    lost = np.isinf(single) & np.isfinite(values)
-    if lost.any():
+    overflow = np.isinf(single) & np.isfinite(values)
+    if overflow.any():
         raise ValueError(
-            f"layer {layer!r} holds {values[lost][0]:g} in {int(lost.sum())} cells, which is "
-            "beyond what maps can hold: look for extreme values in the covariates."
+            f"layer {layer!r} has {values[overflow][0]:g} in {int(overflow.sum())} cells, which "
+            "overflows single precision: check the covariates for extreme values."
         )
     return single
 

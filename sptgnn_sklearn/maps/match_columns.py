@@ -1,4 +1,4 @@
-"""What fills each column of X on a map: decided once, before anything is predicted."""
+"""Matching of the columns of X with covariates, once for a map."""
 
 from __future__ import annotations
 
@@ -18,186 +18,191 @@ from .covariate_stack import CovariateStack
 from .grid import Grid
 from .model_inputs import ModelInputs
 
-__all__ = ["plan_cells"]
+__all__ = ["match_columns"]
 
 
-def plan_cells(
-    expected: ModelInputs,
-    source: CovariateStack,
+def match_columns(
+    inputs: ModelInputs,
+    covariates: CovariateStack,
     *,
     date: Any = None,
     images: Mapping[Hashable, Any] | None = None,
     chip_size: int | None = None,
     categories: Mapping[Hashable, Any] | None = None,
     skip_nodata: bool = True,
-    also: Sequence[Hashable] = (),
+    extra_columns: Sequence[Hashable] = (),
 ) -> CellTable:
-    """Decide what fills each column of X.
+    """Match each column of X with a covariate, a constant or a raster of images.
 
     Parameters
     ----------
-    expected : Expectation
-    source : Source
+    inputs : ModelInputs
+    covariates : CovariateStack
     date : date, text or year, default=None
-    images : mapping of label to raster, default=None
+    images : mapping of label to path, default=None
     chip_size : int, default=None
     categories : mapping of label to mapping or sequence, default=None
     skip_nodata : bool, default=True
-        All as in `predict_map`.
-    also : sequence of labels, default=()
-        Columns that are not the estimator's and are wanted too; a cell may lack them.
+        As in `predict_map`, like the four parameters above.
+    extra_columns : sequence of labels, default=()
+        Further columns to read, which a cell may lack.
 
     Raises
     ------
     ValueError
-        If a column has nothing that fills it, or what is given fits no column.
+        If a column has no covariate, or an argument names no column.
 
     Warns
     -----
     UserWarning
-        If the reference system of grid or model is not known, and if the model has dates or images
-        and the map none.
+        If the CRS of the grid or of the model is unknown, or if the model has dates or images and
+        the map has none.
     """
-    rasters = _known_labels("images", images, expected)
-    mapped = _known_labels("categories", categories, expected)
-    own = {*(expected.coordinates or ()), *rasters, *expected.images}
+    rasters = _check_labels("images", images, inputs)
+    given_levels = _check_labels("categories", categories, inputs)
+    not_covariates = {*(inputs.coordinates or ()), *rasters, *inputs.images}
     if date is not None:
-        if expected.time is None:
+        if inputs.time is None:
             raise ValueError(
-                f"date={date!r} is given, and the estimator knows no column of time. Where it has "
-                "one that it takes for a covariate, give it with the covariates."
+                f"date={date!r} is given, but the estimator was fitted without a time column. If "
+                "it uses the date as a covariate, add it to the covariates."
             )
-        own.add(expected.time)
-    wanted = [label for label in expected.labels if label not in own]
-    more = [label for label in also if label not in expected.labels]
-    if expected.named:
-        bands = _match([*wanted, *more], source, expected)
+        not_covariates.add(inputs.time)
+    needed = [label for label in inputs.labels if label not in not_covariates]
+    extra = [label for label in extra_columns if label not in inputs.labels]
+    if inputs.named:
+        bands = _match_by_name([*needed, *extra], covariates, inputs)
     else:
-        bands = _by_position(wanted, source, expected)
-    same = source.constants
-    constants = {label: same[name] for label, name in bands.items() if name in same}
+        bands = _match_by_position(needed, covariates, inputs)
+    constants = {
+        label: covariates.constants[name]
+        for label, name in bands.items()
+        if name in covariates.constants
+    }
     bands = {label: name for label, name in bands.items() if label not in constants}
-    for label in wanted:
+    for label in needed:
         if label not in bands and label not in constants:
             constants[label] = None
     if date is not None:
-        constants[expected.time] = _date(date)
-    elif expected.time is not None and constants.get(expected.time, 0) is None:
+        constants[inputs.time] = _parse_date(date)
+    elif inputs.time is not None and constants.get(inputs.time, 0) is None:
         warnings.warn(
-            f"The estimator was fitted with dates in {expected.time!r}, and the map has none: it "
-            "is predicted for an unknown date. Give date.",
+            f"The estimator was fitted with dates in {inputs.time!r}, and the map has none: it is "
+            "predicted for an unknown date. Pass date.",
             UserWarning,
             stacklevel=3,
         )
-    unseen = [label for label in expected.images if label not in rasters]
-    constants |= dict.fromkeys(unseen)
-    if unseen and expected.chip_size is not None:  # trees leave images out
+    without_raster = [label for label in inputs.images if label not in rasters]
+    constants |= dict.fromkeys(without_raster)
+    if without_raster and inputs.chip_size is not None:  # XGBoostBaseline ignores images
         warnings.warn(
-            f"The estimator was fitted with images in {unseen}, and the map has none: give "
+            f"The estimator was fitted with images in {without_raster}, and the map has none: pass "
             "images={column: raster}.",
             UserWarning,
             stacklevel=3,
         )
-    _check_grid(source.grid, expected)
-    size = chip_size or expected.chip_size
-    if rasters and size is None:
-        raise ValueError("images are given, and the size of their chips is not known: chip_size.")
+    _check_crs(covariates.grid, inputs)
+    chip_size = chip_size or inputs.chip_size
+    if rasters and chip_size is None:
+        raise ValueError(
+            "images are given, but the size of their chips is unknown: pass chip_size."
+        )
     for label, raster in rasters.items():
-        _check_image(label, raster, source.grid)
-    optional = {*expected.optional, expected.time, *more}
+        _check_image(label, raster, covariates.grid)
+    optional = {*inputs.optional, inputs.time, *extra}
     return CellTable(
-        expected,
-        source.grid.crs,
+        inputs,
+        covariates.grid.crs,
         bands,
         required=tuple(label for label in bands if label not in optional),
         constants=constants,
-        levels=_levels(bands, source, expected, mapped),
+        levels=_category_levels(bands, covariates, inputs, given_levels),
         rasters=rasters,
-        chip_size=size,
+        chip_size=chip_size,
         skip_nodata=skip_nodata,
     )
 
 
-def _known_labels(
-    what: str, given: Mapping[Hashable, Any] | None, expected: ModelInputs
+def _check_labels(
+    parameter: str, given: Mapping[Hashable, Any] | None, inputs: ModelInputs
 ) -> dict[Hashable, Any]:
     given = dict(given or {})
-    odd = [label for label in given if label not in expected.labels]
-    if odd:
+    unknown = [label for label in given if label not in inputs.labels]
+    if unknown:
         raise ValueError(
-            f"{what} names {odd}, which are no columns of the estimator; it was fitted with "
-            f"{list(expected.labels)[:20]}."
+            f"{parameter} names {unknown}, which are not columns of the estimator; it was fitted "
+            f"with {list(inputs.labels)[:20]}."
         )
     return given
 
 
-def _match(
-    wanted: Sequence[Hashable], source: CovariateStack, expected: ModelInputs
+def _match_by_name(
+    labels: Sequence[Hashable], covariates: CovariateStack, inputs: ModelInputs
 ) -> dict[Hashable, Hashable]:
-    names = set(source.names)
-    free = {*expected.optional, expected.time}
-    missing = [label for label in wanted if label not in names and label not in free]
+    names = set(covariates.names)
+    optional = {*inputs.optional, inputs.time}
+    missing = [label for label in labels if label not in names and label not in optional]
     if missing:
         raise ValueError(
             f"the estimator was fitted with the columns {missing}, and no covariate of the map has "
-            f"that name; there are {source.names[:20]}. Rename a variable, or give a mapping of "
-            "columns to paths."
+            f"that name; there are {covariates.names[:20]}. Rename a variable, or pass a mapping "
+            "of columns to paths."
         )
-    return {label: label for label in wanted if label in names}
+    return {label: label for label in labels if label in names}
 
 
-def _by_position(
-    wanted: Sequence[Hashable], source: CovariateStack, expected: ModelInputs
+def _match_by_position(
+    labels: Sequence[Hashable], covariates: CovariateStack, inputs: ModelInputs
 ) -> dict[Hashable, Hashable]:
-    spoken = [label for label in wanted if label not in {*expected.optional, expected.time}]
-    if len(wanted) != len(source.names) == len(spoken):
-        wanted = spoken
-    if len(wanted) != len(source.names):
+    required = [label for label in labels if label not in {*inputs.optional, inputs.time}]
+    if len(labels) != len(covariates.names) == len(required):
+        labels = required
+    if len(labels) != len(covariates.names):
         raise ValueError(
-            f"the estimator was fitted without column names on {len(expected.labels)} columns, of "
-            f"which {len(wanted)} are covariates; the map has {len(source.names)}: "
-            f"{source.names[:20]}. Give so many, in the order of fit, or fit on a DataFrame."
+            f"the estimator was fitted without column names on {len(inputs.labels)} columns, of "
+            f"which {len(labels)} are covariates; the map has {len(covariates.names)}: "
+            f"{covariates.names[:20]}. Pass as many, in the order of fit, or fit on a DataFrame."
         )
-    return dict(zip(wanted, source.names, strict=True))
+    return dict(zip(labels, covariates.names, strict=True))
 
 
-def _date(date: Any) -> Any:
+def _parse_date(date: Any) -> Any:
     return date if isinstance(date, int | float | np.number) else pd.Timestamp(date)
 
 
-def _check_grid(grid: Grid, expected: ModelInputs) -> None:
-    """Warn of systems that are not known, and refuse a grid that cannot be in the model's."""
-    if expected.coordinates is None:
+def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
+    """Warn of an unknown CRS, and raise if the grid cannot have that of the model."""
+    if inputs.coordinates is None:
         return
-    frame = expected.reference
+    reference = inputs.reference
     if grid.crs is None:
         warnings.warn(
-            "The covariates have no CRS; their coordinates are taken to be in that of the "
-            f"estimator ({_called(frame)}). Write it into the raster, or call "
-            "dataset.rio.write_crs.",
+            "The covariates have no CRS; that of the estimator is assumed "
+            f"({_format_crs(reference)}). Write it into the raster, or call dataset.rio.write_crs.",
             UserWarning,
             stacklevel=4,
         )
         corners = np.array([[x, y] for x in grid.x[[0, -1]] for y in grid.y[[0, -1]]])
-        if frame is not None:
+        if reference is not None:
             try:
-                check_coordinates(corners, frame, expected.coordinates, fitting=False)
+                check_coordinates(corners, reference, inputs.coordinates, fitting=False)
             except ValueError as error:
                 raise ValueError(
-                    f"the covariates have no CRS, and their coordinates are none in {frame.crs}: "
-                    "write the CRS into the raster, or call dataset.rio.write_crs."
+                    "the covariates have no CRS, and their coordinates are not valid in "
+                    f"{reference.crs}: write the CRS into the raster, or call "
+                    "dataset.rio.write_crs."
                 ) from error
-    elif frame is None or frame.crs is None:
+    elif reference is None or reference.crs is None:
         warnings.warn(
-            f"The CRS of the estimator's coordinates {expected.coordinates} is not known; centres "
-            "of cells are given in that of the covariates. Give crs to the estimator or here.",
+            f"The CRS of the estimator's coordinates {inputs.coordinates} is unknown; that of the "
+            "covariates is assumed. Pass crs to the estimator or to predict_map.",
             UserWarning,
             stacklevel=4,
         )
 
 
 def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
-    """Refuse an image that has nothing to do with the map."""
+    """Raise if an image is not a raster that overlaps the map."""
     rasterio = import_rasterio()
     if not isinstance(raster, str | os.PathLike):
         raise ValueError(f"images[{label!r}]={raster!r} must be the path of a raster.")
@@ -211,41 +216,40 @@ def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
     west, south, east, north = bounds
     if east < grid.x.min() or west > grid.x.max() or north < grid.y.min() or south > grid.y.max():
         raise ValueError(
-            f"images[{label!r}]: {str(raster)!r} covers no cell of the map. Is its CRS right?"
+            f"images[{label!r}]: {str(raster)!r} covers no cell of the map; check its CRS."
         )
 
 
-def _called(frame: SpatialReference | None) -> str:
-    return "not known either" if frame is None or frame.crs is None else frame.crs[:60]
+def _format_crs(reference: SpatialReference | None) -> str:
+    return "unknown too" if reference is None or reference.crs is None else reference.crs[:60]
 
 
-def _levels(
+def _category_levels(
     bands: Mapping[Hashable, Hashable],
-    source: CovariateStack,
-    expected: ModelInputs,
-    mapped: Mapping[Hashable, Any],
+    covariates: CovariateStack,
+    inputs: ModelInputs,
+    given: Mapping[Hashable, Any],
 ) -> dict[Hashable, dict[Any, Any]]:
-    """Codes and levels of the categories that the source holds as numbers."""
+    """Return the levels by code of the categories that are stored as numbers."""
     found = {}
     for label, name in bands.items():
-        if label in mapped:
-            given = mapped[label]
-            pairs = given.items() if isinstance(given, Mapping) else enumerate(given)
+        if label in given:
+            levels = given[label]
+            pairs = levels.items() if isinstance(levels, Mapping) else enumerate(levels)
             found[label] = dict(pairs)
-            unknown = [str(level) for level in found[label].values()]
-            known = expected.levels.get(label)
-            if known is not None and not set(unknown) & set(known):
+            names = [str(level) for level in found[label].values()]
+            known = inputs.levels.get(label)
+            if known is not None and not set(names) & set(known):
                 raise ValueError(
-                    f"categories[{label!r}] has the levels {unknown[:10]}, and the estimator was "
+                    f"categories[{label!r}] has the levels {names[:10]}, and the estimator was "
                     f"fitted with {list(known)[:10]}."
                 )
-        elif label in expected.levels and source.dataset[name].dtype.kind in "biuf":
-            levels = expected.levels[label]
-            codes = pd.to_numeric(pd.Series(levels), errors="coerce")
+        elif label in inputs.levels and covariates.dataset[name].dtype.kind in "biuf":
+            known = inputs.levels[label]
+            codes = pd.to_numeric(pd.Series(known), errors="coerce")
             if codes.isna().all():
                 raise ValueError(
-                    f"column {label!r} is a category with the levels {list(levels)[:10]}, and the "
-                    f"map holds numbers: say what they mean, by categories={{{label!r}: {{1: "
-                    f"{levels[0]!r}, ...}}}}."
+                    f"column {label!r} is a category with the levels {list(known)[:10]}, and the "
+                    f"map holds numbers: pass categories={{{label!r}: {{1: {known[0]!r}, ...}}}}."
                 )
     return found

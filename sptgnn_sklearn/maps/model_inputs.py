@@ -1,4 +1,4 @@
-"""What columns a fitted regressor asks for, and what is known of each."""
+"""Input columns of a fitted regressor, and their roles."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from ..spatial.crs import SpatialReference, resolve_crs
 from ..table.infer_roles import usual_pair
 from ..table.schema import TableSchema
 
-__all__ = ["ModelInputs", "columns_seen", "inspect_inputs"]
+__all__ = ["ModelInputs", "fitted_columns", "inspect_inputs"]
 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """The columns of X that a fitted regressor takes.
+    """The columns of X of a fitted regressor.
 
     Attributes
     ----------
     labels : tuple of labels
-        In their order; positions where it was fitted without names.
+        In the order of fit; positions if it was fitted without names.
     named : bool
-        Whether they are names that it compares.
+        Whether the labels are feature names, which scikit-learn compares.
     coordinates : pair of labels or None
-        Columns of coordinates; None where they are not known to be coordinates.
-    frame : Frame or None
-        Reference system of the coordinates.
+        Coordinate columns; None if there are none or they are unknown.
+    reference : SpatialReference or None
+        That of the coordinates.
     time : label or None
     images : tuple of labels
-        Columns of paths of chips.
+        Columns of chip paths.
     levels : dict of label to tuple of str
-        Levels of the categories.
+        Levels of the categorical columns.
     optional : frozenset of labels
-        Columns that say nothing to the regressor: constant in training, or ids of sites.
-    takes_gaps : bool
+        Columns that do not influence predictions: constant in training, or site identifiers.
+    allows_missing : bool
         Whether covariates may be missing.
     chip_size : int or None
-        Pixels on a side of the chips that it looks at.
+        Height and width of the chips in pixels.
     """
 
     labels: tuple[Hashable, ...]
@@ -54,20 +54,20 @@ class ModelInputs:
     images: tuple[Hashable, ...] = ()
     levels: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
     optional: frozenset[Hashable] = frozenset()
-    takes_gaps: bool = False
+    allows_missing: bool = False
     chip_size: int | None = None
 
-    def given(self, coordinates: Sequence[Hashable] | None, crs: Any) -> ModelInputs:
-        """Return the same with what the caller says of the coordinates.
+    def with_coordinates(self, coordinates: Sequence[Hashable] | None, crs: Any) -> ModelInputs:
+        """Return a copy with the coordinate columns and the CRS given by the caller.
 
         Raises
         ------
         ValueError
-            If it contradicts what the regressor was fitted with, or names no columns of it.
+            If they contradict those of the regressor, or are not among its columns.
         """
         found = self
         if coordinates is not None:
-            pair = _coordinate_inputs(self, coordinates)
+            pair = _check_pair(self, coordinates)
             if self.reference is not None and pair != self.coordinates:
                 raise ValueError(
                     f"coordinates={tuple(coordinates)!r}, but the estimator was fitted with the "
@@ -78,39 +78,39 @@ class ModelInputs:
             return found
         if found.coordinates is None:
             raise ValueError(
-                f"crs={crs!r} is the system of the estimator's coordinates, and of its columns "
-                f"{list(self.labels)[:20]} none are known as such: name them by coordinates."
+                f"crs={crs!r} is the CRS of the estimator's coordinates, and none of its columns "
+                f"{list(self.labels)[:20]} are known as coordinates: pass coordinates as well."
             )
-        frame = resolve_crs(crs, [])
+        reference = resolve_crs(crs, [])
         known = found.reference
-        if known is not None and known.crs is not None and known != frame:
+        if known is not None and known.crs is not None and known != reference:
             raise ValueError(
                 f"crs={crs!r}, but the estimator was fitted with coordinates in {known.crs[:60]}. "
-                "It is the system of the estimator's coordinates; that of a raster is told by "
+                "crs is the CRS of the estimator's coordinates; set that of a raster with "
                 "dataset.rio.write_crs."
             )
-        return replace(found, reference=frame)
+        return replace(found, reference=reference)
 
-    def table(self, frame: pd.DataFrame) -> Any:
-        """Return rows with all columns as the regressor takes them."""
+    def to_model_input(self, frame: pd.DataFrame) -> Any:
+        """Return the columns in the order of fit; without names as an array."""
         frame = frame[list(self.labels)]
         return frame if self.named else frame.to_numpy()
 
 
 def inspect_inputs(estimator: Any) -> ModelInputs:
-    """Read from a fitted regressor what columns it asks for.
+    """Return the input columns of a fitted regressor.
 
     Parameters
     ----------
     estimator : fitted regressor
-        `SpTGNNRegressor`, `XGBoostBaseline` or any of scikit-learn, itself or within Pipelines,
-        searches and TransformedTargetRegressors. The first two know the roles of their columns;
-        of others the coordinates are guessed by their names.
+        `SpTGNNRegressor`, `XGBoostBaseline` or any of scikit-learn, alone or inside Pipelines,
+        searches and TransformedTargetRegressors. The first two store the roles of their columns;
+        coordinates of others are inferred from their names.
 
     Raises
     ------
     ValueError
-        If it does not tell how many columns it was fitted with.
+        If it has neither feature names nor their number.
 
     Examples
     --------
@@ -118,82 +118,80 @@ def inspect_inputs(estimator: Any) -> ModelInputs:
     >>> from sklearn.linear_model import LinearRegression
     >>> from sptgnn_sklearn.maps.model_inputs import inspect_inputs
     >>> X = pd.DataFrame({"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, 0.3]})
-    >>> expect(LinearRegression().fit(X, [1.0, 2.0])).coordinates
+    >>> inspect_inputs(LinearRegression().fit(X, [1.0, 2.0])).coordinates
     ('lon', 'lat')
     """
     check_is_fitted(estimator)
     inner = innermost_estimator(estimator)
-    roles = getattr(inner, "columns_", None)
-    seen = columns_seen(estimator)
-    if seen is None and isinstance(roles, TableSchema) and inner is estimator:
-        seen = list(roles.labels)
-    named = seen is not None and all(isinstance(label, str) for label in seen)
-    if seen is None:
+    schema = getattr(inner, "columns_", None)
+    labels = fitted_columns(estimator)
+    if labels is None and isinstance(schema, TableSchema) and inner is estimator:
+        labels = list(schema.labels)
+    named = labels is not None and all(isinstance(label, str) for label in labels)
+    if labels is None:
         if not hasattr(estimator, "n_features_in_"):
             raise ValueError(
-                f"{type(estimator).__name__} does not tell what columns it was fitted with: fit it "
-                "on a DataFrame."
+                f"{type(estimator).__name__} has neither feature_names_in_ nor n_features_in_: "
+                "fit it on a DataFrame."
             )
-        seen = list(range(estimator.n_features_in_))
-    found = ModelInputs(tuple(seen), named, takes_gaps=_takes_gaps(estimator))
-    if isinstance(roles, TableSchema):
-        return _with_roles(found, roles, inner)
-    pair = usual_pair(pd.DataFrame(columns=seen)) if named else None
+        labels = list(range(estimator.n_features_in_))
+    found = ModelInputs(tuple(labels), named, allows_missing=_allows_missing(estimator))
+    if isinstance(schema, TableSchema):
+        return _with_roles(found, schema, inner)
+    pair = usual_pair(pd.DataFrame(columns=labels)) if named else None
     if pair is None:
         return found
-    frame = resolve_crs(None, pair)
-    return replace(found, coordinates=pair, reference=frame if frame.crs else None)
+    reference = resolve_crs(None, pair)
+    return replace(found, coordinates=pair, reference=reference if reference.crs else None)
 
 
-def columns_seen(estimator: Any) -> list[Hashable] | None:
+def fitted_columns(estimator: Any) -> list[Hashable] | None:
     """Return the names of the columns that an estimator was fitted with; None without names."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if hasattr(step, "fit")]
-        return next((names for step in steps if (names := columns_seen(step)) is not None), None)
+        return next((names for step in steps if (names := fitted_columns(step)) is not None), None)
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         return list(names)
     for attribute in ("best_estimator_", "regressor_"):
         if hasattr(estimator, attribute):
-            return columns_seen(getattr(estimator, attribute))
+            return fitted_columns(getattr(estimator, attribute))
     return None
 
 
-def _with_roles(found: ModelInputs, roles: TableSchema, inner: Any) -> ModelInputs:
-    """Add what the inner regressor knows of those of its columns that the outermost one takes."""
+def _with_roles(found: ModelInputs, schema: TableSchema, inner: Any) -> ModelInputs:
+    """Add the inner regressor's roles of the columns that the outermost estimator has too."""
     outer = set(found.labels)
-    pair = roles.coordinates if set(roles.coordinates) <= outer else None
+    pair = schema.coordinates if set(schema.coordinates) <= outer else None
     embedder = getattr(inner, "embedder_", None)
-    silent = {*roles.ignored, *(() if roles.site is None else (roles.site,))}
+    unused = {*schema.ignored, *(() if schema.site is None else (schema.site,))}
     return replace(
         found,
         coordinates=pair,
-        reference=roles.reference if pair else None,
-        time=roles.time if roles.time in outer else None,
-        images=tuple(label for label in roles.images.values() if label in outer),
-        levels={label: levels for label, levels in roles.categorical.items() if label in outer},
-        optional=frozenset(silent & outer),
-        chip_size=None if embedder is None else embedder.imagery.chip_size,
+        reference=schema.reference if pair else None,
+        time=schema.time if schema.time in outer else None,
+        images=tuple(label for label in schema.images.values() if label in outer),
+        levels={label: levels for label, levels in schema.categorical.items() if label in outer},
+        optional=frozenset(unused & outer),
+        chip_size=None if embedder is None else embedder.chip_loader.chip_size,
     )
 
 
-def _takes_gaps(estimator: Any) -> bool:
-    """Tell whether covariates may be missing, by the first step that does anything."""
+def _allows_missing(estimator: Any) -> bool:
+    """Return whether the first step that transforms or predicts accepts NaN."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if hasattr(step, "fit")]
-        return _takes_gaps(steps[0])
+        return _allows_missing(steps[0])
     for attribute in ("best_estimator_", "regressor_"):
         if hasattr(estimator, attribute):
-            return _takes_gaps(getattr(estimator, attribute))
-    # Our own say no for the sake of the coordinates only, which a grid always has.
+            return _allows_missing(getattr(estimator, attribute))
+    # The tag of this package's estimators is False for coordinates alone, which cells always have.
     if isinstance(getattr(estimator, "columns_", None), TableSchema):
         return True
     return bool(get_tags(estimator).input_tags.allow_nan)
 
 
-def _coordinate_inputs(
-    found: ModelInputs, coordinates: Sequence[Hashable]
-) -> tuple[Hashable, Hashable]:
+def _check_pair(found: ModelInputs, coordinates: Sequence[Hashable]) -> tuple[Hashable, Hashable]:
     pair = tuple(coordinates)
     if len(pair) != 2 or not set(pair) <= set(found.labels) or pair[0] == pair[1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Rasters to covariates: a Dataset as it is, GeoTIFFs opened as one."""
+"""Covariates from a Dataset or from raster files, opened lazily."""
 
 from __future__ import annotations
 
@@ -13,71 +13,77 @@ from typing import Any
 import numpy as np
 
 from ..images.geotiff import check_band_count, import_rasterio
-from .covariate_stack import CovariateStack, import_xarray, quiet_transforms, stack_of
+from .covariate_stack import (
+    CovariateStack,
+    ignore_affine_warnings,
+    import_xarray,
+    stack_from_dataset,
+)
 from .grid import describe_difference
 
-__all__ = ["name_bands", "open_raster_file", "open_source"]
+__all__ = ["open_covariates", "open_raster_file", "split_bands"]
 
 
-def open_source(source: Any) -> CovariateStack:
+def open_covariates(source: Any) -> CovariateStack:
     """Open covariates.
 
     Parameters
     ----------
     source : xarray.Dataset, xarray.DataArray, mapping or sequence of paths, or path
-        Of a mapping the values are a path, a pair (path, number or name of a band), or a number,
-        which is the same in all cells. Of other paths each band is a covariate, by its description
-        or else the name of the file, with the band's number where there are several.
+        The values of a mapping are a path, a pair (path, number or name of a band), or a number
+        for all cells. In other files each band is a covariate, named by its description, or else
+        by the file name and, if there are several bands, their number.
 
     Raises
     ------
     ValueError
-        If a raster cannot be opened, has no place on the ground, does not have the grid of the
-        others, or two covariates have one name.
+        If a raster cannot be opened, is not georeferenced or has another grid than the first, or
+        two covariates have the same name.
     TypeError
-        If the source is none of these.
+        If `source` has another type.
     """
     xarray = import_xarray()
     if isinstance(source, xarray.DataArray):
-        source = name_bands(source, str(source.name or "band"))
+        source = split_bands(source, str(source.name or "band"))
     if isinstance(source, xarray.Dataset):
-        return stack_of(source, "the Dataset")
+        return stack_from_dataset(source, "the Dataset")
     if isinstance(source, str | os.PathLike):
         source = [source]
     if isinstance(source, Mapping):
-        return _of_mapping(source)
+        return _open_mapping(source)
     if isinstance(source, Sequence):
-        return _of_files(source)
+        return _open_files(source)
     raise TypeError(
         "source must be an xarray.Dataset, or a mapping or sequence of paths of GeoTIFFs; found "
         f"{type(source).__name__}."
     )
 
 
-def name_bands(array: Any, stem: str) -> Any:
-    """Turn a DataArray of bands into a Dataset of one variable for each.
+def split_bands(array: Any, stem: str) -> Any:
+    """Return a Dataset with one variable for each band of a DataArray.
 
     Parameters
     ----------
     array : xarray.DataArray
-        Of two dimensions, or three of which the first is that of bands. Their names are texts in
-        the coordinate of that dimension, or a tuple in the attribute "long_name".
+        Of two dimensions, or of three with the bands first. Names of bands are the text
+        coordinates of that dimension, or a tuple in the attribute "long_name".
     stem : str
-        What bands without a name are called: the stem alone where there is one band, else with the
-        number of the band, as in "stem_2".
+        Name of unnamed bands: the stem itself if there is one band, else the stem with the number
+        of the band, as in "stem_2".
     """
     if array.ndim == 2:
         return array.to_dataset(name=stem)
     dim = array.dims[0]
-    told = array.attrs.get("long_name")
+    given = array.attrs.get("long_name")
     labels = array.coords[dim].to_numpy().tolist() if dim in array.coords else []
     if labels and all(isinstance(label, str) for label in labels):
-        told = labels
-    told = [told] if isinstance(told, str) else told
+        given = labels
+    given = [given] if isinstance(given, str) else given
     count = array.sizes[dim]
-    told = list(told) if isinstance(told, list | tuple) and len(told) == count else [None] * count
-    plain = [stem] if count == 1 else [f"{stem}_{i + 1}" for i in range(count)]
-    names = [name or other for name, other in zip(told, plain, strict=True)]
+    if not isinstance(given, list | tuple) or len(given) != count:
+        given = [None] * count
+    default = [stem] if count == 1 else [f"{stem}_{i + 1}" for i in range(count)]
+    names = [name or other for name, other in zip(given, default, strict=True)]
     _check_unique_names(names, f"the bands of {stem}")
     bands = {}
     for i, name in enumerate(names):
@@ -87,15 +93,13 @@ def name_bands(array: Any, stem: str) -> Any:
     return import_xarray().Dataset(bands)
 
 
-@quiet_transforms()
-def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) -> Any:
-    """Open a raster file as a Dataset of one variable for each band; nothing is read yet.
+@ignore_affine_warnings()
+def open_raster_file(path: Any, masked: bool = True) -> Any:
+    """Open a raster file lazily as a Dataset with one variable for each band.
 
     Parameters
     ----------
-    path : path
-    stem : str, default=None
-        See `name_bands`; None is the file's name.
+    path : path-like
     masked : bool, default=True
         Whether cells without data are NaN.
 
@@ -109,19 +113,19 @@ def open_raster_file(path: Any, stem: str | None = None, masked: bool = True) ->
 
     text = os.fspath(path)
     try:
-        with warnings.catch_warnings():  # a raster without a place is refused, and named, later
-            missing = import_rasterio().errors.NotGeoreferencedWarning
-            warnings.simplefilter("ignore", missing)
+        with warnings.catch_warnings():  # a raster without a transform raises a named error later
+            no_transform = import_rasterio().errors.NotGeoreferencedWarning
+            warnings.simplefilter("ignore", no_transform)
             array = rioxarray.open_rasterio(text, masked=masked, cache=False)
-    except Exception as error:  # of rasterio, or of the operating system
+    except Exception as error:  # from rasterio or the operating system
         raise ValueError(f"raster {text!r} cannot be opened: {error}") from error
     if isinstance(array, list) or not hasattr(array, "dims") or hasattr(array, "data_vars"):
-        raise ValueError(f"raster {text!r} has no bands of its own; give one of its parts.")
+        raise ValueError(f"raster {text!r} has only subdatasets: pass one of them.")
     check_band_count(array.sizes["band"], repr(text))
-    return name_bands(array, stem or Path(text).stem)
+    return split_bands(array, Path(text).stem)
 
 
-def _of_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
+def _open_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
     constants: dict[Hashable, Any] = {}
     opened: list[tuple[str, dict[Hashable, Any]]] = []
     for label, value in source.items():
@@ -134,67 +138,70 @@ def _of_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
                 f"source[{label!r}]={value!r} must be a path, a pair (path, band), or a number."
             )
         bands = open_raster_file(path)
-        opened.append((os.fspath(path), {label: bands[_band(bands, band, os.fspath(path), label)]}))
-    return _joined(opened, constants)
+        name = _find_band(bands, band, os.fspath(path), label)
+        opened.append((os.fspath(path), {label: bands[name]}))
+    return _stack_files(opened, constants)
 
 
-def _band(bands: Any, wanted: int | str | None, path: str, label: Hashable) -> Hashable:
+def _find_band(bands: Any, band: int | str | None, path: str, label: Hashable) -> Hashable:
     names = list(bands.data_vars)
-    if wanted is None and len(names) == 1:
+    if band is None and len(names) == 1:
         return names[0]
-    if isinstance(wanted, int | np.integer) and 1 <= wanted <= len(names):
-        return names[int(wanted) - 1]
-    if wanted in names:
-        return wanted
-    found = "has" if wanted is None else f"has no band {wanted!r} but"
+    if isinstance(band, int | np.integer) and 1 <= band <= len(names):
+        return names[int(band) - 1]
+    if band in names:
+        return band
+    found = "has" if band is None else f"has no band {band!r} but"
     raise ValueError(
-        f"raster {path!r} {found} the bands 1 to {len(names)}, named {names[:20]}: say which is "
-        f"{label!r}, by {{{label!r}: (path, band)}}."
+        f"raster {path!r} {found} the bands 1 to {len(names)}, named {names[:20]}: choose one for "
+        f"{label!r} with {{{label!r}: (path, band)}}."
     )
 
 
-def _of_files(paths: Sequence[Any]) -> CovariateStack:
+def _open_files(paths: Sequence[Any]) -> CovariateStack:
     opened = []
     for path in paths:
         if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"source holds {path!r}, which is no path.")
+            raise TypeError(f"source holds {path!r}, which is not a path.")
         opened.append((os.fspath(path), dict(open_raster_file(path).data_vars)))
-    return _joined(opened, {})
+    return _stack_files(opened, {})
 
 
-def _joined(
+def _stack_files(
     opened: list[tuple[str, dict[Hashable, Any]]], constants: dict[Hashable, Any]
 ) -> CovariateStack:
     if not opened:
-        raise ValueError("source names no raster: the cells of a map come from one at least.")
+        raise ValueError("source has no raster: a map needs at least one for its cells.")
     _check_unique_names([name for _, bands in opened for name in bands], "source")
     xarray = import_xarray()
-    first_path, first = opened[0]
-    base = stack_of(xarray.Dataset(first), f"raster {first_path!r}")
-    variables, files, crs = dict(base.dataset.data_vars), dict.fromkeys(first, first_path), None
+    first_path, first_bands = opened[0]
+    first = stack_from_dataset(xarray.Dataset(first_bands), f"raster {first_path!r}")
+    variables = dict(first.dataset.data_vars)
+    files, crs = dict.fromkeys(first_bands, first_path), None
     for path, bands in opened[1:]:
-        other = stack_of(xarray.Dataset(bands), f"raster {path!r}")
-        difference = describe_difference(base.grid, other.grid)
+        other = stack_from_dataset(xarray.Dataset(bands), f"raster {path!r}")
+        difference = describe_difference(first.grid, other.grid)
         if difference:
             raise ValueError(
-                f"rasters {first_path!r} and {path!r} do not align: {difference}. Bring one to the "
-                "grid of the other first, for example by rioxarray's reproject_match or gdalwarp."
+                f"rasters {first_path!r} and {path!r} do not align: {difference}. Resample one to "
+                "the grid of the other first, for example with rioxarray's reproject_match or "
+                "gdalwarp."
             )
         crs = crs or other.grid.crs
-        # The same up to rounding, and exactly so from here on.
-        own = {dim: base.dataset.coords[dim] for dim in base.grid.dims}
+        # Coordinates that differ by rounding would not align in a Dataset.
+        own = {dim: first.dataset.coords[dim] for dim in first.grid.dims}
         variables |= dict(other.dataset.assign_coords(own).data_vars)
         files |= dict.fromkeys(bands, path)
-    grid = base.grid
+    grid = first.grid
     if grid.crs is None and crs is not None:
         grid = replace(grid, crs=crs)
-    real = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
-    return CovariateStack(xarray.Dataset(variables), grid, constants, files=real)
+    local = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
+    return CovariateStack(xarray.Dataset(variables), grid, constants, files=local)
 
 
 def _check_unique_names(names: Sequence[Hashable], where: str) -> None:
-    twice = list(dict.fromkeys(name for name in names if names.count(name) > 1))
-    if twice:
+    repeated = list(dict.fromkeys(name for name in names if names.count(name) > 1))
+    if repeated:
         raise ValueError(
-            f"{where} has several bands named {twice}: give a mapping of columns to (path, band)."
+            f"{where} has several bands named {repeated}: pass {{column: (path, band)}}."
         )

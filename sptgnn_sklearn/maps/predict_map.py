@@ -1,4 +1,4 @@
-"""`predict_map`: from a fitted regressor and covariate rasters to a map."""
+"""`predict_map`: prediction maps from a fitted regressor and covariate rasters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..images.raster import Window
+from ..utils.validation import require_count
 from .block_files import BlockFiles
 from .covariate_stack import CovariateStack, import_xarray
-from .grid import block_edges, windows
+from .grid import block_edges, block_windows
 from .layers import BlockPredictor, choose_layers
-from .match_columns import plan_cells
-from .model_inputs import columns_seen, inspect_inputs
-from .open_rasters import open_source
-from .scheduling import active_client, lazy_layers, run_blocks
-from .writers import WRITERS, layers_dataset, open_map, writer_of
+from .match_columns import match_columns
+from .model_inputs import fitted_columns, inspect_inputs
+from .open_rasters import open_covariates
+from .scheduling import active_client, lazy_layers, predict_blocks
+from .writers import WRITERS, check_map_path, layers_dataset, open_map
 
 __all__ = ["predict_map"]
 
@@ -47,109 +48,109 @@ def predict_map(
     block_size: int | None = None,
     verbose: int = 1,
 ) -> Any:
-    """Predict all cells of a raster by a fitted regressor, block by block.
+    """Predict every cell of a raster with a fitted regressor, block by block.
 
-    Every cell is a row: covariates come from the rasters, coordinates from the cell's centre, in
-    the system that the regressor was fitted with. As a prediction depends on its own row and the
-    training rows only, the map does not depend on the blocks. Memory goes by the block, and with
-    `path` not by the size of the map.
+    Every cell is a row of X: covariates come from the rasters, coordinates from the cell center, in
+    the CRS of the regressor. A prediction depends on its own row and the training rows only, so the
+    map does not depend on the blocks. Memory use depends on the block size and, with `path`, not on
+    the size of the map.
 
     Parameters
     ----------
     estimator : fitted regressor
-        `SpTGNNRegressor`, or any regressor of scikit-learn with the same columns, itself or within
+        `SpTGNNRegressor`, or any regressor of scikit-learn with the same columns, alone or inside
         Pipelines, searches and TransformedTargetRegressors.
     source : xarray.Dataset, or mapping or sequence of paths
-        Covariates by the names of their columns in X.
+        Covariates, named like their columns of X.
 
-        - A Dataset of variables on one grid (y, x) with the CRS of rioxarray, held by numpy or
-          dask. A variable without dimensions is the same in all cells.
+        - A Dataset of numpy or dask arrays on one grid (y, x) with the CRS of rioxarray. A variable
+          without dimensions holds for all cells.
         - A mapping of columns to a path, a pair (path, band), or a number for all cells.
-        - A sequence of paths: bands are named by their descriptions, or by the file's name.
+        - A sequence of paths. Bands are named by their descriptions, else by the file name.
     layers : sequence of str, default=None
         Any of
 
-        - "mean"; "std", where the regressor tells it;
-        - "aleatoric", "epistemic": the parts of std, see `predict_uncertainty`;
+        - "mean"; "std", if the regressor predicts it;
+        - "aleatoric", "epistemic": the components of std, see `predict_uncertainty`;
         - "lower", "upper": limits of `predict_interval`;
         - "aoa": 1 inside the area of applicability and 0 outside, and "dissimilarity": its index.
 
-        All come from one pass of the model. None: mean, std where there is one, and aoa where an
-        `area` is given.
+        All come from one pass of the model. None is mean, std if available, and aoa if `area` is
+        given.
     coverage : float, default=0.9
-        Of the interval between lower and upper.
+        Nominal coverage of the interval from lower to upper.
     area : AreaOfApplicability, default=None
-        Fitted on the rows of the regressor. It does not take gaps: there its layers are nodata.
+        Fitted on the rows of the regressor. Its layers are nodata in cells that lack one of its
+        columns.
     date : date, text or year, default=None
-        For which the map is made, in the column that the regressor knows as time. None: what the
-        source has under that name, else an unknown date.
+        Date of the map, for the time column of the regressor. None is the covariate of that name,
+        else an unknown date.
     images : mapping of label to path, default=None
-        Raster from which a chip is cut around each cell, by the column of X that holds paths of
-        chips; see `extract_chips`. Chips are written to a temporary folder and removed; embeddings
-        of an encoder that is not tuned are kept as its `cache_dir` says.
+        Raster from which a chip is extracted around each cell, by column of chip paths; see
+        `extract_chips`. Chips are written to a temporary folder and removed. Embeddings of an
+        encoder that is not fine-tuned are cached in its `cache_dir`.
     chip_size : int, default=None
-        Pixels on a side of these chips. None: what the encoder sees.
+        Height and width of these chips in pixels. None is the input size of the encoder.
     categories : mapping of label to mapping or sequence, default=None
-        What the numbers of a raster mean in a column of categories: level by number, or the levels
-        of 0, 1, 2, ... A number without level is nodata. Not needed where levels are numbers.
+        Levels of categories that a raster holds as numbers, by column: a mapping of number to
+        level, or the levels of 0, 1, 2, ... A number without a level is nodata. Not needed if the
+        levels are numbers.
     coordinates : pair of labels, default=None
-        Columns of coordinates, for a regressor that does not know its own. None guesses by usual
+        Coordinate columns of a regressor that has no such parameter. None infers them from common
         names.
-    crs : anything pyproj knows, default=None
-        System of the regressor's coordinates, where it does not know it itself.
+    crs : anything pyproj accepts, default=None
+        CRS of the regressor's coordinates, if it was fitted without.
     skip_nodata : bool, default=True
-        Whether a cell that misses any covariate is nodata. False: cells are predicted as long as
-        they have one covariate and the regressor takes gaps. Columns that were constant in training
-        may be missing, and so may images and dates.
+        Whether a cell that lacks any covariate is nodata. If False, a cell with at least one
+        covariate is predicted if the regressor accepts missing values. Images, dates and columns
+        that were constant in training may always be missing.
     nodata_output : float, default=nan
-        What such cells hold in all layers.
-    path : path, default=None
-        Of a GeoTIFF (``.tif``; cloud-optimised, a band for each layer) or a Zarr store (``.zarr``)
-        to write.
+        Value of nodata cells in all layers.
+    path : path-like, default=None
+        Cloud-optimized GeoTIFF (``.tif``, one band per layer) or Zarr store (``.zarr``) to write.
     overwrite : bool, default=False
-        Whether to replace a map that exists, and to begin anew where a run of other arguments or
-        data was stopped.
+        Whether to replace an existing map, and to delete the finished blocks of an interrupted run
+        with other arguments or data.
     block_size : int, default=None
-        Cells on a side of a block, about: blocks hold whole tiles of the raster. None is about 512,
-        or full rows where the raster is stored in rows. Chunks of dask are blocks as they are, and
-        best hold 50,000 cells or more.
+        Approximate height and width of a block in cells; blocks consist of whole tiles of the
+        raster. None is about 512, or full rows of a raster that is stored in rows. Chunks of dask
+        arrays are used as blocks, and should hold at least 50,000 cells.
     verbose : int, default=1
         0 for no progress bar.
 
     Returns
     -------
     xarray.Dataset
-        A variable for each layer, single precision, on the grid of the source. With `path` it is
-        read from that file when values are needed. A source of dask arrays without `path` gives
-        dask arrays: nothing is computed yet.
+        One variable of single precision for each layer, on the grid of the source. With `path` it
+        is read lazily from that file. Without `path`, dask arrays give lazy dask arrays.
 
     Raises
     ------
     ImportError
         If xarray, rioxarray, rasterio or dask are not installed.
     ValueError
-        If rasters do not align, a column has no covariate, or an argument cannot be used.
+        If rasters do not align, a column has no covariate, or an argument is invalid.
     FileExistsError
         If there is a map at `path` and `overwrite` is False.
     OSError
-        If a raster cannot be read or the map not be written, as where the disk is full. Finished
-        blocks stay, and the same call goes on from them.
+        If a raster cannot be read or the map cannot be written, for example because the disk is
+        full. Finished blocks are kept, and the same call resumes from them.
     KeyboardInterrupt
-        On Ctrl-C; as above.
+        On Ctrl-C; finished blocks are kept as well.
 
     Warns
     -----
     UserWarning
-        If the CRS of the source or of the regressor is not known, or dates or images are missing
-        that it was fitted with.
+        If the CRS of the source or of the regressor is unknown, or the regressor was fitted with
+        dates or images and the map has none.
 
     Notes
     -----
-    While a map is written, finished blocks are in the folder ``path + ".parts"``, each a GeoTIFF.
-    A call that is repeated after anything stopped it, a crash of the machine too, takes them up:
-    it compares arguments, files and a few predictions with what is there, and refuses to go on
-    with others. With a client of dask.distributed, blocks of files and of dask arrays are computed
-    by its workers, which need to see the files.
+    While a map is written, each finished block is a GeoTIFF in the folder ``path + ".parts"``. The
+    same call resumes from them after any interruption, including a crash of the machine: it
+    compares arguments, files and a few predictions with the stored ones, and raises if they differ.
+    With an active client of dask.distributed, blocks of files and of dask arrays are computed by
+    its workers, which need access to the files.
 
     Examples
     --------
@@ -161,9 +162,9 @@ def predict_map(
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> survey = make_soil_survey(200, crs="EPSG:32636", random_state=0)
     >>> model = BayesianRidge().fit(survey.data[["x", "y", "cov_0"]], survey.target)
-    >>> wet = np.array([[0.1, 0.2, np.nan], [0.4, 0.5, 0.6]])
+    >>> values = np.array([[0.1, 0.2, np.nan], [0.4, 0.5, 0.6]])
     >>> covariates = xr.Dataset(
-    ...     {"cov_0": (("y", "x"), wet)},
+    ...     {"cov_0": (("y", "x"), values)},
     ...     coords={"y": [5_000_250.0, 4_999_750.0], "x": [499_500.0, 500_000.0, 500_500.0]},
     ... ).rio.write_crs("EPSG:32636")
     >>> soil = predict_map(model, covariates, crs="EPSG:32636", verbose=0)
@@ -171,116 +172,102 @@ def predict_map(
     (['mean', 'std'], np.int64(1))
     """
     xarray = import_xarray()
-    target = None if path is None else _output_target(path, overwrite)
+    target = None if path is None else check_map_path(path, overwrite)
     nodata = _check_nodata(nodata_output)
-    _check_block_size(block_size)
-    expected = inspect_inputs(estimator).given(coordinates, crs)
+    if block_size is not None:
+        require_count("block_size", block_size)
+    inputs = inspect_inputs(estimator).with_coordinates(coordinates, crs)
     names = choose_layers(estimator, layers, area)
-    opened = open_source(source)
-    table = plan_cells(
-        expected,
+    opened = open_covariates(source)
+    table = match_columns(
+        inputs,
         opened,
         date=date,
         images=images,
         chip_size=chip_size,
         categories=categories,
         skip_nodata=skip_nodata,
-        also=[] if area is None else columns_seen(area) or [],
+        extra_columns=[] if area is None else fitted_columns(area) or [],
     )
-    mapper = BlockPredictor(estimator, table, names, coverage, area, nodata)
-    covariates = opened.only(list(table.bands.values()))
+    predictor = BlockPredictor(estimator, table, names, coverage, area, nodata)
+    covariates = opened.select(list(table.bands.values()))
     lazy = any(array.chunks is not None for array in covariates.dataset.data_vars.values())
-    # Workers of a cluster read files themselves; what is held here stays here.
-    shared = not isinstance(source, xarray.Dataset | xarray.DataArray) and active_client()
-    used, edges = _in_blocks(covariates, block_size, bool(shared))
-    blocks = windows(*edges)
+    # Workers of a cluster can open files; a Dataset in memory would have to be sent to them.
+    on_cluster = not isinstance(source, xarray.Dataset | xarray.DataArray) and active_client()
+    covariates, edges = _choose_blocks(covariates, block_size, bool(on_cluster))
+    blocks = block_windows(*edges)
     if target is not None:
-        _write_map(mapper, used, blocks, target, overwrite, verbose)
-        return open_map(target, names, used.grid, nodata)
+        _write_map(predictor, covariates, blocks, target, overwrite, verbose)
+        return open_map(target, names, covariates.grid, nodata)
     if lazy:
-        return layers_dataset(lazy_layers(mapper, used, edges), names, used.grid, nodata)
-    made = np.empty((len(names), *used.grid.shape), dtype=np.float32)
-    with _bar(blocks, blocks, verbose) as bar:
-        for (top, bottom, left, right), found in run_blocks(mapper, used, blocks):
-            made[:, top:bottom, left:right] = found
-            bar.update()
-    return layers_dataset(made, names, used.grid, nodata)
+        dask_layers = lazy_layers(predictor, covariates, edges)
+        return layers_dataset(dask_layers, names, covariates.grid, nodata)
+    out = np.empty((len(names), *covariates.grid.shape), dtype=np.float32)
+    with _progress_bar(len(blocks), 0, verbose) as progress:
+        for (top, bottom, left, right), predicted in predict_blocks(predictor, covariates, blocks):
+            out[:, top:bottom, left:right] = predicted
+            progress.update()
+    return layers_dataset(out, names, covariates.grid, nodata)
 
 
-def _in_blocks(
-    source: CovariateStack, block_size: int | None, on_cluster: bool
+def _choose_blocks(
+    covariates: CovariateStack, block_size: int | None, on_cluster: bool
 ) -> tuple[CovariateStack, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Choose the blocks; chunks of dask decide where there are any."""
-    edges = block_edges(source.grid.shape, source.tile, block_size)
-    arrays = source.dataset.data_vars.values()
+    """Return the covariates, chunked by blocks if dask computes them, and the block edges."""
+    edges = block_edges(covariates.grid.shape, covariates.tile, block_size)
+    arrays = covariates.dataset.data_vars.values()
     if not on_cluster and all(array.chunks is None for array in arrays):
-        return source, edges
+        return covariates, edges
     if any(array.chunks is not None for array in arrays) and block_size is None:
-        chunks = source.dataset.unify_chunks().chunks
-        rows, columns = ((0, *np.cumsum(chunks[dim]).tolist()) for dim in source.grid.dims)
+        chunks = covariates.dataset.unify_chunks().chunks
+        rows, columns = ((0, *np.cumsum(chunks[dim]).tolist()) for dim in covariates.grid.dims)
         edges = (rows, columns)
-    steps = {
+    sizes = {
         dim: tuple(np.diff(edge).tolist())
-        for dim, edge in zip(source.grid.dims, edges, strict=True)
+        for dim, edge in zip(covariates.grid.dims, edges, strict=True)
     }
-    return replace(source, dataset=source.dataset.chunk(steps)), edges
+    return replace(covariates, dataset=covariates.dataset.chunk(sizes)), edges
 
 
 def _write_map(
-    mapper: BlockPredictor,
-    source: CovariateStack,
+    predictor: BlockPredictor,
+    covariates: CovariateStack,
     blocks: list[Window],
     path: Path,
     overwrite: bool,
     verbose: int,
 ) -> None:
-    parts = None
+    folder = path.with_name(f"{path.name}.parts")
+    block_files = None
     try:
-        parts = BlockFiles.begin(_folder_of(path), mapper, source, blocks, overwrite)
-        todo = parts.todo
-        with _bar(blocks, todo, verbose) as bar:
-            for block, layers in run_blocks(mapper, source, todo):
-                parts.write(block, layers)
-                bar.update()
-        WRITERS[path.suffix.lower()](parts, path)
+        block_files = BlockFiles.create_or_resume(folder, predictor, covariates, blocks, overwrite)
+        unfinished = block_files.unfinished
+        finished = len(blocks) - len(unfinished)
+        with _progress_bar(len(blocks), finished, verbose) as progress:
+            for block, layers in predict_blocks(predictor, covariates, unfinished):
+                block_files.write(block, layers)
+                progress.update()
+        WRITERS[path.suffix.lower()](block_files, path)
     except KeyboardInterrupt:
-        if parts is None:
+        if block_files is None:
             raise
-        raise KeyboardInterrupt(f"Stopped: {parts.how_far()}") from None
+        raise KeyboardInterrupt(f"Stopped: {block_files.progress()}") from None
     except OSError as error:
-        if parts is None:
+        if block_files is None:
             raise
-        text = f"{error.strerror or error}: {parts.how_far()}"
+        text = f"{error.strerror or error}: {block_files.progress()}"
         raise OSError(error.errno, text) from error
-    parts.discard()
-
-
-def _output_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    target = Path(os.path.abspath(path))
-    writer_of(target)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{str(target)!r} exists: choose another path, or overwrite=True.")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to write the map to.")
-    return target
-
-
-def _folder_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.parts")
+    block_files.remove()
 
 
 def _check_nodata(nodata: float) -> float:
     number = float(nodata)
     if not np.isnan(number) and abs(number) > _MAX_NODATA:
-        raise ValueError(f"nodata_output={nodata!r} is no number of single precision.")
+        raise ValueError(
+            f"nodata_output={nodata!r} must be NaN or within the range of single precision."
+        )
     return number
 
 
-def _check_block_size(size: Any) -> None:
-    if size is not None and (not isinstance(size, int | np.integer) or size < 1):
-        raise ValueError(f"block_size={size!r} must be a number of cells of 1 or more.")
-
-
-def _bar(blocks: list[Window], todo: list[Window], verbose: int) -> Any:
-    done = len(blocks) - len(todo)
-    return tqdm(total=len(blocks), initial=done, desc="map", unit="block", disable=not verbose)
+def _progress_bar(n_blocks: int, n_finished: int, verbose: int) -> Any:
+    return tqdm(total=n_blocks, initial=n_finished, desc="map", unit="block", disable=not verbose)

@@ -1,4 +1,4 @@
-"""Blocks one after another, or on dask."""
+"""Prediction of blocks one after another, or on dask."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..images.raster import Window
 from .covariate_stack import CovariateStack, decode_band
 from .layers import BlockPredictor
 
-__all__ = ["active_client", "lazy_layers", "run_blocks"]
+__all__ = ["active_client", "lazy_layers", "predict_blocks"]
 
-_WAITING = 2  # blocks for each thread of a cluster that are on their way
-_VARYING = 40  # letters of a warning by which it is known again: further on it counts rows
+_QUEUED_BLOCKS = 2  # submitted blocks for each thread of a cluster
+_WARNING_PREFIX = 40  # characters that identify a warning; later ones contain row counts
 
 
-def run_blocks(
-    mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
+def predict_blocks(
+    predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Predict blocks, each when it is asked for; on a cluster several at a time, in any order.
+    """Predict blocks lazily one after another; on a cluster several at a time, in any order.
 
     Parameters
     ----------
-    mapper : Mapper
-    source : Source
+    predictor : BlockPredictor
+    covariates : CovariateStack
     blocks : sequence of Window
 
     Yields
@@ -39,52 +39,54 @@ def run_blocks(
     layers : ndarray of shape (n_layers, h, w)
     """
     client = active_client()
-    if client is None or not _is_dask(source):
-        with _each_warning_once() as quiet:
+    if client is None or not _is_dask(covariates):
+        with _repeated_warnings_ignored() as filtered:
             for block in blocks:
                 top, bottom, left, right = block
-                x, y = source.grid.x[left:right], source.grid.y[top:bottom]
-                with quiet():
-                    layers = mapper(source.read(block), x, y)
+                x, y = covariates.grid.x[left:right], covariates.grid.y[top:bottom]
+                with filtered():
+                    layers = predictor(covariates.read(block), x, y)
                 yield block, layers
         return
-    yield from _on_cluster(client, mapper, source, blocks)
+    yield from _predict_on_cluster(client, predictor, covariates, blocks)
 
 
 def lazy_layers(
-    mapper: BlockPredictor, source: CovariateStack, edges: tuple[Sequence[int], Sequence[int]]
+    predictor: BlockPredictor,
+    covariates: CovariateStack,
+    edges: tuple[Sequence[int], Sequence[int]],
 ) -> Any:
-    """Return layers (n_layers, h, w) as a dask array, of a block for each block of the source.
+    """Return layers (n_layers, h, w) as a dask array with a chunk for each block.
 
     Parameters
     ----------
-    mapper : Mapper
-    source : Source
+    predictor : BlockPredictor
+    covariates : CovariateStack
         Of dask arrays.
     edges : pair of sequences of int
-        Of its blocks.
+        Edges of the blocks along rows and columns.
     """
     import dask.array
 
-    delayed = _Delayed(mapper, source)
-    rows = [
+    delayed = _DelayedBlocks(predictor, covariates)
+    chunks = [
         [
             dask.array.from_delayed(
-                delayed.block((top, bottom, left, right)),
-                (len(mapper.layers), bottom - top, right - left),
+                delayed.predict((top, bottom, left, right)),
+                (len(predictor.layers), bottom - top, right - left),
                 dtype=np.float32,
             )
             for left, right in pairwise(edges[1])
         ]
         for top, bottom in pairwise(edges[0])
     ]
-    return dask.array.block(rows)
+    return dask.array.block(chunks)
 
 
 def active_client() -> Any:
-    """Return the client of dask.distributed that is active, or None."""
+    """Return the active client of dask.distributed, or None."""
     distributed = sys.modules.get("distributed")
-    if distributed is None:  # nobody can have made a client
+    if distributed is None:  # a client exists only after the import
         return None
     try:
         return distributed.get_client()
@@ -92,94 +94,96 @@ def active_client() -> Any:
         return None
 
 
-def _is_dask(source: CovariateStack) -> bool:
-    return all(variable.chunks is not None for variable in source.dataset.data_vars.values())
+def _is_dask(covariates: CovariateStack) -> bool:
+    return all(variable.chunks is not None for variable in covariates.dataset.data_vars.values())
 
 
-def _on_cluster(
-    client: Any, mapper: BlockPredictor, source: CovariateStack, blocks: Sequence[Window]
+def _predict_on_cluster(
+    client: Any, predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """As many blocks at a time as keep the workers busy: results come here one by one."""
+    """Submit a limited number of blocks at a time, so that results do not pile up in memory."""
     import distributed
 
-    delayed = _Delayed(mapper, source)
-    # Sent once; unlike scattered data it can be had again when a worker is lost.
-    delayed.mapper = client.persist(delayed.mapper)
-    todo = iter(blocks)
-    most = _WAITING * max(1, sum(client.nthreads().values()))
-    on_the_way: dict[Any, Window] = {}
-    finished = distributed.as_completed()
+    delayed = _DelayedBlocks(predictor, covariates)
+    # Transferred once; unlike scattered data it is recomputed when a worker is lost.
+    delayed.predictor = client.persist(delayed.predictor)
+    max_queued = _QUEUED_BLOCKS * max(1, sum(client.nthreads().values()))
+    queued: dict[Any, Window] = {}
+    completed = distributed.as_completed()
     try:
-        for block in todo:
-            future = client.compute(delayed.block(block))
-            on_the_way[future] = block
-            finished.add(future)
-            if len(on_the_way) < most:
+        for block in blocks:
+            future = client.compute(delayed.predict(block))
+            queued[future] = block
+            completed.add(future)
+            if len(queued) < max_queued:
                 continue
-            done = next(finished)
-            yield on_the_way.pop(done), done.result()
+            done = next(completed)
+            yield queued.pop(done), done.result()
             del done, future
-        while on_the_way:
-            done = next(finished)
-            yield on_the_way.pop(done), done.result()
+        while queued:
+            done = next(completed)
+            yield queued.pop(done), done.result()
     finally:
-        client.cancel(list(on_the_way))
+        client.cancel(list(queued))
 
 
-class _Delayed:
-    """Blocks as delayed calls that share one model."""
+class _DelayedBlocks:
+    """Delayed predictions of blocks that share one node with the model.
 
-    def __init__(self, mapper: BlockPredictor, source: CovariateStack) -> None:
+    `xarray.map_blocks` would hash the model, and store it in the task of every block.
+    """
+
+    def __init__(self, predictor: BlockPredictor, covariates: CovariateStack) -> None:
         import dask
 
-        self.source = source
-        # The model is a node of its own, so that it is in the graph once.
-        self.mapper = dask.delayed(mapper, name=f"mapper-{uuid4().hex}", traverse=False)
-        self.names: list[Hashable] = list(source.dataset.data_vars)
+        self.covariates = covariates
+        self.predictor = dask.delayed(predictor, name=f"predictor-{uuid4().hex}", traverse=False)
+        self.names: list[Hashable] = list(covariates.dataset.data_vars)
 
-    def block(self, block: Window) -> Any:
+    def predict(self, block: Window) -> Any:
         import dask
 
         top, bottom, left, right = block
-        rows, columns = self.source.grid.dims
-        part = self.source.dataset.isel({rows: slice(top, bottom), columns: slice(left, right)})
-        # Each piece in one chunk, whatever the chunks of the variable are.
-        pieces = [part[name].data.rechunk(-1).to_delayed().item() for name in self.names]
-        fills = [self.source.fills.get(name) for name in self.names]
-        x, y = self.source.grid.x[left:right], self.source.grid.y[top:bottom]
-        return dask.delayed(_predict_pieces)(self.mapper, self.names, fills, x, y, pieces)
+        grid, dataset = self.covariates.grid, self.covariates.dataset
+        rows, columns = grid.dims
+        part = dataset.isel({rows: slice(top, bottom), columns: slice(left, right)})
+        # Each variable in one chunk, whatever its own chunks are.
+        arrays = [part[name].data.rechunk(-1).to_delayed().item() for name in self.names]
+        fills = [self.covariates.fills.get(name) for name in self.names]
+        x, y = grid.x[left:right], grid.y[top:bottom]
+        return dask.delayed(_predict_arrays)(self.predictor, self.names, fills, x, y, arrays)
 
 
-def _predict_pieces(
-    mapper: BlockPredictor,
+def _predict_arrays(
+    predictor: BlockPredictor,
     names: Iterable[Hashable],
     fills: Iterable[float | None],
     x: np.ndarray,
     y: np.ndarray,
-    pieces: Iterable[np.ndarray],
+    arrays: Iterable[np.ndarray],
 ) -> np.ndarray:
     values = {
-        name: decode_band(np.asarray(piece), fill)
-        for name, fill, piece in zip(names, fills, pieces, strict=True)
+        name: decode_band(np.asarray(array), fill)
+        for name, fill, array in zip(names, fills, arrays, strict=True)
     }
-    return mapper(values, x, y)
+    return predictor(values, x, y)
 
 
 @contextmanager
-def _each_warning_once() -> Iterator[Any]:
-    """Give a context for each block, after which a warning is heard only if it is a new one."""
-    heard: set[tuple[type, str]] = set()
+def _repeated_warnings_ignored() -> Iterator[Any]:
+    """Yield a context manager for each block that issues only warnings not issued before."""
+    issued: set[tuple[type, str]] = set()
 
     @contextmanager
-    def quiet() -> Iterator[None]:
+    def filtered() -> Iterator[None]:
         with warnings.catch_warnings(record=True) as caught:
             yield
         for warning in caught:
-            key = (warning.category, str(warning.message)[:_VARYING])
-            if key not in heard:
-                heard.add(key)
+            key = (warning.category, str(warning.message)[:_WARNING_PREFIX])
+            if key not in issued:
+                issued.add(key)
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
 
-    yield quiet
+    yield filtered

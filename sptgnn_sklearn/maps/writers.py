@@ -1,4 +1,4 @@
-"""Finished blocks to one file: a cloud-optimised GeoTIFF or a Zarr store."""
+"""Cloud-optimized GeoTIFF or Zarr store from finished blocks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,36 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ..images.geotiff import import_rasterio
+from ..images.raster import Window
 from .block_files import BlockFiles
-from .covariate_stack import import_xarray, quiet_transforms
+from .covariate_stack import ignore_affine_warnings, import_xarray
 from .grid import Grid
 from .layers import LAYERS
 from .open_rasters import open_raster_file
 
-__all__ = ["WRITERS", "layers_dataset", "open_map", "writer_of"]
+__all__ = ["WRITERS", "check_map_path", "layers_dataset", "open_map"]
 
 _TILE = 512
 
 
-def writer_of(path: Path) -> str:
-    """Return the ending by which a file's writer is chosen.
+def check_map_path(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Return the absolute path of a map that can be written.
 
     Raises
     ------
     ValueError
-        If there is none for it.
+        If no writer has its suffix.
     ImportError
-        If the library that it needs is not installed.
+        If the library of the writer is not installed.
+    FileExistsError
+        If there is a map and `overwrite` is False.
+    FileNotFoundError
+        If the folder does not exist.
     """
-    suffix = path.suffix.lower()
+    target = Path(os.path.abspath(path))
+    suffix = target.suffix.lower()
     if suffix not in WRITERS:
-        raise ValueError(f"path={str(path)!r} must end in one of {sorted(WRITERS)}.")
+        raise ValueError(f"path={str(target)!r} must end in one of {sorted(WRITERS)}.")
     if suffix == ".zarr":
         try:
             import zarr  # noqa: F401
@@ -43,17 +49,24 @@ def writer_of(path: Path) -> str:
             raise ImportError(
                 "A map in .zarr needs zarr: pip install 'sptgnn-sklearn[maps]'."
             ) from error
-    return suffix
+    if target.exists() and not overwrite:
+        raise FileExistsError(
+            f"path={str(target)!r} exists: choose another path, or pass overwrite=True."
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"path={str(target)!r}: the folder {str(target.parent)!r} does not exist; create it."
+        )
+    return target
 
 
-@quiet_transforms()
+@ignore_affine_warnings()
 def layers_dataset(layers: Any, names: tuple[str, ...], grid: Grid, nodata: float) -> Any:
     """Return layers as a Dataset on a grid.
 
     Parameters
     ----------
-    layers : array of shape (n_layers, h, w)
-        Of numpy or dask.
+    layers : numpy or dask array of shape (n_layers, h, w)
     names : tuple of str
     grid : Grid
     nodata : float
@@ -69,18 +82,18 @@ def layers_dataset(layers: Any, names: tuple[str, ...], grid: Grid, nodata: floa
         name: ((rows, columns), layers[i], {"long_name": LAYERS[name]})
         for i, name in enumerate(names)
     }
-    made = xarray.Dataset(variables, coords={rows: grid.y, columns: grid.x})
-    made = made.rio.set_spatial_dims(columns, rows)
+    dataset = xarray.Dataset(variables, coords={rows: grid.y, columns: grid.x})
+    dataset = dataset.rio.set_spatial_dims(columns, rows)
     if grid.crs is not None:
-        made = made.rio.write_crs(grid.crs)
-    made = made.rio.write_transform(import_rasterio().Affine(*grid.transform))
+        dataset = dataset.rio.write_crs(grid.crs)
+    dataset = dataset.rio.write_transform(import_rasterio().Affine(*grid.transform))
     for name in names:
-        made[name] = made[name].rio.write_nodata(nodata)
-    return made
+        dataset[name] = dataset[name].rio.write_nodata(nodata)
+    return dataset
 
 
 def open_map(path: Path, names: tuple[str, ...], grid: Grid, nodata: float) -> Any:
-    """Open a finished map as a Dataset; its values are read when they are needed."""
+    """Open a written map lazily as a Dataset."""
     if path.suffix.lower() == ".zarr":
         xarray = import_xarray()
         return xarray.open_dataset(
@@ -96,15 +109,16 @@ def open_map(path: Path, names: tuple[str, ...], grid: Grid, nodata: float) -> A
     return import_xarray().Dataset(variables)
 
 
-def _write_cog(parts: BlockFiles, path: Path) -> None:
-    """Join blocks through a virtual raster, and believe the file only when it has been read."""
+# GDAL's COG driver and not odc-geo's writer: no new dependency, and it reads the blocks from disk.
+def _write_cog(block_files: BlockFiles, path: Path) -> None:
+    """Join the blocks through a virtual raster, and verify the file before it is renamed."""
     rasterio = import_rasterio()
-    mosaic, made = parts.folder / "map.vrt", parts.folder / "map.part"
-    mosaic.write_text(_mosaic(parts), encoding="utf-8")
+    mosaic, part = block_files.folder / "map.vrt", block_files.folder / "map.part"
+    mosaic.write_text(_vrt(block_files), encoding="utf-8")
     try:
         rasterio.shutil.copy(
             str(mosaic),
-            str(made),
+            str(part),
             driver="COG",
             compress="deflate",
             predictor="yes",
@@ -113,42 +127,44 @@ def _write_cog(parts: BlockFiles, path: Path) -> None:
             bigtiff="if_safer",
             num_threads="all_cpus",
         )
-        _compare_written(parts, made)
+        _verify_map(block_files, part)
     except rasterio.errors.RasterioError as error:
         raise OSError(f"{str(path)!r} cannot be written: {error}") from error
-    os.replace(made, path)
+    os.replace(part, path)
 
 
-def _compare_written(parts: BlockFiles, made: Path) -> None:
-    """GDAL may not tell that a disk was full: hold the file against its blocks."""
+def _verify_map(block_files: BlockFiles, path: Path) -> None:
+    """Raise if a map differs from its blocks: GDAL may not report that the disk is full."""
     rasterio = import_rasterio()
-    with rasterio.open(made) as file:
-        for block in parts.blocks:
+    with rasterio.open(path) as file:
+        for block in block_files.blocks:
             top, bottom, left, right = block
             window = rasterio.windows.Window(left, top, right - left, bottom - top)
-            if not np.array_equal(file.read(window=window), parts.read(block), equal_nan=True):
-                raise OSError(f"rows {top} to {bottom - 1} were not written as they should be")
+            expected = block_files.read(block)
+            if not np.array_equal(file.read(window=window), expected, equal_nan=True):
+                raise OSError(f"rows {top} to {bottom - 1} of the map differ from their blocks")
 
 
-def _mosaic(parts: BlockFiles) -> str:
-    """Describe all blocks as one virtual raster (GDAL's VRT)."""
-    height, width = parts.grid.shape
-    transform = parts.grid.transform
-    order = (transform[2], transform[0], transform[1], transform[5], transform[3], transform[4])
+def _vrt(block_files: BlockFiles) -> str:
+    """Return the XML of a virtual raster (GDAL's VRT) of all blocks."""
+    height, width = block_files.grid.shape
+    a, b, c, d, e, f = block_files.grid.transform
     lines = [f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">']
-    if parts.grid.crs is not None:
-        lines.append(f"<SRS>{escape(parts.grid.crs)}</SRS>")
-    lines.append(f"<GeoTransform>{', '.join(repr(number) for number in order)}</GeoTransform>")
-    for band, name in enumerate(parts.layers, start=1):
+    if block_files.grid.crs is not None:
+        lines.append(f"<SRS>{escape(block_files.grid.crs)}</SRS>")
+    geotransform = ", ".join(repr(number) for number in (c, a, b, f, d, e))
+    lines.append(f"<GeoTransform>{geotransform}</GeoTransform>")
+    for band, name in enumerate(block_files.layers, start=1):
         lines.append(f'<VRTRasterBand dataType="Float32" band="{band}">')
         lines.append(f"<Description>{name}</Description>")
-        lines.append(f"<NoDataValue>{parts.nodata!r}</NoDataValue>")
-        for block in parts.blocks:
+        lines.append(f"<NoDataValue>{block_files.nodata!r}</NoDataValue>")
+        for block in block_files.blocks:
             top, bottom, left, right = block
             size = f'xSize="{right - left}" ySize="{bottom - top}"'
+            file = block_files.path(block).name
             lines.append(
-                f'<SimpleSource><SourceFilename relativeToVRT="1">{parts.path(block).name}'
-                f"</SourceFilename><SourceBand>{band}</SourceBand>"
+                f'<SimpleSource><SourceFilename relativeToVRT="1">{file}</SourceFilename>'
+                f"<SourceBand>{band}</SourceBand>"
                 f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{left}" yOff="{top}" {size}/>'
                 "</SimpleSource>"
             )
@@ -156,33 +172,34 @@ def _mosaic(parts: BlockFiles) -> str:
     return "\n".join([*lines, "</VRTDataset>\n"])
 
 
-def _write_zarr(parts: BlockFiles, path: Path) -> None:
-    """Fill a store block by block, then give it its name."""
+def _write_zarr(block_files: BlockFiles, path: Path) -> None:
+    """Fill a store block by block, then rename it."""
     import dask.array
 
-    made = parts.folder / "map.zarr.part"
-    if made.exists():
-        shutil.rmtree(made)
-    shape = (len(parts.layers), *parts.grid.shape)
+    part = block_files.folder / "map.zarr.part"
+    if part.exists():
+        shutil.rmtree(part)
+    grid, names = block_files.grid, block_files.layers
+    shape = (len(names), *grid.shape)
     empty = dask.array.zeros(shape, chunks=(1, _TILE, _TILE), dtype=np.float32)
-    template = layers_dataset(empty, parts.layers, parts.grid, parts.nodata)
-    template.to_zarr(made, compute=False, consolidated=False)
-    rows, columns = parts.grid.dims
-    for block in parts.blocks:
+    template = layers_dataset(empty, names, grid, block_files.nodata)
+    template.to_zarr(part, compute=False, consolidated=False)
+    rows, columns = grid.dims
+    for block in block_files.blocks:
         top, bottom, left, right = block
-        piece = layers_dataset(parts.read(block), parts.layers, _part(parts.grid, block), np.nan)
+        dataset = layers_dataset(block_files.read(block), names, _subgrid(grid, block), np.nan)
         region = {rows: slice(top, bottom), columns: slice(left, right)}
-        bare = piece.drop_vars([name for name in piece.coords if name not in region])
-        bare.drop_attrs().to_zarr(made, region=region, consolidated=False)
+        bare = dataset.drop_vars([name for name in dataset.coords if name not in region])
+        bare.drop_attrs().to_zarr(part, region=region, consolidated=False)
     if path.exists():
         shutil.rmtree(path)
-    os.replace(made, path)
+    os.replace(part, path)
 
 
-def _part(grid: Grid, block: Any) -> Grid:
+def _subgrid(grid: Grid, block: Window) -> Grid:
     top, bottom, left, right = block
-    corner = grid.corner_of(block)
-    return Grid(grid.x[left:right], grid.y[top:bottom], corner, None, grid.dims)
+    transform = grid.window_transform(block)
+    return Grid(grid.x[left:right], grid.y[top:bottom], transform, None, grid.dims)
 
 
 WRITERS: dict[str, Callable[[BlockFiles, Path], None]] = {
