@@ -1,4 +1,4 @@
-"""Sphinx settings: ``make docs``. Nothing here needs a network."""
+"""Sphinx configuration for ``make docs``; builds offline."""
 
 import os
 import re
@@ -13,59 +13,59 @@ from tqdm.auto import tqdm
 import sptgnn_sklearn
 from sptgnn_sklearn.model_selection import comparison
 
-# The gallery is run beside other work, and small tables are no faster with more threads.
+# Small tables are not faster with more threads, and other jobs may run at the same time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# Sphinx cannot cache settings that are functions, so this one is named below and found by its name.
+# Sphinx cannot cache functions as settings: sphinx-gallery imports these by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from markdown_to_rst import to_rst
 
-# From first steps to special questions; examples that are not named come last, by name.
+# From first steps to special topics; other examples follow in alphabetical order.
 READING_ORDER = [
     "plot_quickstart",
     "plot_meuse",
-    "plot_random_against_spatial",
+    "plot_random_vs_spatial_folds",
     "plot_folds",
     "plot_tuning",
     "plot_pipeline",
     "plot_uncertainty",
     "plot_intervals",
-    "plot_scores",
+    "plot_uncertainty_metrics",
     "plot_residuals",
-    "plot_drivers",
+    "plot_feature_importance",
     "plot_attention",
-    "plot_who_serves",
-    "plot_chips",
+    "plot_experts",
+    "plot_extract_chips",
     "plot_imagery",
     "plot_fine_tuning",
     "plot_map",
-    "plot_trend",
+    "plot_change_over_time",
     "plot_dask",
-    "plot_sharing",
+    "plot_share_model",
 ]
 
 
 def gallery_order(filename):
-    """Return what examples are sorted by."""
+    """Return the sort key of an example."""
     name = Path(filename).stem
     return (READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER), name)
 
 
 def gallery_arguments(gallery_conf, script_vars):
-    """Return the command line of an example: its files go to the build, not over the demo's."""
+    """Return command-line arguments that write the files of an example to the build folder."""
     return ["--out", "../docs/_build/examples"]
 
 
-class NoBar(tqdm):
-    """A progress bar that keeps silent: on a page every step of it would be a line."""
+class NoProgressBar(tqdm):
+    """Disabled progress bar; on a page every update would be a line."""
 
     def __init__(self, *args, **settings):
         super().__init__(*args, **{**settings, "disable": True})
 
 
-comparison.tqdm = NoBar
+comparison.tqdm = NoProgressBar
 
 project = "sptgnn-sklearn"
 author = "sptgnn-sklearn developers"
@@ -81,16 +81,16 @@ extensions = [
 ]
 exclude_patterns = ["_build", "measured"]
 templates_path = ["_templates"]
-# Single backticks in docstrings link to what can be imported, and are italics otherwise.
+# Single backticks in docstrings link to importable names, and are italics otherwise.
 default_role = "autolink"
 
 autosummary_generate = True
-# scikit-learn writes these methods into every estimator; they are described there.
+# Metadata routing methods that scikit-learn adds to every estimator and documents itself.
 autodoc_default_options = {
     "exclude-members": "set_fit_request, set_predict_request, set_score_request, set_split_request"
 }
-autodoc_typehints = "none"  # the docstrings say it in words
-numpydoc_show_class_members = False  # the template lists them
+autodoc_typehints = "none"  # types are in the docstrings
+numpydoc_show_class_members = False  # listed by the template
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -104,7 +104,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,
 }
-# torch-geometric decorates functions with torch.jit.script when imported, as pytest's settings say.
+# torch-geometric decorates functions with torch.jit.script when imported.
 warnings.filterwarnings("ignore", message=r".torch\.jit\.script. is deprecated")
 
 html_static_path = ["_static"]
@@ -113,7 +113,7 @@ html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sptgnn-sklearn"
 html_show_sourcelink = False
-# A sidebar only where there are pages to list: in the sections with pages of their own.
+# No sidebar on pages without subpages.
 html_sidebars = {
     name: []
     for name in ("index", "quickstart", "auto_examples/index", "search", "genindex", "py-modindex")
@@ -127,7 +127,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "footer_start": [],
     "footer_end": [],
-    # Examples, and pages of code beside code, want the room of the list of their headings.
+    # Examples and pages with code in two columns use the full width.
     "secondary_sidebar_items": {
         name: ["page-toc"]
         for name in ("generated/*", *(page.stem for page in Path(__file__).parent.glob("*.rst")))
@@ -137,11 +137,8 @@ html_theme_options = {
 toc_object_entries_show_parents = "hide"
 
 
-def mend_docstring(app, what, name, obj, options, lines):
-    """Write two habits of numpydoc docstrings in a way that docutils reads as it is meant.
-
-    A trailing underscore in a shape is no link, and the parts of a returned Bunch are a list.
-    """
+def fix_docstring(app, what, name, obj, options, lines):
+    """Escape trailing underscores in shapes and format the items of a returned Bunch as a list."""
     section = ""
     for i, line in enumerate(lines):
         if i + 1 < len(lines) and line and set(lines[i + 1]) == {"-"}:
@@ -153,7 +150,7 @@ def mend_docstring(app, what, name, obj, options, lines):
 
 
 def write_root_files(app):
-    """Write the Markdown files of the repository as parts of pages."""
+    """Convert the Markdown files of the repository to included reStructuredText."""
     root, folder = Path(app.srcdir).parent, Path(app.srcdir) / "generated"
     folder.mkdir(exist_ok=True)
     for name in ("CHANGELOG", "CONTRIBUTING"):
@@ -161,14 +158,14 @@ def write_root_files(app):
         (folder / f"{name.lower()}.inc").write_text(text, encoding="utf-8")
 
 
-def visit_formula(translator, node):
-    """Write a formula as MathML, which browsers draw by themselves: nothing is fetched for it."""
+def visit_math(translator, node):
+    """Write a formula as MathML, which browsers render without a script."""
     inline = isinstance(node, nodes.math)
     translator.body.append(tex2mathml(node.astext().strip(), as_block=not inline))
     raise nodes.SkipNode
 
 
 def setup(app):
-    app.add_html_math_renderer("mathml", (visit_formula, None), (visit_formula, None))
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("builder-inited", write_root_files)
-    app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc
+    app.connect("autodoc-process-docstring", fix_docstring, priority=400)  # before numpydoc

@@ -1,4 +1,4 @@
-"""From the little Markdown of this repository's files to reStructuredText, for the site."""
+"""Conversion of the Markdown used in this repository to reStructuredText."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FENCE = "```"
 
 
 def to_rst(text: str) -> str:
-    """Return headings, lists, tables, code, links and bold text in reStructuredText."""
+    """Convert headings, lists, tables, code, links and bold text to reStructuredText."""
     return "\n".join(_blocks(text.splitlines())) + "\n"
 
 
@@ -43,14 +43,14 @@ def _blocks(lines: list[str]) -> Iterator[str]:
 
 def _table(lines: list[str]) -> Iterator[str]:
     yield from (".. list-table::", "   :header-rows: 1", "")
-    for line in (lines[0], *lines[2:]):  # the second one is dashes
+    for line in (lines[0], *lines[2:]):  # the second line is the rule
         cells = [_inline(cell.strip()) for cell in line.strip("|").split(" | ")]
         yield from (f"   {'* -' if j == 0 else '  -'} {cell}" for j, cell in enumerate(cells))
     yield ""
 
 
 def _inline(line: str) -> str:
-    """Code stays as it is; the rest has its links and underscores said anew."""
+    """Convert links and escape trailing underscores, except in code."""
     parts = re.split(r"(`[^`]+`)", line)
     parts[1::2] = [f"`{code}`" for code in parts[1::2]]
     parts[::2] = [

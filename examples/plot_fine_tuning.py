@@ -32,7 +32,7 @@ train, test = slice(0, 360), slice(360, None)
 # Random weights need no download; ``encoder_weights="pretrained"``, the default, starts from
 # published ones. ``fine_tune=True`` tunes all blocks, a number that many of the last ones.
 
-warnings.filterwarnings("ignore", message="encoder_weights=None")
+warnings.filterwarnings("ignore", message="weights=None")
 shared = {
     "images": {"S2L2A": "s2_path"},
     "encoder_weights": None,

@@ -52,7 +52,7 @@ print(X[["lon", "lat", "elevation", "land_use", "s2_path"]].head(3).to_string())
 # world, and ``fine_tune`` trains it with the network: see
 # :ref:`sphx_glr_auto_examples_plot_fine_tuning.py`.
 
-warnings.filterwarnings("ignore", message="encoder_weights=None")
+warnings.filterwarnings("ignore", message="weights=None")
 start = {"encoder_weights": None, "cache_dir": folder / "cache"}
 roles = {"time": "date", "elevation": "elevation", "random_state": 0}
 

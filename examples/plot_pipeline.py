@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertainty
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.plotting import plot_observed_predicted
+from sptgnn_sklearn.plotting import ObservedPredictedDisplay
 
 survey = make_soil_survey(300, n_covariates=40, covariate_sd=8, missing=0.05, random_state=0)
 X, y = survey.data, survey.target
@@ -81,7 +81,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 axes[0].bar([str(n) for n in scores], list(scores.values()), color="#0072B2", width=0.6)
 axes[0].set(xlabel="covariates kept of 40", ylabel="mean R² of held-out blocks")
 axes[0].spines[["top", "right"]].set_visible(False)
-plot_observed_predicted(
-    y[240:], said["mean"], said["lower"], said["upper"], ax=axes[1], unit="g/kg", level=0.9
+ObservedPredictedDisplay.from_predictions(
+    y[240:], said["mean"], said["lower"], said["upper"], ax=axes[1], unit="g/kg", coverage=0.9
 )
 plt.show()

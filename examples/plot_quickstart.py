@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import load_meuse
-from sptgnn_sklearn.plotting import plot_map, plot_observed_predicted
+from sptgnn_sklearn.plotting import ObservedPredictedDisplay, plot_map
 
 meuse = load_meuse()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -50,8 +50,8 @@ said.head(3).round(2)
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 axes[0].scatter(X_train["x"], X_train["y"], s=8, color="#bbbbbb", linewidths=0)
 plot_map(X_test, said["mean"], crs=meuse.crs, ax=axes[0], label="predicted organic matter (%)")
-plot_observed_predicted(
-    y_test, said["mean"], said["lower"], said["upper"], ax=axes[1], unit="%", level=0.9
+ObservedPredictedDisplay.from_predictions(
+    y_test, said["mean"], said["lower"], said["upper"], ax=axes[1], unit="%", coverage=0.9
 )
 plt.show()
 

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.ensemble import BaggingRegressor
 from sklearn.linear_model import BayesianRidge
+from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_validate
 
 from sptgnn_sklearn import SpTGNNRegressor
@@ -37,7 +38,6 @@ from sptgnn_sklearn.metrics import (
     make_interval_coverage_scorer,
     make_interval_score_scorer,
     make_tail_coverage_scorer,
-    model_efficiency,
     neg_calibration_error_scorer,
     neg_crps_scorer,
     probability_integral_transform,
@@ -47,7 +47,7 @@ from sptgnn_sklearn.metrics import (
     tail_coverage,
 )
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.plotting import ObservedPredictedDisplay, ReliabilityDisplay, plot_calibration
+from sptgnn_sklearn.plotting import ObservedPredictedDisplay, ReliabilityDisplay
 
 survey = make_soil_survey(1000, noise_variation=0.6, random_state=0)
 X, y = survey.data, survey.target
@@ -59,12 +59,12 @@ model.fit(X[train], y[train])
 # %%
 # Accuracy
 # --------
-# How near are the means? The model efficiency is another name of R². Lin's coefficient and RPIQ are
-# usual in soil science. These numbers know nothing of uncertainty.
+# How near are the means? R² is also known as the model efficiency coefficient. Lin's coefficient and
+# RPIQ are usual in soil science. These numbers know nothing of uncertainty.
 
 said = model.predict_uncertainty(X[new])
 mean, std = said["mean"].to_numpy(), said["std"].to_numpy()
-for score in (bias, concordance_correlation, model_efficiency, rpiq):
+for score in (bias, concordance_correlation, r2_score, rpiq):
     print(f"{score.__name__}: {score(y_new, mean):.2f}")
 
 # %%
@@ -157,7 +157,9 @@ stated_levels = ReliabilityDisplay.from_estimator(
     model, X[new], y_new, name="as stated", ax=axes[1]
 )
 half = norm.ppf(levels, mean[:, None], std[:, None] / 2)
-plot_calibration(y_new, half, levels, ax=stated_levels.ax_, label="half as wide")
+ReliabilityDisplay.from_predictions(
+    y_new, half, levels, ax=stated_levels.ax_, name="half as wide"
+)
 axes[2].hist(at, bins=np.linspace(0, 1, 11), color="#999999", edgecolor="white")
 axes[2].axhline(len(at) / 10, color="#444444", linewidth=1)
 axes[2].set(xlabel="level in the mixture", ylabel="new samples", box_aspect=1)

@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.plotting import plot_fold_distances, plot_folds
+from sptgnn_sklearn.plotting import FoldsDisplay, plot_fold_distances
 
 survey = make_soil_survey(300, clustered=0.67, field_sd=7, random_state=1)
 X, y = survey.data, survey.target
@@ -47,7 +47,7 @@ for name, score in scores.items():
 
 figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
 for column, (name, splitter) in enumerate(folds.items()):
-    plot_folds(X, splitter, ax=axes[0, column])
+    FoldsDisplay.from_cv(X, splitter, ax=axes[0, column])
     axes[0, column].set_title(f"{name} folds: R² {scores[name]:.2f}")
     plot_fold_distances(X, splitter, ax=axes[1, column])
 for ax in axes[1]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import load_meuse
-from sptgnn_sklearn.metrics import model_efficiency
 
 meuse = load_meuse()
 X, y = meuse.data.drop(columns="landuse"), meuse.target
@@ -42,9 +42,9 @@ for side in sides:
     model.save(path, training_data=False, coordinate_grid=side)
     shared = SpTGNNRegressor.load(path)
     predicted = shared.predict(X.iloc[test])
-    skill.append(model_efficiency(y.iloc[test], predicted))
+    skill.append(r2_score(y.iloc[test], predicted))
     change.append(np.sqrt(np.mean((predicted - model.predict(X.iloc[test])) ** 2)))
-whole = model_efficiency(y.iloc[test], model.predict(X.iloc[test]))
+whole = r2_score(y.iloc[test], model.predict(X.iloc[test]))
 print("R2 of the model itself:", round(whole, 3))
 for side, r2 in zip(sides, skill, strict=True):
     print(f"R2 with cells of {side} m: {r2:.3f}")
