@@ -38,7 +38,7 @@ from sptgnn_sklearn.images.chips import read_chip, standardize_chip
 from sptgnn_sklearn.images.extraction import extract_chips
 from sptgnn_sklearn.images.modalities import make_modality
 from sptgnn_sklearn.model_selection.locations import SampleLocations
-from sptgnn_sklearn.model_selection.prediction_area import prediction_places
+from sptgnn_sklearn.model_selection.prediction_area import prediction_locations
 from sptgnn_sklearn.spatial.crs import resolve_crs
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
@@ -290,7 +290,7 @@ def _read_area(path: Path) -> None:
     survey = SampleLocations(
         _PLACES.to_numpy(), resolve_crs(CRS, ["x", "y"]), np.arange(2), ("x", "y")
     )
-    found = prediction_places(path, survey, 50)
+    found = prediction_locations(path, survey, 50)
     assert np.isfinite(found).all()
 
 

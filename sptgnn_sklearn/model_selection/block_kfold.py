@@ -1,4 +1,4 @@
-"""Blocks in space, held out whole."""
+"""K-fold cross-validation that holds out spatial blocks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sklearn.utils import indexable
 from ..spatial.blocks import assign_folds, cluster_labels, grid_labels, hexagon_labels
 from ..spatial.distances import distance_to_chord, to_local_plane, to_metric_coordinates
 from ..utils.validation import as_random_state, require_count
-from .locations import SampleLocations, check_distance, nearest, read_locations
+from .locations import SampleLocations, check_distance, nearest_distance, read_locations
 
 __all__ = ["SpatialBlockKFold", "spatial_blocks"]
 
 _BLOCKS_PER_FOLD = 5
-_FEWEST_LOCATIONS_PER_BLOCK = 4
-# Cells of which more than nine in ten hold one location only separate nothing.
-_TOO_MANY_BLOCKS = 0.9
-_ENOUGH_LOCATIONS = 30
+_LOCATIONS_PER_BLOCK = 4
+# With more blocks per location than this, almost each location is a block and folds are random.
+_MAX_BLOCKS_PER_LOCATION = 0.9
+_MIN_LOCATIONS_TO_WARN = 30
 
 
 def spatial_blocks(
@@ -37,26 +37,26 @@ def spatial_blocks(
     groups: Any = None,
     random_state: Any = 0,
 ) -> np.ndarray:
-    """Label rows by spatial block, as groups for `GroupKFold` and its kin.
+    """Return spatial block labels, as groups for `GroupKFold` and similar splitters.
 
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
-        Table that holds the coordinates.
+        Table with the coordinates.
     coordinates, crs, method, n_blocks, spacing, shape, random_state
-        As in `SpatialBlockKFold`; ``n_blocks=None`` makes 25.
+        As in `SpatialBlockKFold`; ``n_blocks=None`` means 25.
     groups : array-like of shape (n_samples,), default=None
-        Rows of one group are put into one block.
+        Rows of one group are in one block.
 
     Returns
     -------
     labels : ndarray of shape (n_samples,) of int
-        Block of each row, from 0. Rows at one place have one label.
+        Block of each row, from 0. Rows at one location are in one block.
 
     Raises
     ------
     ValueError
-        As `SpatialBlockKFold.split` does for what concerns blocks.
+        As in `SpatialBlockKFold.split`, for the parameters of blocks.
 
     Examples
     --------
@@ -72,62 +72,63 @@ def spatial_blocks(
     >>> GroupKFold(n_splits=4).get_n_splits(X, groups=blocks)
     4
     """
-    survey = read_locations(X, coordinates, crs, groups)
+    locations = read_locations(X, coordinates, crs, groups)
     settings = _BlockSettings(method, n_blocks, spacing, shape)
-    return _label_blocks(survey, settings, n_folds=5, rng=as_random_state(random_state))
+    return _label_blocks(locations, settings, n_folds=5, rng=as_random_state(random_state))
 
 
 class SpatialBlockKFold(BaseCrossValidator):
-    """K-fold cross-validation in which whole spatial blocks are held out.
+    """K-fold cross-validation that holds out spatial blocks.
 
-    Places are gathered into compact blocks and whole blocks are dealt out to folds, so that a test
-    row has few training rows near it. Random folds tell how well a model fills gaps in a survey;
-    block folds tell how well it does where nobody sampled.
+    Locations are clustered into compact blocks, and each block is assigned to one fold, so that few
+    training rows are near a test row. Random folds estimate the accuracy of interpolation between
+    samples; block folds estimate the accuracy in areas without samples.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds.
     coordinates : pair of str or int, default=None
-        Columns of X that hold longitude and latitude, or easting and northing, by name or position.
-        None looks for the usual names and falls back to the first two columns.
+        Columns of longitude and latitude, or easting and northing, by name or position. None uses
+        columns with common names, otherwise the first two.
     crs : int, str or pyproj.CRS, default=None
-        Coordinate reference system. None: longitude and latitude if the columns are so named, else
-        a plane. Distances are km for geographic coordinates, else units of the CRS.
+        Coordinate reference system. None means EPSG:4326 if the column names are those of longitude
+        and latitude, else planar. Distances are in km for geographic coordinates, else in units of
+        the CRS.
     method : {"kmeans", "grid", "hexagon"}, default="kmeans"
-        Blocks by k-means of the places, or by the cells of a grid of rectangles or of regular
-        hexagons in the local plane.
+        Blocks are k-means clusters of the locations, or the cells of a rectangular or a regular
+        hexagonal grid in the local plane.
     n_blocks : int, default=None
-        For "kmeans": number of blocks. None makes five for each fold, but not more than one for
-        four locations.
+        For "kmeans": number of blocks. None means five per fold, but at most one per four
+        locations.
     spacing : float or pair of float, default=None
-        For "grid": size of the cells, or sizes from south to north and from west to east, in km or
-        units of the CRS. For "hexagon": distance between the centres of neighbouring cells.
+        For "grid": cell size, or south-north and west-east cell sizes, in km or units of the CRS.
+        For "hexagon": distance between the centers of neighboring cells.
     shape : pair of int, default=None
         For "grid": numbers of rows and columns of cells, instead of `spacing`.
     balance : bool, default=True
-        Whether folds get similar numbers of rows (True) or of blocks (False).
+        Whether to balance the number of rows per fold (True) or of blocks (False).
     buffer : float, default=0.0
-        Training rows nearer than this to any test row are left out of that fold's training set, in
-        km or units of the CRS.
+        Training rows nearer than this to any test row of a fold are dropped from its training set,
+        in km or units of the CRS.
     shuffle : bool, default=False
-        Whether blocks are shuffled before they are dealt out. With ``balance=True`` this decides
-        between blocks of equal size only.
+        Whether to shuffle the blocks before assigning them to folds. With ``balance=True`` only the
+        order of blocks of equal size changes.
     random_state : int, RandomState instance or None, default=0
-        Seed of k-means and of `shuffle`. Fixed by default, so that models compared with one
-        splitter meet the same folds; None draws new blocks in each call of `split`.
+        Seed of k-means and of `shuffle`. A fixed default gives the same folds to all models; None
+        draws new blocks in each call of `split`.
 
     See Also
     --------
-    spatial_blocks : The blocks alone, for use as groups.
+    spatial_blocks : The block labels alone, for use as groups.
 
     Notes
     -----
-    All rows of one location are in one fold. If `split` is given groups, rows of one group are in
-    one fold too: groups that share a location are joined, and a joined group goes to the block of
-    its mean position. A buffer can take some rows of a group away from the training set.
+    Rows at one location are in one fold, and so are rows of one group if groups are passed to
+    `split`: groups that share a location are merged, and the mean position of a merged group
+    determines its block. A buffer can drop some rows of a group from the training set.
 
-    Blocks are made from the rows that `split` is given: in nested cross-validation the inner folds
+    Blocks are computed from the rows passed to `split`: in nested cross-validation, the inner folds
     are blocks of the outer training set.
 
     References
@@ -152,7 +153,7 @@ class SpatialBlockKFold(BaseCrossValidator):
     array([1. , 0.9, 1. , 1. ])
     """
 
-    # Groups are used where they are given, so metadata routing hands them over unasked.
+    # Groups are optional, so metadata routing passes them without an explicit request.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     def __init__(
@@ -185,12 +186,12 @@ class SpatialBlockKFold(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row positions of training and test set of each fold.
+        """Yield the row positions of the training and test set of each fold.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds the coordinates.
+            Table with the coordinates.
         y : array-like of shape (n_samples,), default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
@@ -199,42 +200,42 @@ class SpatialBlockKFold(BaseCrossValidator):
         Yields
         ------
         train, test : ndarray of int
-            Row positions in ascending order. Each row is in one test set.
+            Row positions in ascending order. Each row is in exactly one test set.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range or belongs to the other method, there are fewer locations
-            or blocks than folds, the buffer leaves no training rows, or a coordinate cannot be one.
+            If a parameter is out of range or is not used by `method`, there are fewer locations or
+            blocks than folds, the buffer leaves no training rows, or coordinates are invalid.
         """
         X, y, groups = indexable(X, y, groups)
         require_count("n_splits", self.n_splits, least=2)
         check_distance("buffer", self.buffer)
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        survey.require_units(self.n_splits, groups)
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        locations.require_units(self.n_splits, groups)
         rng = as_random_state(self.random_state)
         settings = _BlockSettings(self.method, self.n_blocks, self.spacing, self.shape)
-        blocks = _label_blocks(survey, settings, self.n_splits, rng)
-        n_found = blocks.max() + 1
-        if n_found < self.n_splits:
+        blocks = _label_blocks(locations, settings, self.n_splits, rng)
+        n_made = blocks.max() + 1
+        if n_made < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} folds need at least as many blocks; {settings} made "
-                f"{n_found} from {survey.n_units} locations. {_extent(survey)} Make smaller blocks "
-                "or fewer folds."
+                f"n_splits={self.n_splits} folds need at least as many blocks; {settings} gives "
+                f"{n_made} blocks of {locations.n_units} locations. {_describe_extent(locations)} "
+                "Use smaller blocks or fewer folds."
             )
         folds = assign_folds(blocks, self.n_splits, rng if self.shuffle else None, self.balance)
-        space = to_metric_coordinates(survey.xy, survey.reference)
+        points = to_metric_coordinates(locations.xy, locations.reference)
         for fold in range(self.n_splits):
             test = np.flatnonzero(folds == fold)
             train = np.flatnonzero(folds != fold)
             if self.buffer > 0:
-                reach = distance_to_chord(self.buffer, survey.reference)
-                train = train[nearest(space[train], space[test]) >= reach]
+                radius = distance_to_chord(self.buffer, locations.reference)
+                train = train[nearest_distance(points[train], points[test]) >= radius]
             if not len(train):
                 raise ValueError(
-                    f"buffer={self.buffer} {survey.reference.unit} leaves no training rows in fold "
-                    f"{fold}: all rows outside it are nearer than that to one of its "
-                    f"{len(test)} rows. Use a smaller buffer, or more folds of smaller blocks."
+                    f"buffer={self.buffer} {locations.reference.unit} leaves no training rows in "
+                    f"fold {fold}: all other rows are nearer than that to one of its {len(test)} "
+                    "rows. Use a smaller buffer, or more folds of smaller blocks."
                 )
             yield train, test
 
@@ -255,7 +256,7 @@ class SpatialBlockKFold(BaseCrossValidator):
 
 @dataclass(frozen=True)
 class _BlockSettings:
-    """What the user said about blocks."""
+    """Parameters of the blocks."""
 
     method: str
     n_blocks: int | None
@@ -268,33 +269,33 @@ class _BlockSettings:
 
 
 def _kmeans_blocks(
-    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    locations: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     n_blocks = settings.n_blocks
     if n_blocks is None:
-        affordable = max(n_folds, survey.n_units // _FEWEST_LOCATIONS_PER_BLOCK)
-        n_blocks = min(_BLOCKS_PER_FOLD * n_folds, affordable)
+        most = max(n_folds, locations.n_units // _LOCATIONS_PER_BLOCK)
+        n_blocks = min(_BLOCKS_PER_FOLD * n_folds, most)
     require_count("n_blocks", n_blocks)
     return cluster_labels(
-        survey.centers(to_metric_coordinates(survey.xy, survey.reference)), n_blocks, rng
+        locations.centers(to_metric_coordinates(locations.xy, locations.reference)), n_blocks, rng
     )
 
 
 def _grid_blocks(
-    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    locations: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    plane = to_local_plane(survey.xy, survey.reference)
-    return grid_labels(survey.centers(plane), settings.spacing, settings.shape)
+    plane = to_local_plane(locations.xy, locations.reference)
+    return grid_labels(locations.centers(plane), settings.spacing, settings.shape)
 
 
 def _hexagon_blocks(
-    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    locations: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    plane = to_local_plane(survey.xy, survey.reference)
-    return hexagon_labels(survey.centers(plane), settings.spacing)
+    plane = to_local_plane(locations.xy, locations.reference)
+    return hexagon_labels(locations.centers(plane), settings.spacing)
 
 
-# Each method with the settings that it reads.
+# Function and parameters of each method.
 _METHODS: dict[str, tuple[Callable[..., np.ndarray], frozenset[str]]] = {
     "kmeans": (_kmeans_blocks, frozenset({"n_blocks"})),
     "grid": (_grid_blocks, frozenset({"spacing", "shape"})),
@@ -303,37 +304,38 @@ _METHODS: dict[str, tuple[Callable[..., np.ndarray], frozenset[str]]] = {
 
 
 def _label_blocks(
-    survey: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
+    locations: SampleLocations, settings: _BlockSettings, n_folds: int, rng: np.random.RandomState
 ) -> np.ndarray:
     """Return the block of each row."""
     if settings.method not in _METHODS:
         raise ValueError(f"method must be one of {list(_METHODS)}; found {settings.method!r}.")
-    label, reads = _METHODS[settings.method]
+    label, used = _METHODS[settings.method]
     for name in ("n_blocks", "spacing", "shape"):
-        if getattr(settings, name) is not None and name not in reads:
+        if getattr(settings, name) is not None and name not in used:
             raise ValueError(
-                f"{name}={getattr(settings, name)!r} is not read by method={settings.method!r}, "
-                f"which reads {sorted(reads)}: leave it out, or change the method."
+                f"{name}={getattr(settings, name)!r} is not used by method={settings.method!r}, "
+                f"which uses {sorted(used)}: remove it, or change the method."
             )
-    blocks = label(survey, settings, n_folds, rng)
+    blocks = label(locations, settings, n_folds, rng)
     if settings.spacing is not None or settings.shape is not None:
-        _warn_tiny_blocks(survey, settings, blocks.max() + 1)
-    return blocks[survey.unit]
+        _warn_tiny_blocks(locations, settings, blocks.max() + 1)
+    return blocks[locations.unit]
 
 
-def _warn_tiny_blocks(survey: SampleLocations, settings: _BlockSettings, n_blocks: int) -> None:
-    """Warn if cells are so small that nearly each location has its own, and folds are random."""
-    if survey.n_units >= _ENOUGH_LOCATIONS and n_blocks > _TOO_MANY_BLOCKS * survey.n_units:
+def _warn_tiny_blocks(locations: SampleLocations, settings: _BlockSettings, n_blocks: int) -> None:
+    """Warn if almost each location is a block of its own, because folds are then random."""
+    limit = _MAX_BLOCKS_PER_LOCATION * locations.n_units
+    if locations.n_units >= _MIN_LOCATIONS_TO_WARN and n_blocks > limit:
         warnings.warn(
-            f"{settings} makes {n_blocks} blocks of {survey.n_units} locations: nearly each is a "
-            f"block of its own, and folds are as good as random. {_extent(survey)} Make larger "
-            "blocks.",
+            f"{settings} gives {n_blocks} blocks of {locations.n_units} locations: almost each "
+            "location is a block of its own, and folds are practically random. "
+            f"{_describe_extent(locations)} Use larger blocks.",
             UserWarning,
             stacklevel=4,
         )
 
 
-def _extent(survey: SampleLocations) -> str:
-    plane = to_local_plane(survey.xy, survey.reference)
+def _describe_extent(locations: SampleLocations) -> str:
+    plane = to_local_plane(locations.xy, locations.reference)
     width, height = np.ptp(plane, axis=0)
-    return f"The survey is {width:.4g} by {height:.4g} {survey.reference.unit}."
+    return f"The extent of X is {width:.4g} by {height:.4g} {locations.reference.unit}."

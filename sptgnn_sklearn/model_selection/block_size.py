@@ -1,4 +1,4 @@
-"""How far errors are alike, and so how large blocks should be."""
+"""Block size from the range of the residual variogram."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .locations import read_locations
 
 __all__ = ["suggest_block_size"]
 
-_FEWEST = 30
-_FEWEST_LAGS = 4
+_MIN_LOCATIONS = 30
+_MIN_LAGS = 4
 
 
 def suggest_block_size(
@@ -29,28 +29,29 @@ def suggest_block_size(
     max_rows: int = 2000,
     random_state: Any = 0,
 ) -> float:
-    """Suggest a size of blocks: the range of the variogram of residuals.
+    """Return the range of the residual variogram, as a block size or buffer for spatial folds.
 
-    Rows farther apart than this err independently, so blocks of this size, or a buffer this wide,
-    leave the model nothing to copy. Take residuals of held-out rows: those of the fit are small
-    and say little, and the target itself has a longer range than what covariates leave of it.
+    Errors of rows farther apart than this range are uncorrelated. Use out-of-fold residuals:
+    residuals of training rows are too small, and the range of the target itself is longer than that
+    of the residuals.
 
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
-        Table that holds the coordinates.
+        Table with the coordinates.
     residuals : array-like of shape (n_samples,)
-        Such as ``y - cross_val_predict(model, X, y)``.
+        For example ``y - cross_val_predict(model, X, y)``.
     coordinates, crs
         As in `SpatialBlockKFold`.
     model : str, default="spherical"
-        Any model of scikit-gstat: "spherical", "exponential", "gaussian", "matern", ...
+        Variogram model of scikit-gstat: "spherical", "exponential", "gaussian", "matern", ...
     n_lags : int, default=20
-        Classes of distance, equally wide, up to a third of the diagonal of the area.
+        Number of distance classes of equal width, up to a third of the diagonal of the area. Fewer
+        are used if a class has no pairs.
     max_rows : int, default=2000
-        A larger table is sampled, as all pairs of rows are looked at.
+        Size of the random sample used for larger tables, because all pairs are compared.
     random_state : int, RandomState or None, default=0
-        Draws the sample.
+        Seed of the sample.
 
     Returns
     -------
@@ -62,8 +63,8 @@ def suggest_block_size(
     ImportError
         If scikit-gstat is not installed.
     ValueError
-        If there are fewer than 30 locations, a residual is not finite or all are equal, or no
-        variogram can be fitted.
+        If there are fewer than 30 locations, residuals are not finite or all equal, or the
+        variogram cannot be fitted.
 
     Examples
     --------
@@ -80,26 +81,28 @@ def suggest_block_size(
         raise ImportError(
             'suggest_block_size needs scikit-gstat: pip install "sptgnn-sklearn[demo]".'
         ) from error
-    survey = read_locations(X, coordinates, crs)
+    locations = read_locations(X, coordinates, crs)
     residuals = np.asarray(residuals, dtype=float).reshape(-1)
-    check_consistent_length(survey.xy, residuals)
+    check_consistent_length(locations.xy, residuals)
     if not np.isfinite(residuals).all():
-        raise ValueError(f"residuals hold NaN or inf in {(~np.isfinite(residuals)).sum()} rows.")
-    # Repeated samples of a place say nothing of distance: one value for each.
-    value = survey.centers(residuals[:, None])[:, 0]
-    plane = survey.centers(to_local_plane(survey.xy, survey.reference))
-    if len(plane) < _FEWEST or not np.ptp(value) > 0:
         raise ValueError(
-            f"A variogram needs {_FEWEST} locations and residuals that differ; found {len(plane)} "
-            f"locations and a spread of {np.ptp(value):.3g}."
+            f"residuals hold NaN or inf in {(~np.isfinite(residuals)).sum()} rows: drop these rows."
+        )
+    # Pairs of samples at one location have distance 0, so they are averaged.
+    value = locations.centers(residuals[:, None])[:, 0]
+    plane = locations.centers(to_local_plane(locations.xy, locations.reference))
+    if len(plane) < _MIN_LOCATIONS or not np.ptp(value) > 0:
+        raise ValueError(
+            f"A variogram needs at least {_MIN_LOCATIONS} locations and residuals that vary; found "
+            f"{len(plane)} locations and residuals with a range of {np.ptp(value):.3g}."
         )
     if len(plane) > max_rows:
         rows = check_random_state(random_state).choice(len(plane), max_rows, replace=False)
         plane, value = plane[rows], value[rows]
-    far = float(np.linalg.norm(np.ptp(plane, axis=0))) / 3
-    # Classes without any pair cannot be fitted; few places need wide classes.
+    max_lag = float(np.linalg.norm(np.ptp(plane, axis=0))) / 3
+    # Classes without pairs cannot be fitted, so few locations need wider classes.
     pairs = pdist(plane)
-    while n_lags > _FEWEST_LAGS and not np.histogram(pairs, n_lags, (0, far))[0].all():
+    while n_lags > _MIN_LAGS and not np.histogram(pairs, n_lags, (0, max_lag))[0].all():
         n_lags -= 1
     try:
         variogram = Variogram(
@@ -108,10 +111,10 @@ def suggest_block_size(
             model=model,
             n_lags=n_lags,
             bin_func="even",
-            maxlag=far,
+            maxlag=max_lag,
             use_nugget=True,
-            fit_sigma="linear",  # short distances, which tell the range, count for more
+            fit_sigma="linear",  # larger weights of short distances, which determine the range
         )
         return float(variogram.parameters[0])
     except (RuntimeError, AttributeError, ValueError) as error:
-        raise ValueError(f"No {model!r} variogram fits these residuals: {error}") from error
+        raise ValueError(f"A {model!r} variogram cannot be fitted: {error}") from error

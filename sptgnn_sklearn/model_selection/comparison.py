@@ -193,8 +193,8 @@ def compare_models(
     Notes
     -----
     Intervals are those of ``predict_quantiles`` if the model has this method. Otherwise, if it has
-    ``predict(X, return_std=True)``, they are normal intervals, unless the standard deviation is zero
-    in all rows, as that of `DummyRegressor`.
+    ``predict(X, return_std=True)``, they are normal intervals, unless the standard deviation is
+    zero in all rows, as that of `DummyRegressor`.
 
     Scores are computed once from the pooled predictions. The mean of R2 over folds would compare
     the errors of each fold with the variance of that fold, which is small in a spatial block.

@@ -1,4 +1,4 @@
-"""Blocks of alike conditions, held out whole: a test of extrapolation in the covariates."""
+"""K-fold cross-validation that holds out clusters in covariate space."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["EnvironmentalBlockKFold"]
 
 
 class EnvironmentalBlockKFold(BaseCrossValidator):
-    """K-fold cross-validation in which rows of alike covariates are held out together.
+    """K-fold cross-validation that holds out clusters of rows with similar covariates.
 
-    Tells how well a model does under conditions that nobody sampled, wherever they are.
+    The score estimates how well a model extrapolates to environmental conditions without samples.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds.
     columns : sequence of labels or positions, default=None
-        Numeric columns that make the conditions. None takes all but the coordinates; text and
-        categories have no distance, and are to be left out by naming the others.
+        Numeric columns to cluster by. None uses all columns except the coordinates and requires
+        that none of them holds text or categories, which have no distance.
     n_blocks : int, default=None
-        Clusters of conditions; None makes one for each fold.
+        Number of clusters. None means one per fold.
     coordinates, crs
         As in `SpatialBlockKFold`.
     random_state : int, RandomState or None, default=0
@@ -39,9 +39,9 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
 
     Notes
     -----
-    Columns are standardised, a gap is the column's mean, and k-means makes the blocks, as the
-    environmental clusters of Valavi et al. [1]_. Rows of one location, or of one group, stay
-    together, by their mean conditions.
+    Columns are standardized, missing values are replaced by the column mean, and clusters are found
+    by k-means, as in Valavi et al. [1]_. Rows of one location or one group are in one fold,
+    according to their mean covariates.
 
     References
     ----------
@@ -85,12 +85,12 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row positions of training and test set of each fold.
+        """Yield the row positions of the training and test set of each fold.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds coordinates and covariates.
+            Table with the coordinates and covariates.
         y : array-like of shape (n_samples,), default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
@@ -99,28 +99,28 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
         Yields
         ------
         train, test : ndarray of int
-            Row positions in ascending order. Each row is in one test set.
+            Row positions in ascending order. Each row is in exactly one test set.
 
         Raises
         ------
         ValueError
-            If a column is not there or not numeric, none varies, or there are fewer locations or
-            blocks than folds.
+            If a column is missing or not numeric, no column varies, or there are fewer locations or
+            clusters than folds.
         """
         X, y, groups = indexable(X, y, groups)
         require_count("n_splits", self.n_splits, least=2)
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        survey.require_units(self.n_splits, groups)
-        conditions = survey.centers(self._conditions(X, survey.names))
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        locations.require_units(self.n_splits, groups)
+        covariates = locations.centers(self._standardize(X, locations.names))
         n_blocks = self.n_splits if self.n_blocks is None else self.n_blocks
         require_count("n_blocks", n_blocks, least=self.n_splits)
-        blocks = cluster_labels(conditions, n_blocks, as_random_state(self.random_state))
+        blocks = cluster_labels(covariates, n_blocks, as_random_state(self.random_state))
         if blocks.max() + 1 < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} folds need at least as many different conditions; "
-                f"X has {blocks.max() + 1}."
+                f"n_splits={self.n_splits} folds need at least as many locations with distinct "
+                f"covariates; X has {blocks.max() + 1}."
             )
-        folds = assign_folds(blocks[survey.unit], self.n_splits)
+        folds = assign_folds(blocks[locations.unit], self.n_splits)
         for fold in range(self.n_splits):
             yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
@@ -138,26 +138,26 @@ class EnvironmentalBlockKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def _conditions(self, X: Any, places: Sequence[Hashable]) -> np.ndarray:
-        """Standardised columns (n, p)."""
-        reference = as_dataframe(X)
+    def _standardize(self, X: Any, coordinates: Sequence[Hashable]) -> np.ndarray:
+        """Return the standardized columns that vary (n, p), 0 where a value is missing."""
+        frame = as_dataframe(X)
         labels: list[Hashable]
         if self.columns is None:
-            labels = [label for label in reference.columns if label not in places]
+            labels = [label for label in frame.columns if label not in coordinates]
         else:
-            labels = [find_column(reference, label, "columns") for label in self.columns]
-        classes = [label for label in labels if is_categorical(reference[label], label)]
-        if classes:
+            labels = [find_column(frame, label, "columns") for label in self.columns]
+        categorical = [label for label in labels if is_categorical(frame[label], label)]
+        if categorical:
             raise ValueError(
-                f"Columns {classes} hold text or categories, which have no distance: name the "
-                "numeric columns that make the conditions in columns=."
+                f"Columns {categorical} hold text or categories, which have no distance: list the "
+                "numeric columns to cluster by in columns=."
             )
-        kept = []
+        standardized = []
         for label in labels:
-            values = to_float(reference[label], label)
+            values = to_float(frame[label], label)
             known = values[~np.isnan(values)]
             if len(known) and known.std() > 0:
-                kept.append(np.nan_to_num((values - known.mean()) / known.std(), nan=0.0))
-        if not kept:
-            raise ValueError(f"No column makes different conditions: {labels} do not vary.")
-        return np.column_stack(kept)
+                standardized.append(np.nan_to_num((values - known.mean()) / known.std(), nan=0.0))
+        if not standardized:
+            raise ValueError(f"columns must include one that varies; {labels} do not vary.")
+        return np.column_stack(standardized)

@@ -1,4 +1,4 @@
-"""Folds that lie as far from their training rows as the places to be predicted do from the data."""
+"""K-fold nearest-neighbor distance matching (kNNDM) cross-validation."""
 
 from __future__ import annotations
 
@@ -16,79 +16,74 @@ from sklearn.utils import indexable
 from ..spatial.blocks import cluster_labels
 from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..utils.validation import as_random_state, require_count
-from .locations import nearest, read_locations
-from .prediction_area import prediction_places
+from .locations import nearest_distance, read_locations
+from .prediction_area import prediction_locations
 
 __all__ = ["KNNDMKFold"]
 
-_SIGNIFICANT = 0.05  # samples are clustered if so small a part of random ones would be as close
-_MOST_FOR_EXACT = 10_000  # pairs, beyond which the p-value is the asymptotic one
-_CUTS = 100  # numbers of clusters that are tried, at most
-_MOST_FOR_HIERARCHY = 8_000  # locations; the memory of a linkage grows with their square
-_UNREACHABLE = (
-    10.0  # prediction places this many diameters of the survey away are of another system
-)
+_SIGNIFICANCE = 0.05  # p-value below which samples count as clustered
+_MAX_EXACT_PAIRS = 10_000  # beyond, the p-value is asymptotic
+_MAX_CUTS = 100  # numbers of clusters that are tried
+_MAX_LINKAGE_LOCATIONS = 8_000  # the memory of a linkage grows with their square
+# Prediction points farther than this many diameters of the samples are of another CRS.
+_MAX_DIAMETERS = 10.0
 
 
 class KNNDMKFold(BaseCrossValidator):
-    """K-fold cross-validation with nearest-neighbour-distance-matched folds (kNNDM).
+    """K-fold nearest-neighbor distance matching (kNNDM) cross-validation.
 
-    Held-out rows are as far from the rows that train as the places of the map are from the samples.
-    So the score speaks of the map, where random folds flatter it as soon as samples are clustered,
-    and blocks may be stricter than the map asks for.
+    The distances from test rows to training rows match those from prediction locations to samples,
+    so the score estimates the accuracy of the map. With clustered samples, random folds
+    overestimate it, and block folds may underestimate it.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds.
     prediction_points : array-like of shape (n, 2), DataFrame, geometry or path
-        Where the model is going to predict: coordinates in the columns and the system of those of
-        X; a polygon or any object with ``__geo_interface__`` (shapely, geopandas), or a raster
-        file, whose cells with data count. Geopandas objects and rasters that know their system are
-        transformed to that of X.
-    coordinates : pair of str or int, default=None
-        Columns of X with longitude and latitude, or easting and northing; None looks for the usual
-        names and falls back to the first two columns.
-    crs : int, str or pyproj.CRS, default=None
-        Coordinate reference system; None goes by the names of the columns.
+        Prediction locations: coordinates in the columns and CRS of those of X; a polygon or another
+        object with ``__geo_interface__`` (shapely, geopandas); or a raster file, of which the cells
+        with data are used. Geopandas objects and rasters with a CRS are transformed to that of X.
+    coordinates, crs
+        As in `SpatialBlockKFold`.
     clustering : {"hierarchical", "kmeans"}, default="hierarchical"
-        How locations are gathered: Ward's linkage or k-means. Beyond 8,000 locations Ward's linkage
-        is that of as many k-means clusters.
+        Clustering of locations by Ward's linkage or k-means. Beyond 8,000 locations, Ward's linkage
+        is applied to 8,000 k-means clusters.
     max_share : float, default=0.5
         Largest share of the locations in one fold.
     n_points : int, default=1000
-        Places that are taken from a polygon or a raster.
+        Approximate number of prediction locations sampled from a polygon or a raster.
     random_state : int, RandomState or None, default=0
-        Deals locations to folds where samples are not clustered, and seeds k-means.
+        Seed of k-means, and of the random folds used when samples are not clustered.
 
     Attributes
     ----------
     wasserstein_distance_ : float
-        Between the distances of test locations to training locations and those of prediction places
-        to samples, in km or units of the CRS: the area between their distribution functions. Of
-        the last call of `split`, as all that follow.
+        Wasserstein distance between the test-to-train and the prediction-to-sample distances, in km
+        or units of the CRS. This and the following attributes are of the last call of `split`.
     n_clusters_ : int
-        Clusters that were joined to the folds; the number of locations where samples are not
+        Number of clusters that were merged into folds; the number of locations if samples are not
         clustered and folds are random.
     distances_ : dict of str to ndarray
-        "prediction_to_sample", "sample_to_sample" and "test_to_train": nearest distances.
+        Nearest-neighbor distances "prediction_to_sample", "sample_to_sample" and "test_to_train".
 
     See Also
     --------
-    SpatialBlockKFold : Blocks whose size is chosen without a look at the map.
-    sptgnn_sklearn.plotting.plot_fold_distances : The three distributions.
+    SpatialBlockKFold : Spatial blocks, independent of the prediction locations.
+    sptgnn_sklearn.plotting.plot_fold_distances : Plot of the three distributions of distances.
 
     Notes
     -----
-    The steps are those of Linnenbrink et al. [1]_: random folds, unless a one-sided
-    Kolmogorov-Smirnov test finds samples closer to each other than prediction places are to them.
-    Else locations are cut into q clusters, for q from `n_splits` up to all of them; clusters as
-    large as a fold are folds, the others are dealt to the folds in the order of their position
-    along the first principal component; and the q with the smallest Wasserstein distance is kept.
-    All rows of one location, or of one group, are in one fold.
+    The algorithm is that of Linnenbrink et al. [1]_. Folds are random unless a one-sided
+    Kolmogorov-Smirnov test finds that samples are closer to each other than prediction locations
+    are to samples. Otherwise locations are clustered for several numbers of clusters, from
+    `n_splits` to all locations. Clusters of at least the size of a fold become folds; the others
+    are assigned to folds in turn, in order along the first principal component. The number of
+    clusters with the smallest Wasserstein distance is selected. Rows of one location or one group
+    are in one fold.
 
-    Folds are made from the rows that `split` is given: in nested cross-validation the outer
-    training rows are matched to the same prediction places.
+    Folds are computed from the rows passed to `split`: in nested cross-validation, the outer
+    training rows are matched to the same prediction locations.
 
     References
     ----------
@@ -135,12 +130,12 @@ class KNNDMKFold(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row positions of training and test set of each fold.
+        """Yield the row positions of the training and test set of each fold.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds the coordinates.
+            Table with the coordinates.
         y : array-like of shape (n_samples,), default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
@@ -149,44 +144,43 @@ class KNNDMKFold(BaseCrossValidator):
         Yields
         ------
         train, test : ndarray of int
-            Row positions in ascending order. Each row is in one test set.
+            Row positions in ascending order. Each row is in exactly one test set.
 
         Raises
         ------
         ValueError
             If a parameter is out of range, there are fewer locations than folds, or prediction
-            places cannot be read or lie far outside the survey.
+            points cannot be read or are far from the samples.
         """
         X, y, groups = indexable(X, y, groups)
-        self._check()
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        survey.require_units(self.n_splits, groups)
-        places = prediction_places(self.prediction_points, survey, int(self.n_points))
-        points = survey.centers(to_metric_coordinates(survey.xy, survey.reference))
-        wanted = nearest(to_metric_coordinates(places, survey.reference), points)
-        extent = np.ptp(points, axis=0)
-        if wanted.min() > _UNREACHABLE * max(float(np.linalg.norm(extent)), np.finfo(float).tiny):
+        self._check_parameters()
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        locations.require_units(self.n_splits, groups)
+        predicted = prediction_locations(self.prediction_points, locations, int(self.n_points))
+        points = locations.centers(to_metric_coordinates(locations.xy, locations.reference))
+        to_sample = nearest_distance(to_metric_coordinates(predicted, locations.reference), points)
+        diameter = float(np.linalg.norm(np.ptp(points, axis=0)))
+        if to_sample.min() > _MAX_DIAMETERS * max(diameter, np.finfo(float).tiny):
             raise ValueError(
-                f"prediction_points lie at least {wanted.min():.4g} {survey.reference.unit} from all "
-                f"samples, which spread over {np.linalg.norm(extent):.4g}: are they in the same "
-                "coordinate reference system, and in the same order of columns?"
+                f"prediction_points are at least {to_sample.min():.4g} {locations.reference.unit} "
+                f"from all samples, which extend over {diameter:.4g}: check that they are in the "
+                "same coordinate reference system, with columns in the same order."
             )
-        folds = self._assign(points, wanted)
-        reached = to_other_folds(points, folds)
-        ground = {
-            "prediction_to_sample": wanted,
-            "sample_to_sample": to_other_folds(points, np.arange(len(points))),
-            "test_to_train": reached,
+        folds = self._assign_folds(points, to_sample)
+        chords = {
+            "prediction_to_sample": to_sample,
+            "sample_to_sample": distance_to_other_folds(points, np.arange(len(points))),
+            "test_to_train": distance_to_other_folds(points, folds),
         }
         self.distances_ = {
-            name: chord_to_distance(chords, survey.reference) for name, chords in ground.items()
+            name: chord_to_distance(chord, locations.reference) for name, chord in chords.items()
         }
         self.wasserstein_distance_ = float(
             wasserstein_distance(
                 self.distances_["test_to_train"], self.distances_["prediction_to_sample"]
             )
         )
-        folds = folds[survey.unit]
+        folds = folds[locations.unit]
         for fold in range(self.n_splits):
             yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
@@ -204,7 +198,7 @@ class KNNDMKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def _check(self) -> None:
+    def _check_parameters(self) -> None:
         require_count("n_splits", self.n_splits, least=2)
         require_count("n_points", self.n_points)
         if self.clustering not in ("hierarchical", "kmeans"):
@@ -213,90 +207,98 @@ class KNNDMKFold(BaseCrossValidator):
             )
         if not 1 / self.n_splits <= self.max_share < 1:
             raise ValueError(
-                f"max_share must lie between 1 / n_splits = {1 / self.n_splits:.3g} and 1; "
+                f"max_share must be between 1 / n_splits = {1 / self.n_splits:.3g} and 1; "
                 f"found {self.max_share!r}."
             )
 
-    def _assign(self, points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Return the fold of each location (n, d), for distances that are wanted (m,)."""
+    def _assign_folds(self, points: np.ndarray, to_sample: np.ndarray) -> np.ndarray:
+        """Return the fold of each location (n, d), for prediction-to-sample distances (m,)."""
         rng = as_random_state(self.random_state)
         n, k = len(points), self.n_splits
-        between = to_other_folds(points, np.arange(n))
+        between = distance_to_other_folds(points, np.arange(n))
         self.n_clusters_ = n
-        # "greater": the distribution function of the samples' distances lies above the other.
-        method = "exact" if n * len(wanted) < _MOST_FOR_EXACT else "asymp"
-        if ks_2samp(between, wanted, alternative="greater", method=method).pvalue >= _SIGNIFICANT:
+        # "greater": the distribution function of sample-to-sample distances is above the other.
+        method = "exact" if n * len(to_sample) < _MAX_EXACT_PAIRS else "asymp"
+        test = ks_2samp(between, to_sample, alternative="greater", method=method)
+        if test.pvalue >= _SIGNIFICANCE:
             return rng.permutation(np.arange(n) % k)
-        order = PCA(1, svd_solver="full").fit(points)
-        cut = _Cuts(points, self.clustering, rng)
-        numbers = np.exp(np.linspace(np.log(k), np.log(max(n - 2, k)), _CUTS)).round().astype(int)
+        principal_axis = PCA(1, svd_solver="full").fit(points)
+        clustering = _Clustering(points, self.clustering, rng)
+        sizes = np.exp(np.linspace(np.log(k), np.log(max(n - 2, k)), _MAX_CUTS))
         best, least = None, np.inf
-        for number in np.unique(numbers):
-            clusters = cut(number)
-            folds = _join(clusters, k, points, order)
+        for n_clusters in np.unique(sizes.round().astype(int)):
+            clusters = clustering.labels(n_clusters)
+            folds = _merge_clusters(clusters, k, points, principal_axis)
             shares = np.bincount(folds, minlength=k) / n
             if shares.max() > self.max_share or not shares.all():
                 continue
-            distance = wasserstein_distance(to_other_folds(points, folds), wanted)
+            distance = wasserstein_distance(distance_to_other_folds(points, folds), to_sample)
             if distance < least:
                 best, least = folds, distance
                 self.n_clusters_ = int(clusters.max()) + 1
         if best is None:
             raise ValueError(
-                f"No clusters of the {n} locations make {k} folds of which the largest holds at "
-                f"most max_share={self.max_share}: raise max_share, or ask for fewer folds."
+                f"No clustering of the {n} locations gives {k} folds with at most "
+                f"max_share={self.max_share} of the locations each: increase max_share, or "
+                "decrease n_splits."
             )
         return best
 
 
-def to_other_folds(points: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return the distance from each point (n, d) to the nearest one of another fold (n,).
+def distance_to_other_folds(points: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return the distance from each point (n, d) to the nearest point of another fold (n,).
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.model_selection.knndm import to_other_folds
-    >>> to_other_folds(np.array([[0.0], [1.0], [5.0]]), np.array([0, 0, 1]))
+    >>> from sptgnn_sklearn.model_selection.knndm import distance_to_other_folds
+    >>> distance_to_other_folds(np.array([[0.0], [1.0], [5.0]]), np.array([0, 0, 1]))
     array([5., 4., 4.])
     """
-    found = np.full(len(points), np.nan)
-    if folds.max() + 1 == len(points):  # each its own: one search instead of n
+    distances = np.full(len(points), np.nan)
+    if folds.max() + 1 == len(points):  # a fold per point: one search instead of n
         return cKDTree(points).query(points, k=2)[0][:, 1]
     for fold in np.unique(folds):
         inside = folds == fold
-        found[inside] = nearest(points[inside], points[~inside])
-    return found
+        distances[inside] = nearest_distance(points[inside], points[~inside])
+    return distances
 
 
-class _Cuts:
-    """Cuts of places into any number of clusters, labels from 0."""
+class _Clustering:
+    """Clustering of locations into any number of clusters."""
 
-    def __init__(self, points: np.ndarray, clustering: str, rng: np.random.RandomState):
+    def __init__(self, points: np.ndarray, method: str, rng: np.random.RandomState):
         self.points, self.rng, self.tree = points, rng, None
         self.leaf = np.arange(len(points))
-        if clustering == "hierarchical":
-            if len(points) > _MOST_FOR_HIERARCHY:
-                self.leaf = cluster_labels(points, _MOST_FOR_HIERARCHY, rng)
-            rows = np.bincount(self.leaf)
-            leaves = np.column_stack([np.bincount(self.leaf, axis) / rows for axis in points.T])
-            self.tree = linkage(leaves, "ward")
+        if method == "hierarchical":
+            if len(points) > _MAX_LINKAGE_LOCATIONS:
+                self.leaf = cluster_labels(points, _MAX_LINKAGE_LOCATIONS, rng)
+            self.tree = linkage(_cluster_centers(points, self.leaf), "ward")
 
-    def __call__(self, number: int) -> np.ndarray:
+    def labels(self, n_clusters: int) -> np.ndarray:
+        """Return the cluster of each location, from 0."""
         if self.tree is None:
-            return cluster_labels(self.points, int(number), self.rng)
-        labels = fcluster(self.tree, number, criterion="maxclust")
+            return cluster_labels(self.points, int(n_clusters), self.rng)
+        labels = fcluster(self.tree, n_clusters, criterion="maxclust")
         return np.unique(labels, return_inverse=True)[1].reshape(-1)[self.leaf]
 
 
-def _join(clusters: np.ndarray, k: int, points: np.ndarray, order: PCA) -> np.ndarray:
-    """Join clusters (n,) to k folds: large ones first, the others in turn along an axis."""
-    rows = np.bincount(clusters)
-    centers = np.column_stack([np.bincount(clusters, axis) / rows for axis in points.T])
-    along = np.argsort(order.transform(centers)[:, 0], kind="stable")
-    large = rows[along] >= len(points) / k
-    fold = np.empty(len(rows), dtype=np.int64)
-    fold[along[large]] = np.arange(large.sum())
-    # The small ones go to the folds that no large one fills, or to all where there is none left.
+def _cluster_centers(points: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    n_points = np.bincount(clusters)
+    return np.column_stack([np.bincount(clusters, axis) / n_points for axis in points.T])
+
+
+def _merge_clusters(
+    clusters: np.ndarray, k: int, points: np.ndarray, principal_axis: PCA
+) -> np.ndarray:
+    """Merge clusters (n,) into k folds: large ones first, the others in turn along an axis."""
+    n_points = np.bincount(clusters)
+    position = principal_axis.transform(_cluster_centers(points, clusters))[:, 0]
+    order = np.argsort(position, kind="stable")
+    large = n_points[order] >= len(points) / k
+    fold = np.empty(len(n_points), dtype=np.int64)
+    fold[order[large]] = np.arange(large.sum())
+    # Small clusters are distributed over the folds without a large one, or else over all folds.
     free = np.arange(large.sum(), k) if large.sum() < k else np.arange(k)
-    fold[along[~large]] = np.resize(free, (~large).sum())
+    fold[order[~large]] = np.resize(free, (~large).sum())
     return fold[clusters]

@@ -1,4 +1,4 @@
-"""Leaving out places, with a belt around them, and places and times together."""
+"""Buffered leave-one-out, and leave-location-and-time-out cross-validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sklearn.utils import indexable
 from ..spatial.blocks import assign_folds
 from ..spatial.distances import distance_to_chord, to_metric_coordinates
 from ..table.coordinate_columns import as_dataframe, find_column
-from ..table.parsing import decimal_years, format_rows
+from ..table.parsing import decimal_years
+from ..utils.messages import format_rows
 from ..utils.validation import as_random_state, require_count
 from .locations import check_distance, read_locations
 
@@ -21,25 +22,25 @@ __all__ = ["BufferedLeaveOneOut", "LeaveLocationAndTimeOut"]
 
 
 class BufferedLeaveOneOut(BaseCrossValidator):
-    """Leave one location out, and train on the rows that are farther than a distance from it.
+    """Leave-one-location-out cross-validation without the training rows near the test location.
 
     Parameters
     ----------
     distance : float
-        Training rows nearer than this to the test rows are left out, in km or units of the CRS.
+        Rows nearer than this to a test row are not used for training, in km or units of the CRS.
     n_locations : int, default=None
-        Locations that are tested, drawn at random; None tests all, and fits as many models.
+        Number of test locations, drawn at random. None tests all locations, each with a model.
     coordinates, crs
         As in `SpatialBlockKFold`.
     random_state : int, RandomState or None, default=0
-        Draws the locations.
+        Seed of the test locations.
 
     Notes
     -----
-    The distance is best the range of the residual variogram, see `suggest_block_size` (spatial
-    leave-one-out of Le Rest et al. [1]_). All rows of a location, or of a group, are left out
-    together. With one row at a location R2 has no meaning in a fold: pool the predictions of all
-    folds, as `cross_val_predict` does, or score by absolute errors.
+    The recommended distance is the range of the residual variogram, see `suggest_block_size`
+    (spatial leave-one-out of Le Rest et al. [1]_). All rows of a location or a group are held out
+    together. R2 is undefined for one test row: pool the predictions of all folds with
+    `cross_val_predict`, or score by absolute errors.
 
     References
     ----------
@@ -78,22 +79,22 @@ class BufferedLeaveOneOut(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row positions of training and test set of each location.
+        """Yield the row positions of the training and test set of each location.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds the coordinates.
+            Table with the coordinates.
         y : array-like of shape (n_samples,), default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group are left out together.
+            Rows of one group are held out together.
 
         Yields
         ------
         train, test : ndarray of int
-            Row positions in ascending order. Each row is tested once, or never where
-            `n_locations` leaves it out.
+            Row positions in ascending order. Each row is in one test set, or in none if
+            `n_locations` excludes its location.
 
         Raises
         ------
@@ -103,25 +104,26 @@ class BufferedLeaveOneOut(BaseCrossValidator):
         """
         X, y, groups = indexable(X, y, groups)
         check_distance("distance", self.distance)
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        survey.require_units(2, groups)
-        space = to_metric_coordinates(survey.xy, survey.reference)
-        tree = cKDTree(space)
-        reach = distance_to_chord(self.distance, survey.reference)
-        for unit in self._tested(survey.n_units):
-            test = np.flatnonzero(survey.unit == unit)
-            kept = np.ones(len(space), dtype=bool)
-            for place in np.unique(space[test], axis=0):
-                near = np.array(tree.query_ball_point(place, reach), dtype=np.int64)
-                # As far as the distance itself is far enough.
-                kept[near[np.linalg.norm(space[near] - place, axis=1) < reach]] = False
-            kept[test] = False
-            if not kept.any():
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        locations.require_units(2, groups)
+        points = to_metric_coordinates(locations.xy, locations.reference)
+        tree = cKDTree(points)
+        radius = distance_to_chord(self.distance, locations.reference)
+        for unit in self._test_units(locations.n_units):
+            test = np.flatnonzero(locations.unit == unit)
+            is_train = np.ones(len(points), dtype=bool)
+            for center in np.unique(points[test], axis=0):
+                near = np.array(tree.query_ball_point(center, radius), dtype=np.int64)
+                # query_ball_point includes rows at exactly this distance, which stay.
+                is_train[near[np.linalg.norm(points[near] - center, axis=1) < radius]] = False
+            is_train[test] = False
+            if not is_train.any():
                 raise ValueError(
-                    f"distance={self.distance} {survey.reference.unit} leaves no training rows for the "
-                    f"location of row {test[0]}: all others are nearer. Use a smaller distance."
+                    f"distance={self.distance} {locations.reference.unit} leaves no training rows "
+                    f"for the location of row {test[0]}: all others are nearer. Use a smaller "
+                    "distance."
                 )
-            yield np.flatnonzero(kept), test
+            yield np.flatnonzero(is_train), test
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.
@@ -129,7 +131,7 @@ class BufferedLeaveOneOut(BaseCrossValidator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds the coordinates.
+            Table with the coordinates.
         y : object, default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
@@ -141,15 +143,17 @@ class BufferedLeaveOneOut(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If X is None: the number of locations is that of X.
+            If X is None, because the number of folds is the number of its locations.
         """
         if X is None:
-            raise ValueError("The number of folds is that of the locations of X: pass X.")
+            raise ValueError(
+                "X must be passed: the number of folds is the number of its locations."
+            )
         X, groups = indexable(X, groups)
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        return len(self._tested(survey.n_units))
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        return len(self._test_units(locations.n_units))
 
-    def _tested(self, n_units: int) -> np.ndarray:
+    def _test_units(self, n_units: int) -> np.ndarray:
         if self.n_locations is None:
             return np.arange(n_units)
         require_count("n_locations", self.n_locations)
@@ -158,28 +162,28 @@ class BufferedLeaveOneOut(BaseCrossValidator):
 
 
 class LeaveLocationAndTimeOut(BaseCrossValidator):
-    """Hold out places and times together: train on other places at other times.
+    """Leave-location-and-time-out (LLTO) cross-validation: test at new locations and new times.
 
-    Locations are dealt to folds and dates are cut to periods; each pair of a fold of locations and
-    a period is tested by a model that saw neither these locations nor this period.
+    Locations are assigned to folds and dates to periods. Each pair of a fold of locations and a
+    period is tested by a model trained on other locations in other periods.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Folds of locations.
+        Number of folds of locations.
     n_periods : int, default=2
-        Periods, of about equally many rows. Rows of one date are in one period.
+        Number of periods, with about equal numbers of rows. Rows of one date are in one period.
     time : label or position
         Column of dates: datetimes, date strings or decimal years.
     coordinates, crs
         As in `SpatialBlockKFold`.
     random_state : int, RandomState or None, default=0
-        Deals locations to folds.
+        Seed of the assignment of locations to folds.
 
     Notes
     -----
-    The target-oriented validation of Meyer et al. [1]_ for maps of new places at new times. There
-    are ``n_splits * n_periods`` folds; a pair without any rows is left out.
+    This is the target-oriented validation of Meyer et al. [1]_, for maps of new locations at new
+    times. There are ``n_splits * n_periods`` folds, without the pairs that have no rows.
 
     References
     ----------
@@ -222,33 +226,34 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row positions of training and test set of each fold.
+        """Yield the row positions of the training and test set of each fold.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Table that holds the coordinates and dates.
+            Table with the coordinates and dates.
         y : array-like of shape (n_samples,), default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group are one location.
+            Rows of one group count as one location.
 
         Yields
         ------
         train, test : ndarray of int
-            Row positions in ascending order. Each row is in one test set.
+            Row positions in ascending order. Each row is in exactly one test set.
 
         Raises
         ------
         ValueError
             If there are fewer locations than folds or fewer dates than periods, a date is missing,
-            or a fold is left without training rows.
+            or a fold has no training rows.
         """
-        for train, test, place, period in self._folds(X, groups):
+        for train, test, fold, period in self._folds(X, groups):
             if not len(train):
                 raise ValueError(
-                    f"No rows train for fold {place} of locations and period {period}: each other "
-                    "row is at one of its locations or in its period. Use fewer folds."
+                    f"No training rows for fold {fold} of locations and period {period}: each "
+                    "other row is at one of its locations or in its period. Use fewer folds or "
+                    "periods."
                 )
             yield train, test
 
@@ -258,7 +263,7 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features), default=None
-            Table that holds the coordinates and dates; None counts all pairs.
+            Table with the coordinates and dates. None counts all pairs.
         y : object, default=None
             Not used.
         groups : array-like of shape (n_samples,), default=None
@@ -275,37 +280,38 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
         X, groups = indexable(X, groups)
         require_count("n_splits", self.n_splits, least=2)
         require_count("n_periods", self.n_periods, least=2)
-        survey = read_locations(X, self.coordinates, self.crs, groups)
-        survey.require_units(self.n_splits, groups)
+        locations = read_locations(X, self.coordinates, self.crs, groups)
+        locations.require_units(self.n_splits, groups)
         rng = as_random_state(self.random_state)
-        places = assign_folds(survey.unit, self.n_splits, rng)
-        periods = self._periods(X)
-        for place in range(self.n_splits):
+        folds = assign_folds(locations.unit, self.n_splits, rng)
+        periods = self._assign_periods(X)
+        for fold in range(self.n_splits):
             for period in range(self.n_periods):
-                test = np.flatnonzero((places == place) & (periods == period))
+                test = np.flatnonzero((folds == fold) & (periods == period))
                 if len(test):
-                    train = np.flatnonzero((places != place) & (periods != period))
-                    yield train, test, place, period
+                    train = np.flatnonzero((folds != fold) & (periods != period))
+                    yield train, test, fold, period
 
-    def _periods(self, X: Any) -> np.ndarray:
-        reference = as_dataframe(X)
-        label = find_column(reference, self.time, "time")
-        years = decimal_years(reference[label], label)
+    def _assign_periods(self, X: Any) -> np.ndarray:
+        """Return the period of each row (n,)."""
+        frame = as_dataframe(X)
+        label = find_column(frame, self.time, "time")
+        years = decimal_years(frame[label], label)
         if np.isnan(years).any():
             raise ValueError(
-                f"Column {label!r} lacks the date in {format_rows(np.isnan(years))}: fill in "
-                "or drop these rows."
+                f"Column {label!r} has no date in {format_rows(np.isnan(years))}: fill in or drop "
+                "these rows."
             )
-        dates, date, rows = np.unique(years, return_inverse=True, return_counts=True)
+        dates, date, n_rows = np.unique(years, return_inverse=True, return_counts=True)
         if len(dates) < self.n_periods:
             raise ValueError(
-                f"n_periods={self.n_periods} needs as many dates; column {label!r} holds "
+                f"n_periods={self.n_periods} needs at least as many dates; column {label!r} holds "
                 f"{len(dates)}."
             )
-        # A date goes to the period in which the middle of its rows falls; where a date with many
-        # rows leaves a period empty, periods are of equally many dates instead.
-        share = (np.cumsum(rows) - rows / 2) / rows.sum()
-        period = np.floor(share * self.n_periods).astype(np.int64)
+        # The midpoint of a date's rows determines its period. If a date with many rows leaves a
+        # period empty, the periods have equal numbers of dates instead.
+        midpoint = (np.cumsum(n_rows) - n_rows / 2) / n_rows.sum()
+        period = np.floor(midpoint * self.n_periods).astype(np.int64)
         if len(np.unique(period)) < self.n_periods:
             period = np.arange(len(dates)) * self.n_periods // len(dates)
         return period[date.reshape(-1)]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import check_cv
 
-from ..table.parsing import format_rows
+from ..utils.messages import format_rows
 
 __all__ = ["Split", "read_folds"]
 
