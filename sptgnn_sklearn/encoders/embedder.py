@@ -1,4 +1,4 @@
-"""Frozen embeddings of chips, kept on disk: what the regressor and the transformer share."""
+"""Frozen TerraMind embeddings of image columns, cached on disk, for regressor and transformer."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 
-from ..images.parallel_reading import Images
-from ..table.image_columns import ImageColumn
+from ..images.parallel_reading import ImagePaths
+from ..table.image_columns import image_columns
+from ..table.schema import SampleTable
 from .embedding import ChipLoader
 from .embedding_cache import EmbeddingCache, default_directory
 from .terramind import EncoderSource, FrozenEncoder, build_encoder
+from .terramind_images import TerraMindImages
 
-__all__ = ["ChipEmbedder", "cache_directory"]
+__all__ = ["ChipEmbedder", "add_image_features", "cache_directory", "fit_embedder"]
 
 _ENCODER_BATCH = 64
 
 
 @dataclass
 class ChipEmbedder:
-    """A frozen encoder and what it needs to know of the image columns.
+    """A frozen encoder with the chip loader and the cache folder of its embeddings.
 
-    Use `ChipEmbedder.learn`.
+    Construct it with `ChipEmbedder.fit`.
 
     Attributes
     ----------
-    imagery : Imagery
+    chip_loader : ChipLoader
     encoder : FrozenEncoder
     directory : Path or None
-        Of kept embeddings; None keeps none.
+        Folder of cached embeddings; None caches nothing on disk.
     workers : int
-        Threads that read.
+        Threads that read files.
     verbose : int
     """
 
-    imagery: ChipLoader
+    chip_loader: ChipLoader
     encoder: FrozenEncoder
     directory: Path | None
     workers: int
@@ -47,36 +50,23 @@ class ChipEmbedder:
     @classmethod
     def fit(
         cls,
-        images: Images,
-        columns: Mapping[str, ImageColumn],
+        paths: ImagePaths,
+        images: TerraMindImages,
         labels: Mapping[str, Hashable],
         *,
-        encoder: str,
-        weights: str | PathLike[str] | None,
-        sha256: str | None = None,
-        chip_size: int | None,
-        on_error: str,
-        cache_dir: str | PathLike[str] | bool | None,
         device: str,
         n_jobs: int | None,
         verbose: int,
     ) -> ChipEmbedder:
-        """Learn bands and sizes from training rows and build the encoder.
+        """Determine bands and chip size from the training rows and build the encoder.
 
         Parameters
         ----------
-        images : mapping of str to ndarray of shape (n,) of object
-            Paths of the training rows.
-        columns : mapping of str to ImageColumn
+        paths : mapping of str to ndarray of shape (n,) of object
+            Chip paths of the training rows by modality.
+        images : TerraMindImages
         labels : mapping of str to label
-            The table's names of those columns, for messages.
-        encoder : str
-        weights : "pretrained", path or None
-        sha256 : str or None
-            That the file of weights must have.
-        chip_size : int or None
-        on_error : {"raise", "ignore"}
-        cache_dir : path, None or False
+            Column labels in X by modality, for error messages.
         device : str
         n_jobs : int or None
         verbose : int
@@ -89,31 +79,94 @@ class ChipEmbedder:
             If a column, file, encoder or its weights cannot be used.
         """
         workers = effective_n_jobs(n_jobs)
-        columns = {name: replace(columns[name], column=label) for name, label in labels.items()}
-        imagery = ChipLoader.fit(
-            images, columns, chip_size=chip_size, on_error=on_error, workers=workers
+        declared = image_columns(images)
+        columns = {name: replace(declared[name], column=label) for name, label in labels.items()}
+        chip_loader = ChipLoader.fit(
+            paths, columns, chip_size=images.chip_size, on_error=images.on_error, workers=workers
         )
-        stages = build_encoder(encoder, imagery.modalities, weights, sha256)
-        frozen = FrozenEncoder(stages, device, EncoderSource(encoder, imagery.modalities))
-        return cls(imagery, frozen, cache_directory(cache_dir), workers, verbose)
+        modalities = chip_loader.modalities
+        stages = build_encoder(images.encoder, modalities, images.weights, images.sha256)
+        frozen = FrozenEncoder(stages, device, EncoderSource(images.encoder, modalities))
+        return cls(chip_loader, frozen, cache_directory(images.cache_dir), workers, verbose)
 
-    def embed(self, images: Images) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Compute embeddings (n, width), NaN in rows without image, and the usable images."""
-        store = EmbeddingCache(
-            self.directory, self.imagery.namespace(self.encoder), self.encoder.width
+    def embed(self, paths: ImagePaths) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Compute or look up embeddings.
+
+        Parameters
+        ----------
+        paths : mapping of str to ndarray of shape (n,) of object
+
+        Returns
+        -------
+        embedding : ndarray of shape (n, width) of float32
+            NaN in rows without any image.
+        usable : dict of str to ndarray of shape (n,)
+            The paths, with None for files that cannot be used.
+        """
+        cache = EmbeddingCache(
+            self.directory, self.chip_loader.namespace(self.encoder), self.encoder.width
         )
-        return self.imagery.embed(
-            images,
+        return self.chip_loader.embed(
+            paths,
             self.encoder,
-            store,
+            cache,
             workers=self.workers,
             batch_size=_ENCODER_BATCH,
             verbose=self.verbose,
         )
 
 
+def fit_embedder(
+    images: TerraMindImages | None,
+    table: SampleTable,
+    labels: Mapping[str, Hashable],
+    *,
+    device: str,
+    n_jobs: int | None,
+    verbose: int,
+) -> ChipEmbedder | None:
+    """Fit the embedder of the table's images; None without image columns.
+
+    The parameters are those of `ChipEmbedder.fit`, with the paths taken from `table`.
+    """
+    if images is None:
+        return None
+    return ChipEmbedder.fit(
+        table.images, images, labels, device=device, n_jobs=n_jobs, verbose=int(verbose)
+    )
+
+
+def add_image_features(
+    embedder: ChipEmbedder | None, table: SampleTable, spectral: Any
+) -> SampleTable:
+    """Return the table with embeddings of its images, and unusable images set to missing.
+
+    Parameters
+    ----------
+    embedder : ChipEmbedder or None
+        None returns the table unchanged.
+    table : SampleTable
+    spectral : str, sequence of labels or None
+        The estimator's parameter; "indices" also adds NDVI, BSI and NDMI.
+    """
+    if embedder is None:
+        return table
+    embedding, usable = embedder.embed(table.images)
+    indices = None
+    if isinstance(spectral, str) and spectral == "indices":
+        indices = embedder.chip_loader.indices(usable, embedder.workers)
+    return replace(table, embedding=embedding, images=usable, indices=indices)
+
+
 def cache_directory(cache_dir: str | PathLike[str] | bool | None) -> Path | None:
-    """Return the folder that the parameter `cache_dir` stands for; None for no folder."""
+    """Return the cache folder set by the parameter `cache_dir`, or None for no cache on disk.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.encoders.embedder import cache_directory
+    >>> cache_directory(False) is None, cache_directory("embeddings").name
+    (True, 'embeddings')
+    """
     if cache_dir is False:
         return None
     if cache_dir is None:

@@ -1,35 +1,36 @@
-"""Embeddings on disk: each is computed once, and survives a run that is killed.
+"""On-disk cache of embeddings in SQLite: each is computed once and survives a killed run.
 
-A namespace, which stands for the encoder and for all that happens to a chip before it, is a folder
-of shards. A shard is a safetensors file that is written whole and never changed; its name is the
-digest of its content, so that a damaged or foreign file is found out. Every process may add shards
-at any time, and a reader takes up those that are new to it.
+A namespace identifies an encoder and all processing of a chip before it, and is a folder with one
+database. SQLite makes each write atomic and lets several processes read and write; a checksum in
+each row detects damage.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
 __all__ = ["EmbeddingCache", "default_directory"]
 
-# Small shards are merged when there are so many; one of SMALL bytes or more is left as it is, so
-# that an embedding is rewritten a few times only, however large the store grows.
-MOST_SHARDS = 32
-SMALL = 32 * 2**20
-_SUFFIX = ".safetensors"
+_DATABASE = "embeddings.sqlite3"
+_LOCK_TIMEOUT = 60.0  # seconds to wait for another process
+_KEYS_PER_QUERY = 500  # SQLite limits the parameters of a statement
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS embeddings "
+    "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL)"
+)
 
 
 def default_directory() -> Path | None:
-    """Return the folder for embeddings where the user names none.
+    """Return the default cache folder of embeddings.
 
     It is ``sptgnn_sklearn/embeddings`` in the folder named by the environment variable
     `SPTGNN_CACHE`, else in the user's cache folder: `XDG_CACHE_HOME` or ``~/.cache``, and on
@@ -38,7 +39,7 @@ def default_directory() -> Path | None:
     Returns
     -------
     Path or None
-        None where the user has no home folder.
+        None if the user has no home folder.
 
     Examples
     --------
@@ -61,17 +62,17 @@ def default_directory() -> Path | None:
 
 
 class EmbeddingCache:
-    """Vectors by key, in memory and on disk.
+    """Cache of vectors by key, in memory and on disk.
 
-    Where the folder cannot be written, a warning says so once and new vectors stay in memory, so
-    that nothing computed is lost to the run.
+    If the folder is not writable, one warning is issued and new vectors are kept in memory only.
+    A damaged or foreign database is renamed to ``*.damaged``, and a new one is started.
 
     Parameters
     ----------
     directory : path or None
-        Folder of all namespaces; made when first written to. None: memory only.
+        Folder of all namespaces, created by the first write. None caches in memory only.
     namespace : str
-        Name of the folder within it, such as a hex digest.
+        Name of the subfolder, such as a hex digest.
     width : int
         Length of a vector.
 
@@ -89,18 +90,17 @@ class EmbeddingCache:
     def __init__(self, directory: str | os.PathLike[str] | None, namespace: str, width: int):
         self.namespace = namespace
         self.width = width
-        self.folder = None if directory is None else Path(directory) / namespace
+        self.folder = None if directory is None else Path(directory).absolute() / namespace
         self._vectors: dict[bytes, np.ndarray] = {}
-        self._sizes: dict[str, int] = {}  # good shards on disk, by name, in bytes
-        self._bad: set[str] = set()
         self._writable = self.folder is not None
+        self._damage_reported = False
 
     def __contains__(self, key: bytes) -> bool:
-        """Tell whether a key is in memory, without a look at the disk."""
+        """Return whether a key is in memory, without reading from disk."""
         return key in self._vectors
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """Look keys up, in the shards of other processes too.
+        """Look up vectors, including those written by other processes.
 
         Parameters
         ----------
@@ -109,23 +109,29 @@ class EmbeddingCache:
         Returns
         -------
         dict of bytes to ndarray of shape (width,), float32
-            Only the keys that are there.
+            Only the keys that are cached.
 
         Warns
         -----
         UserWarning
-            Once for each damaged or foreign shard, which is left out.
+            Once, if the database or some of its rows are damaged; these are treated as missing.
         """
-        if any(key not in self._vectors for key in keys):
-            self._refresh()
+        missing = [key for key in dict.fromkeys(keys) if key not in self._vectors]
+        if missing and self.folder is not None and (self.folder / _DATABASE).is_file():
+            try:
+                self._read(missing)
+            except sqlite3.OperationalError:
+                pass  # empty, locked or unreadable: computed again, and `put` warns
+            except sqlite3.DatabaseError as error:
+                self._set_aside(error)
         return {key: self._vectors[key] for key in keys if key in self._vectors}
 
     def put(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
-        """Add vectors, as one new shard.
+        """Add vectors in one transaction.
 
         Parameters
         ----------
-        keys : sequence of n bytes, all of one length
+        keys : sequence of n bytes
         vectors : array of shape (n, width)
 
         Raises
@@ -136,45 +142,44 @@ class EmbeddingCache:
         Warns
         -----
         UserWarning
-            If the folder cannot be written.
+            If the folder is not writable.
         """
-        # A copy: the caller may go on to use the array.
+        # A copy, because the caller may reuse the array.
         vectors = np.array(vectors, dtype=np.float32, order="C")
         if vectors.shape != (len(keys), self.width):
             raise ValueError(
-                f"vectors have shape {vectors.shape} where {len(keys)} keys need "
+                f"vectors have shape {vectors.shape}; {len(keys)} keys need "
                 f"{(len(keys), self.width)}."
             )
-        if len({len(key) for key in keys}) > 1 or b"" in keys:
-            raise ValueError("keys must be bytes of one length.")
-        if not len(keys):
-            return
         self._vectors.update(zip(keys, vectors, strict=True))
-        if not self._writable:
+        if not self._writable or not len(keys):
             return
+        blobs = [vector.astype("<f4").tobytes() for vector in vectors]
+        rows = [(key, blob, _checksum(key, blob)) for key, blob in zip(keys, blobs, strict=True)]
         try:
-            self._write(list(keys), vectors)
-        except OSError as error:
+            try:
+                self._write(rows)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._set_aside(error)
+                self._write(rows)
+        except (OSError, sqlite3.Error) as error:
             self._writable = False
             warnings.warn(
-                f"Embeddings of images cannot be written to {self.folder} ({error.strerror}): "
-                "they stay in memory and are computed again the next time. Set cache_dir to a "
-                "folder that can be written.",
+                f"Embeddings of images cannot be written to {self.folder} "
+                f"({getattr(error, 'strerror', None) or error}): they are kept in memory only. Set "
+                "cache_dir to a writable folder.",
                 UserWarning,
                 stacklevel=3,
             )
-            return
-        small = [name for name, size in self._sizes.items() if size < SMALL]
-        if len(small) >= MOST_SHARDS:
-            with suppress(OSError, ValueError):  # the vectors are on disk already
-                self._compact(small)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the namespace against other processes that ask for it.
+        """Return a context that locks the namespace against other processes.
 
-        Reading and writing are safe without it; it keeps two processes from computing the same.
-        Where there is no folder to hold, or its file system has no locks, it does nothing.
+        Reading and writing are safe without it; the lock keeps two processes from computing the
+        same embeddings. It has no effect without a folder or where the file system has no locks.
         """
         from filelock import FileLock
 
@@ -192,110 +197,69 @@ class EmbeddingCache:
             if held is not None:
                 held.release()
 
-    def _refresh(self) -> None:
-        """Load the shards that are new on disk."""
-        # A shard that vanishes between listing and reading was merged by another process into one
-        # that is there already: list again.
-        for _ in range(5):
-            if not self._load_new():
-                return
+    @contextmanager
+    def _connect(self, mode: str) -> Iterator[sqlite3.Connection]:
+        """Return a context with a connection in one transaction.
 
-    def _load_new(self) -> bool:
-        if self.folder is None:
-            return False
-        try:
-            names = [name for name in os.listdir(self.folder) if name.endswith(_SUFFIX)]
-        except OSError:
-            return False
-        names = [name for name in names if not name.startswith(".")]
-        self._sizes = {name: self._sizes[name] for name in names if name in self._sizes}
-        vanished, bad = False, []
-        for name in sorted(set(names) - set(self._sizes) - self._bad):
-            try:
-                keys, vectors, size = self._read(name)
-            except FileNotFoundError:
-                vanished = True
-                continue
-            # Whatever a foreign file makes its reader raise, it costs a computation and no more.
-            except Exception:
-                bad.append(name)
-                continue
-            self._vectors.update(zip(keys, vectors, strict=True))
-            self._sizes[name] = size
-        if bad:
-            self._bad.update(bad)
-            warnings.warn(
-                f"{len(bad)} file{'s' * (len(bad) > 1)} of embeddings in {self.folder} cannot be "
-                f"used, damaged or foreign ({', '.join(bad[:3])}): what they held is computed "
-                "again. Delete them to stop this message.",
-                UserWarning,
-                stacklevel=5,
-            )
-        return vanished
-
-    def _read(self, name: str) -> tuple[list[bytes], np.ndarray, int]:
-        from safetensors.numpy import load
-
-        assert self.folder is not None
-        content = (self.folder / name).read_bytes()
-        if name != _shard_name(content):
-            raise ValueError("its name is not the digest of its content")
-        tensors = load(content)
-        codes, vectors = tensors["keys"], tensors["vectors"]
-        if vectors.dtype != np.float32 or vectors.shape != (len(codes), self.width):
-            raise ValueError("it holds other vectors")
-        return [code.tobytes() for code in codes], vectors, len(content)
-
-    def _write(self, keys: list[bytes], vectors: np.ndarray) -> str:
-        from safetensors.numpy import save
-
-        assert self.folder is not None
-        codes = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1)
-        content = save({"keys": codes, "vectors": np.ascontiguousarray(vectors)})
-        name = _shard_name(content)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Not tempfile: its files are for their owner only, and a cache may be shared by a group.
-        part = self.folder / f".{uuid4().hex}.tmp"
-        try:
-            with open(part, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.folder / name)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
-        self._sizes[name] = len(content)
-        self._bad.discard(name)
-        return name
-
-    def _compact(self, names: list[str]) -> None:
-        """Write the vectors of some shards as one, then delete these.
-
-        A process that does the same writes the same again, and deletes only what it has written
-        anew; so at every moment each vector is in some shard.
+        The journal is SQLite's default: the write-ahead log needs shared memory, which network
+        file systems lack, and does not speed up a few large transactions. Connections are short,
+        so that none is carried across a fork or between threads.
         """
         assert self.folder is not None
-        merged: dict[bytes, np.ndarray] = {}
-        done = []
-        for name in names:
-            try:
-                keys, vectors, _ = self._read(name)
-            except Exception:  # gone or damaged since it was loaded: none of it is merged
-                self._sizes.pop(name, None)
-                continue
-            merged.update(zip(keys, vectors, strict=True))
-            done.append(name)
-        if len(done) < 2:
-            return
-        keep = self._write(list(merged), np.stack(list(merged.values())))
-        for name in done:
-            if name != keep:
-                with suppress(OSError):
-                    (self.folder / name).unlink()
-                self._sizes.pop(name, None)
+        uri = f"{(self.folder / _DATABASE).as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, timeout=_LOCK_TIMEOUT, uri=True)
+        try:
+            connection.text_factory = bytes  # text in a foreign database may be undecodable
+            connection.execute("PRAGMA trusted_schema = OFF")
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def _read(self, keys: list[bytes]) -> None:
+        n_damaged = 0
+        with self._connect("rw") as connection:  # "ro" could not roll back a killed transaction
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                part = keys[start : start + _KEYS_PER_QUERY]
+                found = connection.execute(
+                    "SELECT key, vector, checksum FROM embeddings WHERE length(vector) = ? "
+                    f"AND key IN ({', '.join('?' * len(part))})",
+                    [4 * self.width, *part],
+                )
+                for key, blob, checksum in found:
+                    if isinstance(blob, bytes) and checksum == _checksum(key, blob):
+                        self._vectors[key] = np.frombuffer(blob, "<f4").astype(np.float32)
+                    else:
+                        n_damaged += 1
+        if n_damaged:
+            self._report_damage(f"{n_damaged} embeddings are damaged", stacklevel=4)
+
+    def _write(self, rows: list[tuple[bytes, bytes, bytes]]) -> None:
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._connect("rwc") as connection:
+            connection.execute(_CREATE)
+            connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Rename a database that SQLite cannot read, and remove its journal."""
+        assert self.folder is not None
+        path = self.folder / _DATABASE
+        with suppress(OSError):
+            os.replace(path, path.with_suffix(".damaged"))
+            for suffix in ("-journal", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        self._report_damage(f"the database is damaged or foreign ({error})", stacklevel=4)
+
+    def _report_damage(self, what: str, stacklevel: int) -> None:
+        if not self._damage_reported:
+            self._damage_reported = True
+            warnings.warn(
+                f"Cached embeddings in {self.folder}: {what}. They are computed again.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
 
 
-def _shard_name(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest() + _SUFFIX
+def _checksum(key: bytes, blob: bytes) -> bytes:
+    return blake2b(key + blob, digest_size=8).digest()

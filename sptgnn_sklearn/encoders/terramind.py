@@ -1,7 +1,7 @@
-"""The image encoder: TerraMind, built by terratorch, taken apart into stages.
+"""The TerraMind image encoder, built by terratorch and split into stages.
 
-TerraMind (Jakubik et al. 2025, arXiv:2504.11171) is a vision transformer that reads any set of its
-modalities together: each chip is cut into patches of 16 x 16 pixels, patches of all modalities go
+TerraMind (Jakubik et al. 2025, arXiv:2504.11171) is a vision transformer for any subset of its
+modalities: each chip is cut into patches of 16 x 16 pixels, the patches of all modalities pass
 through the same blocks, and the mean of the last block's tokens is the embedding of the row.
 """
 
@@ -38,44 +38,45 @@ __all__ = [
 ]
 
 ENCODERS = tuple(f"terramind_v1_{size}" for size in ("tiny", "small", "base", "large"))
-_SEED = 0  # of random weights: the same in every fit, so that embeddings can be kept
-_NEW = "new_"  # keeps names of new modalities apart from those that torch modules have
+_SEED = 0  # of random weights: the same in every fit, so that embeddings can be cached
+_NEW = "new_"  # prefix that keeps new modalities from clashing with attributes of torch modules
 _SHOWN_KEYS = 8
 
 
 class EncoderSource(NamedTuple):
-    """What the shape of an encoder follows from."""
+    """Name and modalities, which determine the architecture of an encoder."""
 
     name: str  # one of `ENCODERS`
     modalities: dict[str, Modality]
 
     def build(self) -> nn.Sequential:
-        """Build the encoder, to be given its weights."""
+        """Build the encoder with random weights, which the caller replaces."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights that are random, for a moment
+            warnings.simplefilter("ignore")  # the warning about random weights
             return build_encoder(self.name, self.modalities, None)
 
 
 class PatchEmbedding(nn.Module):
-    """First stage: chips (B, C, S, S) of each modality that the rows have to tokens (B, N, D)."""
+    """First stage: from chips (B, C, S, S) by modality to tokens (B, N, D)."""
 
     def __init__(self, embeddings: Mapping[str, nn.Module]):
         super().__init__()
-        self.embeddings = nn.ModuleDict({_key(name): one for name, one in embeddings.items()})
+        self.embeddings = nn.ModuleDict(
+            {_module_name(name): one for name, one in embeddings.items()}
+        )
 
     def forward(self, chips: Mapping[str, Tensor]) -> Tensor:
         parts = []
         for name in sorted(chips):
-            embedded = self.embeddings[_key(name)](chips[name])
+            embedded = self.embeddings[_module_name(name)](chips[name])
             parts.append(embedded["x"] + embedded["emb"])
         return torch.cat(parts, dim=1)
 
 
 class Pool(nn.Module):
-    """Last stage: tokens (B, N, D) to embeddings (B, D).
+    """Last stage: mean pooling of tokens (B, N, D) to embeddings (B, D).
 
-    Every modality has equally many tokens, so that the mean over all of them is the mean of the
-    modalities' means.
+    All modalities have the same number of tokens and therefore the same weight.
     """
 
     def __init__(self, norm: nn.Module):
@@ -87,12 +88,12 @@ class Pool(nn.Module):
 
 
 def split_stages(stages: nn.Sequential, n_blocks: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return the stages before the last `n_blocks` blocks, and those blocks with the pooling.
+    """Split an encoder into a trunk and its last `n_blocks` blocks with the pooling.
 
     Raises
     ------
     ValueError
-        If there are not so many blocks.
+        If the encoder has fewer blocks.
     """
     present = len(stages) - 2
     if not 0 < n_blocks <= present:
@@ -104,22 +105,22 @@ def split_stages(stages: nn.Sequential, n_blocks: int) -> tuple[nn.Sequential, n
 
 
 class FrozenEncoder:
-    """The encoder as a function of arrays, with a fingerprint by which its output can be kept.
+    """A frozen encoder as a function of arrays, with a fingerprint for the embedding cache.
 
     Parameters
     ----------
     stages : Sequential
-        The whole encoder, as `build_encoder` gives it.
+        The whole encoder, from `build_encoder`.
     device : str, default="cpu"
     source : EncoderSource, default=None
-        Needed where the encoder is to be saved.
+        Name and modalities of the encoder, required to save it.
 
     Attributes
     ----------
     fingerprint : str
         Digest of all weights.
     width : int
-        Size of an embedding.
+        Length of an embedding.
     """
 
     def __init__(
@@ -143,21 +144,21 @@ class FrozenEncoder:
 
 
 def pack_stages(owner: Any, stages: nn.Module) -> tuple[type, bytes, bool]:
-    """Return the arguments of `restore` for an object that holds stages of an encoder."""
+    """Return the arguments of `unpack_stages` for an object that holds stages of an encoder."""
     foreign = any(type(module).__module__.startswith("terratorch") for module in stages.modules())
     return type(owner), pickle.dumps(owner.__dict__), foreign
 
 
 def unpack_stages(kind: Any, content: bytes, foreign: bool) -> Any:
-    """Make a pickled object again, in a process that may not have imported terratorch yet.
+    """Restore a pickled object in a process that may not have imported terratorch yet.
 
-    Left to pickle, terratorch would be imported without the remedies of `import_registry`.
+    Unpickling alone would import terratorch without the workarounds of `import_registry`.
     """
     if foreign:
         import_registry()
-    made = kind.__new__(kind)
-    made.__dict__.update(pickle.loads(content))
-    return made
+    restored = kind.__new__(kind)
+    restored.__dict__.update(pickle.loads(content))
+    return restored
 
 
 def build_encoder(
@@ -166,7 +167,7 @@ def build_encoder(
     weights: str | PathLike[str] | None,
     sha256: str | None = None,
 ) -> nn.Sequential:
-    """Build an encoder for some modalities and load its weights.
+    """Build a TerraMind encoder for some modalities and load its weights.
 
     Parameters
     ----------
@@ -174,11 +175,11 @@ def build_encoder(
         One of `ENCODERS`, from terratorch's registry.
     modalities : mapping of str to Modality
     weights : "pretrained", path or None
-        "pretrained" takes TerraMind's published weights from the Hugging Face hub. None is random
-        weights, the same at every call.
+        "pretrained" downloads TerraMind's published weights from the Hugging Face hub. None keeps
+        random weights, the same in every call.
     sha256 : str, default=None
-        Hexadecimal digest that the file must have. Weights are read as tensors only, so that no
-        file can execute anything; the digest tells whose weights they are.
+        Expected SHA-256 of the file, in hexadecimal digits. Files are read as tensors only and
+        cannot execute code; the digest verifies the origin of the weights.
 
     Returns
     -------
@@ -190,13 +191,12 @@ def build_encoder(
     ImportError
         If terratorch is not installed.
     ValueError
-        If the name is not known, or the weights cannot be found, are others than expected or do
-        not fit.
+        If the name is unknown, or the weights cannot be found, have another digest or do not fit.
 
     Warns
     -----
     UserWarning
-        For random weights, and for every key of a checkpoint that did not match.
+        For random weights, and for keys of a checkpoint that do not match.
 
     Examples
     --------
@@ -205,23 +205,23 @@ def build_encoder(
     'terramind_v1_tiny'
     """
     if name not in ENCODERS:
-        raise ValueError(f"encoder={name!r} is not known; choose from {list(ENCODERS)}.")
+        raise ValueError(f"encoder={name!r} is unknown; choose from {list(ENCODERS)}.")
     registry = import_registry()
-    wanted: list[Any] = [modality for modality in modalities if modality in KNOWN]
+    known: list[Any] = [modality for modality in modalities if modality in KNOWN]
     new = {
-        _key(modality): len(found.bands)
+        _module_name(modality): len(found.bands)
         for modality, found in modalities.items()
         if modality not in KNOWN
     }
-    with torch.random.fork_rng(devices=[]), _leaving_no_trace():
+    with torch.random.fork_rng(devices=[]), _restored_settings():
         torch.manual_seed(_SEED)
         model = registry.BACKBONE_REGISTRY.build(
-            name, modalities=[*wanted, new] if new else wanted, pretrained=False
+            name, modalities=[*known, new] if new else known, pretrained=False
         )
     if weights is None:
         warnings.warn(
-            f"encoder_weights=None: {name} starts from random weights, which know nothing of "
-            "satellite images. Pass 'pretrained' or the path of a checkpoint.",
+            f"weights=None: {name} starts from random weights, which have not been trained on "
+            "satellite images. Pass weights='pretrained' or the path of a checkpoint.",
             UserWarning,
             stacklevel=3,
         )
@@ -229,17 +229,18 @@ def build_encoder(
         published = weights == "pretrained"
         path = _from_hub(name) if published else Path(weights)
         if sha256 is not None:
-            _compare_keys(path, sha256)
-        _load(model, path, name, tell_unused=not published)
+            _check_sha256(path, sha256)
+        _load_checkpoint(model, path, name, warn_unused=not published)
     _select_bands(model, modalities)
     embeddings = {
-        name: model.encoder_embeddings[model.mod_name_mapping[_inner(name)]] for name in modalities
+        name: model.encoder_embeddings[model.mod_name_mapping[_terratorch_name(name)]]
+        for name in modalities
     }
     return nn.Sequential(PatchEmbedding(embeddings), *model.encoder, Pool(model.encoder_norm))
 
 
 def import_registry() -> Any:
-    """Import terratorch's registry of backbones; it takes seconds, so only when images are used.
+    """Import terratorch's registry of backbones, which takes seconds.
 
     Returns
     -------
@@ -251,7 +252,7 @@ def import_registry() -> Any:
         If terratorch is not installed; the message names the extra.
     """
     try:
-        with _leaving_no_trace():
+        with _restored_settings():
             try:
                 return importlib.import_module("terratorch.registry")
             except RuntimeError as error:
@@ -264,11 +265,11 @@ def import_registry() -> Any:
 
 
 @contextmanager
-def _leaving_no_trace() -> Iterator[None]:
-    """Undo what terratorch and its dependencies do to settings that belong to the user.
+def _restored_settings() -> Iterator[None]:
+    """Return a context that undoes changes of global settings by terratorch.
 
-    They warn of their own dependencies, lower the precision of matrix products for the whole
-    process and set up logging.
+    Terratorch and its dependencies warn about their own dependencies, lower the precision of matrix
+    products for the whole process and configure logging.
     """
     precision, handlers = torch.get_float32_matmul_precision(), list(logging.root.handlers)
     try:
@@ -281,10 +282,10 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _define_missing_operators() -> None:
-    """Declare the compiled operators that torchvision looks for when it is imported.
+    """Declare the compiled operators that importing torchvision requires.
 
-    A torchvision built for another torch (a GPU build beside a CPU torch) comes without them and
-    cannot be imported at all. They are for object detection; TerraMind uses none.
+    A torchvision built for another torch (a GPU build with a CPU torch) lacks them and cannot be
+    imported. They are for object detection; TerraMind uses none.
     """
     for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[module]
@@ -293,13 +294,14 @@ def _define_missing_operators() -> None:
     for operator in ("nms", "qnms"):
         library = torch.library.Library("torchvision", "FRAGMENT")
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _LIBRARIES.append(library)  # definitions last as long as their library
+        _DECLARED_LIBRARIES.append(library)  # a definition is removed together with its library
 
 
-_LIBRARIES: list[Any] = []
+_DECLARED_LIBRARIES: list[Any] = []
 
 
 def _from_hub(name: str) -> Path:
+    """Download the published weights, or find them in the hub's cache."""
     hub = importlib.import_module("huggingface_hub")
     register = importlib.import_module(
         "terratorch.models.backbones.terramind.model.terramind_register"
@@ -308,41 +310,44 @@ def _from_hub(name: str) -> Path:
     repository, filename = source["hf_hub_id"], source["hf_hub_filename"]
     log = logging.getLogger("huggingface_hub")
     level = log.level
-    log.setLevel(logging.ERROR)  # each of its retries would be told, twice
+    log.setLevel(logging.ERROR)  # it logs every retry twice
     try:
         return Path(hub.hf_hub_download(repo_id=repository, filename=filename))
-    except Exception as error:  # whatever the network, the disk or the hub come up with
+    except Exception as error:  # errors of network, disk and hub have no common class
         raise ValueError(
-            f"The weights of {name} cannot be fetched from the hub ({type(error).__name__}): "
-            f"download {filename} of {repository} where there is a connection and pass "
-            f"encoder_weights='/path/to/{filename}'."
+            f"weights='pretrained': {name} cannot be downloaded from the hub "
+            f"({type(error).__name__}). Download {filename} of {repository} on a connected machine "
+            f"and pass weights='/path/to/{filename}'."
         ) from error
     finally:
         log.setLevel(level)
 
 
-def _compare_keys(path: Path, expected: str) -> None:
-    """Refuse a file with another digest."""
-    if not path.is_file():
-        raise ValueError(f"encoder_weights={str(path)!r} is no file.")
+def _check_sha256(path: Path, expected: str) -> None:
+    """Raise ValueError if a file has another digest."""
+    _check_is_file(path)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected.strip().lower():
         raise ValueError(
-            f"encoder_weights={str(path)!r} has the SHA-256 {found}, and encoder_sha256 is "
-            f"{expected!r}: take the file from where the digest is from, or correct the digest."
+            f"weights={str(path)!r} has the SHA-256 {found}, but sha256={expected!r}: download the "
+            "file from the source of the digest, or correct sha256."
         )
 
 
-def _load(model: nn.Module, path: Path, name: str, tell_unused: bool) -> None:
-    """Load a checkpoint in TerraMind's own layout and tell what did not match."""
+def _check_is_file(path: Path) -> None:
     if not path.is_file():
-        raise ValueError(f"encoder_weights={str(path)!r} is no file.")
+        raise ValueError(f"weights={str(path)!r} is not a file.")
+
+
+def _load_checkpoint(model: nn.Module, path: Path, name: str, warn_unused: bool) -> None:
+    """Load a checkpoint in TerraMind's own layout, with a warning about keys that do not match."""
+    _check_is_file(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling raises many kinds, none of which says more
+    except Exception as error:  # unpickling raises many kinds
         raise ValueError(
-            f"encoder_weights={str(path)!r} cannot be read as a checkpoint of tensors "
+            f"weights={str(path)!r} cannot be read as a checkpoint of tensors "
             f"({str(error).splitlines()[0][:120]})."
         ) from error
     for wrapper in ("model", "state_dict"):
@@ -350,36 +355,36 @@ def _load(model: nn.Module, path: Path, name: str, tell_unused: bool) -> None:
             found = found[wrapper]
     found = {k: v for k, v in dict(found).items() if isinstance(v, Tensor)}
     own = model.state_dict()
-    fits = {k: v for k, v in found.items() if k in own and v.shape == own[k].shape}
-    odd = {k: v for k, v in found.items() if k in own and v.shape != own[k].shape}
+    matching = {k: v for k, v in found.items() if k in own and v.shape == own[k].shape}
+    mismatched = {k: v for k, v in found.items() if k in own and v.shape != own[k].shape}
     blocks = [key for key in own if key.startswith("encoder.")]
-    if not any(key in fits for key in blocks):
+    if not any(key in matching for key in blocks):
         why = ""
-        if odd:
-            key = next(iter(odd))
-            why = f" ({key} has shape {tuple(odd[key].shape)}, not {tuple(own[key].shape)})"
+        if mismatched:
+            key = next(iter(mismatched))
+            why = f" ({key} has shape {tuple(mismatched[key].shape)}, not {tuple(own[key].shape)})"
         raise ValueError(
-            f"encoder_weights={str(path)!r} holds no weights of {name}{why}: the file is of "
-            "another model or of another size."
+            f"weights={str(path)!r} holds no weights of {name}{why}: the file belongs to another "
+            "model or another size."
         )
-    model.load_state_dict(fits, strict=False)
-    random = sorted(set(own) - set(fits))
+    model.load_state_dict(matching, strict=False)
+    random = sorted(set(own) - set(matching))
     unused = sorted(set(found) - set(own))
     parts = []
     if random:
-        parts.append(f"{_list_some(random)} {_are(random)} not in it and start random")
-    if odd:
-        parts.append(f"{_list_some(sorted(odd))} {_are(odd)} of another shape")
-    if unused and tell_unused:
+        parts.append(f"missing keys start from random weights: {_list_some(random)}")
+    if mismatched:
+        parts.append(f"keys of another shape are not used: {_list_some(sorted(mismatched))}")
+    if unused and warn_unused:
         groups = Counter(key.split(".")[0] for key in unused)
         counts = ", ".join(f"{group} ({count})" for group, count in sorted(groups.items()))
-        parts.append(f"{len(unused)} of its keys are not used: {counts}")
+        parts.append(f"{len(unused)} unknown keys are not used: {counts}")
     if parts:
         warnings.warn(f"Checkpoint {path}: {'; '.join(parts)}.", UserWarning, stacklevel=4)
 
 
 def _select_bands(model: nn.Module, modalities: Mapping[str, Modality]) -> None:
-    """Keep the patch weights of the bands that there are."""
+    """Reduce the patch weights to the selected bands."""
     chosen = {
         name: list(modality.bands)
         for name, modality in modalities.items()
@@ -390,17 +395,17 @@ def _select_bands(model: nn.Module, modalities: Mapping[str, Modality]) -> None:
     register = importlib.import_module(
         "terratorch.models.backbones.terramind.model.terramind_register"
     )
-    with torch.no_grad(), _leaving_no_trace():
+    with torch.no_grad(), _restored_settings():
         register.select_modality_patch_embed_weights(model, chosen, register.PRETRAINED_BANDS)
 
 
-def _inner(modality: str) -> str:
-    """Return the name by which terratorch knows a modality."""
-    return modality if modality in KNOWN else _key(modality)
+def _terratorch_name(modality: str) -> str:
+    """Return terratorch's name of a modality."""
+    return modality if modality in KNOWN else _module_name(modality)
 
 
-def _key(modality: str) -> str:
-    """Return a name that a torch module can have."""
+def _module_name(modality: str) -> str:
+    """Return a valid name of a torch submodule for a modality."""
     if modality in KNOWN:
         return modality
     return _NEW + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in modality)
@@ -417,7 +422,3 @@ def _state_digest(stages: nn.Sequential) -> str:
 def _list_some(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN_KEYS} more" if len(names) > _SHOWN_KEYS else ""
     return ", ".join(names[:_SHOWN_KEYS]) + more
-
-
-def _are(names: Any) -> str:
-    return "is" if len(names) == 1 else "are"

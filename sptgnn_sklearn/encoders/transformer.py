@@ -1,4 +1,4 @@
-"""`TerraMindEmbedder`: embeddings of chips for any estimator, as a scikit-learn transformer."""
+"""`TerraMindEmbedder`: a scikit-learn transformer from chip paths to TerraMind embeddings."""
 
 from __future__ import annotations
 
@@ -18,45 +18,46 @@ from ..table.image_columns import image_columns
 from ..table.parsing import read_paths
 from ..utils.device import choose_device
 from .embedder import ChipEmbedder
+from .terramind_images import TerraMindImages
 
 __all__ = ["TerraMindEmbedder"]
 
 
 class TerraMindEmbedder(TransformerMixin, BaseEstimator):
-    """Turn columns of chip paths into TerraMind embeddings.
+    """Transformer from columns of chip paths to TerraMind embeddings.
 
-    It is what `SpTGNNRegressor` does with its ``images`` before training, for use with other
-    regressors: embeddings are computed once and kept on disk. TerraMind [1]_ comes through
-    terratorch; the extra "images" has to be installed.
+    It computes the same embeddings as `SpTGNNRegressor` with ``images``, for use with other
+    regressors. Each embedding is computed once and cached on disk. TerraMind [1]_ is built by
+    terratorch, which the extra "images" installs.
 
     Parameters
     ----------
     images : mapping of str to label, position or ImageColumn
         Columns of chip paths by modality, as in `SpTGNNRegressor`.
     chip_size : int, default=None
-        Pixels on a side that the encoder sees, a multiple of 16. None takes the size of the chips,
-        at most 224.
+        Height and width of the encoder's input in pixels, a multiple of 16. None takes the size of
+        the chips, at most 224.
     encoder : str, default="terramind_v1_tiny"
         "terramind_v1_tiny", "_small", "_base" or "_large".
-    encoder_weights : "pretrained", path or None, default="pretrained"
-        None is random weights.
-    encoder_sha256 : str, default=None
-        SHA-256 in hexadecimal digits that the file of weights must have.
+    weights : "pretrained", path or None, default="pretrained"
+        None starts from random weights.
+    sha256 : str, default=None
+        Expected SHA-256 of the file of weights, in hexadecimal digits.
     cache_dir : path, None or False, default=None
-        Where embeddings are kept; None is the user's cache folder, False keeps none.
-    on_image_error : {"raise", "ignore"}, default="raise"
-        What to do with a file that cannot be used.
+        Folder of cached embeddings; None is the user's cache folder, False caches nothing.
+    on_error : {"raise", "ignore"}, default="raise"
+        What to do with unreadable files; "ignore" warns and treats the image as missing.
     device : str, default="auto"
     n_jobs : int, default=None
         Threads that read files.
     verbose : int, default=0
-        1: a progress bar.
+        1 shows a progress bar.
 
     Attributes
     ----------
     embedder_ : ChipEmbedder
     columns_ : dict of str to label
-        Column of each modality.
+        Column label by modality.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
 
@@ -67,7 +68,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    Beside XGBoost, with the other columns passed through:
+    Embeddings as features of XGBoost, with the other columns passed through:
 
     >>> from sklearn.compose import make_column_transformer
     >>> from sklearn.pipeline import make_pipeline
@@ -83,10 +84,10 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         "images": [Mapping],
         "chip_size": [Interval(Integral, 16, None, closed="left"), None],
         "encoder": [str],
-        "encoder_weights": [str, PathLike, None],
-        "encoder_sha256": [str, None],
+        "weights": [str, PathLike, None],
+        "sha256": [str, None],
         "cache_dir": [str, PathLike, "boolean", None],
-        "on_image_error": [StrOptions({"raise", "ignore"})],
+        "on_error": [StrOptions({"raise", "ignore"})],
         "device": [str],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -98,10 +99,10 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         *,
         chip_size=None,
         encoder="terramind_v1_tiny",
-        encoder_weights="pretrained",
-        encoder_sha256=None,
+        weights="pretrained",
+        sha256=None,
         cache_dir=None,
-        on_image_error="raise",
+        on_error="raise",
         device="auto",
         n_jobs=None,
         verbose=0,
@@ -109,22 +110,23 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         self.images = images
         self.chip_size = chip_size
         self.encoder = encoder
-        self.encoder_weights = encoder_weights
-        self.encoder_sha256 = encoder_sha256
+        self.weights = weights
+        self.sha256 = sha256
         self.cache_dir = cache_dir
-        self.on_image_error = on_image_error
+        self.on_error = on_error
         self.device = device
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Build the encoder and learn what the columns hold.
+        """Determine bands and chip size from X and build the encoder.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Columns other than those of `images` are not looked at.
-        y : ignored
+            Columns other than those of `images` are ignored.
+        y : None
+            Ignored.
 
         Returns
         -------
@@ -137,21 +139,23 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         frame = self._frame(X, reset=True)
-        columns = image_columns(self.images)
+        images = TerraMindImages(
+            self.images,
+            encoder=self.encoder,
+            weights=self.weights,
+            sha256=self.sha256,
+            chip_size=self.chip_size,
+            cache_dir=self.cache_dir,
+            on_error=self.on_error,
+        )
         self.columns_ = {
             name: find_column(frame, column.column, f"images[{name!r}]")
-            for name, column in columns.items()
+            for name, column in image_columns(images).items()
         }
         self.embedder_ = ChipEmbedder.fit(
             self._paths(frame),
-            columns,
+            images,
             self.columns_,
-            encoder=self.encoder,
-            weights=self.encoder_weights,
-            sha256=self.encoder_sha256,
-            chip_size=self.chip_size,
-            on_error=self.on_image_error,
-            cache_dir=self.cache_dir,
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
             verbose=int(self.verbose),
@@ -159,7 +163,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Compute embeddings.
+        """Compute the embeddings of X.
 
         Parameters
         ----------
@@ -168,19 +172,19 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, width), float32
-            NaN in rows without any image. With ``set_output(transform="pandas")`` a DataFrame.
+            NaN in rows without any image. A DataFrame after ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
         embedding, _ = self.embedder_.embed(self._paths(self._frame(X, reset=False)))
         return embedding
 
     def get_feature_names_out(self, input_features=None):
-        """Return the names terramind_0, terramind_1, ... of the columns of the output.
+        """Return the output column names terramind_0, terramind_1, ...
 
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Checked against the names of fit.
+            Checked against the column names seen in `fit`.
 
         Returns
         -------

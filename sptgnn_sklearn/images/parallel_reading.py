@@ -1,4 +1,4 @@
-"""Parallel reading of image files ahead of the encoder."""
+"""Threads that read image files ahead of the encoder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ import numpy as np
 from ..table.parsing import URL_PATTERN
 from .chip_formats import ChipError, prepare_thread, read_bytes
 
-_AHEAD = 2  # batches that are read while one is encoded
-_SLICE = 32  # files in one task of a thread, where each takes little time
-Images = Mapping[str, np.ndarray]
-Problems = dict[tuple[str, str], str]
+_BATCHES_AHEAD = 2  # batches read while one is encoded
+_FILES_PER_TASK = 32  # small files are read in groups, because a task has an overhead of its own
+# Paths (n,) by modality, None where a row has no image; and reasons by modality and path.
+ImagePaths = Mapping[str, np.ndarray]
+UnusableFiles = dict[tuple[str, str], str]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ReadJob:
-    """One distinct set of chips to encode: name, path and digest of each."""
+    """A distinct set of chips to encode.
+
+    Attributes
+    ----------
+    key : bytes
+        Cache key of the set.
+    files : tuple of (modality, path, digest)
+    """
 
     key: bytes
     files: tuple[tuple[str, str, bytes], ...]
@@ -36,8 +44,8 @@ class ReadJob:
         return [digest for _, _, digest in self.files]
 
 
-def fetch_files(path: str) -> bytes:
-    """Read a local file; raise ChipError for a URL."""
+def read_chip_file(path: str) -> bytes:
+    """Read a local chip file; raise ChipError for a URL."""
     if URL_PATTERN.match(path):
         raise ChipError(
             "does not exist as a file; download it first, or cut chips from it with extract_chips"
@@ -46,37 +54,37 @@ def fetch_files(path: str) -> bytes:
 
 
 def content_digest(content: bytes) -> bytes:
-    """Return the SHA-256 digest of a file."""
-    return sha256(content).digest()  # which processors compute in hardware
+    """Return the SHA-256 digest of a file's content."""
+    return sha256(content).digest()  # hardware-accelerated on most processors
 
 
 def job_key(files: Sequence[tuple[str, str, bytes]]) -> bytes:
-    """Digest of a set of chips, by the names of their modalities and their content."""
+    """Return the digest of a set of chips from their modalities and contents."""
     pairs = sorted((name, digest) for name, _, digest in files)
     return content_digest(repr(pairs).encode())
 
 
 def distinct_paths(paths: np.ndarray) -> list[str]:
-    """Paths in the order in which they first occur, each once."""
+    """Return the distinct paths in order of first occurrence, without None."""
     return [path for path in dict.fromkeys(paths.tolist()) if path is not None]
 
 
 def row_files(
-    images: Images, digests: Mapping[str, bytes]
+    paths: ImagePaths, digests: Mapping[str, bytes]
 ) -> list[tuple[tuple[str, str, bytes], ...]]:
-    """Name, path and digest of the images that each row has."""
+    """Return modality, path and digest of each row's images."""
     return [
         tuple(
             (name, path, digests[path])
-            for name, path in zip(images, paths, strict=True)
+            for name, path in zip(paths, row, strict=True)
             if path is not None
         )
-        for paths in zip(*(column.tolist() for column in images.values()), strict=True)
+        for row in zip(*(column.tolist() for column in paths.values()), strict=True)
     ]
 
 
 def chip_batches(jobs: Iterable[ReadJob], batch_size: int) -> list[list[ReadJob]]:
-    """Rows with the same set of modalities together: the encoder takes no gaps."""
+    """Split jobs into batches of one set of modalities each, as the encoder requires."""
     groups: dict[tuple[str, ...], list[ReadJob]] = {}
     for job in jobs:
         groups.setdefault(tuple(name for name, _, _ in job.files), []).append(job)
@@ -87,14 +95,14 @@ def chip_batches(jobs: Iterable[ReadJob], batch_size: int) -> list[list[ReadJob]
     ]
 
 
-def read_ahead(
+def prefetch_batches(
     start: Callable[[list[ReadJob]], list[tuple[ReadJob, Future]]], batches: Iterable[list[ReadJob]]
 ) -> Iterator[list[tuple[ReadJob, Future]]]:
-    """Start to read batches in order, never more than `_AHEAD` before the one that is asked for."""
+    """Start reading batches in order, at most `_BATCHES_AHEAD` before the one yielded."""
     started: deque[list[tuple[ReadJob, Future]]] = deque()
     for batch in batches:
         started.append(start(batch))
-        if len(started) > _AHEAD:
+        if len(started) > _BATCHES_AHEAD:
             yield started.popleft()
     while started:
         yield started.popleft()
@@ -103,9 +111,12 @@ def read_ahead(
 def map_paths(
     function: Callable[[str], T], paths: Sequence[str], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[str, T | ChipError]]:
-    """Apply a function to paths in the threads of a pool; results in the order of the paths."""
+    """Apply a function to paths in a thread pool; yield (path, result) in the given order.
 
-    def some(part: Sequence[str]) -> list[tuple[str, T | ChipError]]:
+    A ChipError raised for a path is its result.
+    """
+
+    def apply(part: Sequence[str]) -> list[tuple[str, T | ChipError]]:
         found: list[tuple[str, T | ChipError]] = []
         for path in part:
             try:
@@ -114,13 +125,13 @@ def map_paths(
                 found.append((path, error))
         return found
 
-    parts = [paths[i : i + _SLICE] for i in range(0, len(paths), _SLICE)]
-    return chain.from_iterable(pool.map(some, parts))
+    parts = [paths[i : i + _FILES_PER_TASK] for i in range(0, len(paths), _FILES_PER_TASK)]
+    return chain.from_iterable(pool.map(apply, parts))
 
 
 @contextmanager
 def reading_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that read; on an error, what is not begun is not waited for."""
+    """Return a context with a pool of reader threads; on exit, waiting tasks are cancelled."""
     pool = ThreadPoolExecutor(workers, "chips", initializer=prepare_thread)
     try:
         yield pool
