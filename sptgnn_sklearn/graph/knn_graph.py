@@ -1,9 +1,9 @@
-"""The heterogeneous graph: k nearest training rows of every row, one list per relation.
+"""Heterogeneous k-nearest-neighbor graph of the training rows, with one edge type per relation.
 
-A relation is a space in which near means related (see `features.FeatureEncoder.spaces`): spatial
-proximity, spectral similarity, elevation similarity. Only training rows send messages; a query row
-receives. Lists have a fixed length, so the whole graph is one integer array of shape
-(n_rows, n_relations, n_neighbors) in which -1 means "nobody".
+A relation is a space in which the neighbors of a row are searched (see
+`FeatureEncoder.relation_spaces`): spatial proximity, spectral similarity or elevation. Edges run
+from training rows to any row. Neighbor lists have a fixed length, so the whole graph is one integer
+array of shape (n_rows, n_relations, n_neighbors), in which -1 pads short lists.
 """
 
 from __future__ import annotations
@@ -23,27 +23,26 @@ __all__ = ["NO_NEIGHBOR", "KNNGraph", "allowed_slots", "build_graph", "to_hetero
 
 
 class KNNGraph:
-    """The search for neighbours among training rows, prepared once for each relation.
+    """Nearest-neighbor search among the training rows in each relation.
 
-    Trees are made when they are first needed and left out of pickles, which hold the spaces only: a
-    copy makes the same ones again.
+    Search trees are built on first use and left out of pickles.
 
     Parameters
     ----------
     spaces : mapping of relation name to ndarray of shape (n, d)
-        Training rows in the space of each relation. A row with NaN has no place in it: it is
-        nobody's neighbour and has none.
+        Coordinates of the training rows in each relation. A row with NaN has no neighbors in that
+        relation and is the neighbor of no row.
     workers : int, default=1
-        Threads of the search.
+        Number of threads of the search.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.graph.knn_graph import KNNGraph
     >>> knn_graph = KNNGraph({"spatial": np.array([[0.0], [1.0], [3.0], [7.0]])})
-    >>> knn_graph.join(2, np.arange(4))[:, 0].tolist()
+    >>> knn_graph.knn(2, np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
-    >>> knn_graph.extend({"spatial": np.array([[6.0]])}, 2).tolist()
+    >>> knn_graph.query({"spatial": np.array([[6.0]])}, 2).tolist()
     [[[3, 2]]]
     """
 
@@ -59,130 +58,126 @@ class KNNGraph:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trees": {}}
 
-    def knn(self, n_neighbors: int, labels: np.ndarray) -> np.ndarray:
-        """Return the neighbours of every training row among those with another label.
+    def knn(self, n_neighbors: int, groups: np.ndarray) -> np.ndarray:
+        """Return the neighbors of every training row among the rows of other groups.
 
         Parameters
         ----------
         n_neighbors : int
             Length of each list.
-        labels : ndarray of shape (n,) of int
-            Rows of one label never are each other's neighbours.
+        groups : ndarray of shape (n,) of int
+            Rows of the same group are never neighbors of each other.
 
         Returns
         -------
-        neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+        neighbors : ndarray of shape (n, n_relations, n_neighbors) of int32
             Nearest first; `NO_NEIGHBOR` where there are fewer.
         """
-        return self.knn_many([(n_neighbors, labels)])[0]
+        return self.knn_many([(n_neighbors, groups)])[0]
 
-    def knn_many(self, wanted: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
-        """Return the graphs of several labellings, for little more than the cost of one.
+    def knn_many(self, requests: Sequence[tuple[int, np.ndarray]]) -> list[np.ndarray]:
+        """Return the graphs of several groupings in one search.
 
         Parameters
         ----------
-        wanted : sequence of (n_neighbors, labels)
-            As of `join`.
+        requests : sequence of (n_neighbors, groups)
+            As in `knn`.
 
         Returns
         -------
         list of ndarray of shape (n, n_relations, n_neighbors) of int32
         """
-        graphs = [_empty(len(labels), len(self.spaces), k) for k, labels in wanted]
+        graphs = [_empty_lists(len(groups), len(self.spaces), k) for k, groups in requests]
         for position, name in enumerate(self.spaces):
-            placed = _placed(self.spaces[name])
-            partitions = [(labels[placed], k) for k, labels in wanted]
+            located = _located_rows(self.spaces[name])
             found = nearest_in_other_groups(
-                self._tree(name), partitions, eps=self._eps[name], workers=self.workers
+                self._tree(name),
+                [(groups[located], k) for k, groups in requests],
+                eps=self._eps[name],
+                workers=self.workers,
             )
-            for graph, local in zip(graphs, found, strict=True):
-                _spread(graph[:, position], local, placed, placed)
+            for graph, lists in zip(graphs, found, strict=True):
+                _scatter_lists(graph[:, position], lists, located, located)
         return graphs
 
     def query(self, queries: Mapping[str, np.ndarray], n_neighbors: int) -> np.ndarray:
-        """Return the neighbours of every query row among the training rows.
+        """Return the neighbors of query rows among the training rows.
 
         Parameters
         ----------
         queries : mapping of relation name to ndarray of shape (m, d)
-            Query rows in the space of each relation; NaN is no place.
+            Coordinates of the query rows in each relation; a row with NaN gets no neighbors.
         n_neighbors : int
             Length of each list.
 
         Returns
         -------
-        neighbours : ndarray of shape (m, n_relations, n_neighbors) of int32
-            Positions of training rows, nearest first; `NO_NEIGHBOR` where there are fewer. A row's list
-            does not depend on other queries.
+        neighbors : ndarray of shape (m, n_relations, n_neighbors) of int32
+            Indices of training rows, nearest first; `NO_NEIGHBOR` where there are fewer. The list
+            of a row does not depend on the other query rows.
         """
         n_queries = len(next(iter(queries.values()))) if queries else 0
-        graph = _empty(n_queries, len(self.spaces), n_neighbors)
+        graph = _empty_lists(n_queries, len(self.spaces), n_neighbors)
         for position, (name, space) in enumerate(self.spaces.items()):
-            target_nodes = _placed(queries[name])
-            points = queries[name][target_nodes]
-            local = self._tree(name).nearest(
-                points, n_neighbors, eps=self._eps[name], workers=self.workers
+            located = _located_rows(queries[name])
+            lists = self._tree(name).query(
+                queries[name][located], n_neighbors, eps=self._eps[name], workers=self.workers
             )
-            _spread(graph[:, position], local, _placed(space), target_nodes)
+            _scatter_lists(graph[:, position], lists, _located_rows(space), located)
         return graph
 
     def rank(self, name: str) -> np.ndarray:
-        """Return places (n,) of training rows in an order in which near ones follow one another.
+        """Return ranks (n,) of the training rows in which nearby rows follow each other.
 
-        Rows without a place in the space of the relation are the first.
+        Rows without coordinates in the relation have rank 0.
         """
-        placed = _placed(self.spaces[name])
+        located = _located_rows(self.spaces[name])
         rank = np.zeros(len(self.spaces[name]), dtype=np.int32)
-        rank[placed] = self._tree(name).rank
+        rank[located] = self._tree(name).rank
         return rank
 
     def _tree(self, name: str) -> BoxTree:
         if name not in self._trees:
             space = self.spaces[name]
-            self._trees[name] = BoxTree(space[_placed(space)])
+            self._trees[name] = BoxTree(space[_located_rows(space)])
         return self._trees[name]
 
 
 def build_graph(
-    spaces: Mapping[str, np.ndarray],
-    n_neighbors: int,
-    labels: np.ndarray,
-    *,
-    workers: int = 1,
+    spaces: Mapping[str, np.ndarray], n_neighbors: int, groups: np.ndarray, *, workers: int = 1
 ) -> np.ndarray:
-    """Neighbours of every training row among the training rows with another label.
+    """Return the neighbors of every training row among the rows of other groups.
 
     Parameters
     ----------
     spaces : mapping of relation name to ndarray of shape (n, d)
-        The space of each relation. A row with NaN has no place in it: it is nobody's neighbour and
-        has none.
+        As in `KNNGraph`.
     n_neighbors : int
         Length of each list.
-    labels : ndarray of shape (n,) of int
-        Rows of one label never are each other's neighbours: with the labels of places a row does
-        not see its own place, with the labels of folds it does not see its own fold.
+    groups : ndarray of shape (n,) of int
+        Rows of the same group are never neighbors of each other: location ids exclude the other
+        rows at a location, fold ids exclude the rows of a fold.
     workers : int, default=1
-        Threads of the search.
+        Number of threads of the search.
 
     Returns
     -------
-    neighbours : ndarray of shape (n, n_relations, n_neighbors) of int32
+    neighbors : ndarray of shape (n, n_relations, n_neighbors) of int32
         Nearest first; `NO_NEIGHBOR` where there are fewer.
 
     See Also
     --------
-    Searcher.join_all : Several labellings at once.
+    KNNGraph.knn_many : Several groupings in one search.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.graph.knn_graph import build_graph
     >>> line = np.array([[0.0], [1.0], [3.0], [7.0]])
-    >>> build_graph({"spatial": line}, 2, labels=np.arange(4))[:, 0].tolist()
+    >>> build_graph({"spatial": line}, 2, groups=np.arange(4))[:, 0].tolist()
     [[1, 2], [0, 2], [1, 0], [2, 1]]
     """
-    return KNNGraph(spaces, workers).knn(n_neighbors, labels)
+    return KNNGraph(spaces, workers).knn(n_neighbors, groups)
 
 
 def to_hetero_data(
@@ -196,12 +191,12 @@ def to_hetero_data(
 
     Parameters
     ----------
-    neighbours : ndarray of shape (n, n_relations, k)
+    neighbors : ndarray of shape (n, n_relations, k)
         Lists of `build_graph`.
     relations : tuple of str
         Names along the second axis.
     edges : mapping of edge feature name to ndarray of shape (n, n_relations, k)
-        What each edge carries, in physical units.
+        Edge features in physical units.
     features : ndarray of shape (n, f)
         Node features.
     targets : ndarray of shape (n,)
@@ -211,16 +206,16 @@ def to_hetero_data(
     -------
     HeteroData
         One node type "sample" and one edge type ("sample", relation, "sample") per relation;
-        `edge_index` runs from sender to receiver and `edge_attr` has one column per edge feature.
+        `edge_index` runs from source to target and `edge_attr` has one column per edge feature.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.graph.box_tree import NO_NEIGHBOR
     >>> from sptgnn_sklearn.graph.knn_graph import to_hetero_data
-    >>> neighbours = np.array([[[1]], [[NO_NEIGHBOR]]])
+    >>> neighbors = np.array([[[1]], [[NO_NEIGHBOR]]])
     >>> km = np.array([[[5.0]], [[0.0]]])
-    >>> data = to_hetero_data(neighbours, ("spatial",), {"distance": km}, np.eye(2), np.zeros(2))
+    >>> data = to_hetero_data(neighbors, ("spatial",), {"distance": km}, np.eye(2), np.zeros(2))
     >>> data["sample", "spatial", "sample"].edge_index.tolist()
     [[1], [0]]
     """
@@ -232,32 +227,32 @@ def to_hetero_data(
     data["sample"].x = torch.as_tensor(features)
     data["sample"].y = torch.as_tensor(targets)
     for position, relation in enumerate(relations):
-        source_index = neighbors[:, position]
-        receiver, slot = np.nonzero(source_index != NO_NEIGHBOR)
+        lists = neighbors[:, position]
+        target, slot = np.nonzero(lists != NO_NEIGHBOR)
         edge = data["sample", relation, "sample"]
-        index = np.stack([source_index[receiver, slot].astype(np.int64), receiver])
+        index = np.stack([lists[target, slot].astype(np.int64), target])
         edge.edge_index = torch.as_tensor(index)
-        attributes = [values[:, position][receiver, slot] for values in edges.values()]
+        attributes = [values[:, position][target, slot] for values in edges.values()]
         edge.edge_attr = torch.as_tensor(np.column_stack(attributes).astype(np.float32))
         edge.edge_attr_names = list(edges)
     return data
 
 
 def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """Say where in each list its first candidates stand that are not hidden.
+    """Return the positions of the first candidates of each list that are not hidden.
 
     Parameters
     ----------
     candidates : ndarray of shape (n, n_relations, c)
-        Lists, nearest first.
+        Neighbor lists, nearest first.
     hidden : ndarray of shape (n_rows,) of bool
-        Rows that may not send.
+        Rows excluded as neighbors.
     n_neighbors : int
-        How many are wanted, at most c.
+        Number of neighbors to keep, at most c.
 
     Returns
     -------
-    slots : ndarray of shape (n, n_relations, n_neighbors) of the smallest integers
+    slots : ndarray of shape (n, n_relations, n_neighbors) of the smallest sufficient integer type
         Nearest first; `NO_NEIGHBOR` where too few candidates are left.
 
     Examples
@@ -267,25 +262,25 @@ def allowed_slots(candidates: np.ndarray, hidden: np.ndarray, n_neighbors: int) 
     >>> allowed_slots(np.array([[[2, 0, 1]]]), np.array([True, False, False]), 2).tolist()
     [[[0, 2]]]
     """
-    # One or two bytes: training keeps such lists for every member and distance.
-    kind = np.min_scalar_type(-candidates.shape[-1])
-    lists = np.arange(candidates.shape[-1], dtype=kind)
+    # One or two bytes, because training keeps these lists for every member and graph variant.
+    dtype = np.min_scalar_type(-candidates.shape[-1])
+    slots = np.arange(candidates.shape[-1], dtype=dtype)
     kept = (candidates != NO_NEIGHBOR) & ~hidden[candidates]
-    return first_k_kept(np.broadcast_to(lists, candidates.shape), kept, n_neighbors).astype(kind)
+    return first_k_kept(np.broadcast_to(slots, candidates.shape), kept, n_neighbors).astype(dtype)
 
 
-def _placed(space: np.ndarray) -> np.ndarray:
-    """Return the rows that have a place in a space."""
+def _located_rows(space: np.ndarray) -> np.ndarray:
+    """Return the indices of the rows that have coordinates in a space."""
     return np.flatnonzero(~np.isnan(space).any(axis=1)).astype(np.int32)
 
 
-def _empty(n_rows: int, n_relations: int, n_neighbors: int) -> np.ndarray:
+def _empty_lists(n_rows: int, n_relations: int, n_neighbors: int) -> np.ndarray:
     return np.full((n_rows, n_relations, n_neighbors), NO_NEIGHBOR, dtype=np.int32)
 
 
-def _spread(
-    lists: np.ndarray, local: np.ndarray, source_index: np.ndarray, target_nodes: np.ndarray
+def _scatter_lists(
+    graph: np.ndarray, lists: np.ndarray, source_rows: np.ndarray, target_rows: np.ndarray
 ) -> None:
-    """Write lists among some rows into lists of all rows."""
-    if len(source_index):
-        lists[target_nodes] = np.where(local == NO_NEIGHBOR, NO_NEIGHBOR, source_index[local])
+    """Write lists that index `source_rows` into the rows `target_rows` of a graph of all rows."""
+    if len(source_rows):
+        graph[target_rows] = np.where(lists == NO_NEIGHBOR, NO_NEIGHBOR, source_rows[lists])

@@ -1,4 +1,4 @@
-"""Which rows of a relation are neighbours: several labellings in one search, exact or nearly so."""
+"""Nearest neighbors in other groups, for several groupings of the same points in one search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["choose_eps", "first_k_kept", "nearest_in_other_groups"]
 _FEW_DIMENSIONS = 4
 _EXACT_POINTS = 500_000
 _EPS = 0.25
-# Rows whose lists are filtered at a time, so that no mask of all lists stands in memory.
+# Lists filtered at a time, so that no mask of all lists is held in memory.
 _FILTER_ROWS = 50_000
 
 
@@ -60,30 +60,30 @@ def choose_eps(n_points: int, n_dimensions: int, relation: str) -> float:
 
 def nearest_in_other_groups(
     tree: BoxTree,
-    partitions: Sequence[tuple[np.ndarray, int]],
+    groupings: Sequence[tuple[np.ndarray, int]],
     *,
     eps: float = 0.0,
     workers: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Yield the nearest points with another label, for several labellings of the same points.
+    """Yield the nearest points of other groups, for several groupings of the same points.
 
-    The points are searched once, for as many neighbours as most points need under every labelling,
-    and neighbours of the own label dropped. Points that are then short of some are searched again.
+    The points are searched once, with as many neighbors as most points need under every grouping,
+    and neighbors of the own group are removed. Only points left with too few are searched again.
 
     Parameters
     ----------
     tree : BoxTree
-    partitions : sequence of (labels, k)
-        Labels, ndarray of shape (n,) of int, and how many neighbours are wanted.
-    slack : float, default=0
-        See `BoxTree.nearest`.
+    groupings : sequence of (groups, k)
+        Groups, ndarray of shape (n,) of int, and the number of neighbors.
+    eps : float, default=0
+        As in `BoxTree.query`.
     workers : int, default=1
-        Threads.
+        Number of threads.
 
     Yields
     ------
     ndarray of shape (n, k) of int32
-        Nearest first; `NO_NEIGHBOR` where there are fewer points with another label.
+        Nearest first; `NO_NEIGHBOR` where other groups have fewer points.
 
     Examples
     --------
@@ -94,28 +94,30 @@ def nearest_in_other_groups(
     >>> [lists.tolist() for lists in nearest_in_other_groups(line, [(np.array([0, 0, 1, 1]), 1)])]
     [[[2], [2], [1], [1]]]
     """
-    if not partitions:
+    if not groupings:
         return
     n_points = len(tree.points)
-    numbered = [(*_number(labels), k) for labels, k in partitions]
-    most = max(k + _usual_spare(label, size, k) for label, size, k in numbered)
-    wide = tree.query_other_groups(None, min(most, n_points), eps=eps, workers=workers)
-    for label, size, k in numbered:
+    encoded = [(*_encode_groups(groups), k) for groups, k in groupings]
+    n_candidates = max(k + _typical_excess(group, size, k) for group, size, k in encoded)
+    candidates = tree.query_other_groups(
+        None, min(n_candidates, n_points), eps=eps, workers=workers
+    )
+    for group, size, k in encoded:
         lists = np.full((n_points, k), NO_NEIGHBOR, dtype=np.int32)
-        short = []
+        incomplete = []
         for start in range(0, n_points, _FILTER_ROWS):
             part = slice(start, start + _FILTER_ROWS)
-            other = label[wide[part]] != label[part, None]
-            lists[part] = first_k_kept(wide[part], other, k)
-            wanted = np.minimum(k, n_points - size[label[part]])
-            short.append(start + np.flatnonzero(other.sum(axis=1) < wanted))
-        rows = np.concatenate(short) if short else np.empty(0, dtype=np.int64)
-        lists[rows] = tree.query_other_groups(rows, k, label, eps=eps, workers=workers)
+            kept = group[candidates[part]] != group[part, None]
+            lists[part] = first_k_kept(candidates[part], kept, k)
+            available = np.minimum(k, n_points - size[group[part]])
+            incomplete.append(start + np.flatnonzero(kept.sum(axis=1) < available))
+        rows = np.concatenate(incomplete) if incomplete else np.empty(0, dtype=np.int64)
+        lists[rows] = tree.query_other_groups(rows, k, group, eps=eps, workers=workers)
         yield lists
 
 
 def first_k_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
-    """Return the first k entries of each list that are kept, padded where there are fewer.
+    """Return the first k kept entries of each list, padded with `NO_NEIGHBOR`.
 
     Parameters
     ----------
@@ -142,16 +144,17 @@ def first_k_kept(lists: np.ndarray, kept: np.ndarray, k: int) -> np.ndarray:
     return chosen.reshape(*lists.shape[:-1], k)
 
 
-def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels as numbers from 0 without gaps, and how many rows each has."""
-    _, label, size = np.unique(labels, return_inverse=True, return_counts=True)
-    return label.reshape(-1).astype(np.int32), size.astype(np.int32)
+def _encode_groups(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return groups as consecutive integers from 0, and the number of points of each group."""
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
+    return group.reshape(-1).astype(np.int32), size.astype(np.int32)
 
 
-def _usual_spare(label: np.ndarray, size: np.ndarray, k: int) -> int:
-    """Return how many of the nearest points have the own label, at nine in ten points; at most k.
+def _typical_excess(group: np.ndarray, size: np.ndarray, k: int) -> int:
+    """Return a number of own-group neighbors that nine points in ten do not exceed; at most k.
 
-    There are no more than the label has points, the point itself among them. Of a label of many
-    points there are few where labels do not follow the space, and where they do k are not enough.
+    A point has at most as many as its group has points, itself included. Large groups are capped at
+    k: where they do not follow the space, the nearest points rarely hold more of them, and where
+    they do, k are not enough anyway.
     """
-    return min(k, int(np.quantile(size[label], 0.9, method="higher"))) if len(label) else 0
+    return min(k, int(np.quantile(size[group], 0.9, method="higher"))) if len(group) else 0

@@ -1,4 +1,4 @@
-"""The tree of boxes against a full matrix of distances."""
+"""Box tree against a full matrix of distances."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 
 
 def distances(queries, points, lists):
-    """Distances to the listed points, infinite where nobody is listed."""
+    """Distances to the listed points, infinite in padding."""
     if len(points) == 0:
         return np.full(lists.shape, np.inf)
     found = np.linalg.norm(queries[:, None] - points[lists], axis=-1)
@@ -17,7 +17,7 @@ def distances(queries, points, lists):
 
 
 def smallest(queries, points, k, allowed=True):
-    """The k smallest distances to the points allowed, by sorting all."""
+    """The k smallest distances to the allowed points, by sorting all."""
     every = np.linalg.norm(queries[:, None] - points[None], axis=-1)
     every = np.sort(np.where(allowed, every, np.inf), axis=1)
     return np.hstack([every, np.full((len(queries), k), np.inf)])[:, :k]
@@ -30,25 +30,25 @@ SPACES = {
     "many": RNG.normal(size=(300, 30)),
     "grid": RNG.integers(0, 4, (700, 3)).astype(float),
     "heavy tails": RNG.standard_t(1, size=(700, 3)),
-    "one place": np.full((200, 3), 4.0),
+    "one location": np.full((200, 3), 4.0),
     "far from zero": RNG.normal(size=(700, 2)) + 1e7,
-    "a fleck and a giant": np.vstack([1e-4 * RNG.normal(size=(400, 2)), [[1e4, 1e4]]]),
-    "a leaf": RNG.normal(size=(64, 3)),
-    "a leaf and one": RNG.normal(size=(65, 3)),
-    "one": np.ones((1, 3)),
-    "none": np.empty((0, 3)),
+    "cluster and outlier": np.vstack([1e-4 * RNG.normal(size=(400, 2)), [[1e4, 1e4]]]),
+    "full leaf": RNG.normal(size=(64, 3)),
+    "full leaf and one point": RNG.normal(size=(65, 3)),
+    "one point": np.ones((1, 3)),
+    "empty": np.empty((0, 3)),
 }
 
 
 @pytest.mark.parametrize("k", [1, 7, 80])
 @pytest.mark.parametrize("space", SPACES)
 def test_lists_are_the_nearest_points(space, k):
-    """Of points and of others, the distances that sorting all distances finds, each point once."""
+    """The distances equal the smallest of all distances, and each point is listed once."""
     points = SPACES[space]
     tree = BoxTree(points)
     spread = points.std() if len(points) else 1.0
     queries = np.vstack([points[:40], spread * RNG.normal(size=(40, points.shape[1]))])
-    lists = tree.nearest(queries, k)
+    lists = tree.query(queries, k)
     assert lists.shape == (len(queries), k)
     assert lists.dtype == np.int32
     np.testing.assert_allclose(
@@ -58,26 +58,26 @@ def test_lists_are_the_nearest_points(space, k):
         assert len(set(row[row != NO_NEIGHBOR])) == (row != NO_NEIGHBOR).sum()
 
 
-def test_double_precision_decides():
-    """Points whose distances are one in single precision come in the order that they have."""
-    # Steps of 1e-6 at a distance of 1000 are a hundredth of what single precision can tell apart.
+def test_order_is_exact_in_double_precision():
+    """Points at equal distance in single precision are ordered by the exact distance."""
+    # Steps of 1e-6 at a distance of 1000 are a hundredth of the single precision resolution.
     order = np.random.default_rng(1).permutation(500)
     points = np.column_stack([1000 + 1e-6 * order, np.zeros(500)])
     points = np.vstack([points, [[-3000.0, 0.0]]])
-    (found,) = BoxTree(points).nearest(np.zeros((1, 2)), 100)
+    (found,) = BoxTree(points).query(np.zeros((1, 2)), 100)
     np.testing.assert_array_equal(found, np.argsort(order)[:100])
 
 
-def test_queries_outside_of_the_points():
-    """A query may be much further away than the points are from one another."""
+def test_queries_far_outside_the_points():
+    """Queries may be much farther away than the points are from each other."""
     points, queries = RNG.normal(size=(500, 3)), 1e6 * RNG.normal(size=(30, 3))
-    lists = BoxTree(points).nearest(queries, 5)
+    lists = BoxTree(points).query(queries, 5)
     np.testing.assert_allclose(
         distances(queries, points, lists), smallest(queries, points, 5), rtol=1e-15
     )
 
 
-LABELS = {
+GROUPS = {
     "own": np.arange(700),
     "folds": np.arange(700) % 5,
     "blocks": (SPACES["eight"][:, 0] > 0).astype(int) + 2 * (SPACES["eight"][:, 1] > 1),
@@ -87,49 +87,49 @@ LABELS = {
 
 
 @pytest.mark.parametrize("space", ["plane", "eight", "grid"])
-@pytest.mark.parametrize("labels", LABELS)
-def test_points_of_the_own_label_are_passed_over(labels, space):
-    """All others are found, in the whole and asked for by position."""
-    points, labels = SPACES[space], LABELS[labels]
+@pytest.mark.parametrize("groups", GROUPS)
+def test_points_of_the_own_group_are_skipped(groups, space):
+    """The nearest points of other groups are found, for all points and for some of them."""
+    points, groups = SPACES[space], GROUPS[groups]
     tree = BoxTree(points)
-    lists = tree.query_other_groups(None, 9, labels)
-    expected = smallest(points, points, 9, labels[:, None] != labels[None])
+    lists = tree.query_other_groups(None, 9, groups)
+    expected = smallest(points, points, 9, groups[:, None] != groups[None])
     np.testing.assert_allclose(distances(points, points, lists), expected)
-    assert not ((labels[lists] == labels[:, None]) & (lists != NO_NEIGHBOR)).any()
+    assert not ((groups[lists] == groups[:, None]) & (lists != NO_NEIGHBOR)).any()
     rows = np.random.default_rng(2).permutation(700)[:50]
-    np.testing.assert_array_equal(tree.query_other_groups(rows, 9, labels), lists[rows])
+    np.testing.assert_array_equal(tree.query_other_groups(rows, 9, groups), lists[rows])
 
 
-def test_without_labels_a_point_is_its_own_nearest():
-    """Nobody is passed over."""
+def test_without_groups_a_point_is_its_own_nearest_neighbor():
+    """No point is skipped."""
     lists = BoxTree(SPACES["eight"]).query_other_groups(None, 3)
     np.testing.assert_array_equal(lists[:, 0], np.arange(700))
 
 
-def test_a_list_depends_on_its_own_query_only():
-    """Alone, in another order, among others and in threads, also where distances are equal."""
+def test_list_depends_on_its_own_query_only():
+    """Order, batch and threads of the queries do not change a list, even with equal distances."""
     points = SPACES["grid"]
     queries = np.random.default_rng(3).integers(0, 4, (9000, 3)).astype(float)
     tree = BoxTree(points)
     for eps in (0.0, 0.5):
-        together = tree.nearest(queries, 6, eps=eps)
-        np.testing.assert_array_equal(tree.nearest(queries, 6, eps=eps, workers=2), together)
-        np.testing.assert_array_equal(tree.nearest(queries[::-1], 6, eps=eps)[::-1], together)
+        together = tree.query(queries, 6, eps=eps)
+        np.testing.assert_array_equal(tree.query(queries, 6, eps=eps, workers=2), together)
+        np.testing.assert_array_equal(tree.query(queries[::-1], 6, eps=eps)[::-1], together)
         for row in range(20):
-            alone = tree.nearest(queries[[row]], 6, eps=eps)
+            alone = tree.query(queries[[row]], 6, eps=eps)
             np.testing.assert_array_equal(alone[0], together[row])
 
 
-def test_slack_loses_few_neighbours():
-    """In eight dimensions at most one in two hundred, and never for one much further away."""
+def test_approximate_search_misses_few_neighbors():
+    """With eps=0.25 in eight dimensions recall exceeds 0.995, at up to 1.25 times the distance."""
     points = np.random.default_rng(4).normal(size=(20_000, 8))
     tree = BoxTree(points)
     rows = np.arange(0, 20_000, 20)
-    labels = np.arange(20_000) % 3
-    exact = tree.query_other_groups(rows, 10, labels)
-    loose = tree.query_other_groups(rows, 10, labels, eps=0.25)
+    groups = np.arange(20_000) % 3
+    exact = tree.query_other_groups(rows, 10, groups)
+    loose = tree.query_other_groups(rows, 10, groups, eps=0.25)
     recall = np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(exact, loose, strict=True)])
-    assert 0.995 < recall < 1  # all of them would be no slack
+    assert 0.995 < recall < 1  # a recall of 1 would mean that eps has no effect
     near, far = distances(points[rows], points, exact), distances(points[rows], points, loose)
     assert (far <= 1.25 * near).all()
-    assert not (labels[loose] == labels[rows, None]).any()
+    assert not (groups[loose] == groups[rows, None]).any()

@@ -1,4 +1,4 @@
-"""What edges carry, against loops, in numpy and in torch."""
+"""Edge features against loops over edges, in numpy and in torch."""
 
 from dataclasses import replace
 
@@ -30,17 +30,17 @@ def survey(n=20):
     return X
 
 
-def described(X, embedding=None, **roles):
-    columns = TableSchema.fit(X, **roles)
-    table = replace(columns.transform(X), embedding=embedding)
-    features = FeatureEncoder.fit(columns, table)
+def inputs_of(X, embedding=None, **roles):
+    schema = TableSchema.fit(X, **roles)
+    table = replace(schema.transform(X), embedding=embedding)
+    features = FeatureEncoder.fit(schema, table)
     return edge_inputs(features, table, features.relation_spaces(table))
 
 
-def test_rows_are_described_in_their_units():
-    """Position in the unit of the CRS, all else in standard deviations, unknown ones as average."""
+def test_units_of_edge_inputs():
+    """Positions are in CRS units, the others in standard deviations, with missing values at 0."""
     X = survey()
-    rows = described(X, EMBEDDING, **ROLES)
+    rows = inputs_of(X, EMBEDDING, **ROLES)
     assert tuple(rows) == EDGE_FEATURES
     xy = X[["x", "y"]].to_numpy()
     np.testing.assert_allclose(rows["distance"], xy - xy.mean(axis=0))
@@ -62,42 +62,42 @@ def test_rows_are_described_in_their_units():
         ),
     ],
 )
-def test_edges_carry_what_the_table_has(columns, roles, names):
-    """A sense of distance that needs an absent column is absent."""
-    assert list(described(survey()[columns], **roles)) == names
+def test_edge_features_follow_the_columns_of_the_table(columns, roles, names):
+    """A distance that needs an absent column is left out."""
+    assert list(inputs_of(survey()[columns], **roles)) == names
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_differences_agree_with_loops(library):
-    """Each edge gets the Euclidean difference of its two ends, from arrays and from tensors."""
-    rows = described(survey(), EMBEDDING, **ROLES)
+def test_distances_equal_a_loop_over_edges(library):
+    """Each edge has the Euclidean distance of its two rows, from arrays and from tensors."""
+    rows = inputs_of(survey(), EMBEDDING, **ROLES)
     source_index = np.random.default_rng(1).integers(0, 20, (20, 3, 4))
-    read = {"numpy": np.asarray, "torch": torch.as_tensor}[library]
+    to_library = {"numpy": np.asarray, "torch": torch.as_tensor}[library]
     found = pairwise_edge_distances(
-        {name: read(values)[:, None, None] for name, values in rows.items()},
-        {name: read(values)[source_index] for name, values in rows.items()},
+        {name: to_library(values)[:, None, None] for name, values in rows.items()},
+        {name: to_library(values)[source_index] for name, values in rows.items()},
     )
     assert tuple(found) == EDGE_FEATURES
     for name, values in rows.items():
-        for receiver, relation, slot in np.ndindex(*source_index.shape):
-            gap = values[receiver] - values[source_index[receiver, relation, slot]]
+        for target, relation, slot in np.ndindex(*source_index.shape):
+            gap = values[target] - values[source_index[target, relation, slot]]
             expected = np.sqrt(sum(step**2 for step in gap))
-            assert float(found[name][receiver, relation, slot]) == pytest.approx(expected)
+            assert float(found[name][target, relation, slot]) == pytest.approx(expected)
 
 
-def test_differences_come_in_the_order_of_the_network():
-    """The order is that of NAMES, however the descriptions are ordered."""
-    rows = described(survey(), EMBEDDING, **ROLES)
+def test_order_of_edge_features_is_fixed():
+    """The order is that of EDGE_FEATURES, whatever the order of the inputs."""
+    rows = inputs_of(survey(), EMBEDDING, **ROLES)
     backwards = dict(reversed(rows.items()))
     assert tuple(pairwise_edge_distances(backwards, backwards)) == EDGE_FEATURES
     assert all((values == 0).all() for values in pairwise_edge_distances(rows, rows).values())
 
 
-def test_a_row_without_image_has_no_image_distance():
-    """What is not known is NaN at either end, and the network is told so."""
+def test_image_distance_of_a_row_without_image_is_nan():
+    """A missing image at either end makes the image distance NaN and no other distance."""
     embedding = EMBEDDING.copy()
     embedding[3] = np.nan
-    rows = described(survey(), embedding, **ROLES)
+    rows = inputs_of(survey(), embedding, **ROLES)
     found = pairwise_edge_distances(rows, {name: values[[3] * 20] for name, values in rows.items()})
     assert np.isnan(found["image_distance"]).all()
     assert np.isfinite(found["covariate_distance"]).all()
