@@ -1,4 +1,4 @@
-"""Example data: the Meuse survey and simulated soil surveys."""
+"""Example data sets: the Meuse soil survey, and simulated soil surveys."""
 
 from .meuse import load_meuse
 from .soil_survey import make_soil_survey

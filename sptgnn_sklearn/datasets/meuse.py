@@ -23,15 +23,15 @@ Topsoil of the Meuse floodplain
 155 composite topsoil samples (0 to 20 cm, each from an area of about 15 m by 15 m) from the
 floodplain of the river Meuse near Stein, the Netherlands.
 
-x, y       easting and northing in metres, EPSG:28992 (Amersfoort / RD New)
+x, y       easting and northing in meters, EPSG:28992 (Amersfoort / RD New)
 elev       relative elevation above the local river bed, m
 dist       distance to the river, scaled to 0 .. 1
 ffreq      flooding frequency: 1 once in two years, 2 once in ten, 3 once in fifty
 soil       soil type: 1, 2 or 3 of the 1:50 000 soil map
 lime       lime class: 0 or 1
 landuse    land use, 15 classes; one value is missing
-dist.m     distance to the river as found in the field, m (in `frame` only: `dist` says the same)
-om         organic matter, per cent of mass; two values are missing (targets begin here)
+dist.m     distance to the river measured in the field, m (in `frame` only; redundant with `dist`)
+om         organic matter, percent of mass; two values are missing (the first target)
 cadmium, copper, lead, zinc   metal content, mg per kg of soil
 
 References
@@ -45,19 +45,19 @@ Burrough, P. A., & McDonnell, R. A. (1998). Principles of Geographical Informati
 University Press.
 
 The table comes from the R package sp (Pebesma & Bivand 2005, R News 5(2), 9-13), under GPL-3. It
-is read from the copy in scikit-gstat, and is no part of this package.
+is read from the copy in scikit-gstat and is not part of this package.
 """
 
 
 def _meuse_path() -> Path:
-    """Where the installed scikit-gstat keeps the table, found without importing scikit-gstat."""
+    """Return the path of the table in the installed scikit-gstat, which is not imported."""
     spec = importlib.util.find_spec("skgstat")
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         path = Path(folder) / "data" / "samples" / "meuse.txt"
         if path.is_file():
             return path
     raise ImportError(
-        "load_meuse reads the table that scikit-gstat ships, and did not find it. "
+        "load_meuse reads the table from the installed scikit-gstat, which was not found. "
         'Install it with: pip install "sptgnn-sklearn[demo]"'
     )
 
@@ -76,30 +76,29 @@ def load_meuse(
     """Load the Meuse topsoil survey: 155 samples of organic matter and four metals.
 
     The table is read from the installed scikit-gstat (``pip install "sptgnn-sklearn[demo]"``);
-    nothing is fetched.
+    nothing is downloaded.
 
     Parameters
     ----------
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch, as scikit-learn's loaders do.
     as_frame : bool, default=True
-        Give `data` as a DataFrame, with categories in the four class columns, and `target` as a
-        Series. Otherwise both are float arrays, in which a class is its position in the sorted
-        list of classes.
+        Return `data` as a DataFrame with four categorical columns, and `target` as a Series.
+        Otherwise both are float arrays, with categories as ordinal codes in sorted order.
     target : {"om", "cadmium", "copper", "lead", "zinc"}, default="om"
-        The property to predict: organic matter in per cent, or a metal in mg/kg. None of them is
-        ever a covariate. The two samples without organic matter are left out when it is the
-        target, so that 153 rows remain.
+        The property to predict: organic matter in percent, or a metal in mg/kg. The others are no
+        covariates in `data`. For organic matter, the two samples without a value are dropped,
+        which leaves 153 rows.
 
     Returns
     -------
     dataset : :class:`~sklearn.utils.Bunch`
         data : DataFrame or ndarray of shape (n_samples, 8)
-            Coordinates `x` and `y` in metres, then the covariates `elev`, `dist`, `ffreq`, `soil`,
+            Coordinates `x` and `y` in meters, then the covariates `elev`, `dist`, `ffreq`, `soil`,
             `lime` and `landuse`. One land use is missing.
         target : Series or ndarray of shape (n_samples,)
         frame : DataFrame of shape (n_samples, 14), or None if not `as_frame`
-            The same rows of the whole table, with all targets and `dist.m`.
+            The same rows of the complete table, with all targets and `dist.m`.
         feature_names, target_names : list of str
         crs : str
             The coordinate reference system of `x` and `y`, ``"EPSG:28992"``.

@@ -1,10 +1,10 @@
-"""Scores for soil maps: accuracy, structure in space that is left, and honesty of uncertainty.
+"""Metrics for soil maps: accuracy, calibration of uncertainty, and spatial autocorrelation.
 
-Functions return a plain float, and their docstrings say which value is best. Objects whose name
-ends in ``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
+Most functions return a float; their docstrings name the best value. Objects whose name ends in
+``_scorer`` are for scikit-learn's ``scoring`` parameters, where greater is always better.
 """
 
-from .accuracy import bias, concordance_correlation, model_efficiency, rpiq
+from .accuracy import bias, concordance_correlation, rpiq
 from .mixtures import (
     calibration_error_of_levels,
     crps_mixture,
@@ -55,7 +55,6 @@ __all__ = [
     "make_interval_score_scorer",
     "make_residual_morans_i_scorer",
     "make_tail_coverage_scorer",
-    "model_efficiency",
     "morans_i",
     "neg_abs_residual_morans_i_scorer",
     "neg_calibration_error_scorer",

@@ -1,4 +1,4 @@
-"""How close predictions are to what was measured."""
+"""Metrics of predicted values: bias, Lin's concordance correlation and RPIQ."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import r2_score
 
-from .validation import aligned_vectors
+from .validation import aligned_vectors, check_metric_weight, weighted_mean
 
-__all__ = ["bias", "concordance_correlation", "model_efficiency", "rpiq"]
+__all__ = ["bias", "concordance_correlation", "rpiq"]
 
 
-def concordance_correlation(y_true: Any, y_pred: Any) -> float:
+def concordance_correlation(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """Return Lin's concordance correlation coefficient; 1 is best.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         Measured and predicted values.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
     ccc : float
-        ``2 cov / (var_true + var_pred + (mean_true - mean_pred)**2)`` with moments of the sample
+        ``2 cov / (var_true + var_pred + (mean_true - mean_pred)**2)`` with sample moments
         (divided by n; Lin 1989, Biometrics 45, 255-268). nan, with an UndefinedMetricWarning, if
-        all values are one and the same.
+        all measured and predicted values are equal.
 
     Raises
     ------
     ValueError
-        If lengths differ or a value is not finite.
+        If lengths differ, a value is not finite, or a weight is negative.
 
     Examples
     --------
@@ -44,18 +45,27 @@ def concordance_correlation(y_true: Any, y_pred: Any) -> float:
     (1.0, -1.0)
     """
     y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    true, pred = y_true - y_true.mean(), y_pred - y_pred.mean()
-    scatter = (true**2).mean() + (pred**2).mean() + (y_true.mean() - y_pred.mean()) ** 2
-    return _ratio(2 * (true * pred).mean(), scatter, "Lin's CCC")
+    weight = check_metric_weight(sample_weight, len(y_true))
+    mean_true, mean_pred = weighted_mean(y_true, weight), weighted_mean(y_pred, weight)
+    true, pred = y_true - mean_true, y_pred - mean_pred
+    variance = weighted_mean(true**2, weight) + weighted_mean(pred**2, weight)
+    return _ratio(
+        2 * weighted_mean(true * pred, weight),
+        variance + (mean_true - mean_pred) ** 2,
+        "Lin's CCC",
+    )
 
 
-def rpiq(y_true: Any, y_pred: Any) -> float:
-    """Return the ratio of performance to interquartile distance; greater is better.
+def rpiq(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    """Return the ratio of performance to interquartile distance (RPIQ); greater is better.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         Measured and predicted values.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights. Weighted quartiles are values of `y_true`, without the linear
+        interpolation between neighboring values that unweighted quartiles have.
 
     Returns
     -------
@@ -67,7 +77,7 @@ def rpiq(y_true: Any, y_pred: Any) -> float:
     Raises
     ------
     ValueError
-        If lengths differ or a value is not finite.
+        If lengths differ, a value is not finite, or a weight is negative.
 
     Examples
     --------
@@ -76,45 +86,24 @@ def rpiq(y_true: Any, y_pred: Any) -> float:
     2.0
     """
     y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    lower, upper = np.quantile(y_true, [0.25, 0.75])
-    return _ratio(upper - lower, np.sqrt(((y_true - y_pred) ** 2).mean()), "RPIQ")
+    weight = check_metric_weight(sample_weight, len(y_true))
+    if weight is None:
+        lower, upper = np.quantile(y_true, [0.25, 0.75])
+    else:  # numpy has no other method for weighted quantiles
+        lower, upper = np.quantile(y_true, [0.25, 0.75], weights=weight, method="inverted_cdf")
+    rmse = np.sqrt(weighted_mean((y_true - y_pred) ** 2, weight))
+    return _ratio(upper - lower, rmse, "RPIQ")
 
 
-def model_efficiency(y_true: Any, y_pred: Any) -> float:
-    """Return the model efficiency coefficient: another name of R2; 1 is best.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples,)
-        Measured and predicted values.
-
-    Returns
-    -------
-    mec : float
-        ``1 - SS_residual / SS_total`` (Nash and Sutcliffe 1970, J. Hydrology 10, 282-290), as
-        `sklearn.metrics.r2_score`: 0 for predicting the mean, and not the squared correlation.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not finite.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.metrics import model_efficiency
-    >>> model_efficiency([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
-    0.0
-    """
-    return float(r2_score(*aligned_vectors(y_true=y_true, y_pred=y_pred)))
-
-
-def bias(y_true: Any, y_pred: Any) -> float:
-    """Return the mean error ``mean(y_pred - y_true)``, positive for overestimation; best is 0.
+def bias(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    """Return the mean error ``mean(y_pred - y_true)``, positive for overestimation; 0 is best.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         Measured and predicted values.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -124,7 +113,7 @@ def bias(y_true: Any, y_pred: Any) -> float:
     Raises
     ------
     ValueError
-        If lengths differ or a value is not finite.
+        If lengths differ, a value is not finite, or a weight is negative.
 
     Examples
     --------
@@ -133,7 +122,8 @@ def bias(y_true: Any, y_pred: Any) -> float:
     1.5
     """
     y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
-    return float((y_pred - y_true).mean())
+    weight = check_metric_weight(sample_weight, len(y_true))
+    return float(weighted_mean(y_pred - y_true, weight))
 
 
 def _ratio(numerator: float, denominator: float, name: str) -> float:

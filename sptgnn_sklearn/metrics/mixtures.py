@@ -1,8 +1,7 @@
-"""The same for mixtures of normal distributions, which is what a deep ensemble states.
+"""Metrics of predicted mixtures of normal distributions, as deep ensembles predict them.
 
-A normal distribution with the mixture's mean and variance is not the mixture: where members
-disagree it has a peak in between, where no member puts one. These functions take the members as
-they are.
+Where ensemble members disagree, a normal distribution with the mean and variance of the mixture
+has its mode between the modes of the members. These functions evaluate the mixture itself.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from scipy.special import logsumexp, ndtr
 from sklearn.utils import check_array
 
 from .uncertainty import coverage_of_levels
-from .validation import aligned_vectors
+from .validation import aligned_vectors, check_metric_weight, weighted_mean
 
 __all__ = [
     "calibration_error_of_levels",
@@ -25,19 +24,22 @@ __all__ = [
 
 
 def probability_integral_transform(y: Any, means: Any, stds: Any) -> np.ndarray:
-    """Return the level of each value in its predicted mixture: uniform for honest predictions.
+    """Return the predicted cumulative probability of each measured value.
+
+    The values are uniformly distributed between 0 and 1 if the predictions are calibrated.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Measured values.
     means, stds : array-like of shape (n_members, n_samples)
-        Of each member's normal distribution; members have equal weights, deviations are positive.
+        Means and positive standard deviations of the ensemble members' normal distributions.
+        Members have equal weights.
 
     Returns
     -------
     levels : ndarray of shape (n_samples,)
-        Probability that the mixture gives to values up to `y` (Dawid 1984, J. R. Stat. Soc. A 147,
+        Cumulative distribution function of the mixture at `y` (Dawid 1984, J. R. Stat. Soc. A 147,
         278-292).
 
     Raises
@@ -51,19 +53,24 @@ def probability_integral_transform(y: Any, means: Any, stds: Any) -> np.ndarray:
     >>> probability_integral_transform([0.0], [[-5.0], [5.0]], [[1.0], [1.0]])
     array([0.5])
     """
-    y, means, stds = _mixtures(y, means, stds)
+    y, means, stds = _check_mixtures(y, means, stds)
     return ndtr((y - means) / stds).mean(axis=0)
 
 
-def calibration_error_of_levels(levels_of_y: Any, levels: int = 99) -> float:
-    """Return the expected calibration error of any predictions of which the levels are known.
+def calibration_error_of_levels(
+    levels_of_y: Any, levels: int = 99, *, sample_weight: Any = None
+) -> float:
+    """Return the expected calibration error from probability integral transform values; 0 is best.
 
     Parameters
     ----------
     levels_of_y : array-like of shape (n_samples,)
-        Level of each value in its predicted distribution, as from `probability_integral_transform`.
+        Predicted cumulative probability of each measured value, such as from
+        `probability_integral_transform`.
     levels : int, default=99
         Number of central intervals.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def calibration_error_of_levels(levels_of_y: Any, levels: int = 99) -> float:
     Raises
     ------
     ValueError
-        If a level is not between 0 and 1, or `levels` is less than 1.
+        If a level is not between 0 and 1, `levels` is less than 1, or a weight is negative.
 
     Examples
     --------
@@ -82,22 +89,25 @@ def calibration_error_of_levels(levels_of_y: Any, levels: int = 99) -> float:
     >>> calibration_error_of_levels((np.arange(1000) + 0.5) / 1000) < 0.001
     True
     """
-    (reached,) = aligned_vectors(levels_of_y=levels_of_y)
-    if ((reached < 0) | (reached > 1)).any():
+    (level,) = aligned_vectors(levels_of_y=levels_of_y)
+    if ((level < 0) | (level > 1)).any():
         raise ValueError(
-            f"levels_of_y must lie between 0 and 1; found {reached.min():g} to {reached.max():g}."
+            f"levels_of_y must lie between 0 and 1; found {level.min():g} to {level.max():g}."
         )
-    nominal, observed = coverage_of_levels(np.abs(2 * reached - 1), levels)
+    weight = check_metric_weight(sample_weight, len(level))
+    nominal, observed = coverage_of_levels(np.abs(2 * level - 1), levels, weight)
     return float(np.abs(nominal - observed).mean())
 
 
-def crps_mixture(y: Any, means: Any, stds: Any) -> float:
-    """Return the mean continuous ranked probability score of mixtures; 0 is best.
+def crps_mixture(y: Any, means: Any, stds: Any, *, sample_weight: Any = None) -> float:
+    """Return the mean continuous ranked probability score (CRPS) of mixtures; 0 is best.
 
     Parameters
     ----------
     y, means, stds
         As in `probability_integral_transform`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -108,7 +118,7 @@ def crps_mixture(y: Any, means: Any, stds: Any) -> float:
     Raises
     ------
     ValueError
-        As `probability_integral_transform` does.
+        As `probability_integral_transform`, or if a weight is negative.
 
     Examples
     --------
@@ -117,21 +127,24 @@ def crps_mixture(y: Any, means: Any, stds: Any) -> float:
     >>> abs(mixture - crps_gaussian([0.0], [0.0], [1.0])) < 1e-12
     True
     """
-    y, means, stds = _mixtures(y, means, stds)
-    to_value = _expected_distance(y - means, stds**2).mean(axis=0)
+    y, means, stds = _check_mixtures(y, means, stds)
+    weight = check_metric_weight(sample_weight, len(y))
+    to_value = _expected_absolute(y - means, stds**2).mean(axis=0)
     between = np.zeros_like(y)
     for mean, std in zip(means, stds, strict=True):
-        between += _expected_distance(mean - means, std**2 + stds**2).mean(axis=0)
-    return float((to_value - between / (2 * len(means))).mean())
+        between += _expected_absolute(mean - means, std**2 + stds**2).mean(axis=0)
+    return float(weighted_mean(to_value - between / (2 * len(means)), weight))
 
 
-def log_score_mixture(y: Any, means: Any, stds: Any) -> float:
-    """Return the mean negative logarithm of the predicted density; less is better.
+def log_score_mixture(y: Any, means: Any, stds: Any, *, sample_weight: Any = None) -> float:
+    """Return the mean negative log-likelihood of mixtures; less is better.
 
     Parameters
     ----------
     y, means, stds
         As in `probability_integral_transform`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -142,7 +155,7 @@ def log_score_mixture(y: Any, means: Any, stds: Any) -> float:
     Raises
     ------
     ValueError
-        As `probability_integral_transform` does.
+        As `probability_integral_transform`, or if a weight is negative.
 
     Examples
     --------
@@ -150,19 +163,20 @@ def log_score_mixture(y: Any, means: Any, stds: Any) -> float:
     >>> round(log_score_mixture([0.0], [[0.0]], [[1.0]]), 4)
     0.9189
     """
-    y, means, stds = _mixtures(y, means, stds)
+    y, means, stds = _check_mixtures(y, means, stds)
+    weight = check_metric_weight(sample_weight, len(y))
     logs = -0.5 * ((y - means) / stds) ** 2 - np.log(stds) - 0.5 * np.log(2 * np.pi)
-    return float(-(logsumexp(logs, axis=0) - np.log(len(means))).mean())
+    return float(-weighted_mean(logsumexp(logs, axis=0) - np.log(len(means)), weight))
 
 
-def _expected_distance(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _expected_absolute(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return the expectation of |Z| for a normal Z."""
     std = np.sqrt(variance)
     z = mean / std
     return mean * (2 * ndtr(z) - 1) + 2 * std * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
 
 
-def _mixtures(y: Any, means: Any, stds: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _check_mixtures(y: Any, means: Any, stds: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     (y,) = aligned_vectors(y=y)
     means, stds = (
         check_array(values, dtype=float, input_name=name)
@@ -174,5 +188,5 @@ def _mixtures(y: Any, means: Any, stds: Any) -> tuple[np.ndarray, np.ndarray, np
             f"found {means.shape} and {stds.shape}."
         )
     if (stds <= 0).any():
-        raise ValueError(f"stds must be positive; the least is {stds.min():g}.")
+        raise ValueError(f"stds must be positive; found {stds.min():g}.")
     return y, means, stds

@@ -1,4 +1,4 @@
-"""Moran's I, of residuals above all: the structure in space that a model has left."""
+"""Moran's I of values and of residuals: spatial autocorrelation between nearest neighbors."""
 
 from __future__ import annotations
 
@@ -26,55 +26,56 @@ __all__ = [
     "residual_morans_i",
 ]
 
-# Distances that differ by less than this part of the largest coordinate are ties, or rounding would
-# decide between the neighbours of a point on a regular grid.
+# Distances that differ by less than this fraction of the largest coordinate are ties; otherwise
+# rounding would choose between the neighbors of a point on a regular grid.
 _TIE = 16 * np.finfo(float).eps
-# Pairs of neighbours that fit in about 4 GB on their way through libpysal.
+# libpysal needs about 4 GB for this number of pairs of neighbors.
 _MOST_PAIRS = 30_000_000
 
 
 def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int = 8) -> float:
-    r"""Return Moran's I: how alike neighbouring values are.
+    r"""Return Moran's I: the spatial autocorrelation of values.
 
     .. math:: I = \frac{n}{\sum_{ij} w_{ij}} \frac{\sum_{ij} w_{ij} z_i z_j}{\sum_i z_i^2}
 
-    with deviations from the mean z and row-standardised weights w of the nearest neighbours
-    [1]_. Near +1 neighbours are alike; independent values have an expectation of
-    `expected_morans_i`, a little below 0.
+    with deviations from the mean z and row-standardized weights w of the nearest neighbors
+    [1]_. It is near +1 where neighbors have similar values; its expectation for independent values
+    is `expected_morans_i`, slightly below 0.
 
     Parameters
     ----------
     values : array-like of shape (n_samples,)
     coordinates : array-like of shape (n_samples, 2) or DataFrame
-        Longitude and latitude, or easting and northing. In a DataFrame they are found by their
-        usual names, else they are the first two columns.
+        Longitude and latitude, or easting and northing. In a DataFrame, columns with a usual name
+        are used, or else the first two.
     crs : int, str or pyproj.CRS, default=None
-        Coordinate reference system. None: longitude and latitude if the columns are so named, else
-        a plane. Neighbours are nearest along great circles for geographic coordinates.
+        Coordinate reference system. None means longitude and latitude if the columns are so named,
+        and planar coordinates otherwise. Distances between geographic coordinates are those along
+        great circles.
     n_neighbors : int, default=8
-        Neighbours of each row; at most one less than the number of rows.
+        Number of neighbors of each row; all other rows where there are fewer.
 
     Returns
     -------
     i : float
-        nan, with an UndefinedMetricWarning, for fewer than two rows or constant values: they have
-        no variation that could be alike or not.
+        nan, with an UndefinedMetricWarning, for fewer than two rows or constant values.
 
     Raises
     ------
     ValueError
         If a value or coordinate is not finite, lengths differ, `n_neighbors` is not a positive
-        integer, or so many rows share their places that all pairs of them do not fit in memory.
+        integer, or so many rows share a location that the pairs of them do not fit in memory.
 
     Notes
     -----
-    Rows that are equally far, above all rows at one place, share the weight of the last neighbours
-    equally. So the order of rows has no influence, and where distances differ the weights are the
-    usual ones. Rows at one place are each other's nearest neighbours: where most places have more
-    than `n_neighbors` rows, average them first.
+    Rows at the distance of the last neighbor share its weight equally, so I does not depend on the
+    order of rows. Rows at the same location are each other's nearest neighbors: where most
+    locations have more than `n_neighbors` rows, average them first.
 
-    Where ``n_neighbors >= n_samples - 1`` all rows are neighbours of all and I is its expectation,
-    whatever the values.
+    There is no `sample_weight`: a repeated row would become its own neighbor and raise I.
+
+    Where ``n_neighbors >= n_samples - 1``, all rows are neighbors and I equals its expectation for
+    any values.
 
     References
     ----------
@@ -87,7 +88,7 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
     >>> from sptgnn_sklearn.metrics import morans_i
     >>> east, north = np.meshgrid(np.arange(10.0), np.arange(10.0))
     >>> xy = np.column_stack([east.ravel(), north.ravel()])
-    >>> round(morans_i(xy[:, 0], xy), 2)  # a trend: neighbours are alike
+    >>> round(morans_i(xy[:, 0], xy), 2)  # a trend: neighbors are similar
     0.91
     >>> checkerboard = (xy.sum(axis=1) % 2).astype(float)
     >>> round(morans_i(checkerboard, xy, n_neighbors=4), 2)
@@ -96,10 +97,10 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
     (values,) = aligned_vectors(values=values)
     xy, reference, _ = locate_coordinates(coordinates, None, crs)
     if len(xy) != len(values):
-        raise ValueError(f"coordinates have {len(xy)} rows, values {len(values)}; pair them up.")
+        raise ValueError(f"coordinates have {len(xy)} rows, but values {len(values)}.")
     if n_neighbors < 1 or n_neighbors != int(n_neighbors):
         raise ValueError(f"n_neighbors must be a positive integer; found {n_neighbors!r}.")
-    # Residuals of a constant error differ by rounding.
+    # Residuals of a constant error differ by rounding only.
     if np.ptp(values) <= 16 * np.finfo(float).eps * np.abs(values).max():
         warnings.warn(
             f"Moran's I is not defined for {len(values)} row(s) without variation.",
@@ -107,19 +108,19 @@ def morans_i(values: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int
             stacklevel=2,
         )
         return float("nan")
-    # Importing esda takes seconds, because it brings geopandas and numba along.
+    # esda imports geopandas and numba, which takes seconds.
     from esda import Moran
 
     graph = neighbor_weights(
         to_metric_coordinates(xy, reference), min(int(n_neighbors), len(values) - 1)
     )
-    # Moran also derives variances, which are 0 / 0 for a handful of rows. They are not used.
+    # Moran also computes variances, unused here, which are 0 / 0 for a few rows.
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(Moran(values, graph, transformation="r", permutations=0).I)
 
 
 def expected_morans_i(n_samples: int) -> float:
-    """Return the expectation of Moran's I for values that are independent of place.
+    """Return the expectation of Moran's I for spatially independent values.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def expected_morans_i(n_samples: int) -> float:
 def residual_morans_i(
     y_true: Any, y_pred: Any, coordinates: Any, *, crs: Any = None, n_neighbors: int = 8
 ) -> float:
-    """Return Moran's I of the residuals: structure in space that the model has left.
+    """Return Moran's I of residuals: the spatial structure that a model does not explain.
 
     Parameters
     ----------
@@ -162,12 +163,12 @@ def residual_morans_i(
     Returns
     -------
     i : float
-        Near `expected_morans_i` where nothing is left; best near 0. nan as in `morans_i`.
+        Near `expected_morans_i`, and so near 0, for independent residuals. nan as in `morans_i`.
 
     Raises
     ------
     ValueError
-        As `morans_i` does.
+        As `morans_i`.
 
     Examples
     --------
@@ -187,7 +188,7 @@ def residual_morans_i(
 
 @dataclass(frozen=True, repr=False)
 class _ResidualMoransIScorer:
-    """Callable ``(estimator, X, y) -> -|I|``; a plain value, so it copies and pickles."""
+    """Scorer ``(estimator, X, y) -> -|I|`` that can be copied and pickled."""
 
     coordinates: Sequence[Hashable] | None = None
     crs: Any = None
@@ -214,21 +215,21 @@ class _ResidualMoransIScorer:
         return -abs(i) if np.isfinite(i) else 0.0
 
     def _accept_sample_weight(self) -> bool:
-        # Searches of scikit-learn ask this when weights are passed, and warn the user.
+        # Read by scikit-learn's searches, which warn where weights are passed.
         return False
 
 
 def make_residual_morans_i_scorer(
     coordinates: Sequence[Hashable] | None = None, crs: Any = None, n_neighbors: int = 8
 ) -> _ResidualMoransIScorer:
-    """Make a scorer that prefers residuals without spatial autocorrelation.
+    """Make a scorer of the spatial autocorrelation of residuals: the negative |Moran's I|.
 
     Parameters
     ----------
     coordinates : pair of str or int, default=None
-        Columns of the X that is scored. None takes those named by the parameters `coordinates` and
-        `crs` of the estimator, also inside a Pipeline or a search, and else the usual names or the
-        first two columns.
+        Columns of the X that is scored. None takes the parameters `coordinates` and `crs` of the
+        estimator, which may be wrapped in a Pipeline or a search, or else columns with usual names
+        or the first two.
     crs : int, str or pyproj.CRS, default=None
         Coordinate reference system of these columns.
     n_neighbors : int, default=8
@@ -237,15 +238,15 @@ def make_residual_morans_i_scorer(
     Returns
     -------
     scorer : callable ``(estimator, X, y) -> float``
-        ``-|I|`` of the residuals, at most 0; greater is better. It can be pickled and is fit for
-        ``scoring=`` of `cross_validate`, `GridSearchCV` and their kin, alone or in a dict. It is
-        always finite: where I is undefined (one row, or residuals all equal) it is 0, because
-        nothing shows any autocorrelation, with the UndefinedMetricWarning of `morans_i`.
+        ``-|I|`` of the residuals, at most 0; greater is better. It can be pickled and used as
+        ``scoring`` of `cross_validate`, `GridSearchCV` and similar tools, alone or in a dict. Where
+        I is undefined (one row, or equal residuals), the score is 0, with the
+        UndefinedMetricWarning of `morans_i`.
 
     Notes
     -----
-    A model that predicts at random has little autocorrelation left as well: use this score beside
-    one of accuracy, not alone.
+    The residuals of random predictions have little autocorrelation, too: combine this score with
+    one of accuracy.
 
     Examples
     --------
@@ -266,22 +267,22 @@ def make_residual_morans_i_scorer(
 
 
 neg_abs_residual_morans_i_scorer = make_residual_morans_i_scorer()
-"""Scorer ``-|Moran's I of the residuals|`` with the defaults of `make_residual_morans_i_scorer`."""
+"""Scorer ``-|Moran's I of residuals|`` with the defaults of `make_residual_morans_i_scorer`."""
 
 
 def neighbor_weights(points: np.ndarray, n_neighbors: int) -> Graph:
-    """Return row-standardised weights of the nearest neighbours, ties sharing their part."""
+    """Return row-standardized weights of the nearest neighbors, shared equally among ties."""
     from libpysal.graph import Graph
 
     tree = cKDTree(points)
-    # Each row is its own nearest, so this is the distance of its last neighbour.
+    # Each row is its own nearest neighbor, hence the + 1.
     last = tree.query(points, k=n_neighbors + 1)[0][:, -1]
     tolerance = _TIE * np.abs(points).max()
     n_found = tree.query_ball_point(points, last + tolerance, return_length=True)
     if n_found.sum() > _MOST_PAIRS:
         raise ValueError(
-            f"Up to {n_found.max()} rows share one place or distance, which makes {n_found.sum()} "
-            "pairs of neighbours. Average the values of each place first."
+            f"Up to {n_found.max()} rows of coordinates share one location or distance, in "
+            f"{n_found.sum()} pairs of neighbors. Average the values of each location first."
         )
     found = tree.query_ball_point(points, last + tolerance, return_sorted=True)
     focal = np.repeat(np.arange(len(points)), n_found)
@@ -296,7 +297,7 @@ def neighbor_weights(points: np.ndarray, n_neighbors: int) -> Graph:
 
 
 def _spatial_roles(estimator: Any, X: Any) -> tuple[Sequence[Hashable] | None, Any]:
-    """Return the coordinates and crs that an estimator was given, if they hold for X."""
+    """Return the parameters `coordinates` and `crs` of an estimator, if they apply to X."""
     transformed = False
     while not hasattr(estimator, "coordinates"):
         if hasattr(estimator, "steps"):
@@ -312,8 +313,8 @@ def _spatial_roles(estimator: Any, X: Any) -> tuple[Sequence[Hashable] | None, A
     coordinates, crs = estimator.coordinates, getattr(estimator, "crs", None)
     if coordinates is None or not transformed:
         return coordinates, crs
-    # Behind transformers the labels are those of their output. Names that X has too are taken for
-    # the same columns; positions cannot be.
+    # After transformers, labels refer to their output. Names that X has too are assumed to be the
+    # same columns; positions may be others.
     columns = getattr(X, "columns", ())
     if all(isinstance(label, str) and label in columns for label in coordinates):
         return coordinates, crs

@@ -1,4 +1,4 @@
-"""The same for predictions that are stated by their quantiles, whatever their distribution."""
+"""Metrics of predicted quantiles of any distribution."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from .validation import aligned_vectors
+from .validation import aligned_vectors, check_metric_weight, weighted_mean
 
 __all__ = ["calibration_error_of_quantiles", "crps_of_quantiles"]
 
 
-def crps_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float:
-    """Return the mean continuous ranked probability score of quantiles; 0 is best.
+def crps_of_quantiles(y: Any, quantiles: Any, levels: Any, *, sample_weight: Any = None) -> float:
+    """Return the mean continuous ranked probability score (CRPS) of quantiles; 0 is best.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Measured values.
     quantiles : array-like of shape (n_samples, n_levels)
-        Predicted quantiles, such as of `SpTGNNRegressor.predict_quantiles`.
+        Predicted quantiles, such as from `SpTGNNRegressor.predict_quantiles`.
     levels : array-like of shape (n_levels,)
-        Their levels, rising and equally far apart, symmetric around 0.5; the more the better: with
-        199 the score of a normal distribution is right within 1 %.
+        Levels of the quantiles: increasing, equally spaced and symmetric around 0.5. The score is
+        more accurate with more levels; 199 give that of a normal distribution within 1 %.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -34,7 +36,8 @@ def crps_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float:
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or levels do not rise symmetrically.
+        If shapes differ, a value is not finite, levels are not increasing and symmetric, or a
+        weight is negative.
 
     Examples
     --------
@@ -46,16 +49,21 @@ def crps_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float:
     0.235
     """
     y, quantiles, levels = _check_quantiles(y, quantiles, levels)
-    missed = quantiles - y[:, None]
-    return float(2 * np.where(missed > 0, (1 - levels) * missed, -levels * missed).mean())
+    weight = check_metric_weight(sample_weight, len(y))
+    error = quantiles - y[:, None]
+    loss = np.where(error > 0, (1 - levels) * error, -levels * error)
+    mean = loss.mean() if weight is None else weighted_mean(loss, weight).mean()
+    return float(2 * mean)
 
 
-def calibration_error_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float:
-    """Return the expected calibration error of the central intervals between quantiles.
+def calibration_error_of_quantiles(
+    y: Any, quantiles: Any, levels: Any, *, sample_weight: Any = None
+) -> float:
+    """Return the expected calibration error of central intervals between quantiles; 0 is best.
 
     Parameters
     ----------
-    y, quantiles, levels
+    y, quantiles, levels, sample_weight
         As in `crps_of_quantiles`. With levels ``i / 200``, i = 1 to 199, these are the 99 intervals
         of `expected_calibration_error`.
 
@@ -67,7 +75,7 @@ def calibration_error_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float
     Raises
     ------
     ValueError
-        As `crps_of_quantiles` does, and if there are fewer than two levels.
+        As `crps_of_quantiles`, or if there are fewer than two levels.
 
     Examples
     --------
@@ -76,19 +84,20 @@ def calibration_error_of_quantiles(y: Any, quantiles: Any, levels: Any) -> float
     0.0
     """
     y, quantiles, levels = _check_quantiles(y, quantiles, levels)
+    weight = check_metric_weight(sample_weight, len(y))
     half = len(levels) // 2
     if half < 1:
-        raise ValueError("A central interval has two levels; levels holds one.")
-    low, high = quantiles[:, :half], quantiles[:, ::-1][:, :half]
-    inside = (low <= y[:, None]) & (y[:, None] <= high)
+        raise ValueError(f"levels must hold at least two values; found {levels}.")
+    lower, upper = quantiles[:, :half], quantiles[:, ::-1][:, :half]
+    inside = (lower <= y[:, None]) & (y[:, None] <= upper)
     nominal = (levels[::-1] - levels)[:half]
-    return float(np.abs(nominal - inside.mean(axis=0)).mean())
+    return float(np.abs(nominal - weighted_mean(inside, weight)).mean())
 
 
 def _check_quantiles(
     y: Any, quantiles: Any, levels: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    y, levels = (aligned_vectors(**{name: v})[0] for name, v in (("y", y), ("levels", levels)))
+    (y,), (levels,) = aligned_vectors(y=y), aligned_vectors(levels=levels)
     quantiles = check_array(quantiles, dtype=float, input_name="quantiles")
     if quantiles.shape != (len(y), len(levels)):
         raise ValueError(
@@ -96,5 +105,5 @@ def _check_quantiles(
             f"{len(levels)} levels; found the shape {quantiles.shape}."
         )
     if (np.diff(levels) <= 0).any() or not np.allclose(levels, 1 - levels[::-1]):
-        raise ValueError(f"levels must rise and be symmetric around 0.5; found {levels}.")
+        raise ValueError(f"levels must increase and be symmetric around 0.5; found {levels}.")
     return y, quantiles, levels

@@ -1,19 +1,20 @@
-"""The scores that need a stated uncertainty, and others, as scorers of scikit-learn.
+"""Scorers of predicted uncertainty and of accuracy, for scikit-learn's ``scoring`` parameters.
 
-Of an estimator that has ``predict_quantiles`` they score the distribution that it states, however
-skewed; of others a normal one with their mean and standard deviation.
+Scorers of uncertainty use the quantiles of an estimator that has ``predict_quantiles``; for other
+estimators they take a normal distribution with the predicted mean and standard deviation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 from sklearn.metrics import make_scorer
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from ..meta_estimators import predict_mean_std, predict_quantiles
 from .accuracy import concordance_correlation, rpiq
@@ -41,25 +42,37 @@ _SCORE_LEVELS = tuple(np.arange(1, 200) / 200)
 
 @dataclass(frozen=True, repr=False)
 class _UncertaintyScorer:
-    """Callable ``(estimator, X, y) -> -score``; a plain value, so it copies and pickles."""
+    """Scorer ``(estimator, X, y, sample_weight=None) -> -score`` that can be copied and pickled."""
 
-    of_quantiles: Callable[[Any, np.ndarray, Sequence[float]], float]
-    of_normal: Callable[[Any, np.ndarray, np.ndarray], float]
+    score_quantiles: Callable[..., float]
+    score_normal: Callable[..., float]
     levels: tuple[float, ...]
     name: str
+    requests_weight: bool | str | None = None
 
     def __repr__(self) -> str:
         return self.name
 
-    def __call__(self, estimator: Any, X: Any, y_true: Any) -> float:
+    def __call__(self, estimator: Any, X: Any, y_true: Any, *, sample_weight: Any = None) -> float:
         quantiles = predict_quantiles(estimator, X, self.levels)
         if quantiles is None:
-            return -self.of_normal(y_true, *predict_mean_std(estimator, X))
-        return -self.of_quantiles(y_true, quantiles, self.levels)
+            moments = predict_mean_std(estimator, X)
+            return -self.score_normal(y_true, *moments, sample_weight=sample_weight)
+        return -self.score_quantiles(y_true, quantiles, self.levels, sample_weight=sample_weight)
+
+    def set_score_request(self, *, sample_weight: bool | str | None) -> _UncertaintyScorer:
+        """Return a scorer that requests `sample_weight` by scikit-learn's metadata routing."""
+        return replace(self, requests_weight=sample_weight)
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return the metadata that the scorer requests, for scikit-learn's metadata routing."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="sample_weight", alias=self.requests_weight)
+        return request
 
     def _accept_sample_weight(self) -> bool:
-        # Searches of scikit-learn ask this when weights are passed, and warn the user.
-        return False
+        # Read by scikit-learn's searches where metadata routing is off.
+        return True
 
 
 neg_crps_scorer = _UncertaintyScorer(
@@ -76,7 +89,7 @@ rpiq_scorer = make_scorer(rpiq)
 
 
 def make_interval_score_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
-    """Make a scorer of central intervals: minus their mean interval score.
+    """Make a scorer of central intervals: the negative mean interval score.
 
     Parameters
     ----------
@@ -85,11 +98,10 @@ def make_interval_score_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
 
     Returns
     -------
-    scorer : callable ``(estimator, X, y) -> float``
-        At most 0; greater is better. The estimator has to state quantiles by
-        ``predict_quantiles``, or a standard deviation by ``predict(X, return_std=True)`` or
-        ``predict_uncertainty``, itself or inside of Pipelines, searches and
-        TransformedTargetRegressors.
+    scorer : callable ``(estimator, X, y, sample_weight=None) -> float``
+        At most 0; greater is better. The estimator must have ``predict_quantiles``,
+        ``predict_uncertainty`` or ``predict(X, return_std=True)``, and may be wrapped in Pipelines,
+        searches and TransformedTargetRegressors.
 
     Raises
     ------
@@ -106,11 +118,11 @@ def make_interval_score_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
     >>> -3 < make_interval_score_scorer(0.9)(model, X, np.sin(X[:, 0])) < 0
     True
     """
-    return _of_intervals(interval_score, coverage, "make_interval_score_scorer")
+    return _make_interval_scorer(interval_score, coverage, "make_interval_score_scorer")
 
 
 def make_interval_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
-    """Make a scorer of central intervals: minus how far their coverage is off.
+    """Make a scorer of central intervals: the negative error of their coverage.
 
     Parameters
     ----------
@@ -119,9 +131,9 @@ def make_interval_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
 
     Returns
     -------
-    scorer : callable ``(estimator, X, y) -> float``
-        ``-|coverage - share of rows inside|``; greater is better, 0 is best. For estimators as in
-        `make_interval_score_scorer`.
+    scorer : callable ``(estimator, X, y, sample_weight=None) -> float``
+        ``-|coverage - fraction of rows inside|``; greater is better, 0 is best. Estimators are as
+        in `make_interval_score_scorer`.
 
     Raises
     ------
@@ -134,13 +146,13 @@ def make_interval_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
     >>> make_interval_coverage_scorer(0.8)
     make_interval_coverage_scorer(0.8)
     """
-    return _of_intervals(_gap, coverage, "make_interval_coverage_scorer")
+    return _make_interval_scorer(_coverage_gap, coverage, "make_interval_coverage_scorer")
 
 
 def make_tail_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
-    """Make a scorer of central intervals: minus how far the worse of their two tails is off.
+    """Make a scorer of central intervals: the negative error of the worse of their two tails.
 
-    An interval that is shifted to one side may cover as many values as it should.
+    It detects intervals that are shifted to one side, even if their coverage is nominal.
 
     Parameters
     ----------
@@ -149,10 +161,9 @@ def make_tail_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
 
     Returns
     -------
-    scorer : callable ``(estimator, X, y) -> float``
-        Minus the greater of the distances of the shares below and above the interval from half of
-        what it leaves out; greater is better, 0 is best. For estimators as in
-        `make_interval_score_scorer`.
+    scorer : callable ``(estimator, X, y, sample_weight=None) -> float``
+        Minus the greater of ``|(1 - coverage) / 2 - fraction of rows|`` below and above the
+        intervals; greater is better, 0 is best. Estimators are as in `make_interval_score_scorer`.
 
     Raises
     ------
@@ -165,37 +176,58 @@ def make_tail_coverage_scorer(coverage: float = 0.9) -> _UncertaintyScorer:
     >>> make_tail_coverage_scorer(0.8)
     make_tail_coverage_scorer(0.8)
     """
-    return _of_intervals(_worse_tail, coverage, "make_tail_coverage_scorer")
+    return _make_interval_scorer(_worst_tail_gap, coverage, "make_tail_coverage_scorer")
 
 
-Score = Callable[[Any, np.ndarray, np.ndarray, float], float]  # of y, lower, upper and coverage
+# Called as score(y, lower, upper, coverage, sample_weight=...).
+IntervalScore = Callable[..., float]
 
 
-def _of_intervals(score: Score, coverage: float, name: str) -> _UncertaintyScorer:
+def _make_interval_scorer(score: IntervalScore, coverage: float, name: str) -> _UncertaintyScorer:
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
     return _UncertaintyScorer(
-        partial(_of_ends, score=score, coverage=coverage),
-        partial(_of_moments, score=score, coverage=coverage),
+        partial(_score_limits, score=score, coverage=coverage),
+        partial(_score_normal_limits, score=score, coverage=coverage),
         ((1 - coverage) / 2, (1 + coverage) / 2),
         f"{name}({coverage})",
     )
 
 
-def _of_ends(
-    y: Any, ends: np.ndarray, levels: Sequence[float], score: Score, coverage: float
+def _score_limits(
+    y: Any,
+    limits: np.ndarray,
+    levels: Sequence[float],
+    *,
+    score: IntervalScore,
+    coverage: float,
+    sample_weight: Any,
 ) -> float:
-    return score(y, ends[:, 0], ends[:, 1], coverage)
+    return score(y, limits[:, 0], limits[:, 1], coverage, sample_weight=sample_weight)
 
 
-def _of_moments(y: Any, mean: np.ndarray, std: np.ndarray, score: Score, coverage: float) -> float:
-    reach = ndtri((1 + coverage) / 2) * std
-    return score(y, mean - reach, mean + reach, coverage)
+def _score_normal_limits(
+    y: Any,
+    mean: np.ndarray,
+    std: np.ndarray,
+    *,
+    score: IntervalScore,
+    coverage: float,
+    sample_weight: Any,
+) -> float:
+    half_width = ndtri((1 + coverage) / 2) * std
+    limits = (mean - half_width, mean + half_width)
+    return score(y, *limits, coverage, sample_weight=sample_weight)
 
 
-def _gap(y: Any, lower: np.ndarray, upper: np.ndarray, coverage: float) -> float:
-    return abs(coverage - interval_coverage(y, lower, upper))
+def _coverage_gap(
+    y: Any, lower: np.ndarray, upper: np.ndarray, coverage: float, *, sample_weight: Any
+) -> float:
+    return abs(coverage - interval_coverage(y, lower, upper, sample_weight=sample_weight))
 
 
-def _worse_tail(y: Any, lower: np.ndarray, upper: np.ndarray, coverage: float) -> float:
-    return max(abs(share - (1 - coverage) / 2) for share in tail_coverage(y, lower, upper))
+def _worst_tail_gap(
+    y: Any, lower: np.ndarray, upper: np.ndarray, coverage: float, *, sample_weight: Any
+) -> float:
+    tails = tail_coverage(y, lower, upper, sample_weight=sample_weight)
+    return max(abs(fraction - (1 - coverage) / 2) for fraction in tails)

@@ -1,4 +1,4 @@
-"""How honest stated uncertainty is: normal predictions and intervals."""
+"""Metrics of predicted normal distributions and of prediction intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erf, ndtr
 
-from .validation import aligned_vectors
+from .validation import aligned_vectors, check_metric_weight, weighted_mean
 
 __all__ = [
     "crps_gaussian",
@@ -19,8 +19,8 @@ __all__ = [
 ]
 
 
-def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
-    """Return the mean continuous ranked probability score of normal predictions; 0 is best.
+def crps_gaussian(y: Any, mean: Any, std: Any, *, sample_weight: Any = None) -> float:
+    """Return the mean continuous ranked probability score (CRPS) of normal predictions; 0 is best.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
         Measured values.
     mean, std : array-like of shape (n_samples,)
         Predicted means and standard deviations.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
     Raises
     ------
     ValueError
-        If lengths differ, a value is not finite, or a standard deviation is negative.
+        If lengths differ, a value is not finite, or a standard deviation or weight is negative.
 
     Examples
     --------
@@ -49,17 +51,18 @@ def crps_gaussian(y: Any, mean: Any, std: Any) -> float:
     2.0
     """
     y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
+    weight = check_metric_weight(sample_weight, len(y))
     z = _standard_scores(y, mean, std)
     # Where std is 0 the score is |y - mean|, the limit of std * |z|.
     certain = std == 0
     z = np.where(certain, 0.0, z)
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    spread = std * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
-    return float(np.where(certain, np.abs(y - mean), spread).mean())
+    crps = std * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    return float(weighted_mean(np.where(certain, np.abs(y - mean), crps), weight))
 
 
-def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
-    """Return the fraction of values inside their intervals; best is the nominal coverage.
+def interval_coverage(y: Any, lower: Any, upper: Any, *, sample_weight: Any = None) -> float:
+    """Return the fraction of values inside their intervals; the nominal coverage is best.
 
     Parameters
     ----------
@@ -67,6 +70,8 @@ def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
         Measured values.
     lower, upper : array-like of shape (n_samples,)
         Limits, which belong to the interval. They may be infinite.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -76,7 +81,8 @@ def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
     Raises
     ------
     ValueError
-        If lengths differ, a value is NaN, or a lower limit is above its upper one.
+        If lengths differ, a value is NaN, a lower limit is above its upper one, or a weight is
+        negative.
 
     Examples
     --------
@@ -84,14 +90,17 @@ def interval_coverage(y: Any, lower: Any, upper: Any) -> float:
     >>> interval_coverage([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.0, 3.0])
     0.75
     """
-    y, lower, upper = _intervals(y, lower, upper)
-    return float(((lower <= y) & (y <= upper)).mean())
+    y, lower, upper = _check_intervals(y, lower, upper)
+    weight = check_metric_weight(sample_weight, len(y))
+    return float(weighted_mean((lower <= y) & (y <= upper), weight))
 
 
-def tail_coverage(y: Any, lower: Any, upper: Any) -> tuple[float, float]:
-    """Return the shares of values below their intervals and above them.
+def tail_coverage(
+    y: Any, lower: Any, upper: Any, *, sample_weight: Any = None
+) -> tuple[float, float]:
+    """Return the fractions of values below and above their intervals.
 
-    An interval that is shifted to one side may cover as many values as it should.
+    They differ where intervals are shifted to one side, even if their coverage is nominal.
 
     Parameters
     ----------
@@ -99,16 +108,18 @@ def tail_coverage(y: Any, lower: Any, upper: Any) -> tuple[float, float]:
         Measured values.
     lower, upper : array-like of shape (n_samples,)
         Limits, which belong to the interval. They may be infinite.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
     below, above : float
-        Between 0 and 1; best is half of what the intervals leave out, each.
+        Between 0 and 1; ``(1 - coverage) / 2`` of the nominal coverage is best for each.
 
     Raises
     ------
     ValueError
-        If lengths differ, a value is NaN, or a lower limit is above its upper one.
+        As `interval_coverage`.
 
     Examples
     --------
@@ -116,12 +127,15 @@ def tail_coverage(y: Any, lower: Any, upper: Any) -> tuple[float, float]:
     >>> tail_coverage([1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0], [3.0, 3.0, 3.0, 3.0])
     (0.25, 0.25)
     """
-    y, lower, upper = _intervals(y, lower, upper)
-    return float((y < lower).mean()), float((y > upper).mean())
+    y, lower, upper = _check_intervals(y, lower, upper)
+    weight = check_metric_weight(sample_weight, len(y))
+    return float(weighted_mean(y < lower, weight)), float(weighted_mean(y > upper, weight))
 
 
-def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
-    """Return the mean interval score: width plus a penalty for each miss; 0 is best.
+def interval_score(
+    y: Any, lower: Any, upper: Any, coverage: float, *, sample_weight: Any = None
+) -> float:
+    """Return the mean interval score: width plus a penalty for values outside; 0 is best.
 
     Parameters
     ----------
@@ -131,6 +145,8 @@ def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
         Limits of central intervals.
     coverage : float
         Nominal coverage of the intervals, between 0 and 1.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -141,26 +157,26 @@ def interval_score(y: Any, lower: Any, upper: Any, coverage: float) -> float:
     Raises
     ------
     ValueError
-        If lengths differ, a value is NaN, a lower limit is above its upper one, or `coverage` is
-        not between 0 and 1.
+        As `interval_coverage`, or if `coverage` is not between 0 and 1.
 
     Examples
     --------
     >>> from sptgnn_sklearn.metrics import interval_score
-    >>> interval_score([0.0, 3.0], [-1.0, -1.0], [1.0, 1.0], coverage=0.5)  # misses by 0 and 2
+    >>> interval_score([0.0, 3.0], [-1.0, -1.0], [1.0, 1.0], coverage=0.5)  # 3 is outside by 2
     6.0
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
-    y, lower, upper = _intervals(y, lower, upper)
-    miss = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
-    return float((upper - lower + 2 / (1 - coverage) * miss).mean())
+    y, lower, upper = _check_intervals(y, lower, upper)
+    weight = check_metric_weight(sample_weight, len(y))
+    distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
+    return float(weighted_mean(upper - lower + 2 / (1 - coverage) * distance, weight))
 
 
 def reliability_curve(
-    y: Any, mean: Any, std: Any, levels: int = 99
+    y: Any, mean: Any, std: Any, levels: int = 99, *, sample_weight: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the levels of central normal intervals, and the share of values in each.
+    """Return nominal and observed coverage of central intervals of normal predictions.
 
     Parameters
     ----------
@@ -170,16 +186,18 @@ def reliability_curve(
         Predicted means and standard deviations.
     levels : int, default=99
         Number of levels ``p = i / (levels + 1)``, i = 1 to `levels`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
     nominal, observed : ndarray of shape (levels,)
-        Observed coverage above the nominal one: intervals are too wide.
+        Intervals are too wide where the observed coverage is above the nominal one.
 
     Raises
     ------
     ValueError
-        As `expected_calibration_error` does.
+        As `expected_calibration_error`.
 
     Examples
     --------
@@ -188,27 +206,41 @@ def reliability_curve(
     (array([0.25, 0.5 , 0.75]), array([0.5, 0.5, 0.5]))
     """
     y, mean, std = aligned_vectors(y=y, mean=mean, std=std)
-    # The level at which the central interval just reaches y; y is covered from there upwards.
-    return coverage_of_levels(erf(np.abs(_standard_scores(y, mean, std)) / np.sqrt(2)), levels)
+    weight = check_metric_weight(sample_weight, len(y))
+    # The central interval of this level just reaches y; all wider ones cover it.
+    reached = erf(np.abs(_standard_scores(y, mean, std)) / np.sqrt(2))
+    return coverage_of_levels(reached, levels, weight)
 
 
-def coverage_of_levels(reached: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return levels and the share of rows that each covers.
+def coverage_of_levels(
+    reached: np.ndarray, levels: int, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return levels and the fraction of rows that the central interval of each level covers.
 
     Parameters
     ----------
     reached : ndarray of shape (n_samples,)
-        Level at which the central interval of each row just reaches its value.
+        Level of the narrowest central interval of each row that covers its value.
     levels : int
+        Number of levels.
+    weight : ndarray of shape (n_samples,) or None
+        Validated sample weights.
     """
     if levels < 1:
         raise ValueError(f"levels must be at least 1; found {levels!r}.")
     nominal = np.arange(1, levels + 1) / (levels + 1)
-    return nominal, np.searchsorted(np.sort(reached), nominal, side="right") / len(reached)
+    order = np.argsort(reached)
+    n_covered = np.searchsorted(reached[order], nominal, side="right")
+    if weight is None:
+        return nominal, n_covered / len(reached)
+    total = np.r_[0.0, np.cumsum(weight[order])]
+    return nominal, total[n_covered] / total[-1]
 
 
-def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) -> float:
-    """Return how far the coverage of central normal intervals is from their levels; 0 is best.
+def expected_calibration_error(
+    y: Any, mean: Any, std: Any, levels: int = 99, *, sample_weight: Any = None
+) -> float:
+    """Return the mean difference of nominal and observed coverage of normal intervals; 0 is best.
 
     Parameters
     ----------
@@ -218,6 +250,8 @@ def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) ->
         Predicted means and standard deviations.
     levels : int, default=99
         Number of levels ``p = i / (levels + 1)``, i = 1 to `levels`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Sample weights; a weight of 2 equals repeating the row.
 
     Returns
     -------
@@ -229,8 +263,8 @@ def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) ->
     Raises
     ------
     ValueError
-        If lengths differ, a value is not finite, a standard deviation is negative, or `levels` is
-        less than 1.
+        If lengths differ, a value is not finite, a standard deviation or weight is negative, or
+        `levels` is less than 1.
 
     Examples
     --------
@@ -243,12 +277,12 @@ def expected_calibration_error(y: Any, mean: Any, std: Any, levels: int = 99) ->
     >>> round(expected_calibration_error(y, mean, 2 * std), 2)  # intervals twice too wide
     0.21
     """
-    nominal, observed = reliability_curve(y, mean, std, levels)
+    nominal, observed = reliability_curve(y, mean, std, levels, sample_weight=sample_weight)
     return float(np.abs(nominal - observed).mean())
 
 
 def _standard_scores(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Return (y - mean) / std; certain predictions are 0 where right and infinite where wrong."""
+    """Return (y - mean) / std; where std is 0, return 0 for exact and inf for other predictions."""
     if (std < 0).any():
         raise ValueError(
             f"std holds negative values in {(std < 0).sum()} of {len(std)} rows "
@@ -259,7 +293,7 @@ def _standard_scores(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.nda
     return np.divide(error, std, out=certain, where=std > 0)
 
 
-def _intervals(y: Any, lower: Any, upper: Any) -> list[np.ndarray]:
+def _check_intervals(y: Any, lower: Any, upper: Any) -> list[np.ndarray]:
     y, lower, upper = aligned_vectors(
         y=y, lower=lower, upper=upper, may_be_infinite=("lower", "upper")
     )

@@ -1,25 +1,25 @@
-"""What models said of held-out rows, side by side."""
+"""Figure of the held-out predictions of `compare_models`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ..model_selection.comparison import ComparisonResult
 from ..spatial.crs import SpatialReference
-from .maps import aspect, draw_map
-from .predictions import plot_observed_predicted
-from .style import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot, with_margin, with_unit
+from .maps import draw_map, map_aspect
+from .predictions import ObservedPredictedDisplay
+from .style import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot, padded_limits, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot_comparison"]
 
-_TAIL = 0.01  # of the values share the colour of the end, so that a few do not hide the rest
+_CLIPPED_SHARE = 0.01  # of values at each end of a color bar, so that outliers do not stretch it
 
 
 def plot_comparison(
@@ -32,30 +32,30 @@ def plot_comparison(
     title: str | None = None,
     log1p: bool = False,
 ) -> Figure:
-    """Draw what one model predicted for held-out rows: maps of mean and spread, and a scatter.
+    """Draw held-out predictions of a model: maps of mean and std, and observed against predicted.
 
     Parameters
     ----------
     result : ComparisonResult
-        What `sptgnn_sklearn.model_selection.comparison.compare_models` returned.
+        Result of `sptgnn_sklearn.model_selection.compare_models`.
     model : str
         Name of a model in the comparison.
     folds : str or sequence of str, default=None
-        Kinds of folds, one row of the figure each; None draws all.
+        Kinds of folds, drawn in one row of the figure each; None draws all.
     name : str, default=""
-        What was predicted, for labels.
+        Name of the target, for labels.
     unit : str, default=""
         Unit of the target.
     title : str, default=None
-        Title of the figure; None is the name of the model and what was predicted.
+        Title of the figure; None takes the names of the model and the target.
     log1p : bool, default=False
-        Whether axes of observed and predicted values show log(1 + value), for a skewed target.
+        Whether observed and predicted values are scaled by log(1 + value), for a skewed target.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        All rows share their colours and ranges. The map of the standard deviation is left out for
-        a model that states none. The figure is pyplot's: close it with ``plt.close(figure)``.
+        Figure of pyplot; close it with ``plt.close(figure)``. All rows share colors and ranges.
+        There is no map of the standard deviation for models that predict none.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def plot_comparison(
     >>> matplotlib.use("agg")  # draws without a screen
     >>> from sklearn.linear_model import BayesianRidge
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.model_selection.comparison import compare_models
     >>> from sptgnn_sklearn.datasets import load_meuse
+    >>> from sptgnn_sklearn.model_selection import compare_models
     >>> from sptgnn_sklearn.plotting import plot_comparison
     >>> meuse = load_meuse()
     >>> result = compare_models(
@@ -84,69 +84,73 @@ def plot_comparison(
     ... )
     >>> figure = plot_comparison(result, "line", name="organic matter", unit="%")
     >>> [axes.get_title() for axes in figure.axes][:2]
-    ['random folds: prediction', 'its standard deviation']
+    ['random folds: prediction', 'standard deviation']
     """
     if folds is None:
         folds = result.predictions["folds"].unique().tolist()
     kinds = [folds] if isinstance(folds, str) else list(folds)
     rows = [result.select(kind, model) for kind in kinds]
-    together = pd.concat(rows)
-    limits = with_margin(together[["observed", "mean"]].to_numpy(), log1p)
+    pooled = pd.concat(rows)
+    limits = padded_limits(pooled[["observed", "mean"]].to_numpy(), log1p)
     maps = {"mean": (name or "predicted", VALUE_COLORMAP)}
-    if together["std"].notna().all():
+    if pooled["std"].notna().all():
         maps["std"] = ("standard deviation", UNCERTAINTY_COLORMAP)
-    figure, axes = _panels(together, result.reference, len(rows), len(maps))
+    figure, axes = _panels(pooled, result.reference, len(rows), len(maps))
     figure.suptitle(title if title is not None else ", ".join(filter(None, [model, name])))
-    for kind, found, line in zip(kinds, rows, axes, strict=True):
-        for ax, (column, (label, cmap)) in zip(line, maps.items(), strict=False):
+    for kind, predictions, panels in zip(kinds, rows, axes, strict=True):
+        for ax, (column, (label, cmap)) in zip(panels, maps.items(), strict=False):
             draw_map(
-                found[["x", "y"]].to_numpy(),
+                predictions[["x", "y"]].to_numpy(),
                 result.reference,
                 result.axes,
-                found[column].to_numpy(),
+                predictions[column].to_numpy(),
                 ax=ax,
                 label=with_unit(label, unit),
                 cmap=cmap,
-                vmin=float(together[column].quantile(_TAIL)),
-                vmax=float(together[column].quantile(1 - _TAIL)),
+                vmin=float(pooled[column].quantile(_CLIPPED_SHARE)),
+                vmax=float(pooled[column].quantile(1 - _CLIPPED_SHARE)),
             )
-        stated = found["lower"].notna().all()
-        interval = (found["lower"], found["upper"]) if stated else (None, None)
-        plot_observed_predicted(
-            found["observed"],
-            found["mean"],
+        has_interval = predictions["lower"].notna().all()
+        interval = (predictions["lower"], predictions["upper"]) if has_interval else (None, None)
+        ObservedPredictedDisplay.from_predictions(
+            predictions["observed"],
+            predictions["mean"],
             *interval,
-            ax=line[-1],
+            coverage=result.coverage,
+            ax=panels[-1],
             unit=unit,
-            level=result.coverage,
             limits=limits,
             log1p=log1p,
         )
-        line[0].set_title(f"{kind} folds: prediction")
-        if not stated:
-            line[-1].set_title("held-out rows")
+        panels[0].set_title(f"{kind} folds: prediction")
+        if not has_interval:
+            panels[-1].set_title("held-out rows")
         if len(maps) > 1:
-            line[1].set_title("its standard deviation")
+            panels[1].set_title("standard deviation")
     return figure
 
 
 def _panels(
-    found: Any, frame: SpatialReference, n_rows: int, n_maps: int, height: float = 3.6
+    predictions: pd.DataFrame,
+    reference: SpatialReference,
+    n_rows: int,
+    n_maps: int,
+    height: float = 3.6,
 ) -> tuple[Figure, np.ndarray]:
-    """Make a figure whose panels have the shape of the map, and of a square for the scatter."""
+    """Make a figure with panels of the aspect of the map, and square ones on the right."""
     plt = import_pyplot()
-    xy = np.asarray(found[["x", "y"]])
+    xy = np.asarray(predictions[["x", "y"]])
     extent = np.ptp(xy, axis=0)
-    tall = extent[1] * aspect(xy, frame) / extent[0] if extent.all() else 1.0
-    shapes = [float(np.clip(1 / tall, 0.5, 2.2))] * n_maps + [1.0]
+    aspect = extent[1] * map_aspect(xy, reference) / extent[0] if extent.all() else 1.0
+    widths = [float(np.clip(1 / aspect, 0.5, 2.2))] * n_maps + [1.0]
     figure, axes = plt.subplots(
         n_rows,
-        len(shapes),
-        figsize=(height * sum(shapes) + 1.2 * n_maps + 0.6, height * n_rows + 0.6),
-        width_ratios=shapes,
-        layout="compressed",  # "constrained" leaves gaps beside panels of fixed shape
+        len(widths),
+        figsize=(height * sum(widths) + 1.2 * n_maps + 0.6, height * n_rows + 0.6),
+        width_ratios=widths,
+        layout="compressed",  # "constrained" leaves gaps beside panels of fixed aspect
         squeeze=False,
     )
-    # Colour bars are part of the panels on their left, so the space between is to be asked for.
+    # The layout takes no account of color bars inset beside the panels.
     figure.get_layout_engine().set(wspace=0.06, w_pad=0.02)
     return figure, axes

@@ -1,4 +1,4 @@
-"""Folds on a map, and how far their test rows are from what trains."""
+"""Figures of cross-validation folds: a map of the folds, and their test-to-train distances."""
 
 from __future__ import annotations
 
@@ -8,60 +8,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..model_selection.splits import read_folds
+from ..model_selection.splits import Split, read_folds
 from ..spatial.crs import SpatialReference
 from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
 from .maps import draw_groups
-from .style import COLORS, LINE_STYLE, new_axes, with_unit
+from .style import COLORS, LINE_COLOR, BaseDisplay, new_axes, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_fold_distances", "plot_folds"]
+__all__ = ["FoldsDisplay", "plot_fold_distances"]
 
-_LABELS = {
-    "test_to_train": "test row to training rows",
-    "prediction_to_sample": "prediction place to samples",
-    "sample_to_sample": "sample to other samples",
+# Label, line style and color of each kind of distance.
+_DISTANCE_LINES = {
+    "test_to_train": ("test row to training rows", "-", COLORS[0]),
+    "prediction_to_sample": ("prediction location to samples", "--", COLORS[5]),
+    "sample_to_sample": ("sample to other samples", ":", LINE_COLOR),
 }
 
 
-def plot_folds(
-    X: Any,
-    cv: Any,
-    *,
-    y: Any = None,
-    groups: Any = None,
-    coordinates: Sequence[Hashable] | None = None,
-    crs: Any = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw which rows each fold tests.
+class FoldsDisplay(BaseDisplay):
+    """Map of the test rows of cross-validation folds.
+
+    Create it by `from_cv`. Each fold has its color and marker, and the legend counts its test rows.
+    The display keeps the folds, so that it can be drawn again if the splitter is random.
 
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
-        Table that holds the coordinates.
-    cv : splitter, int, labels or iterable of (train, test)
-    y, groups : array-like of shape (n_samples,), default=None
-        For splitters that look at them.
+        Table with the coordinates.
+    splits : list of (train, test)
+        Row positions of each fold.
     coordinates, crs
         As in `SpatialBlockKFold`.
-    ax : matplotlib.axes.Axes, default=None
-        Axes to draw on; None makes a new figure.
 
-    Returns
-    -------
-    ax : matplotlib.axes.Axes
-        Each fold with its colour and marker, and the number of its test rows.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ValueError
-        If `cv` cannot split X.
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes of the last drawing.
+    figure_ : matplotlib.figure.Figure
+        Figure of the last drawing.
 
     Examples
     --------
@@ -69,16 +56,81 @@ def plot_folds(
     >>> matplotlib.use("agg")  # draws without a screen
     >>> from sptgnn_sklearn.datasets import load_meuse
     >>> from sptgnn_sklearn.model_selection import SpatialBlockKFold
-    >>> from sptgnn_sklearn.plotting import plot_folds
+    >>> from sptgnn_sklearn.plotting import FoldsDisplay
     >>> meuse = load_meuse()
-    >>> ax = plot_folds(meuse.data, SpatialBlockKFold(3), crs=meuse.crs)
-    >>> len(ax.get_legend().get_texts())
+    >>> display = FoldsDisplay.from_cv(meuse.data, SpatialBlockKFold(3), crs=meuse.crs)
+    >>> len(display.splits)
     3
     """
-    xy, frame, names = locate_coordinates(X, coordinates, crs)
-    splits = read_folds(cv, X, y, groups)
-    groups = [(str(fold), test) for fold, (_, test) in enumerate(splits, start=1)]
-    return draw_groups(xy, frame, names, groups, ax=ax, title="fold")
+
+    def __init__(
+        self,
+        X: Any,
+        splits: list[Split],
+        *,
+        coordinates: Sequence[Hashable] | None = None,
+        crs: Any = None,
+    ):
+        self.X = X
+        self.splits = splits
+        self.coordinates = coordinates
+        self.crs = crs
+
+    @classmethod
+    def from_cv(
+        cls,
+        X: Any,
+        cv: Any,
+        *,
+        y: Any = None,
+        groups: Any = None,
+        coordinates: Sequence[Hashable] | None = None,
+        crs: Any = None,
+        ax: Axes | None = None,
+    ) -> FoldsDisplay:
+        """Split a table and draw its folds.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Table with the coordinates.
+        cv : splitter, int, labels or iterable of (train, test)
+        y, groups : array-like of shape (n_samples,), default=None
+            Passed to the splitter.
+        coordinates, crs
+            As in `SpatialBlockKFold`.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        FoldsDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `cv` cannot split X.
+        """
+        return cls(X, read_folds(cv, X, y, groups), coordinates=coordinates, crs=crs).plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> FoldsDisplay:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        self
+        """
+        xy, reference, names = locate_coordinates(self.X, self.coordinates, self.crs)
+        groups = [(str(fold), test) for fold, (_, test) in enumerate(self.splits, start=1)]
+        self._set_axes(draw_groups(xy, reference, names, groups, ax=ax, title="fold"))
+        return self
 
 
 def plot_fold_distances(
@@ -92,23 +144,25 @@ def plot_fold_distances(
     crs: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how far test rows are from training rows, against what the map asks for.
+    """Plot distributions of nearest-neighbor distances: test-to-train and prediction-to-sample.
+
+    Folds represent the predictions of a map if both distributions agree (Mila et al. 2022, Methods
+    in Ecology and Evolution 13, 1304-1316).
 
     Parameters
     ----------
     X, cv, y, groups, coordinates, crs
-        As in `plot_folds`.
+        As in `FoldsDisplay.from_cv`.
     prediction_points : DataFrame or array-like of shape (n, 2), default=None
-        Places to be predicted, in the system of X. None takes those that a `KNNDMKFold` as `cv`
-        was given.
+        Prediction locations in the coordinate reference system of X. None takes those of a
+        `KNNDMKFold` as `cv`, if any.
     ax : matplotlib.axes.Axes, default=None
         Axes to draw on; None makes a new figure.
 
     Returns
     -------
     ax : matplotlib.axes.Axes
-        Distribution functions of distances to the nearest row: folds are honest for the map where
-        the line of test rows follows that of prediction places.
+        Cumulative distribution functions of the distances.
 
     Raises
     ------
@@ -129,50 +183,47 @@ def plot_fold_distances(
     >>> ax.get_xlabel()
     'distance to the nearest row (m)'
     """
-    xy, frame, names = locate_coordinates(X, coordinates, crs)
+    xy, reference, names = locate_coordinates(X, coordinates, crs)
     splits = read_folds(cv, X, y, groups)
-    space = to_metric_coordinates(xy, frame)
-    found = {
+    points = to_metric_coordinates(xy, reference)
+    distances = {
         "test_to_train": np.concatenate(
-            [_ground(space[test], space[train], frame) for train, test in splits]
+            [_nearest_distances(points[test], points[train], reference) for train, test in splits]
         ),
-        "sample_to_sample": _ground(space, space, frame, itself=True),
+        "sample_to_sample": _nearest_distances(points, points, reference, exclude_self=True),
     }
     if prediction_points is not None:
-        named = set(names) <= set(getattr(prediction_points, "columns", ()))
-        places = locate_coordinates(prediction_points, names if named else None, frame.crs)[0]
-        found["prediction_to_sample"] = _ground(to_metric_coordinates(places, frame), space, frame)
-    elif hasattr(cv, "distances_"):  # of the call of split above
-        found["prediction_to_sample"] = cv.distances_["prediction_to_sample"]
+        has_names = set(names) <= set(getattr(prediction_points, "columns", ()))
+        target_xy = locate_coordinates(
+            prediction_points, names if has_names else None, reference.crs
+        )[0]
+        targets = to_metric_coordinates(target_xy, reference)
+        distances["prediction_to_sample"] = _nearest_distances(targets, points, reference)
+    elif hasattr(cv, "distances_"):  # set by the call of split above
+        distances["prediction_to_sample"] = cv.distances_["prediction_to_sample"]
     ax = ax if ax is not None else new_axes()
-    styles = {"test_to_train": "-", "prediction_to_sample": "--", "sample_to_sample": ":"}
-    colors = {"test_to_train": COLORS[0], "prediction_to_sample": COLORS[5]}
-    for name, style in styles.items():
-        if name in found:
-            values = np.r_[0.0, np.sort(found[name])]
+    for name, (label, style, color) in _DISTANCE_LINES.items():
+        if name in distances:
+            values = np.r_[0.0, np.sort(distances[name])]
             share = np.linspace(0, 1, len(values))
-            ax.step(
-                values,
-                share,
-                where="post",
-                linestyle=style,
-                color=colors.get(name, LINE_STYLE),
-                label=_LABELS[name],
-            )
-    unit = {"metre": "m", "unit": ""}.get(frame.unit, frame.unit)
+            ax.step(values, share, where="post", linestyle=style, color=color, label=label)
+    unit = {"metre": "m", "unit": ""}.get(reference.unit, reference.unit)
     ax.set(
         xlabel=with_unit("distance to the nearest row", unit),
         ylabel="share within this distance",
-        ylim=(0, 1.02),  # a line along the upper end is not cut in half
+        ylim=(0, 1.02),  # a line at 1 is not clipped
     )
     ax.set_xlim(left=0)
     ax.legend(loc="lower right", frameon=False)
     return ax
 
 
-def _ground(
-    points: np.ndarray, others: np.ndarray, frame: SpatialReference, itself: bool = False
+def _nearest_distances(
+    points: np.ndarray,
+    others: np.ndarray,
+    reference: SpatialReference,
+    exclude_self: bool = False,
 ) -> np.ndarray:
-    """Distance on the ground from each point to the nearest other."""
-    chord = cKDTree(others).query(points, k=2 if itself else 1)[0]
-    return chord_to_distance(chord[:, 1] if itself else chord, frame)
+    """Return the distance on the ground from each point to the nearest of the others."""
+    chord = cKDTree(others).query(points, k=2 if exclude_self else 1)[0]
+    return chord_to_distance(chord[:, 1] if exclude_self else chord, reference)

@@ -1,4 +1,4 @@
-"""Values at places, drawn as a map."""
+"""Maps of point values and of groups of points."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ import numpy as np
 from ..metrics.validation import aligned_vectors
 from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
-from .style import COLORS, LINE_STYLE, VALUE_COLORMAP, new_axes, point_area, with_unit
+from .style import COLORS, LINE_COLOR, VALUE_COLORMAP, new_axes, point_area, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.legend import Legend
 
-__all__ = ["aspect", "draw_groups", "draw_map", "dress_map", "legend_beside", "plot_map"]
+__all__ = [
+    "add_legend_beside",
+    "draw_groups",
+    "draw_map",
+    "format_map_axes",
+    "map_aspect",
+    "plot_map",
+]
 
 _MARKERS = "os^Dv<>P"
 _METERS_PER_KM = 1000.0
-_DEGREES_OF_POLE = 89.0  # the scale of longitudes vanishes at the poles
+_MAX_LATITUDE = 89.0  # a degree of longitude has no length at the poles
 
 
 def plot_map(
@@ -35,42 +42,42 @@ def plot_map(
     vmax: float | None = None,
     size: float | None = None,
 ) -> Axes:
-    """Draw values as coloured points on a map with a colour bar.
+    """Draw values as colored points on a map with a color bar.
 
-    Maps of `predict_map` are rasters of xarray and draw themselves: ``soil["mean"].plot(ax=ax)``.
+    The maps of `predict_map` are xarray rasters; draw them by ``soil["mean"].plot(ax=ax)``.
 
     Parameters
     ----------
     coordinates : array-like of shape (n_samples, 2) or DataFrame
-        Longitude and latitude, or easting and northing. In a DataFrame they are found by their
-        usual names, else they are the first two columns.
+        Longitude and latitude, or easting and northing. In a DataFrame, columns with a usual name
+        are used, or else the first two.
     values : array-like of shape (n_samples,)
     crs : int, str or pyproj.CRS, default=None
-        Coordinate reference system. None: longitude and latitude if the columns are so named, else
-        a plane of unknown unit.
+        Coordinate reference system. None means longitude and latitude if the columns are so named,
+        and planar coordinates of unknown unit otherwise.
     ax : matplotlib.axes.Axes, default=None
         Axes to draw on; None makes a new figure.
     label : str, default=""
-        What the values are, with their unit, for the colour bar.
+        Label of the color bar, with the unit of the values.
     cmap : str, default="viridis"
-        Colour map.
+        Colormap.
     vmin, vmax : float, default=None
-        Values at the ends of the colour bar; None takes the least and the greatest value.
+        Values at the ends of the color bar; None takes the minimum and the maximum.
     size : float, default=None
-        Area of a point in square points; None makes points smaller where there are more.
+        Area of a marker in square points; None makes it smaller for more points.
 
     Returns
     -------
     ax : matplotlib.axes.Axes
-        A kilometre is equally long in both directions, for longitude and latitude in the middle of
-        the map. Coordinates in metres are labelled in kilometres.
+        Axes with equal scales in both directions; for longitude and latitude the scales are equal
+        in the middle of the map. Coordinates in meters have labels in kilometers.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     TypeError
-        If given a raster.
+        If `coordinates` is a raster.
     ValueError
         If lengths differ, or a value or coordinate is not finite.
 
@@ -87,19 +94,28 @@ def plot_map(
     """
     if hasattr(coordinates, "dims"):  # of xarray
         raise TypeError(
-            "plot_map draws samples: coordinates, then a value for each. A raster draws itself: "
-            'soil["mean"].plot(ax=ax).'
+            "coordinates must hold the coordinates of points; found a raster of xarray. Draw it "
+            'by soil["mean"].plot(ax=ax).'
         )
-    xy, frame, names = locate_coordinates(coordinates, None, crs)
+    xy, reference, names = locate_coordinates(coordinates, None, crs)
     _, values = aligned_vectors(coordinates=xy[:, 0], values=values)
     return draw_map(
-        xy, frame, names, values, ax=ax, label=label, cmap=cmap, vmin=vmin, vmax=vmax, size=size
+        xy,
+        reference,
+        names,
+        values,
+        ax=ax,
+        label=label,
+        cmap=cmap,
+        vmin=vmin,
+        vmax=vmax,
+        size=size,
     )
 
 
 def draw_map(
     xy: np.ndarray,
-    frame: SpatialReference,
+    reference: SpatialReference,
     names: Sequence[Any],
     values: np.ndarray,
     *,
@@ -110,34 +126,35 @@ def draw_map(
     vmax: float | None,
     size: float | None = None,
 ) -> Axes:
-    """Draw values at places (n, 2); `plot_map` reads them from a table."""
+    """Draw values at coordinates (n, 2); `plot_map` is the public function."""
     ax = ax if ax is not None else new_axes()
     area = size if size is not None else point_area(len(values))
     points = ax.scatter(
         xy[:, 0], xy[:, 1], c=values, s=area, cmap=cmap, vmin=vmin, vmax=vmax, linewidths=0
     )
-    dress_map(ax, xy, frame, names)
-    # Inset, so that the bar is as tall as the map whatever the aspect makes of the axes.
+    format_map_axes(ax, xy, reference, names)
+    # Inset axes keep the height of the map for any aspect.
     bar = ax.inset_axes((1.04, 0.0, 0.05, 1.0))
-    least, most = points.get_clim()
-    beyond = {(False, False): "neither", (True, False): "min", (False, True): "max"}
-    extend = beyond.get((values.min() < least, values.max() > most), "both")
+    lowest, highest = points.get_clim()
+    extensions = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+    extend = extensions.get((values.min() < lowest, values.max() > highest), "both")
     ax.figure.colorbar(points, cax=bar, label=label, extend=extend, extendfrac=0.03)
     return ax
 
 
 def draw_groups(
     xy: np.ndarray,
-    frame: SpatialReference,
+    reference: SpatialReference,
     names: Sequence[Any],
     groups: Sequence[tuple[str, np.ndarray]],
     *,
     ax: Axes | None,
     title: str,
 ) -> Axes:
-    """Draw groups of places (n, 2), each with its colour and marker; a legend counts its rows.
+    """Draw groups of points with a color and marker each, and a legend with their sizes.
 
-    Groups are (name, rows): their order says which colour they get, whether they have rows or not.
+    Groups are (name, rows) with row positions in `xy` (n, 2). Colors are assigned in the order of
+    groups, empty ones included.
     """
     ax = ax if ax is not None else new_axes()
     area = point_area(len(xy))
@@ -148,17 +165,17 @@ def draw_groups(
             s=area,
             color=COLORS[number % len(COLORS)],
             marker=_MARKERS[(number + number // len(COLORS)) % len(_MARKERS)],
-            edgecolors=LINE_STYLE,  # without it yellow is lost on white
+            edgecolors=LINE_COLOR,  # makes yellow visible on white
             linewidths=0.3,
             label=f"{name}: {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
         )
-    dress_map(ax, xy, frame, names)
-    legend_beside(ax, title, np.sqrt(30 / area))  # its markers are of one size, however many rows
+    format_map_axes(ax, xy, reference, names)
+    add_legend_beside(ax, title, np.sqrt(30 / area))  # equal markers for any number of rows
     return ax
 
 
-def legend_beside(ax: Axes, title: str, scale: float = 1.0) -> Legend:
-    """Explain a map to its right, where no table has points."""
+def add_legend_beside(ax: Axes, title: str, scale: float = 1.0) -> Legend:
+    """Add a legend to the right of a map, where it hides no points."""
     return ax.legend(
         title=title,
         loc="center left",
@@ -168,25 +185,27 @@ def legend_beside(ax: Axes, title: str, scale: float = 1.0) -> Legend:
     )
 
 
-def dress_map(ax: Axes, xy: np.ndarray, frame: SpatialReference, names: Sequence[Any]) -> None:
-    """Give axes with places the shape of a map, and their units."""
-    ax.set_aspect(aspect(xy, frame))
+def format_map_axes(
+    ax: Axes, xy: np.ndarray, reference: SpatialReference, names: Sequence[Any]
+) -> None:
+    """Set the aspect, axis labels and units of a map."""
+    ax.set_aspect(map_aspect(xy, reference))
     ax.margins(0.06)
     ax.locator_params(nbins=5, steps=[1, 2, 5, 10])
-    if frame.geographic:
+    if reference.geographic:
         ax.set(xlabel="longitude (°)", ylabel="latitude (°)")
     else:
-        unit = {"metre": "km", "unit": ""}.get(frame.unit, frame.unit)
+        unit = {"metre": "km", "unit": ""}.get(reference.unit, reference.unit)
         ax.set(xlabel=with_unit(str(names[0]), unit), ylabel=with_unit(str(names[1]), unit))
     ax.ticklabel_format(style="plain", useOffset=False)
-    if frame.unit == "metre":
+    if reference.unit == "metre":
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value / _METERS_PER_KM:g}")
 
 
-def aspect(xy: np.ndarray, frame: SpatialReference) -> float:
-    """Return how much longer a unit of the second axis is drawn than one of the first."""
-    if not frame.geographic:
+def map_aspect(xy: np.ndarray, reference: SpatialReference) -> float:
+    """Return the drawn length of a unit of the second coordinate, in units of the first."""
+    if not reference.geographic:
         return 1.0
     middle = (xy[:, 1].min() + xy[:, 1].max()) / 2
-    return float(1 / np.cos(np.radians(np.clip(middle, -_DEGREES_OF_POLE, _DEGREES_OF_POLE))))
+    return float(1 / np.cos(np.radians(np.clip(middle, -_MAX_LATITUDE, _MAX_LATITUDE))))

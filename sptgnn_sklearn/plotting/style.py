@@ -1,4 +1,4 @@
-"""What all figures share: axes, colours, margins and labels; matplotlib is imported here, late."""
+"""Colors, axes, limits and labels shared by all figures; matplotlib is imported only to draw."""
 
 from __future__ import annotations
 
@@ -8,22 +8,36 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-# Both are readable with every common colour vision deficiency, and in grey.
+    from matplotlib.figure import Figure
+
+# Both can be read in gray and with the common color vision deficiencies.
 VALUE_COLORMAP = "viridis"
 UNCERTAINTY_COLORMAP = "magma_r"
-# Okabe and Ito (2008): apart for every common colour vision deficiency.
+# Okabe and Ito (2008): distinct with the common color vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-INSIDE, OUTSIDE, BAR, LINE_STYLE = "#08519c", "#d95f02", "#c6dbef", "#444444"
+LINE_COLOR = "#444444"
+
+
+class BaseDisplay:
+    """Base class of displays: the axes and the figure of the last drawing."""
+
+    ax_: Axes
+    figure_: Figure
+
+    def _set_axes(self, ax: Axes) -> None:
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # axes with a drawing belong to a figure
+        self.ax_, self.figure_ = ax, figure
 
 
 def new_axes() -> Axes:
     """Return the axes of a new figure."""
-    # "constrained" cuts what stands beside axes of fixed shape, such as the legend of a map.
+    # "constrained" clips legends and color bars beside axes of fixed aspect.
     return import_pyplot().subplots(layout="compressed")[1]
 
 
 def import_pyplot() -> Any:
-    """Return pyplot, or say how to install it."""
+    """Import pyplot, or raise an ImportError that names the extra to install."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -33,53 +47,54 @@ def import_pyplot() -> Any:
     return plt
 
 
-def legend_above(ax: Axes, **settings: Any) -> None:
-    """Explain a panel above it, because anywhere within it some table has points."""
+def add_legend_above(ax: Axes, **options: Any) -> None:
+    """Add a legend above the axes, where it hides no points."""
     ax.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
         frameon=False,
         columnspacing=1.0,
         borderaxespad=0.1,
-        **{"ncols": 3, **settings},
+        **{"ncols": 3, **options},
     )
 
 
 def point_area(n_points: int) -> float:
-    """Return the area of a point, in square points, that leaves so many of them apart."""
+    """Return the area of a marker in square points, smaller for more points."""
     return float(np.clip(6000 / max(n_points, 1), 3, 40))
 
 
-def with_margin(values: np.ndarray, log1p: bool) -> tuple[float, float]:
-    """Return limits of an axis that shows all values, a little apart from its ends."""
-    there, back = (log1p_scale, np.expm1) if log1p else (float, float)
-    least, most = there(values.min()), there(values.max())
-    margin = 0.04 * (most - least) or 1.0
-    return float(back(least - margin)), float(back(most + margin))
+def padded_limits(values: np.ndarray, log1p: bool) -> tuple[float, float]:
+    """Return limits of an axis that shows all values with a margin of 4 %."""
+    transform, inverse = (log1p_scale, np.expm1) if log1p else (float, float)
+    lowest, highest = transform(values.min()), transform(values.max())
+    margin = 0.04 * (highest - lowest) or 1.0
+    return float(inverse(lowest - margin)), float(inverse(highest + margin))
 
 
 def log1p_scale(values: np.ndarray) -> np.ndarray:
-    """Return log(1 + value), or that of almost -1 for what is below."""
-    # A bar of an interval may reach below -1, where there is no logarithm: far beyond the axes.
+    """Return log(1 + value), with values clipped just above -1."""
+    # Limits of intervals may lie below -1, far outside the axes.
     return np.log1p(np.maximum(values, -1 + 1e-9))
 
 
-def log1p_ticks(least: float, most: float) -> list[float]:
-    """Return 0, 1, 3, 10, 30 and so on where they are neither outside the axis nor crowded."""
-    apart = 0.1 * (np.log1p(most) - np.log1p(max(least, 0.0)))
+def log1p_ticks(lowest: float, highest: float) -> list[float]:
+    """Return the ticks of 0, 1, 3, 10, 30, ... inside the axis that have room for their labels."""
+    spacing = 0.1 * (np.log1p(highest) - np.log1p(max(lowest, 0.0)))
     ticks: list[float] = []
     for tick in sorted([0.0, *(m * 10.0**k for k in range(-3, 9) for m in (1, 3))]):
-        if least <= tick <= most and (not ticks or np.log1p(tick) >= np.log1p(ticks[-1]) + apart):
+        has_room = not ticks or np.log1p(tick) >= np.log1p(ticks[-1]) + spacing
+        if lowest <= tick <= highest and has_room:
             ticks.append(tick)
     return ticks
 
 
 def with_unit(text: str, unit: str) -> str:
-    """Return a label with the unit in brackets, if there is one."""
+    """Return a label followed by its unit in parentheses, if there is a unit."""
     return f"{text} ({unit})" if unit else text
 
 
 def three_digits(value: float) -> str:
-    """Return a positive number with three digits, but all before the point."""
+    """Return a positive number with three significant digits, and with all digits above 100."""
     decimals = 2 - int(np.floor(np.log10(value))) if value > 0 else 0
     return f"{value:.{max(decimals, 0)}f}"
