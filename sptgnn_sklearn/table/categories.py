@@ -15,6 +15,7 @@ __all__ = [
     "category_codes",
     "category_levels",
     "encode_categories",
+    "frequent_levels",
     "level_name",
     "one_hot",
 ]
@@ -122,6 +123,30 @@ def one_hot(codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
     [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
     """
     return (codes[:, None] == levels[None, :]).astype(np.float64)
+
+
+def frequent_levels(codes: np.ndarray, max_levels: int) -> np.ndarray:
+    """Return the codes of the most frequent levels, in ascending order.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,) of int
+    max_levels : int
+        Of equally frequent levels those with smaller codes are returned.
+
+    Returns
+    -------
+    ndarray of shape (n_levels,) of int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.categories import frequent_levels
+    >>> frequent_levels(np.array([2, 2, 0, 0, 1, -1]), max_levels=2).tolist()
+    [0, 2]
+    """
+    levels, counts = np.unique(codes[codes >= 0], return_counts=True)
+    return np.sort(levels[np.argsort(-counts, kind="stable")[:max_levels]])
 
 
 def _distinct(column: pd.Series) -> tuple[np.ndarray, list[str]]:

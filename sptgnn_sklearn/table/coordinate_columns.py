@@ -1,4 +1,4 @@
-"""Find and read the coordinate columns of X."""
+"""Coordinate columns of X: lookup by name or position, and parsing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .parsing import to_float
 
 __all__ = ["as_dataframe", "find_column", "locate_coordinates"]
 
-# Pairs that are recognised without being named, in this order: a table that carries both planar and
-# geographic coordinates is measured in the planar ones, which need no conversion.
-_COORDINATE_PAIRS = (
+# Recognized names, by priority: if a table has both planar and geographic coordinates, the planar
+# ones are used, which need no conversion.
+_RECOGNIZED_PAIRS = (
     ("x", "y"),
     ("easting", "northing"),
     ("eastings", "northings"),
@@ -33,7 +33,7 @@ _COORDINATE_PAIRS = (
     ("lon_wgs84", "lat_wgs84"),
     ("longitude_wgs84", "latitude_wgs84"),
 )
-# Squares of distances must not overflow in single precision.
+# Squared distances must not overflow in single precision.
 _MAX_COORDINATE = 1e15
 
 
@@ -46,27 +46,27 @@ def locate_coordinates(
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
     coordinates : pair of labels or positions, default=None
-        None looks for the usual names and falls back to the first two columns.
-    crs : anything pyproj knows, default=None
+        None uses recognized names, such as lon and lat, or else the first two columns.
+    crs : input of ``pyproj.CRS.from_user_input``, default=None
 
     Returns
     -------
     xy : ndarray of shape (n_samples, 2)
-    frame : Frame
+    reference : SpatialReference
     labels : tuple
-        The two columns read.
+        Labels of the two columns.
 
     Raises
     ------
     ValueError
-        If the columns are not there or do not hold coordinates.
+        If the columns do not exist or do not hold coordinates.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from sptgnn_sklearn.table.coordinate_columns import locate_coordinates
-    >>> xy, frame, labels = locate_coordinates(pd.DataFrame({"lat": [52.0], "lon": [5.0]}))
-    >>> xy.tolist(), frame.unit, labels
+    >>> xy, reference, labels = locate_coordinates(pd.DataFrame({"lat": [52.0], "lon": [5.0]}))
+    >>> xy.tolist(), reference.unit, labels
     ([[5.0, 52.0]], 'km', ('lon', 'lat'))
     """
     frame = as_dataframe(X)
@@ -78,17 +78,16 @@ def locate_coordinates(
 
 
 def as_dataframe(X: Any) -> pd.DataFrame:
-    """Return X as a DataFrame with unique column labels; positions label a bare array.
+    """Return X as a DataFrame with unique column labels; an array is labeled by positions.
 
     Parameters
     ----------
-    X : DataFrame, array-like of shape (n_samples, n_features) or any table with `to_pandas`
+    X : DataFrame, array-like of shape (n_samples, n_features) or object with `to_pandas`
 
     Raises
     ------
     ValueError
-        If column names are duplicated, or a table of another library holds what pandas does not
-        know.
+        If column names are duplicated, or `to_pandas` fails.
 
     Examples
     --------
@@ -99,42 +98,42 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     if not isinstance(X, pd.DataFrame):
         X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
     if not X.columns.is_unique:
-        twice = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
-        raise ValueError(f"X has duplicated column names: {twice}. Rename or drop them.")
-    # Files of other machines hold numbers in another order of bytes, from which pandas takes none.
-    turned = {
+        repeated = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
+        raise ValueError(f"X has duplicated column names: {repeated}. Rename or drop them.")
+    # Pandas cannot take rows of columns in a non-native byte order.
+    native = {
         label: dtype.newbyteorder("=")
         for label, dtype in X.dtypes.items()
         if isinstance(dtype, np.dtype) and not dtype.isnative
     }
-    return X.astype(turned) if turned else X
+    return X.astype(native) if native else X
 
 
 def _to_pandas(X: Any) -> pd.DataFrame:
     try:
         return X.to_pandas()
-    # Every library of tables has its own errors over columns that pandas does not know.
+    # The errors of unsupported column types differ between libraries.
     except Exception as error:
         raise ValueError(
-            f"X cannot be made a pandas DataFrame ({error}): drop the columns of that kind, or "
-            "convert X yourself."
+            f"X cannot be converted to a pandas DataFrame ({error}): drop columns of unsupported "
+            "types, or convert X first."
         ) from error
 
 
 def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
-    """Return the column that a role names by label or by position.
+    """Return the label of the column that a role names by label or position.
 
     Parameters
     ----------
     frame : DataFrame
     label : label or position
     role : str
-        The parameter that names it, for messages.
+        Parameter name in messages.
 
     Raises
     ------
     ValueError
-        If there is no such column.
+        If the column does not exist.
 
     Examples
     --------
@@ -149,13 +148,12 @@ def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
         if isinstance(label, int | np.integer) and -frame.shape[1] <= label < frame.shape[1]:
             return frame.columns[int(label)]
     raise ValueError(
-        f"{role}={label!r} names a column that X does not have; "
-        f"its columns are {list(frame.columns)[:20]}."
+        f"{role}={label!r} is not a column of X; its columns are {list(frame.columns)[:20]}."
     )
 
 
 def find_columns(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> list[Hashable]:
-    """Return the distinct columns that a role names."""
+    """Return the distinct labels of the columns that a role names."""
     if isinstance(labels, str) or not isinstance(labels, Iterable):
         raise ValueError(f"{role} must be a sequence of columns; found {labels!r}.")
     return list(dict.fromkeys(find_column(frame, label, role) for label in labels))
@@ -164,28 +162,29 @@ def find_columns(frame: pd.DataFrame, labels: Sequence[Hashable], role: str) -> 
 def coordinate_labels(
     frame: pd.DataFrame, coordinates: Sequence[Hashable] | None, *, stacklevel: int = 4
 ) -> tuple[Hashable, Hashable]:
+    """Return the labels of the coordinate columns, named or recognized; else the first two."""
     if coordinates is not None:
         found = find_columns(frame, coordinates, "coordinates")
         if len(found) != 2 or len(coordinates) != 2:
             raise ValueError(
-                "coordinates must name two columns, (x, y) or (longitude, latitude); "
+                "coordinates must be two columns, (x, y) or (longitude, latitude); "
                 f"found {coordinates!r}."
             )
         return found[0], found[1]
     if frame.shape[1] < 2:
         raise ValueError(
             f"X has {frame.shape[1]} feature(s) (shape={frame.shape}) while a minimum of 2 is "
-            "required: the two coordinates."
+            "required for the coordinates."
         )
     by_name = {str(label).strip().lower(): label for label in frame.columns}
-    for first, second in _COORDINATE_PAIRS:
+    for first, second in _RECOGNIZED_PAIRS:
         if first in by_name and second in by_name:
             return by_name[first], by_name[second]
     pair = frame.columns[0], frame.columns[1]
     if frame.shape[1] > 2 and any(isinstance(label, str) for label in pair):
         warnings.warn(
-            f"No columns with a usual coordinate name; the first two, {pair[0]!r} and {pair[1]!r}, "
-            "are used as coordinates. Set coordinates=(x_column, y_column).",
+            f"No columns have recognized coordinate names; the first two, {pair[0]!r} and "
+            f"{pair[1]!r}, are used as coordinates. Set coordinates=(x_column, y_column).",
             UserWarning,
             stacklevel=stacklevel,
         )
@@ -193,4 +192,5 @@ def coordinate_labels(
 
 
 def coordinate_values(frame: pd.DataFrame, pair: tuple[Hashable, Hashable]) -> np.ndarray:
+    """Return the coordinates (n_samples, 2) in float64."""
     return np.column_stack([to_float(frame[label], label, _MAX_COORDINATE) for label in pair])

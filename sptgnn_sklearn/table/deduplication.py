@@ -1,4 +1,4 @@
-"""A weight is a repetition and row order does not matter: merge identical rows, sort the rest."""
+"""Deduplication of rows in canonical order, so that fits do not depend on the order of rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class DeduplicatedRows:
     Attributes
     ----------
     rows : ndarray of shape (m,)
-        For each distinct row, the position of its first copy in the caller's table.
+        Position of the first copy of each distinct row in the input table.
     weight : ndarray of shape (m,)
         Sum of the weights of its copies.
     inverse : ndarray of shape (n,)
-        For each of the caller's rows its distinct row; -1 where the weight is zero.
+        Distinct row of each input row; -1 if its weight is zero.
     """
 
     rows: np.ndarray
@@ -30,12 +30,12 @@ class DeduplicatedRows:
     inverse: np.ndarray
 
     def among(self, present: np.ndarray) -> DeduplicatedRows:
-        """Return the same rows as they stand in a larger table.
+        """Return the same rows, indexed in a larger table.
 
         Parameters
         ----------
         present : ndarray of shape (n_rows,) of bool
-            Which rows of the larger table were merged; the others have no distinct row.
+            Rows of the larger table that were merged; `inverse` of the others is -1.
         """
         inverse = np.full(len(present), -1)
         inverse[present] = self.inverse
@@ -43,21 +43,20 @@ class DeduplicatedRows:
 
 
 def deduplicate(table: SampleTable, y: np.ndarray, weight: np.ndarray) -> DeduplicatedRows:
-    """Merge rows that are equal in every column and in the target, and order them canonically.
+    """Merge rows that are equal in all columns and the target, and sort them by content.
 
     Parameters
     ----------
-    table : Table
-        Rows to merge.
+    table : SampleTable
     y : ndarray of shape (n,)
         Targets.
     weight : ndarray of shape (n,)
-        Non-negative weights; a row of weight zero is absent.
+        Non-negative weights; rows of weight zero are dropped.
 
     Returns
     -------
-    Merged
-        The order depends on what the rows hold and never on where they stand.
+    DeduplicatedRows
+        In an order that depends on the content of the rows only, not on their order in the table.
 
     Examples
     --------
@@ -75,31 +74,31 @@ def deduplicate(table: SampleTable, y: np.ndarray, weight: np.ndarray) -> Dedupl
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     full = np.full(len(y), -1)
     full[present] = inverse
-    # Copies are added from the smallest weight up: a sum depends on its order in the last digit.
-    rising = np.lexsort((weight[present], inverse))
+    # Weights are summed in ascending order, because rounding depends on the order.
+    ascending = np.lexsort((weight[present], inverse))
     return DeduplicatedRows(
         rows=present[first],
-        weight=np.bincount(inverse[rising], weights=weight[present][rising]),
+        weight=np.bincount(inverse[ascending], weights=weight[present][ascending]),
         inverse=full,
     )
 
 
 def _row_keys(table: SampleTable, y: np.ndarray) -> np.ndarray:
-    """Return one opaque, comparable key per row: the bytes of all that the row holds."""
+    """Return a comparable key per row: the bytes of all its values."""
     parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
     if table.time is not None:
         parts.append(table.time[:, None])
     parts += [_ranks(paths) for _, paths in sorted(table.images.items())]
     if table.site is not None:
         parts.append(_ranks(table.site))
-    values = np.column_stack(parts) + 0.0  # -0.0 and 0.0 are one value, not two
-    values[np.isnan(values)] = np.nan  # NaN has many bit patterns; keep one
+    values = np.column_stack(parts) + 0.0  # turns -0.0 into 0.0
+    values[np.isnan(values)] = np.nan  # NaN has many bit patterns
     values = np.ascontiguousarray(values)
     return values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
 
 
 def _ranks(labels: np.ndarray) -> np.ndarray:
-    """Return the rank of each label in the order of their texts, -1 for None, as a column."""
+    """Return the rank of each label in the order of their text, -1 for None, as a column."""
     rank = np.unique([str(label) for label in labels], return_inverse=True)[1]
     known = np.array([label is not None for label in labels])
     return np.where(known, rank, -1)[:, None]

@@ -1,16 +1,16 @@
-"""Node features: what each stream of the network, and the base regressor, is given to read.
+"""Node features of each network stream, spaces of the relations, and features of tree models.
 
-Everything is learned from training rows. Streams are float32 arrays of one row per sample:
+All scales are fitted to the training rows. Streams are float32 arrays with one row per sample:
 
 covariates
-    Numeric covariates as normal scores, an indicator for those with gaps, one-hot categories.
+    Numeric covariates as normal scores, missing-value indicators, one-hot categories.
 position
-    Fourier features of the local plane at several scales, so that both a trend across the survey
-    and a patch within it can be learned.
+    Fourier features of the local plane at several scales, for trends across the survey and for
+    patches within it.
 time
-    Season and trend; a row without a date says so.
+    Trend and season, with an indicator of unknown dates.
 imagery
-    Standardised embedding of the chips; a row without any image says so.
+    Standardized image embedding, with an indicator of rows without any image.
 """
 
 from __future__ import annotations
@@ -29,58 +29,55 @@ from ..spatial.distances import (
     to_local_plane,
     to_metric_coordinates,
 )
-from .categories import one_hot
+from .categories import frequent_levels, one_hot
 from .schema import SampleTable, TableSchema
 
 __all__ = ["FeatureEncoder", "normal_scores"]
 
-_CLIP = 3.0  # beyond three standard deviations a covariate says no more than "extreme"
+_CLIP = 3.0  # in standard deviations
 _MAX_QUANTILES = 1000
-_CYCLES = (0.5, 1.0, 2.0, 4.0)  # waves across the survey, the scales of the position stream
-_MAX_LEVELS = 32  # rarer levels of a category share one column
-_N_COMPONENTS = 8  # of the covariates, for spectral similarity
-_ELEVATION_PULL = 0.5  # of position in the space of the elevation relation
-_TINY, _HUGE = 2.0**-900, 2.0**900  # powers of two, by which numbers keep all their digits
-_FEATURE_ROUNDING = 1e-12  # of the largest number: less deviation than this is none
+_CYCLES = (0.5, 1.0, 2.0, 4.0)  # waves across the survey in the position stream
+_MAX_LEVELS = 32  # rarer levels of a category have no column of their own
+_N_COMPONENTS = 8  # principal components of the covariates for spectral similarity
+_ELEVATION_POSITION_WEIGHT = 0.5  # of position in the space of the elevation relation
+_TINY, _HUGE = 2.0**-900, 2.0**900  # powers of two, by which scaling is exact
+_RELATIVE_ROUNDING = 1e-12  # a smaller standard deviation, relative to the maximum, counts as zero
 
 
 @dataclass(frozen=True)
 class FeatureEncoder:
-    """Maps from a `Table` to the inputs of the network, learned from the training rows.
-
-    Use `FeatureEncoder.learn`, then `streams`, `spaces` and `tabular`.
+    """Encoder of a `SampleTable` as inputs of the network and of tree models.
 
     Attributes
     ----------
-    columns : Columns
+    schema : TableSchema
     quantiles : ndarray of shape (n_quantiles, p)
         Evenly spaced quantiles of each numeric covariate.
-    gaps : ndarray of shape (p,) of bool
+    has_missing : ndarray of shape (p,) of bool
         Numeric covariates with missing values.
     levels : list of ndarray of int
-        For each categorical covariate the codes of the levels that get a column.
+        Codes of the levels with a one-hot column, for each categorical covariate.
     origin : ndarray of shape (2,)
-        Of the local plane.
-    centre : ndarray of shape (2,) or (3,)
-        Mean of the training rows in the space of distances.
-    reach : float
+        Origin of the local plane.
+    center : ndarray of shape (2,) or (3,)
+        Mean of the training rows in metric coordinates.
+    plane_scale : float
         Root mean square distance of the training rows from the origin, in km or CRS units.
-    period : tuple of float or None
-        Mean and standard deviation of the dates, in years; None where there are none.
+    time_scale : tuple of float or None
+        Mean and standard deviation of the dates, in years; None without dates.
     seasonal : bool
-        Whether dates say more than the year.
-    heights : tuple of float or None
-        Mean and standard deviation of elevation; None where it is not known.
-    axes : tuple of ndarray or None
-        Mean of shape (f,) and principal axes of shape (c, f) of the covariates; None where nothing
-        varies.
+        Whether dates are more precise than the year.
+    elevation_scale : tuple of float or None
+        Mean and standard deviation of elevation; None without elevation.
+    covariate_axes : tuple of ndarray or None
+        Mean (f,) and principal axes (c, f) of the covariates; None if none of them varies.
     image_scale : tuple of ndarray or None
         Mean and standard deviation (d,) of the embedding; None without images.
     image_axes : tuple of ndarray or None
-        Mean and principal axes of what spectral similarity looks at in images; None where it looks
-        at covariates.
+        Mean and principal axes of the image features that define spectral similarity; None if
+        covariates define it.
     similarity : {"embeddings", "indices", "covariates"}
-        What spectral similarity looks at.
+        Features that define spectral similarity.
 
     Examples
     --------
@@ -88,85 +85,87 @@ class FeatureEncoder:
     >>> from sptgnn_sklearn.table.schema import TableSchema
     >>> from sptgnn_sklearn.table.features import FeatureEncoder
     >>> X = pd.DataFrame({"x": [0.0, 3.0, 3.0], "y": [0.0, 0.0, 4.0], "clay": [0.1, 0.3, 0.2]})
-    >>> columns = TableSchema.learn(X)
-    >>> table = columns.split(X)
-    >>> features = FeatureEncoder.learn(columns, table)
-    >>> {name: stream.shape for name, stream in features.node_features(table).items()}
+    >>> schema, table = TableSchema.fit_transform(X)
+    >>> encoder = FeatureEncoder.fit(schema, table)
+    >>> {name: stream.shape for name, stream in encoder.node_features(table).items()}
     {'covariates': (3, 1), 'position': (3, 18)}
-    >>> sorted(features.relation_spaces(table))
+    >>> sorted(encoder.relation_spaces(table))
     ['spatial', 'spectral']
     """
 
-    columns: TableSchema
+    schema: TableSchema
     quantiles: np.ndarray
-    gaps: np.ndarray
+    has_missing: np.ndarray
     levels: list[np.ndarray]
     origin: np.ndarray
     center: np.ndarray
-    reach: float
-    period: tuple[float, float] | None
+    plane_scale: float
+    time_scale: tuple[float, float] | None
     seasonal: bool
-    heights: tuple[float, float] | None
-    axes: tuple[np.ndarray, np.ndarray] | None = None
+    elevation_scale: tuple[float, float] | None
+    covariate_axes: tuple[np.ndarray, np.ndarray] | None = None
     image_scale: tuple[np.ndarray, np.ndarray] | None = None
     image_axes: tuple[np.ndarray, np.ndarray] | None = None
     similarity: str = "covariates"
 
     @classmethod
     def fit(
-        cls, columns: TableSchema, table: SampleTable, similarity: str | None = None
+        cls, schema: TableSchema, table: SampleTable, similarity: str | None = None
     ) -> FeatureEncoder:
-        """Learn scales, levels and principal axes from the training rows.
+        """Fit scales, levels and principal axes to the training rows.
 
         Parameters
         ----------
-        columns : Columns
-        table : Table
+        schema : TableSchema
+        table : SampleTable
             Training rows.
         similarity : {"embeddings", "indices", "covariates"}, default=None
-            What spectral similarity looks at. None: embeddings where there are images.
+            Features that define spectral similarity. None uses embeddings if there are images.
         """
         if similarity is None:
             similarity = "covariates" if table.embedding is None else "embeddings"
-        origin = plane_origin(table.coordinates, columns.reference)
-        plane = to_local_plane(table.coordinates, columns.reference, origin)
-        points = to_metric_coordinates(table.coordinates, columns.reference)
-        reach = np.sqrt((plane**2).sum(axis=1).mean())
+        origin = plane_origin(table.coordinates, schema.reference)
+        plane = to_local_plane(table.coordinates, schema.reference, origin)
+        points = to_metric_coordinates(table.coordinates, schema.reference)
+        radius = np.sqrt((plane**2).sum(axis=1).mean())
         dates = np.empty(0) if table.time is None else table.time[~np.isnan(table.time)]
-        features = cls(
-            columns=columns,
+        encoder = cls(
+            schema=schema,
             quantiles=_quantiles(table.numeric),
-            gaps=np.isnan(table.numeric).any(axis=0),
-            levels=[_frequent_levels(codes) for codes in table.categories.T],
+            has_missing=np.isnan(table.numeric).any(axis=0),
+            levels=[frequent_levels(codes, _MAX_LEVELS) for codes in table.categories.T],
             origin=origin,
             center=points.mean(axis=0),
-            reach=float(reach) if reach > _FEATURE_ROUNDING * np.abs(points).max() else 1.0,
-            period=_center_scale(dates),
+            plane_scale=float(radius)
+            if radius > _RELATIVE_ROUNDING * np.abs(points).max()
+            else 1.0,
+            time_scale=_center_scale(dates),
             seasonal=bool((dates % 1 > 0).any()),
-            heights=None if table.elevation is None else _center_scale(table.elevation),
+            elevation_scale=None if table.elevation is None else _center_scale(table.elevation),
             image_scale=None if table.embedding is None else _columns_scale(table.embedding),
             similarity=similarity,
         )
-        features = replace(features, axes=_principal_axes(features._spectral_inputs(table)))
+        axes = _principal_axes(encoder._spectral_inputs(table))
+        encoder = replace(encoder, covariate_axes=axes)
         if similarity != "covariates":
-            features = replace(features, image_axes=_principal_axes(features._image_inputs(table)))
-        return features
+            encoder = replace(encoder, image_axes=_principal_axes(encoder._image_inputs(table)))
+        return encoder
 
     def node_features(self, table: SampleTable) -> dict[str, np.ndarray]:
-        """Return the inputs of each stream that the table has.
+        """Return the node features of each stream.
 
         Parameters
         ----------
-        table : Table of n rows
+        table : SampleTable of n rows
 
         Returns
         -------
         dict of str to ndarray of shape (n, width), float32
-            Of "imagery", "covariates", "position" and "time" those that are there. The last column
-            of "imagery" is one where a row has no image; all its others are zero then.
+            "imagery", "covariates", "position" and "time", without those that have no data. The
+            last column of "imagery" is one in rows without any image, where all others are zero.
         """
         streams = {"covariates": self._covariates(table), "position": self._position(table)}
-        if self.period is not None:
+        if self.time_scale is not None:
             streams["time"] = self._time(table)
         if self.image_scale is not None:
             streams = {"imagery": self._imagery(table), **streams}
@@ -175,80 +174,80 @@ class FeatureEncoder:
         }
 
     def relation_spaces(self, table: SampleTable) -> dict[str, np.ndarray]:
-        """Return the space of each relation, in which near means related.
+        """Return the space of each relation, in which nearest neighbors are connected.
 
         Parameters
         ----------
-        table : Table of n rows
+        table : SampleTable of n rows
 
         Returns
         -------
         dict of str to ndarray of shape (n, d)
             "spatial" is in km or CRS units. "spectral" is in standard deviations of the covariates
-            or of what images show, and is there if any varies; a row without image has no place in
-            the latter and is NaN. "elevation" is in standard deviations of elevation with a
-            weak pull of position, and is there if elevation is known.
+            or image features, if any of them varies; image features are NaN in rows without image.
+            "elevation" is in standard deviations of elevation, followed by the position with a
+            smaller weight, if there is elevation.
         """
-        # Centred, so that single precision keeps metres in coordinates of millions of metres.
-        spaces = {"spatial": self._ground(table.coordinates)}
+        # Centered, so that single precision resolves meters in coordinates of millions of meters.
+        spaces = {"spatial": self._centered_metric(table.coordinates)}
         similar = (
             self.covariate_space(table) if self.image_axes is None else self.image_space(table)
         )
         if similar is not None:
             spaces["spectral"] = similar
-        if self.heights is not None:
-            # Divided by its root mean square radius, the plane has half of the variance by axis.
+        if self.elevation_scale is not None:
+            # The plane, divided by its root mean square radius, has variance 0.5 per axis.
             height = self.standard_elevation(table)[:, None]
-            spaces["elevation"] = np.hstack([height, self._pull(table.coordinates)])
+            spaces["elevation"] = np.hstack([height, self._weighted_plane(table.coordinates)])
         return spaces
 
-    def moved(
+    def with_coordinates(
         self, spaces: Mapping[str, np.ndarray], coordinates: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Return the `spaces` of rows that stand at other coordinates (n, 2), all else the same."""
-        moved = {**spaces, "spatial": self._ground(coordinates)}
+        """Return the `relation_spaces` of the same rows at other coordinates (n, 2)."""
+        moved = {**spaces, "spatial": self._centered_metric(coordinates)}
         if "elevation" in moved:
-            moved["elevation"] = np.hstack([moved["elevation"][:, :1], self._pull(coordinates)])
+            plane = self._weighted_plane(coordinates)
+            moved["elevation"] = np.hstack([moved["elevation"][:, :1], plane])
         return {name: space for name, space in moved.items() if name in spaces}
 
     def coordinates(self, space: np.ndarray) -> np.ndarray:
-        """Return the coordinates (n, 2) of rows from their space "spatial"."""
-        return from_metric_coordinates(space + self.center, self.columns.reference)
+        """Return the coordinates (n, 2) of rows from their "spatial" space."""
+        return from_metric_coordinates(space + self.center, self.schema.reference)
 
     def covariate_space(self, table: SampleTable) -> np.ndarray | None:
-        """Return leading principal components (n, c) of the covariates, if any varies."""
-        return _project(self._spectral_inputs(table), self.axes)
+        """Return leading principal components (n, c) of the covariates, or None if none varies."""
+        return _project(self._spectral_inputs(table), self.covariate_axes)
 
     def image_space(self, table: SampleTable) -> np.ndarray | None:
         """Return leading principal components (n, c) of embeddings or indices; NaN without image.
 
-        None where spectral similarity does not look at images.
+        None if covariates define spectral similarity.
         """
         return _project(self._image_inputs(table), self.image_axes)
 
     def standard_elevation(self, table: SampleTable) -> np.ndarray:
-        """Return elevation in standard deviations of the training rows; the unknown is average."""
-        return np.nan_to_num(_standardize(table.elevation, self.heights))
+        """Return elevation in standard deviations of the training rows; 0 if unknown."""
+        return np.nan_to_num(_standardize(table.elevation, self.elevation_scale))
 
     def standard_time(self, table: SampleTable) -> np.ndarray:
-        """Return dates in standard deviations of the training dates; the unknown is NaN."""
-        return _standardize(table.time, self.period)
+        """Return dates in standard deviations of the training dates; NaN if unknown."""
+        return _standardize(table.time, self.time_scale)
 
     def tree_features(self, table: SampleTable) -> np.ndarray:
-        """Return coordinates, covariates, one-hot categories and dates as one float matrix.
-
-        Missing values stay NaN; this is what tree models are given.
+        """Return the input matrix of tree models.
 
         Parameters
         ----------
-        table : Table of n rows
+        table : SampleTable of n rows
 
         Returns
         -------
         ndarray of shape (n, width)
+            Coordinates, numeric covariates, one-hot categories and dates; missing values are NaN.
         """
         parts = [table.coordinates, table.numeric, *self._one_hot(table)]
-        if self.period is not None and table.time is not None:
+        if self.time_scale is not None and table.time is not None:
             parts.append(table.time[:, None])
             if self.seasonal:
                 parts.append(table.time[:, None] % 1)
@@ -256,11 +255,11 @@ class FeatureEncoder:
 
     def _covariates(self, table: SampleTable) -> np.ndarray:
         scores = np.nan_to_num(normal_scores(table.numeric, self.quantiles))
-        missing = np.isnan(table.numeric)[:, self.gaps]
+        missing = np.isnan(table.numeric)[:, self.has_missing]
         return np.hstack([scores, missing, *self._one_hot(table)])
 
     def _spectral_inputs(self, table: SampleTable) -> np.ndarray:
-        chosen = self.columns.spectral_positions
+        chosen = self.schema.spectral_positions
         if not chosen:
             return self._covariates(table)
         return np.nan_to_num(normal_scores(table.numeric[:, chosen], self.quantiles[:, chosen]))
@@ -278,25 +277,25 @@ class FeatureEncoder:
         return np.empty((len(table), 0))
 
     def _one_hot(self, table: SampleTable) -> list[np.ndarray]:
-        # Rare, unseen and missing levels have no column: all zeros is "none of the usual ones".
+        # Rare, unseen and missing levels have no column: all zeros.
         return [
             one_hot(codes, levels)
             for codes, levels in zip(table.categories.T, self.levels, strict=True)
         ]
 
-    def _ground(self, coordinates: np.ndarray) -> np.ndarray:
-        return to_metric_coordinates(coordinates, self.columns.reference) - self.center
+    def _centered_metric(self, coordinates: np.ndarray) -> np.ndarray:
+        return to_metric_coordinates(coordinates, self.schema.reference) - self.center
 
-    def _pull(self, coordinates: np.ndarray) -> np.ndarray:
-        return _ELEVATION_PULL * np.sqrt(2) * self._plane(coordinates)
+    def _weighted_plane(self, coordinates: np.ndarray) -> np.ndarray:
+        return _ELEVATION_POSITION_WEIGHT * np.sqrt(2) * self._plane(coordinates)
 
     def _plane(self, coordinates: np.ndarray) -> np.ndarray:
-        """Return east and north of the origin, with a root mean square distance of one."""
-        return to_local_plane(coordinates, self.columns.reference, self.origin) / self.reach
+        """Return offsets east and north of the origin, with a root mean square distance of one."""
+        return to_local_plane(coordinates, self.schema.reference, self.origin) / self.plane_scale
 
     def _position(self, table: SampleTable) -> np.ndarray:
         plane = self._plane(table.coordinates)
-        # The survey is about three of these units across.
+        # The extent of a survey is about three of these units.
         waves = 2 * np.pi / 3 * np.asarray(_CYCLES)[None, None, :] * plane[:, :, None]
         waves = waves.reshape(len(plane), -1)
         return np.hstack([np.clip(plane, -_CLIP, _CLIP), np.sin(waves), np.cos(waves)])
@@ -312,11 +311,11 @@ class FeatureEncoder:
 
 
 def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Map each column to a standard normal distribution, by its quantiles in training.
+    """Transform each column to a standard normal distribution by its training quantiles.
 
-    Unlike scikit-learn's QuantileTransformer this knows no absolute tolerance, so a flux of
-    1e-8 m/s counts as much as a height in metres, and equal values get their middle rank, so a
-    column of mostly zeros is not torn apart.
+    In contrast to scikit-learn's QuantileTransformer there is no absolute tolerance, so that a flux
+    of 1e-8 m/s is resolved as well as a height in meters, and tied values get their middle rank, so
+    that a column of mostly zeros does not become bimodal.
 
     Parameters
     ----------
@@ -342,7 +341,7 @@ def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     for column, found, known in zip(scores.T, values.T, quantiles.T, strict=True):
         if known[-1] - known[0] < _TINY:  # where slopes between quantiles would overflow
             found, known = np.clip(found, known[0], known[-1]) * _HUGE, known * _HUGE
-        # Where quantiles are tied, one of the two reads the upper and the other the lower end.
+        # At tied quantiles one interpolates the upper and the other the lower end.
         upper = np.interp(found, known, levels)
         lower = np.interp(-found, -known[::-1], levels)
         column[:] = (upper + 1 - lower) / 2
@@ -350,16 +349,11 @@ def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(numeric: np.ndarray) -> np.ndarray:
-    """Return evenly spaced quantiles (n_quantiles, p), those of a column without values as zero."""
+    """Return evenly spaced quantiles (n_quantiles, p), zeros for a column without values."""
     known = np.where(np.isnan(numeric).all(axis=0), 0.0, numeric)
     levels = np.linspace(0, 1, min(_MAX_QUANTILES, len(numeric)))
-    # Interpolation can be off by a rounding error, and the search needs rising numbers.
+    # Interpolation has rounding errors, and `np.interp` needs non-decreasing numbers.
     return np.maximum.accumulate(np.nanquantile(known, levels, axis=0), axis=0)
-
-
-def _frequent_levels(codes: np.ndarray) -> np.ndarray:
-    levels, counts = np.unique(codes[codes >= 0], return_counts=True)
-    return np.sort(levels[np.argsort(-counts, kind="stable")[:_MAX_LEVELS]])
 
 
 def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -375,28 +369,27 @@ def _project(inputs: np.ndarray, axes: tuple[np.ndarray, np.ndarray] | None) -> 
 
 
 def _columns_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return mean and standard deviation of each column over the rows that have values."""
+    """Return mean and standard deviation of each column over the rows without NaN."""
     known = values[~np.isnan(values).any(axis=1)].astype(np.float64)
     if len(known) == 0:
         return None
     spread = known.std(axis=0)
-    steady = spread <= 1e-6 * np.abs(known).max(axis=0)  # single precision rounds
-    return known.mean(axis=0), np.where(steady, 1.0, spread)
+    constant = spread <= 1e-6 * np.abs(known).max(axis=0)  # up to rounding of single precision
+    return known.mean(axis=0), np.where(constant, 1.0, spread)
 
 
 def _center_scale(values: np.ndarray) -> tuple[float, float] | None:
-    """Return mean and standard deviation of the known values, one where they are all equal."""
+    """Return mean and standard deviation of the known values; the latter is 1 if all are equal."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None
-    scale = known.std()
-    # The deviation of equal numbers is a rounding error and would blow up any other number.
-    return float(known.mean()), float(scale) if scale > _FEATURE_ROUNDING * np.abs(
-        known
-    ).max() else 1.0
+    scale = float(known.std())
+    # The computed deviation of equal numbers is a rounding error.
+    constant = scale <= _RELATIVE_ROUNDING * np.abs(known).max()
+    return float(known.mean()), 1.0 if constant else scale
 
 
 def _standardize(values: np.ndarray | None, scale: tuple[Any, Any] | None) -> np.ndarray:
     if values is None or scale is None:
-        raise ValueError("The training rows have no such column.")
+        raise ValueError("The column of this role has no values in the training rows.")
     return (values - scale[0]) / scale[1]

@@ -11,27 +11,28 @@ __all__ = ["ImageColumn", "image_columns"]
 
 @dataclass(frozen=True)
 class ImageColumn:
-    """A column of chip paths whose files need more than their name to be read.
+    """A column of image chips with their bands and scaling.
 
-    Values are read as ``scale * (stored + offset)``, which has to give digital numbers of
-    reflectance (10,000 is 1) for Sentinel-2, dB for radar and metres for heights.
+    Values are read as ``scale * (stored + offset)``, which must give digital numbers of reflectance
+    (10,000 is 1) for Sentinel-2, dB for radar and meters for heights.
 
     Parameters
     ----------
     column : label or position
         Column of X.
     bands : sequence of str, default=None
-        Bands to use, by the names in `images.modalities.KNOWN` or Sentinel-2's ("B2", "B8A"). A
-        file of just so many bands has them in this order; in others they are found by the band descriptions, or by their
-        place among all bands of the modality. None is all bands.
+        Names of the bands to use, from `images.modalities.KNOWN` or in Sentinel-2's notation ("B2",
+        "B8A"). In a file with exactly this number of bands they are in this order; in other files
+        they are found by band descriptions, or by their position among all bands of the modality.
+        None is all bands.
     scale, offset : float, default=1, 0
         ``scale=10000`` for reflectance between 0 and 1; ``offset=-1000`` for Sentinel-2 L2A of
         processing baseline 04.00 and later (since January 2022).
     linear : bool, default=False
-        Whether radar backscatter is stored as linear power, to be turned into dB.
+        Whether radar backscatter is stored as linear power and has to be converted to dB.
     mean, std : sequence of float, default=None
-        By band, to standardise by. None: TerraMind's own, or for a modality that it does not know
-        those of the training chips.
+        Mean and standard deviation of each band, for standardization. None uses TerraMind's own,
+        or for other modalities those of the training chips.
 
     Examples
     --------
@@ -50,7 +51,7 @@ class ImageColumn:
 
 
 def image_columns(images: Any) -> dict[str, ImageColumn]:
-    """Return the image columns that the parameter `images` names, by modality.
+    """Return the image columns of the parameter `images`, by modality.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
     Raises
     ------
     ValueError
-        If it is no such mapping, is empty, or one column stands for two modalities.
+        If it is empty, not such a mapping, or has one column for two modalities.
 
     Examples
     --------
@@ -76,13 +77,17 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
     found = {}
     for name, value in images.items():
         if not isinstance(name, str) or not name:
-            raise ValueError(f"images has the modality {name!r}; a modality is a name.")
+            raise ValueError(f"images has the modality {name!r}; it must be a non-empty string.")
         column = value if isinstance(value, ImageColumn) else ImageColumn(value)
         if not isinstance(column.column, Hashable):
-            raise ValueError(f"images[{name!r}]={value!r} must be a column of X or an ImageColumn.")
+            raise ValueError(
+                f"images[{name!r}]={value!r} must be a column label, a position or an ImageColumn."
+            )
         found[name] = column
     columns = [column.column for column in found.values()]
-    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
-    if twice:
-        raise ValueError(f"images names the column {twice[0]!r} for more than one modality.")
+    repeated = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    if repeated:
+        raise ValueError(
+            f"images has the column {repeated[0]!r} for more than one modality: remove one of them."
+        )
     return found

@@ -1,8 +1,8 @@
-"""Which column of an unknown table is what: guessed by name, and said aloud.
+"""Inference of column roles from names and values, with a reason for each.
 
-`SpTGNNRegressor` takes every column without a role for a covariate. In a table from a file that is
-too trusting: it holds other measured properties, ids, and coordinates twice. `infer_roles` decides
-about each column and gives its reason, so that a wrong guess is seen and can be overruled.
+`SpTGNNRegressor` uses every column without a role as a covariate. Tables from files also hold other
+measured properties, ids and several pairs of coordinates. `infer_roles` assigns a role to each
+column, or drops it, and gives the reason, so that users can check and override it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import pandas as pd
 from .coordinate_columns import locate_coordinates
 from .parsing import decimal_years
 
-__all__ = ["Roles", "TableError", "infer_roles", "resolve_column", "usual_pair"]
+__all__ = ["Roles", "TableError", "find_coordinate_pair", "infer_roles", "resolve_column"]
 
-NO_COLUMN = "none"
+_NO_COLUMN = "none"
 _TIMES = re.compile(r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?")
 _ELEVATIONS = re.compile(
     r"((dem|dtm|dsm|srtm|terrain|mean)_)?(elevation|elev|altitude|alt|height)"
@@ -29,18 +29,18 @@ _ELEVATIONS = re.compile(
 )
 _SITES = re.compile(r"(site|profile|plot|location|station|borehole|pedon|point)_?(id|no|nr|code)?")
 _IDS = re.compile(r"(\w*_)?(id|fid|oid|objectid|index|idx|uuid|key|serial|nr|rowid|row|labno)")
-_NO_COVARIATES = ("target_", "meta_")
-_LEVELS_OF_A_CATEGORY = 32  # fewer are never too many
-_MOST_ROWS_OF_A_SITE = 10  # on average; a name such as "site" may also be that of a whole region
+_DROPPED_PREFIXES = ("target_", "meta_")
+_MAX_LEVELS_OF_ANY_TABLE = 32  # more levels are allowed in tables of more than 320 rows
+_MAX_ROWS_PER_SITE = 10  # on average; a column "site" may also hold the names of regions
 
 
 class TableError(ValueError):
-    """A table, or what was said about it, cannot be used; the message is for the user."""
+    """Invalid table or options; the message is shown to the user."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What each column is, and why.
+    """Role of each column, with reasons.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class Roles:
     coordinates : tuple of two str
     time, elevation, site : str or None
     covariates : tuple of str
-        Elevation is one of them.
+        Including elevation.
     dropped : dict of str to str
         Reason for each column that is not used.
     reasons : dict of str to str
-        Reason for coordinates, time, elevation and site, also where there is no such column.
+        Reason for coordinates, time, elevation and site, also if there is no such column.
     """
 
     target: str
@@ -66,12 +66,12 @@ class Roles:
 
     @property
     def used(self) -> list[str]:
-        """Columns of the X that an estimator is given."""
+        """Columns of X for an estimator."""
         extra = [label for label in (self.time, self.site) if label is not None]
         return [*self.coordinates, *extra, *self.covariates]
 
     def describe(self, frame: pd.DataFrame) -> list[str]:
-        """Return one line for each role, and one for each reason to drop columns.
+        """Return one line per role, and one per reason for dropping columns.
 
         Examples
         --------
@@ -103,7 +103,7 @@ def infer_roles(
     site: str | None = None,
     drop: Sequence[str] = (),
 ) -> Roles:
-    r"""Decide what each column of a table is.
+    r"""Infer the role of each column of a table.
 
     Parameters
     ----------
@@ -111,24 +111,24 @@ def infer_roles(
     target : str
         Column to predict.
     coordinates : pair of str, default=None
-        Columns of longitude and latitude, or easting and northing. None looks for usual names;
-        further pairs of such names are not used.
+        Columns of longitude and latitude, or easting and northing. None uses recognized names;
+        further pairs with such names are dropped.
     time, elevation, site : str, default=None
-        Columns of these roles. None looks for usual names, ``"none"`` does without.
+        Columns of these roles. None uses recognized names, ``"none"`` assigns no column.
     drop : sequence of str, default=()
         Columns that are not used.
 
     Returns
     -------
     Roles
-        Not used are also: columns whose names begin with target_ or meta_ unless a role was given
-        to them, whole numbers that count the rows or are unique ids, texts with too many levels to
-        be categories, and columns without variation.
+        Also dropped are columns whose names begin with target_ or meta_ and that have no role,
+        integers that number the rows or are unique ids, text with too many levels for a category,
+        and columns without variation.
 
     Raises
     ------
     TableError
-        If a column is not in the table, or there are no columns with usual names of coordinates.
+        If a column is not in the table, or no columns have recognized names of coordinates.
 
     Examples
     --------
@@ -145,36 +145,36 @@ def infer_roles(
     ...     }
     ... )
     >>> print("\n".join(infer_roles(frame, "soc").describe(frame)))
-    coordinates  lon, lat (usual names)
-    time         – (no usual name)
-    elevation    elev (usual name; a covariate too)
-    site         – (no usual name)
+    coordinates  lon, lat (recognized names)
+    time         – (no recognized name)
+    elevation    elev (recognized name; also a covariate)
+    site         – (no recognized name)
     numbers      1: elev
     categories   1: landuse
     not used     sample_id (different in every row)
     """
     resolve_column(frame, target, "--target")
-    dropped = {resolve_column(frame, label, "--drop"): "as you said" for label in drop}
+    dropped = {resolve_column(frame, label, "--drop"): "as set" for label in drop}
     reasons: dict[str, str] = {}
     named = [label for label in (*(coordinates or ()), time, elevation, site) if label is not None]
     for label in map(str, frame.columns):
-        if label.lower().startswith(_NO_COVARIATES) and label not in (target, *named):
+        if label.lower().startswith(_DROPPED_PREFIXES) and label not in (target, *named):
             dropped.setdefault(label, f"name begins with {label.split('_')[0]}_")
     dropped.pop(target, None)
     rest = frame.drop(columns=[target, *dropped])
 
     pair = _infer_coordinates(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
-    while second := usual_pair(rest):
+    while second := find_coordinate_pair(rest):
         dropped |= dict.fromkeys(second, "second pair of coordinates")
         rest = rest.drop(columns=list(second))
     roles: dict[str, str | None] = {}
     for role, given in (("time", time), ("elevation", elevation), ("site", site)):
-        roles[role], reasons[role] = _role(rest, role, given)
+        roles[role], reasons[role] = _infer_role(rest, role, given)
         if role != "elevation" and roles[role] is not None:
             rest = rest.drop(columns=[roles[role]])
     for label in map(str, rest.columns):
-        reason = _no_covariate(rest[label], label)
+        reason = _covariate_problem(rest[label], label)
         if reason and label != roles["elevation"]:
             dropped[label] = reason
     covariates = tuple(label for label in map(str, rest.columns) if label not in dropped)
@@ -182,12 +182,12 @@ def infer_roles(
 
 
 def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:
-    """Return the label if the table has such a column, or name those that come close.
+    """Return the label if the table has such a column, or raise an error with similar names.
 
     Raises
     ------
     TableError
-        If there is no such column.
+        If the column does not exist.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:
     known = (
         f"did you mean {' or '.join(close)}?"
         if close
-        else f"there are {_list_labels([*map(str, frame)])}."
+        else f"the columns are {_list_labels([*map(str, frame)])}."
     )
     raise TableError(f"{option} {label}: no such column; {known}")
 
@@ -216,22 +216,22 @@ def _infer_coordinates(
     if coordinates is not None:
         first, second = (resolve_column(rest, label, "--coordinates") for label in coordinates)
         if first == second:
-            raise TableError(f"--coordinates {first} {second}: two columns are needed.")
-        reasons["coordinates"] = "as you said"
+            raise TableError(f"--coordinates {first} {second}: give two different columns.")
+        reasons["coordinates"] = "as set"
         return first, second
-    pair = usual_pair(rest)
+    pair = find_coordinate_pair(rest)
     if pair is None:
         raise TableError(
-            "no columns have usual names of coordinates; say --coordinates LONGITUDE LATITUDE, or "
-            f"EASTING NORTHING. There are {_list_labels([*map(str, rest)])}."
+            "no columns have recognized names of coordinates; set --coordinates LONGITUDE LATITUDE "
+            f"or EASTING NORTHING. The columns are {_list_labels([*map(str, rest)])}."
         )
-    reasons["coordinates"] = "usual names"
+    reasons["coordinates"] = "recognized names"
     return pair
 
 
-def usual_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the pair of columns that estimators would take for coordinates by their names."""
-    # Of fewer than three columns they take any two, without the warning that tells a mere guess.
+def find_coordinate_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the pair of columns with recognized names of coordinates, or None."""
+    # With fewer than three columns, any two are used without the warning that is caught here.
     probe = rest.head(0).assign(**{"\0": 0.0, "\1": 0.0, "\2": 0.0})
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -242,24 +242,24 @@ def usual_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
     return str(first), str(second)
 
 
-def _role(rest: pd.DataFrame, role: str, given: str | None) -> tuple[str | None, str]:
-    also = "; a covariate too" if role == "elevation" else ""
-    if given == NO_COLUMN and given not in rest.columns:
-        return None, "as you said"
+def _infer_role(rest: pd.DataFrame, role: str, given: str | None) -> tuple[str | None, str]:
+    also = "; also a covariate" if role == "elevation" else ""
+    if given == _NO_COLUMN and given not in rest.columns:
+        return None, "as set"
     if given is not None:
-        return resolve_column(rest, given, f"--{role}"), f"as you said{also}"
-    pattern, objection_to = _USUAL[role]
-    objections = []
+        return resolve_column(rest, given, f"--{role}"), f"as set{also}"
+    pattern, find_problem = _RULES[role]
+    problems = []
     for label in map(str, rest.columns):
-        if pattern.fullmatch(_plain(label)):
-            objection = objection_to(rest[label])
-            if objection is None:
-                return label, f"usual name{also}"
-            objections.append(f"not {label}: {objection}")
-    return None, "; ".join(objections) or "no usual name"
+        if pattern.fullmatch(_snake_case(label)):
+            problem = find_problem(rest[label])
+            if problem is None:
+                return label, f"recognized name{also}"
+            problems.append(f"not {label}: {problem}")
+    return None, "; ".join(problems) or "no recognized name"
 
 
-def _no_time(column: pd.Series) -> str | None:
+def _time_problem(column: pd.Series) -> str | None:
     try:
         known = np.isfinite(decimal_years(column, column.name))
     except (TypeError, ValueError) as error:
@@ -267,42 +267,42 @@ def _no_time(column: pd.Series) -> str | None:
     return None if known.any() else "empty"
 
 
-def _no_elevation(column: pd.Series) -> str | None:
-    return None if pd.api.types.is_numeric_dtype(column) else "holds no numbers"
+def _elevation_problem(column: pd.Series) -> str | None:
+    return None if pd.api.types.is_numeric_dtype(column) else "not numeric"
 
 
-def _no_site(column: pd.Series) -> str | None:
+def _site_problem(column: pd.Series) -> str | None:
     rows, sites = column.count(), column.nunique()
-    if sites < rows <= _MOST_ROWS_OF_A_SITE * sites:
+    if sites < rows <= _MAX_ROWS_PER_SITE * sites:
         return None
-    return "different in every row" if sites == rows else f"only {sites} for {rows} rows"
+    return "different in every row" if sites == rows else f"only {sites} values in {rows} rows"
 
 
-_USUAL: Mapping[str, tuple[re.Pattern[str], Callable[[pd.Series], str | None]]] = {
-    "time": (_TIMES, _no_time),
-    "elevation": (_ELEVATIONS, _no_elevation),
-    "site": (_SITES, _no_site),
+_RULES: Mapping[str, tuple[re.Pattern[str], Callable[[pd.Series], str | None]]] = {
+    "time": (_TIMES, _time_problem),
+    "elevation": (_ELEVATIONS, _elevation_problem),
+    "site": (_SITES, _site_problem),
 }
 
 
-def _no_covariate(column: pd.Series, label: str) -> str | None:
-    """Return why a column cannot be a covariate, or None."""
+def _covariate_problem(column: pd.Series, label: str) -> str | None:
+    """Return why a column is not used as a covariate, or None."""
     levels, rows = column.nunique(), column.count()
     if column.nunique(dropna=False) <= 1:
-        return "the same in every row"
+        return "constant"
     if _is_text(column):
         if levels == rows and rows == len(column):
             return "different in every row"
-        if levels > max(_LEVELS_OF_A_CATEGORY, rows / 10):
+        if levels > max(_MAX_LEVELS_OF_ANY_TABLE, rows / 10):
             numbers = pd.to_numeric(column, errors="coerce").notna().sum()
             if numbers > rows / 2:
                 wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-                return f"text, though most are numbers: one is {wrong.iloc[0]!r}"
+                return f"numbers, but also text such as {wrong.iloc[0]!r}"
             return f"text with {levels} levels"
     elif pd.api.types.is_integer_dtype(column) and levels == rows:
         steps = np.abs(np.diff(column.dropna().to_numpy(dtype=float)))
-        if _IDS.fullmatch(_plain(label)) or (steps == 1).all():
-            return "counts or names the rows"
+        if _IDS.fullmatch(_snake_case(label)) or (steps == 1).all():
+            return "row numbers or ids"
     return None
 
 
@@ -313,8 +313,8 @@ def _is_text(column: pd.Series) -> bool:
     )
 
 
-def _plain(label: str) -> str:
-    """Lower case, with words joined by underscores: "SamplingDate" is "sampling_date"."""
+def _snake_case(label: str) -> str:
+    """Return a label in snake case: "SamplingDate" becomes "sampling_date"."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", label.strip())
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 

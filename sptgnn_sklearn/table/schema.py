@@ -351,7 +351,7 @@ def _fit_columns(
         label for label in covariates if label not in {*numeric, *categorical}
     ]
     years = None if time is None else decimal_years(frame[time], time)
-    if time is not None and np.isnan(years).all():
+    if years is not None and np.isnan(years).all():
         ignored.append(time)
         time = years = None
     if ignored:

@@ -1,4 +1,4 @@
-"""From the unit of y to what the network predicts, and back with the right moments."""
+"""Target transform and standardization, with moments and quantiles of the inverse."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from scipy.stats import skew
 
 __all__ = ["TargetScaler", "choose_transform", "mixture_quantiles"]
 
-_SKEWED = 1.0  # "auto" takes logarithms of a target that is at least so skewed
+_MIN_SKEWNESS = 1.0  # of a target that "auto" log-transforms
 _BISECTIONS = 60
-_QUANTILE_REACH = 9.0  # in standard deviations: farther out lie less than 1e-18 of a Gaussian
-# Single precision ends at exp(88): the mean may reach exp(80), the deviation exp(8) times the mean.
+_BRACKET_WIDTH = 9.0  # in standard deviations; less than 1e-18 of a Gaussian lies outside
+# Single precision ends at exp(88): cap the mean at exp(80), the deviation at exp(8) times the mean.
 _LARGEST_LOG = 80.0
 _LARGEST_LOG_VARIANCE = 16.0
 
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """A transform of y, then standardisation to zero mean and unit variance.
+    """Optional log transform of y, then standardization to zero mean and unit variance.
 
     Attributes
     ----------
-    transform : None or "log1p"
-    centre, scale : float
-        Mean and standard deviation of the transformed training targets; a constant target has the
-        scale 1.
+    function : None or "log1p"
+    center, scale : float
+        Mean and standard deviation of the transformed training targets; the scale of a constant
+        target is 1.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.table.target_scaling import TargetScaler
     >>> y = np.array([1.0, 3.0, 5.0])
-    >>> scale = TargetScaler.learn(y, weight=np.ones(3), function=None)
-    >>> scale.standardise(y).round(3)
+    >>> scaler = TargetScaler.fit(y, weight=np.ones(3), function=None)
+    >>> scaler.transform(y).round(3)
     array([-1.225,  0.   ,  1.225])
-    >>> mean, variance = scale.moments(np.array([0.0]), np.array([1.0]))
+    >>> mean, variance = scaler.moments(np.array([0.0]), np.array([1.0]))
     >>> mean, variance.round(3)
     (array([3.]), array([2.667]))
     """
@@ -48,43 +48,43 @@ class TargetScaler:
 
     @classmethod
     def fit(cls, y: np.ndarray, weight: np.ndarray, function: str | None) -> TargetScaler:
-        """Learn the scale from training targets.
+        """Fit the transform to training targets.
 
         Parameters
         ----------
         y, weight : ndarray of shape (n,)
-        transform : None, "log1p" or "auto"
-            "auto" decides on the logarithm by `choose_transform`.
+        function : None, "log1p" or "auto"
+            "auto" calls `choose_transform`.
 
         Raises
         ------
         ValueError
-            If "log1p" meets a target at or below -1.
+            If a target is at or below -1 with "log1p".
         """
         if function == "auto":
             function = choose_transform(y)
         if function == "log1p" and y.min() <= -1:
             raise ValueError(
-                f"target_transform='log1p' needs y above -1, but its least value is {y.min():g}. "
-                "Use target_transform=None, or shift y."
+                f"target_transform='log1p' needs y above -1; the minimum is {y.min():g}. Set "
+                "target_transform=None, or shift y."
             )
         z = np.log1p(y) if function == "log1p" else y
         center = np.average(z, weights=weight)
-        # The deviation of equal numbers is a rounding error, not a scale.
+        # The computed deviation of equal numbers is a rounding error.
         variance = np.average((z - center) ** 2, weights=weight) if np.ptp(z) > 0 else 1.0
         return cls(function, float(center), float(np.sqrt(variance)))
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Turn targets in the unit of y into what the network is trained on."""
+        """Return targets in standardized units."""
         z = np.log1p(y) if self.function == "log1p" else y
         return (z - self.center) / self.scale
 
     def moments(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and variance in the unit of y of a Gaussian in standardised units.
+        """Return mean and variance in the unit of y of a Gaussian in standardized units.
 
         For "log1p" these are the moments of a shifted log-normal (Johnson, Kotz, Balakrishnan 1994,
         Continuous Univariate Distributions 1, chapter 14): E[y] = exp(m + v/2) - 1 and
-        Var[y] = (exp(v) - 1) exp(2m + v), capped where single precision ends.
+        Var[y] = (exp(v) - 1) exp(2m + v), capped to the range of single precision.
 
         Parameters
         ----------
@@ -101,13 +101,13 @@ class TargetScaler:
         return center - 1, np.expm1(np.minimum(v, _LARGEST_LOG_VARIANCE)) * center**2
 
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
-        """Turn points, such as quantiles, in standardised units into the unit of y."""
+        """Return values, such as quantiles, in the unit of y."""
         z = self.center + self.scale * z
         return np.expm1(np.minimum(z, _LARGEST_LOG)) if self.function == "log1p" else z
 
 
 def choose_transform(y: np.ndarray) -> str | None:
-    """Return "log1p" for a non-negative, right-skewed target that it makes less skewed, else None.
+    """Return "log1p" if y is non-negative and right-skewed and log1p reduces the skewness, or None.
 
     Parameters
     ----------
@@ -120,26 +120,26 @@ def choose_transform(y: np.ndarray) -> str | None:
     >>> choose_transform(np.array([1.0, 2.0, 3.0, 5.0, 9.0, 60.0]))
     'log1p'
     """
-    # Of numbers that differ by rounding only the skewness is a rounding error too.
-    if y.min() < 0 or np.ptp(y) <= 1e-9 * y.max() or skew(y) < _SKEWED:
+    # The skewness of numbers that differ by rounding is a rounding error too.
+    if y.min() < 0 or np.ptp(y) <= 1e-9 * y.max() or skew(y) < _MIN_SKEWNESS:
         return None
     return "log1p" if abs(skew(np.log1p(y))) < skew(y) else None
 
 
 def mixture_quantiles(mean: np.ndarray, std: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return quantiles of equal mixtures of Gaussians, one mixture a column.
+    """Return quantiles of mixtures of M Gaussians with equal weights, by bisection.
 
     Parameters
     ----------
     mean, std : ndarray of shape (M, n)
-        Of each of the M Gaussians; std is positive.
+        One mixture per column; std is positive.
     levels : ndarray of shape (q,)
         Between 0 and 1.
 
     Returns
     -------
     ndarray of shape (n, q)
-        Found by bisection, so quantiles of rising levels never cross.
+        Non-decreasing in the levels.
 
     Examples
     --------
@@ -150,8 +150,8 @@ def mixture_quantiles(mean: np.ndarray, std: np.ndarray, levels: np.ndarray) -> 
     array([[-10.,  10.]])
     """
     level = np.asarray(levels)[:, None]
-    low = np.broadcast_to((mean - _QUANTILE_REACH * std).min(0), (len(level), mean.shape[1])).copy()
-    high = np.broadcast_to((mean + _QUANTILE_REACH * std).max(0), low.shape).copy()
+    low = np.broadcast_to((mean - _BRACKET_WIDTH * std).min(0), (len(level), mean.shape[1])).copy()
+    high = np.broadcast_to((mean + _BRACKET_WIDTH * std).max(0), low.shape).copy()
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         below = ndtr((middle - mean[:, None]) / std[:, None]).mean(0) < level

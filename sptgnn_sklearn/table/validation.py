@@ -1,4 +1,4 @@
-"""Checks of X, y and weights that the estimators of this package share."""
+"""Validation of X, y and sample weights, shared by all estimators."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ..utils.messages import format_rows
 from .coordinate_columns import as_dataframe
-from .parsing import LARGEST, format_rows, to_float
+from .parsing import LARGEST, to_float
 from .schema import SampleTable, TableSchema
 
 __all__ = [
@@ -29,20 +30,20 @@ __all__ = [
 ]
 
 MIN_ROWS = 5
-_MOST_WEIGHT = 1e15  # beyond it one more or less is not told apart
-_SHOWN_VALUES = 60  # characters of an entry that is no number
+_MAX_WEIGHT = 1e15  # larger float64 numbers do not resolve a weight of 1
+_MAX_SHOWN_CHARACTERS = 60
 _DATES_IN_Y = "The target y holds dates or durations; it must hold numbers."
 
 
 def check_fit_input(
     estimator: Any, X: Any, y: Any, sample_weight: Any
 ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
-    """Check the arguments of fit and learn the feature names.
+    """Check the arguments of fit and set the feature names.
 
     Parameters
     ----------
     estimator : estimator
-        Gets `n_features_in_` and, where X has names, `feature_names_in_`.
+        Its `n_features_in_` and, if X has column names, `feature_names_in_` are set.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     sample_weight : array-like of shape (n_samples,), float or None
@@ -50,16 +51,16 @@ def check_fit_input(
     Returns
     -------
     X : DataFrame or ndarray of shape (n_present, n_features)
-        What its columns hold is not checked here but by `columns.TableSchema`.
+        Rows with positive weight. `schema.TableSchema` checks the values of the columns.
     y, weight : ndarray of shape (n_present,), float64
     present : ndarray of shape (n_samples,) of bool
-        Which rows have a positive weight: only these come back.
+        Mask of the rows with positive weight.
 
     Raises
     ------
     ValueError
-        For fewer than five rows with positive weight, targets that are missing, infinite or no
-        numbers, weights that do not fit, are negative or beyond 1e15, or an X that is no table.
+        For fewer than five rows with positive weight; targets that are missing, infinite or not
+        numeric; weights of another length, negative or above 1e15; or an X that is not a table.
 
     Examples
     --------
@@ -84,35 +85,35 @@ def check_fit_input(
     if present.sum() < MIN_ROWS:
         raise ValueError(
             f"Found {present.sum()} sample(s) with a positive weight (n_samples={len(y)}) while a "
-            f"minimum of {MIN_ROWS} is required: a spatial model needs neighbours to learn from."
+            f"minimum of {MIN_ROWS} is required."
         )
     return _safe_indexing(X, present), y[present], weight[present], present
 
 
-def warn_target_leakage(columns: TableSchema, table: SampleTable, y: np.ndarray) -> None:
-    """Warn if a covariate is the target itself, as where X is the whole table.
+def warn_target_leakage(schema: TableSchema, table: SampleTable, y: np.ndarray) -> None:
+    """Warn if a covariate equals the target, for example because X still contains y.
 
     Parameters
     ----------
-    columns : Columns
-    table : Table
+    schema : TableSchema
+    table : SampleTable
         Training rows.
     y : ndarray of shape (n,)
     """
     if np.ptp(y) == 0:
         return
-    for label, values in zip(columns.numeric, table.numeric.T, strict=True):
+    for label, values in zip(schema.numeric, table.numeric.T, strict=True):
         if np.array_equal(values, y):
             warnings.warn(
-                f"Column {label!r} of X is the target y in every row, so that the model learns to "
-                f"copy it: leave it out, as by X.drop(columns={label!r}).",
+                f"Column {label!r} of X equals the target y in every row: drop it, for example by "
+                f"X.drop(columns={label!r}).",
                 UserWarning,
                 stacklevel=3,
             )
 
 
 def check_predict_input(estimator: Any, X: Any) -> Any:
-    """Check the X of a prediction against the feature names of fit.
+    """Check the X of a prediction method against the feature names of fit.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def check_predict_input(estimator: Any, X: Any) -> Any:
     Raises
     ------
     ValueError
-        If X has other columns than in fit, or no rows.
+        If the columns of X differ from those of fit, or X has no rows.
 
     Examples
     --------
@@ -143,25 +144,25 @@ def check_predict_input(estimator: Any, X: Any) -> Any:
 
 
 def check_table(estimator: Any, X: Any, reset: bool) -> Any:
-    """Check that X is a table, and learn or compare its feature names.
+    """Check that X is a table, and set or compare its feature names.
 
     Parameters
     ----------
     estimator : estimator
-        Gets `n_features_in_` and, where X has names, `feature_names_in_`, if these are learnt.
+        With `reset`, its `n_features_in_` and, if X has column names, `feature_names_in_` are set.
     X : DataFrame or array-like of shape (n_samples, n_features)
     reset : bool
-        Whether names are learnt (fit) or compared with those of fit.
+        Whether names are set (in fit) or compared with those of fit.
 
     Returns
     -------
     DataFrame or ndarray of shape (n_samples, n_features)
-        What its columns hold is not checked here.
+        The values of its columns are not checked.
 
     Raises
     ------
     ValueError
-        If X is no table, has no rows, or has other columns than in fit.
+        If X is not a table, has no rows, or has other columns than in fit.
 
     Examples
     --------
@@ -184,42 +185,41 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
     if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
         X = np.ma.filled(X.astype(np.float64), np.nan)
     if isinstance(X, np.ndarray) and X.dtype == object:
-        # Numpy cannot make a number of pandas.NA.
+        # Numpy cannot convert pandas.NA to float.
         X = np.where(_missing_objects(X), np.nan, X)
     try:
         return validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
     except (TypeError, ValueError, OverflowError) as error:
-        fault = _input_error(X)
-        if fault is None:
+        reason = _find_invalid_input(X)
+        if reason is None:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{error}: {fault}. Pass text, categories and dates in a DataFrame.") from error
+        raise kind(f"{error}: {reason}. Pass text, categories and dates in a DataFrame.") from error
 
 
 def _missing_objects(X: np.ndarray) -> np.ndarray:
     try:
         return np.asarray(pd.isna(X))
-    except InvalidOperation:  # a signalling NaN, which is told when numbers are made
+    except InvalidOperation:  # a signaling NaN, reported later by `_find_invalid_input`
         return np.array([value is pd.NA for value in X.ravel()]).reshape(X.shape)
 
 
-def _input_error(X: Any) -> str | None:
-    """Say which column of an array holds what is no number, and in which rows."""
+def _find_invalid_input(X: Any) -> str | None:
+    """Return which column of an array holds values that are not numbers, and in which rows."""
     try:
         entries = np.asarray(X, dtype=object)
     except ValueError:  # rows of several lengths
         return None
     if entries.ndim != 2:
-        told = entries.ndim > 2 or entries.size > 0
-        return f"X must have two dimensions and has {entries.ndim}" if told else None
+        invalid = entries.ndim > 2 or entries.size > 0
+        return f"X must have two dimensions; found {entries.ndim}" if invalid else None
     for position, column in enumerate(entries.T):
         wrong = np.array([not _is_number(value) for value in column], dtype=bool)
         if wrong.any():
             value = column[wrong.argmax()]
             shown = repr(str(value)) if isinstance(value, str) else str(value)
-            return (
-                f"column {position} holds no number in {format_rows(wrong, shown[:_SHOWN_VALUES])}"
-            )
+            rows = format_rows(wrong, shown[:_MAX_SHOWN_CHARACTERS])
+            return f"column {position} must hold numbers; found other values in {rows}"
     return None
 
 
@@ -239,13 +239,13 @@ def _check_target(y: Any) -> np.ndarray:
     except (TypeError, ValueError) as error:
         if str(error).startswith("y "):
             raise
-        raise type(error)(f"y must hold one number for each row: {error}") from error
+        raise type(error)(f"y must hold one number per row: {error}") from error
     if series.dtype.kind in "mM":
         raise ValueError(_DATES_IN_Y)
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
-        to_float(series, "y")  # names the first row that holds no number
+        to_float(series, "y")  # raises an error with the first row that is not a number
         raise ValueError(_DATES_IN_Y) from error
     for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
         if wrong.any():
@@ -253,7 +253,7 @@ def _check_target(y: Any) -> np.ndarray:
                 f"Input y contains {what} in {format_rows(wrong)}: drop rows without a target."
             )
     largest = np.abs(values).max(initial=0)
-    # Predictions are given in single precision, which ends a little beyond these.
+    # Predictions are returned in single precision, whose range is a little wider.
     if largest > LARGEST or 0 < largest < 1 / LARGEST:
         raise ValueError(
             f"The largest magnitude in y is {largest:g}; it must lie between {1 / LARGEST:g} "
@@ -273,19 +273,18 @@ def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
         raise type(error)(f"sample_weight must hold numbers: {error}.") from error
     if (weight < 0).any():
         raise ValueError(
-            f"sample_weight is negative in {format_rows(weight < 0)}: a weight counts how often a "
-            "row is there, 0 leaves it out."
+            f"sample_weight is negative in {format_rows(weight < 0)}: use 0 to leave a row out."
         )
     largest = weight.max(initial=0)
-    if largest > _MOST_WEIGHT or 0 < largest < 1 / _MOST_WEIGHT:
+    if largest > _MAX_WEIGHT or 0 < largest < 1 / _MAX_WEIGHT:
         raise ValueError(
             f"The largest sample_weight is {largest:g}; it must lie between "
-            f"{1 / _MOST_WEIGHT:g} and {_MOST_WEIGHT:g}: a weight counts how often a row is there."
+            f"{1 / _MAX_WEIGHT:g} and {_MAX_WEIGHT:g}; a weight of 2 equals repeating the row."
         )
-    heavy = weight > largest / _MOST_WEIGHT
+    heavy = weight > largest / _MAX_WEIGHT
     if heavy.sum() < MIN_ROWS <= (weight > 0).sum():
         raise ValueError(
-            f"sample_weight leaves nothing to all rows but {format_rows(heavy)}: at least "
-            f"{MIN_ROWS} rows need a weight above {largest / _MOST_WEIGHT:g}."
+            f"sample_weight is negligible in all rows except {format_rows(heavy)}: at least "
+            f"{MIN_ROWS} rows need a weight above {largest / _MAX_WEIGHT:g}."
         )
     return weight

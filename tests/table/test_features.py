@@ -100,7 +100,7 @@ def test_gaps_and_levels_that_training_had_not_are_average():
     features, _ = fit_features(survey(), **ROLES)
     X = survey(5, clay=np.nan, use="moor")
     with pytest.warns(UserWarning, match="Categories that were not"):
-        stream = features.node_features(features.columns.transform(X))["covariates"]
+        stream = features.node_features(features.schema.transform(X))["covariates"]
     assert stream.shape[1] == 3 + 3
     assert (stream[:, 1] == 0).all()
     assert (stream[:, 3:] == 0).all()
@@ -192,7 +192,7 @@ def test_spatial_space_keeps_great_circle_distances():
     haversine = np.sin((lat[i] - lat[j]) / 2) ** 2
     haversine += np.cos(lat[i]) * np.cos(lat[j]) * np.sin((lon[i] - lon[j]) / 2) ** 2
     expected = 2 * 6371.0088 * np.arcsin(np.sqrt(haversine))
-    found = chord_to_distance(pdist(space), features.columns.reference)
+    found = chord_to_distance(pdist(space), features.schema.reference)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -290,8 +290,8 @@ def test_deviations_that_are_rounding_errors_are_no_scale(lat):
     """One place, one date and one height have no deviation to divide by."""
     X = survey(lon=5.123456789, lat=lat, date=2001.1, height=[0.1] * 59 + [np.nan])
     features, table = fit_features(X, **ROLES)
-    assert (features.reach, features.period[1], features.heights[1]) == (1, 1, 1)
-    later = features.columns.transform(survey(date=2002.1, height=0.2, lon=5.123456789, lat=lat))
+    assert (features.plane_scale, features.time_scale[1], features.elevation_scale[1]) == (1, 1, 1)
+    later = features.schema.transform(survey(date=2002.1, height=0.2, lon=5.123456789, lat=lat))
     np.testing.assert_allclose(features.standard_time(later), 1)
     np.testing.assert_allclose(features.standard_elevation(later), 0.1)
     for values in (
@@ -309,7 +309,7 @@ def test_columns_that_say_nothing_in_these_rows_do_no_harm():
     columns = TableSchema.fit(X, **ROLES)
     table = columns.transform(X).take(np.arange(30, 60))
     features = FeatureEncoder.fit(columns, table)
-    assert (features.period, features.heights, features.axes) == (None, None, None)
+    assert (features.time_scale, features.elevation_scale, features.covariate_axes) == (None, None, None)
     assert (features.node_features(table)["covariates"][:, :2] == 0).all()
     with pytest.raises(ValueError, match="no such column"):
         features.standard_elevation(table)
