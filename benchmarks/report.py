@@ -1,11 +1,11 @@
-"""Tables of what is on record: skill by table, ranks, and differences with their intervals.
+"""Tables of the benchmark records: accuracy, ranks, differences with intervals, and calibration.
 
-    python -m benchmarks.report            # print everything
-    python -m benchmarks.report --check    # print what is aimed at, and what is reached
-    python -m benchmarks.report --write    # write the tables of the docs
+    python -m benchmarks.report            # print all tables
+    python -m benchmarks.report --check    # print a summary of SpTGNN against its baselines
+    python -m benchmarks.report --write    # write the tables of the documentation
 
-Scores are means over the seeds on record. Where two models are compared, folds are the units: each
-fold's difference is averaged over seeds, and the interval is that of Student's t over folds.
+Scores are means over the recorded seeds. Two models are compared by fold: the difference in each
+fold is averaged over seeds, and the interval is that of Student's t over folds.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from .cells import RECORDS
-from .grid import Grid
-from .opponents import MEANS
-from .speed_report import speed
-from .tables import FOLDS
+from .baselines import MODEL_AVERAGES
+from .experiments import RECORDS_DIR
+from .simulated_surveys import SIMULATED_SURVEYS
+from .speed_report import speed_tables
+from .tables import FOLD_KINDS
+from .text_table import TextTable
 from .variants import VARIANTS
-from .worlds import WORLDS
 
-OURS = "sptgnn"
-NAMES = {
+DEFAULT = "sptgnn"
+_NETWORK = "sptgnn_network"  # without the base estimator
+LABELS = {
     "sptgnn": "SpTGNN",
-    "sptgnn_network": "SpTGNN, base=None",
-    "mean_of_four_trees": "mean of four trees",
+    "sptgnn_network": "SpTGNN, base_estimator=None",
+    "mean_of_four_tree_models": "mean of four tree models",
     "xgboost_tuned": "XGBoost, tuned",
     "xgboost": "XGBoost",
-    "xgboost_neighbours": "XGBoost, neighbours",
+    "xgboost_neighbors": "XGBoost, neighbor features",
     "random_forest": "random forest",
-    "extra_trees_neighbours": "extra-trees, neighbours",
+    "extra_trees_neighbors": "extra-trees, neighbor features",
     "quantile_forest": "quantile forest",
     "gpboost": "GPBoost",
     "regression_kriging": "regression kriging",
     "mlp_ensemble": "MLP ensemble",
 }
-STATED = {
+PROBABILISTIC_LABELS = {
     "sptgnn": "SpTGNN",
     "sptgnn_conformal": "SpTGNN, predict_interval",
     "sptgnn_scale": 'SpTGNN, calibration="scale"',
@@ -54,21 +55,22 @@ STATED = {
     "mapie_xgboost": "MAPIE on XGBoost",
     "gpboost": "GPBoost",
 }
-HONESTY = {
+CALIBRATION_SCORES = {
     "ece": "Expected calibration error",
     "coverage_90%": "Coverage of the central 90 % interval",
-    "below_05": "Share of rows below it",
-    "above_95": "Share of rows above it",
-    "crps": "CRPS, modelling scale",
-    "interval_score_90": "Interval score of it, modelling scale",
+    "below_05": "Share of observations below the central 90 % interval",
+    "above_95": "Share of observations above the central 90 % interval",
+    "crps": "CRPS, modeling scale",
+    "interval_score_90": "Interval score of the central 90 % interval, modeling scale",
 }
 _SHORT_SCORES = {"ECE": "ece", "CRPS": "crps"}
-LEVEL = 0.95  # of intervals of differences
+CONFIDENCE = 0.95  # of intervals of differences
+_MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher the R2 of one model is than that of another, with its interval."""
+    """Difference in R2 between two models, with its interval."""
 
     mean: float
     low: float
@@ -79,131 +81,136 @@ class Difference:
 
 
 class Results:
-    """Cells of a folder of records, of all tables or some, by table, folds, model and seed."""
+    """Entries of a folder of records by table, folds, model and seed, for all or some tables."""
 
     def __init__(self, folder: Path, tables: Container[str] | None = None):
-        self.cells: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-        self.rows: dict[str, int] = {}
+        self.entries: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
+        self.n_rows: dict[str, int] = {}
         for path in sorted(folder.glob("*.json")):
             record = json.loads(path.read_text(encoding="utf-8"))
             if tables is not None and record["table"] not in tables:
                 continue
-            for entry in record["cells"]:
+            for entry in record["results"]:
                 key = record["table"], entry["folds"], entry["model"]
-                self.cells.setdefault(key, {})[record["seed"]] = entry
-                self.rows[record["table"]] = sum(part["rows"] for part in entry["parts"])
+                self.entries.setdefault(key, {})[record["seed"]] = entry
+                self.n_rows[record["table"]] = sum(part["rows"] for part in entry["parts"])
 
-    def only(self, real: bool) -> Results:
-        """Return the results of real tables, or those of simulated surveys."""
-        chosen = copy(self)
-        chosen.rows = {name: n for name, n in self.rows.items() if (name not in WORLDS) == real}
-        return chosen
+    def subset(self, *, simulated: bool) -> Results:
+        """Return the results of simulated surveys or those of real tables."""
+        result = copy(self)
+        result.n_rows = {
+            name: n for name, n in self.n_rows.items() if (name in SIMULATED_SURVEYS) == simulated
+        }
+        return result
 
     @property
     def tables(self) -> list[str]:
-        """Tables, the smallest first."""
-        return sorted(self.rows, key=lambda name: (self.rows[name], name))
+        """Tables by increasing number of rows."""
+        return sorted(self.n_rows, key=lambda name: (self.n_rows[name], name))
 
     def models(self, order: Sequence[str]) -> list[str]:
-        """Models that are on record, in this order, then others."""
-        known = {model for _, _, model in self.cells}
-        return [m for m in order if m in known] + sorted(known - set(order))
+        """Return the models on record in this order, followed by all others."""
+        recorded = {model for _, _, model in self.entries}
+        return [m for m in order if m in recorded] + sorted(recorded - set(order))
 
-    def seeds(self, table: str, folds: str, model: str) -> int:
-        """How many seeds of a cell are on record."""
-        return len(self.cells.get((table, folds, model), {}))
+    def n_seeds(self, table: str, folds: str, model: str) -> int:
+        """Return the number of recorded seeds."""
+        return len(self.entries.get((table, folds, model), {}))
 
     def score(self, table: str, folds: str, model: str, name: str = "R2") -> float:
-        """Mean over seeds of a score, NaN where there is none."""
-        found = self.cells.get((table, folds, model), {}).values()
-        return float(np.mean([entry[name] for entry in found])) if found else float("nan")
+        """Return the mean of a score over seeds, NaN without a record."""
+        entries = self.entries.get((table, folds, model), {}).values()
+        return float(np.mean([entry[name] for entry in entries])) if entries else float("nan")
 
-    def seconds(self, table: str, folds: str, model: str) -> float:
-        """Mean wall time of a fit."""
-        found = self.cells.get((table, folds, model), {}).values()
-        times = [part["fit_seconds"] for entry in found for part in entry["parts"]]
+    def fit_seconds(self, table: str, folds: str, model: str) -> float:
+        """Return the mean wall time of a fit."""
+        entries = self.entries.get((table, folds, model), {}).values()
+        times = [part["fit_seconds"] for entry in entries for part in entry["parts"]]
         return float(np.mean(times)) if times else float("nan")
 
-    def difference(self, table: str, folds: str, one: str, other: str) -> Difference | None:
-        """How much better the first model is, over the seeds that both have."""
-        ones, others = (self.cells.get((table, folds, model), {}) for model in (one, other))
-        seeds = sorted(set(ones) & set(others))
+    def difference(self, table: str, folds: str, model: str, reference: str) -> Difference | None:
+        """Return the R2 of a model minus that of a reference, over their common seeds."""
+        entries, references = (
+            self.entries.get((table, folds, name), {}) for name in (model, reference)
+        )
+        seeds = sorted(set(entries) & set(references))
         if not seeds:
             return None
-        gains = np.mean([_gains(ones[seed], others[seed]) for seed in seeds], axis=0)
-        spread = (
-            gains.std(ddof=1) / np.sqrt(len(gains)) * student.ppf(LEVEL / 2 + 0.5, len(gains) - 1)
-        )
-        return Difference(gains.mean(), gains.mean() - spread, gains.mean() + spread)
+        gains = np.mean([_fold_gains(entries[seed], references[seed]) for seed in seeds], axis=0)
+        quantile = student.ppf(CONFIDENCE / 2 + 0.5, len(gains) - 1)
+        half_width = gains.std(ddof=1) / np.sqrt(len(gains)) * quantile
+        return Difference(gains.mean(), gains.mean() - half_width, gains.mean() + half_width)
 
-    def rank(self, table: str, folds: str, model: str, field: Iterable[str]) -> float:
-        """Place of a model in a field of others by R2, 1 for the best; NaN without a score."""
+    def rank(self, table: str, folds: str, model: str, competitors: Iterable[str]) -> float:
+        """Return the rank of a model by R2 among competitors, 1 for the best; NaN if unrecorded."""
         own = self.score(table, folds, model)
-        others = [self.score(table, folds, other) for other in field if other != model]
+        others = [self.score(table, folds, other) for other in competitors if other != model]
         return float("nan") if np.isnan(own) else 1 + sum(value > own for value in others)
 
 
-def _gains(one: dict[str, Any], other: dict[str, Any]) -> np.ndarray:
-    """Contribution of each fold to the difference of R2, times the number of folds."""
-    errors = [
-        {part["fold"]: part["squared_error"] for part in entry["parts"]} for entry in (one, other)
-    ]
-    gains = [errors[1][fold] - errors[0][fold] for fold in sorted(errors[0])]
-    return len(gains) * np.array(gains) / one["total_square"]
+def _fold_gains(entry: dict[str, Any], reference: dict[str, Any]) -> np.ndarray:
+    """Return the contribution of each fold to the difference in R2, times the number of folds."""
+    errors, reference_errors = (
+        {part["fold"]: part["squared_error"] for part in one["parts"]} for one in (entry, reference)
+    )
+    gains = [reference_errors[fold] - errors[fold] for fold in sorted(errors)]
+    return len(gains) * np.array(gains) / entry["total_square"]
 
 
-def skill(results: Results, folds: str) -> Grid:
-    """R2 of each model on each table, their mean, and the mean rank among single models.
+def skill_table(results: Results, folds: str) -> TextTable:
+    """R2 of each model on each table, with the mean and the mean rank among single models.
 
-    The mean is over tables that all models but those for small tables have; the rank of a mean of
-    several models is not counted.
+    Mean and rank need a score on every table. Averages of several models and the network alone
+    have no rank.
     """
     tables = results.tables
-    models = results.models(list(NAMES))
-    single = [model for model in models if model not in MEANS and model != "sptgnn_network"]
+    models = results.models(list(LABELS))
+    single = [model for model in models if model not in MODEL_AVERAGES and model != _NETWORK]
     rows = []
     for model in models:
         values = [results.score(table, folds, model) for table in tables]
         ranks = [results.rank(table, folds, model, single) for table in tables]
-        whole = not np.isnan(values).any()
-        rank = f"{np.mean(ranks):.2f}" if whole and model in single else "–"
-        cells = ["–" if np.isnan(value) else f"{value:.3f}" for value in values]
-        mean = f"{np.mean(values):.3f}" if whole else "–"
-        rows.append([NAMES.get(model, model), *cells, mean, rank])
-    return Grid(["model", *map(_short, tables), "mean", "mean rank"], rows)
+        complete = not np.isnan(values).any()
+        rank = f"{np.mean(ranks):.2f}" if complete and model in single else _MISSING
+        mean = f"{np.mean(values):.3f}" if complete else _MISSING
+        rows.append([LABELS.get(model, model), *_format(values, 3), mean, rank])
+    return TextTable(["model", *map(_short_name, tables), "mean", "mean rank"], rows)
 
 
-def differences(results: Results, folds: str, reference: str = OURS) -> Grid:
-    """How much better the reference is than each other model, with intervals."""
-    tables = [table for table in results.tables if (table, folds, reference) in results.cells]
+def difference_table(results: Results, folds: str, model: str = DEFAULT) -> TextTable:
+    """R2 of a model minus that of each other model, with intervals."""
+    tables = [table for table in results.tables if (table, folds, model) in results.entries]
     rows = []
-    for model in results.models(list(NAMES)):
-        if model == reference:
+    for other in results.models(list(LABELS)):
+        if other == model:
             continue
-        found = [results.difference(table, folds, reference, model) for table in tables]
-        rows.append([NAMES.get(model, model), *("–" if d is None else str(d) for d in found)])
-    return Grid(["against", *map(_short, tables)], rows)
+        found = [results.difference(table, folds, model, other) for table in tables]
+        cells = (_MISSING if difference is None else str(difference) for difference in found)
+        rows.append([LABELS.get(other, other), *cells])
+    return TextTable(["other model", *map(_short_name, tables)], rows)
 
 
-def ablations(results: Results, folds: str, variants: Iterable[str]) -> Grid:
-    """R2 of variants minus that of the first of them, with intervals, and the mean over tables."""
+def ablation_differences(results: Results, folds: str, variants: Iterable[str]) -> TextTable:
+    """R2 of each variant minus that of the first one, with intervals and the mean over tables."""
     default, *others = variants
-    tables = [table for table in results.tables if (table, folds, default) in results.cells]
+    tables = [table for table in results.tables if (table, folds, default) in results.entries]
     rows = []
     for name in others:
         found = [results.difference(table, folds, name, default) for table in tables]
-        known = [difference.mean for difference in found if difference is not None]
-        mean = f"{np.mean(known):+.3f}" if known else "–"
-        rows.append([name, *("–" if d is None else str(d) for d in found), mean])
+        means = [difference.mean for difference in found if difference is not None]
+        mean = f"{np.mean(means):+.3f}" if means else _MISSING
+        cells = (_MISSING if difference is None else str(difference) for difference in found)
+        rows.append([name, *cells, mean])
     values = [f"{results.score(table, folds, default):.3f}" for table in tables]
-    rows.insert(0, [f"{default}, R2", *values, "–"])
-    return Grid(["variant", *map(_short, tables), "mean"], rows)
+    rows.insert(0, [f"{default}, R2", *values, _MISSING])
+    return TextTable(["variant", *map(_short_name, tables), "mean"], rows)
 
 
-def left_out(results: Results, variants: Iterable[str]) -> Grid:
-    """Gain of each variant over both kinds of folds, on average over all tables but one.
+def leave_one_table_out(results: Results, variants: Iterable[str]) -> TextTable:
+    """Mean R2 difference of each variant over both kinds of folds and all tables but one.
 
-    A choice that is right for tables that did not make it gains whichever table is left out.
+    A choice that does not depend on the tables it was made on has the same sign whichever table is
+    left out.
     """
     default, *others = variants
     rows = []
@@ -211,254 +218,287 @@ def left_out(results: Results, variants: Iterable[str]) -> Grid:
         gains = [
             np.mean([found.mean for found in both if found is not None])
             for table in results.tables
-            if any(both := [results.difference(table, kind, name, default) for kind in FOLDS])
+            if any(both := [results.difference(table, kind, name, default) for kind in FOLD_KINDS])
         ]
         if len(gains) < 2:
             continue
         means = [(sum(gains) - gain) / (len(gains) - 1) for gain in gains]
-        cells = [np.mean(gains), min(means), max(means)]
-        rows.append([name, *(f"{value:+.4f}" for value in cells)])
-    return Grid(["variant", "all tables", "least, one left out", "most, one left out"], rows)
+        values = [np.mean(gains), min(means), max(means)]
+        rows.append([name, *(f"{value:+.4f}" for value in values)])
+    columns = ["variant", "all tables", "lowest, one table left out", "highest, one table left out"]
+    return TextTable(columns, rows)
 
 
-def residual_structure(results: Results, folds: str) -> Grid:
-    """Moran's I of the residuals."""
+def moran_table(results: Results, folds: str) -> TextTable:
+    """Moran's I of the residuals of each model on each table."""
     tables = results.tables
     rows = []
-    for model in results.models(list(NAMES)):
+    for model in results.models(list(LABELS)):
         values = [results.score(table, folds, model, "moran_i") for table in tables]
-        cells = ["–" if np.isnan(value) else f"{value:.3f}" for value in values]
-        rows.append([NAMES.get(model, model), *cells])
-    return Grid(["model", *map(_short, tables)], rows)
+        rows.append([LABELS.get(model, model), *_format(values, 3)])
+    return TextTable(["model", *map(_short_name, tables)], rows)
 
 
-def honesty(results: Results, folds: str, score: str) -> Grid:
-    """One score of stated uncertainty, of each model that has it on each table."""
+def calibration_table(results: Results, folds: str, score: str) -> TextTable:
+    """One score of predicted uncertainty for each model on each table."""
     rows = []
-    for model in results.models(list(STATED)):
-        found = [results.cells.get((table, folds, model), {}) for table in results.tables]
-        known = [[entry[score] for entry in one.values() if score in entry] for one in found]
-        cells = [f"{np.mean(values):.3f}" if values else "–" for values in known]
-        if any(known):
-            rows.append([STATED.get(model, model), *cells])
-    return Grid(["model", *map(_short, results.tables)], rows)
+    for model in results.models(list(PROBABILISTIC_LABELS)):
+        entries = [results.entries.get((table, folds, model), {}) for table in results.tables]
+        scores = [[e[score] for e in by_seed.values() if score in e] for by_seed in entries]
+        if any(scores):
+            values = [np.mean(values) if values else np.nan for values in scores]
+            rows.append([PROBABILISTIC_LABELS.get(model, model), *_format(values, 3)])
+    return TextTable(["model", *map(_short_name, results.tables)], rows)
 
 
-def honesty_in_short(results: Results, folds: str) -> Grid:
-    """Calibration error and CRPS of the default and of the opponents, side by side."""
-    variants = {model for model in STATED if model.startswith(OURS)} - {OURS}
-    halves = {name: honesty(results, folds, score) for name, score in _SHORT_SCORES.items()}
-    shown = {STATED.get(m, m) for m in results.models(list(STATED)) if m not in variants}
+def short_calibration_table(results: Results, folds: str) -> TextTable:
+    """Calibration error and CRPS of the default model and its baselines."""
+    hidden = {model for model in PROBABILISTIC_LABELS if model.startswith(DEFAULT)} - {DEFAULT}
+    halves = {
+        name: calibration_table(results, folds, score) for name, score in _SHORT_SCORES.items()
+    }
+    models = [m for m in results.models(list(PROBABILISTIC_LABELS)) if m not in hidden]
+    shown = {PROBABILISTIC_LABELS.get(model, model) for model in models}
     rows: dict[str, list[str]] = {}
     for half in halves.values():
         for name, *cells in half.rows:
             if name in shown:
                 rows.setdefault(name, []).extend(cells)
-    head = [f"{name}, {table}" for name, half in halves.items() for table in half.head[1:]]
-    return Grid(["model", *head], [[name, *cells] for name, cells in rows.items()])
+    columns = [f"{name}, {table}" for name, half in halves.items() for table in half.columns[1:]]
+    return TextTable(["model", *columns], [[name, *cells] for name, cells in rows.items()])
 
 
-def known(record: Path) -> Grid:
-    """Stated variance beside that of an oracle, on simulated surveys."""
-    found = json.loads(record.read_text())
-    names = {
-        "correlation": "correlation with the oracle's",
-        "scale": "mean, over the oracle's",
-        "scale_of_own_error": "mean, over own squared error",
-        "aleatoric_and_noise": "correlation of aleatoric part and noise",
-    }
-    rows = [[world, *(f"{values[name]:.2f}" for name in names)] for world, values in found.items()]
-    return Grid(["survey", *names.values()], rows)
-
-
-def maps(record: Path) -> Grid:
-    """What a large map takes, and how much its blocks show."""
+def known_variance_table(record: Path) -> TextTable:
+    """Predicted variance compared with that of an oracle, on simulated surveys."""
     found = json.loads(record.read_text(encoding="utf-8"))
-    other = found["other_blocks"]
+    labels = {
+        "correlation_with_oracle": "correlation with the oracle's variance",
+        "variance_over_oracle": "mean variance / mean of the oracle's variance",
+        "variance_over_squared_error": "mean variance / mean squared error",
+        "correlation_of_aleatoric_and_noise": "correlation of aleatoric part and noise",
+    }
+    rows = [
+        [survey, *_format([scores[name] for name in labels], 2)] for survey, scores in found.items()
+    ]
+    return TextTable(["survey", *labels.values()], rows)
+
+
+def map_table(record: Path) -> TextTable:
+    """Time and memory of a large map, and differences at block edges."""
+    found = json.loads(record.read_text(encoding="utf-8"))
+    check = found["other_block_size"]
     rows = [
         ["cells", f"{found['cells']:,}"],
-        ["covariates, layers", f"{found['bands']}, {' and '.join(found['layers'])}"],
+        ["covariates, layers", f"{found['covariates']}, {' and '.join(found['layers'])}"],
         ["threads", str(found["threads"])],
-        ["rows of the survey, members", f"{found['rows']:,}, {found['members']}"],
+        ["training rows, ensemble members", f"{found['rows']:,}, {found['n_estimators']}"],
         ["minutes", f"{found['map_s'] / 60:.1f}"],
-        ["cells a second", f"{found['cells_per_s']:,.0f}"],
+        ["cells per second", f"{found['cells_per_s']:,.0f}"],
         ["peak memory above imports, MiB", f"{found['peak_mb_above_imports']:,.0f}"],
         ["file, MiB", f"{found['file_mb']:,.0f}"],
     ]
     for name in found["layers"]:
-        share = other[f"{name}_largest_difference"] / other[f"{name}_spread"]
-        step = other[f"{name}_step_at_edges_to_elsewhere"]
+        share = check[f"{name}_largest_difference"] / check[f"{name}_spread"]
         rows += [
             [
-                f"{name}: largest difference with other blocks, in standard deviations",
+                f"{name}: largest difference to a map with another block size, in standard "
+                "deviations",
                 f"{share:.0g}",
             ],
-            [f"{name}: steps at edges of blocks to steps elsewhere", f"{step:.3f}"],
+            [
+                f"{name}: mean step at block edges / mean step elsewhere",
+                f"{check[f'{name}_step_ratio_at_block_edges']:.3f}",
+            ],
         ]
-    return Grid(["what", "found"], rows)
+    return TextTable(["quantity", "value"], rows)
 
 
-def ties(record: Path) -> Grid:
-    """Return scores on a target of few values, of predictions on its values and between them."""
-    found = json.loads(record.read_text())
-    names = {
+def discrete_target_table(record: Path) -> TextTable:
+    """Scores for a target with few distinct values, of discrete and continuous predictions."""
+    found = json.loads(record.read_text(encoding="utf-8"))
+    labels = {
         "crps": "CRPS",
-        "interval_score_90": "interval score",
+        "interval_score_90": "interval score, 90 %",
         "ece": "ECE",
-        "coverage_90%": "in 90 %",
+        "coverage_90%": "coverage, 90 %",
         "rmse_of_mean": "RMSE of the mean",
         "mae_of_median": "MAE of the median",
     }
     rows = [
-        [f"{kind}: {form}", *(f"{values[name]:.3f}" for name in names)]
-        for kind in FOLDS
-        for form, values in found.get(kind, {}).items()
+        [f"{kind}: {form}", *_format([scores[name] for name in labels], 3)]
+        for kind in FOLD_KINDS
+        for form, scores in found.get(kind, {}).items()
     ]
-    return Grid(["folds and form", *names.values()], rows)
+    return TextTable(["folds: model", *labels.values()], rows)
 
 
-def cost(results: Results) -> Grid:
-    """Mean seconds of a fit; good for ratios within a column only."""
+def fit_time_table(results: Results) -> TextTable:
+    """Mean seconds of a fit; only ratios within a column are comparable."""
     rows = []
-    for model in results.models(list(NAMES)):
-        values = [results.seconds(table, FOLDS[0], model) for table in results.tables]
-        cells = ["–" if np.isnan(value) else f"{value:.1f}" for value in values]
-        rows.append([NAMES.get(model, model), *cells])
-    return Grid(["model", *map(_short, results.tables)], rows)
+    for model in results.models(list(LABELS)):
+        values = [results.fit_seconds(table, FOLD_KINDS[0], model) for table in results.tables]
+        rows.append([LABELS.get(model, model), *_format(values, 1)])
+    return TextTable(["model", *map(_short_name, results.tables)], rows)
 
 
-def aims(results: Results) -> list[str]:
-    """What is aimed at, and what is reached, a line each."""
-    single = [m for m in results.models([]) if m not in (*MEANS, OURS, "sptgnn_network")]
+def summary(results: Results) -> list[str]:
+    """Return differences to the main baselines, ranks and residual autocorrelation, one a line."""
+    single = [m for m in results.models([]) if m not in (*MODEL_AVERAGES, DEFAULT, _NETWORK)]
     lines = []
-    ranks, worst = [], []
-    for folds in FOLDS:
-        tables = [table for table in results.tables if (table, folds, OURS) in results.cells]
-        for other in ("xgboost_tuned", "mean_of_four_trees"):
-            both = [table for table in tables if results.seeds(table, folds, other)]
-            found = {
-                table: results.score(table, folds, OURS) - results.score(table, folds, other)
-                for table in both
-            }
-            if found:
-                better = sum(value > 0 for value in found.values())
+    ranks, losses = [], []
+    for folds in FOLD_KINDS:
+        tables = [table for table in results.tables if (table, folds, DEFAULT) in results.entries]
+        for other in ("xgboost_tuned", "mean_of_four_tree_models"):
+            gains = [
+                results.score(table, folds, DEFAULT) - results.score(table, folds, other)
+                for table in tables
+                if results.n_seeds(table, folds, other)
+            ]
+            if gains:
                 lines.append(
-                    f"{folds}: {np.mean(list(found.values())):+.3f} above {NAMES[other]}, "
-                    f"better on {better} of {len(found)} tables"
+                    f"{folds} folds: {np.mean(gains):+.3f} relative to {LABELS[other]}, "
+                    f"better on {sum(gain > 0 for gain in gains)} of {len(gains)} tables"
                 )
-        gaps = [
-            results.score(table, folds, "sptgnn_network")
-            - results.score(table, folds, "xgboost_tuned")
+        gains = [
+            results.score(table, folds, _NETWORK) - results.score(table, folds, "xgboost_tuned")
             for table in tables
         ]
-        gaps = [gap for gap in gaps if not np.isnan(gap)]
-        if gaps:
-            lines.append(f"{folds}: network alone {np.mean(gaps):+.3f} above XGBoost, tuned")
+        gains = [gain for gain in gains if not np.isnan(gain)]
+        if gains:
+            lines.append(
+                f"{folds} folds: network alone {np.mean(gains):+.3f} relative to XGBoost, tuned"
+            )
         for table in tables:
-            ranks.append(results.rank(table, folds, OURS, single))
+            ranks.append(results.rank(table, folds, DEFAULT, single))
             scores = {model: results.score(table, folds, model) for model in single}
             best = max((m for m in scores if not np.isnan(scores[m])), key=lambda m: scores[m])
-            gain = results.difference(table, folds, OURS, best)
+            gain = results.difference(table, folds, DEFAULT, best)
             if gain is not None and gain.mean < 0:
-                worst.append(f"{table}, {folds} folds: {gain} against {NAMES.get(best, best)}")
+                losses.append(
+                    f"worse: {table}, {folds} folds: {gain} relative to {LABELS.get(best, best)}"
+                )
     if ranks:
-        lines.append(f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} cells")
-    lines += [f"behind: {line}" for line in worst]
+        lines.append(
+            f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} "
+            "pairs of table and folds"
+        )
+    lines += losses
     for table in results.tables:
         moran = {
             model: results.score(table, "random", model, "moran_i")
-            for model in (OURS, "xgboost_tuned", "xgboost")
+            for model in (DEFAULT, "xgboost_tuned", "xgboost")
         }
-        text = ", ".join(f"{NAMES[model]} {value:+.3f}" for model, value in moran.items())
+        text = ", ".join(f"{LABELS[model]} {value:+.3f}" for model, value in moran.items())
         lines.append(f"Moran's I of residuals, random folds, {table}: {text}")
     return lines
 
 
-def leaderboard(results: Results, kinds: Iterable[str] = FOLDS) -> str:
-    """Return the skill of all models as text."""
+def leaderboard(results: Results, fold_kinds: Iterable[str] = FOLD_KINDS) -> str:
+    """Return the R2 of all models as Markdown."""
     return "\n\n".join(
-        f"{kind} folds, R2\n\n{skill(results, kind).to_markdown()}" for kind in kinds
+        f"{kind} folds, R2\n\n{skill_table(results, kind).to_markdown()}" for kind in fold_kinds
     )
 
 
-def _short(table: str) -> str:
+def _short_name(table: str) -> str:
     return table.removeprefix("limesoda_").split("_")[0]
 
 
-def documents(
+def _format(values: Iterable[float], digits: int) -> list[str]:
+    return [_MISSING if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+
+
+def documentation_tables(
     skill_results: Results, ablation_results: Results, uncertainty_results: Results
 ) -> dict[str, str]:
-    """Return the tables of the docs, by file name."""
-    found = {}
-    for kind in FOLDS:
-        found[f"honesty-{kind}"] = "\n".join(
-            honesty(uncertainty_results, kind, score).to_rst(title)
-            for score, title in HONESTY.items()
+    """Return the tables of the documentation by file name."""
+    real = ablation_results.subset(simulated=False)
+    simulated = ablation_results.subset(simulated=True)
+    tables = {}
+    for kind in FOLD_KINDS:
+        tables[f"calibration-{kind}"] = "\n".join(
+            calibration_table(uncertainty_results, kind, score).to_rst(title)
+            for score, title in CALIBRATION_SCORES.items()
         )
-    for kind in FOLDS:
-        found |= {
-            f"skill-{kind}": skill(skill_results, kind).to_rst(f"R2, {kind} folds"),
-            f"differences-{kind}": differences(skill_results, kind).to_rst(
+        tables |= {
+            f"skill-{kind}": skill_table(skill_results, kind).to_rst(f"R2, {kind} folds"),
+            f"differences-{kind}": difference_table(skill_results, kind).to_rst(
                 f"R2 of SpTGNN minus that of another model, {kind} folds"
             ),
-            f"moran-{kind}": residual_structure(skill_results, kind).to_rst(
+            f"moran-{kind}": moran_table(skill_results, kind).to_rst(
                 f"Moran's I of the residuals, {kind} folds"
             ),
-            f"ablation-{kind}": ablations(ablation_results.only(real=True), kind, VARIANTS).to_rst(
+            f"ablation-{kind}": ablation_differences(real, kind, VARIANTS).to_rst(
                 f"R2 of a variant minus that of the default, {kind} folds"
             ),
         }
-    tables = ablation_results.only(real=True)
-    found["left-out"] = left_out(tables, VARIANTS).to_rst(
+    tables["leave-one-table-out"] = leave_one_table_out(real, VARIANTS).to_rst(
         "R2 of a variant minus that of the default, mean of both kinds of folds"
     )
-    worlds = ablations(ablation_results.only(real=False), "random", VARIANTS)
-    found["ablation-worlds"] = worlds.to_rst("The same on simulated surveys, random folds")
-    found["cost"] = cost(skill_results).to_rst("Seconds of a fit, random folds, one thread")
-    return {f"{name}.rst": text for name, text in found.items()}
+    tables["ablation-simulated"] = ablation_differences(simulated, "random", VARIANTS).to_rst(
+        "R2 of a variant minus that of the default, simulated surveys, random folds"
+    )
+    tables["fit-time"] = fit_time_table(skill_results).to_rst(
+        "Fit time in seconds, random folds, one thread"
+    )
+    return {f"{name}.rst": text for name, text in tables.items()}
+
+
+def write_documentation(records: Path, folder: Path) -> None:
+    """Write the tables of all records as reStructuredText."""
+    folder.mkdir(exist_ok=True)
+    tables = documentation_tables(
+        *(Results(records / name) for name in ("skill", "ablation", "uncertainty"))
+    )
+    tables["known-variance.rst"] = known_variance_table(
+        records / "known-variance-3000.json"
+    ).to_rst("Predicted and known variance on simulated surveys")
+    if speed := speed_tables(records / "speed"):
+        tables["speed.rst"] = speed
+    if maps := list(records.glob("maps-*.json")):
+        largest = max(maps, key=lambda path: int(path.stem.removeprefix("maps-")))
+        tables["maps.rst"] = map_table(largest).to_rst("Time and memory of a large map")
+    for path in sorted(records.glob("discrete-target-*.json")):
+        name = _short_name(path.stem.removeprefix("discrete-target-"))
+        tables[f"discrete-target-{name}.rst"] = discrete_target_table(path).to_rst(
+            f"Scores on {name}, whose target has few distinct values"
+        )
+    for name, text in tables.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(folder / name)
+
+
+def print_tables(results: Results, uncertainty_results: Results) -> None:
+    """Print the tables of accuracy, calibration and fit time."""
+    for folds in FOLD_KINDS:
+        for title, make_table in (
+            ("R2", skill_table),
+            ("R2 of SpTGNN minus that of another model", difference_table),
+            ("Moran's I of the residuals", moran_table),
+        ):
+            print(f"\n{folds} folds, {title}\n\n{make_table(results, folds).to_markdown()}")
+    for folds in FOLD_KINDS:
+        for score, title in CALIBRATION_SCORES.items():
+            table = calibration_table(uncertainty_results, folds, score)
+            print(f"\n{folds} folds, {title}\n\n{table.to_markdown()}")
+    print(f"\nFit time in seconds\n\n{fit_time_table(results).to_markdown()}")
 
 
 def main() -> None:
     """Print or write all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=Path, default=RECORDS)
-    parser.add_argument("--check", action="store_true", help="only what is aimed at")
-    parser.add_argument("--write", action="store_true", help="write the tables of the docs")
+    parser.add_argument("--records", type=Path, default=RECORDS_DIR)
+    parser.add_argument("--check", action="store_true", help="print the summary only")
+    parser.add_argument("--write", action="store_true", help="write the documentation's tables")
     options = parser.parse_args()
-    results = Results(options.records / "skill")
     if options.write:
-        folder = Path(__file__).resolve().parent.parent / "docs" / "measured"
-        folder.mkdir(exist_ok=True)
-        others = (Results(options.records / name) for name in ("ablation", "uncertainty"))
-        tables = documents(results, *others)
-        title = "Variance of SpTGNN on simulated surveys"
-        tables["known.rst"] = known(options.records / "known-3000.json").to_rst(title)
-        if measured := speed(options.records / "speed"):
-            tables["speed.rst"] = measured
-        if mapped := list(options.records.glob("maps-*.json")):
-            largest = max(mapped, key=lambda path: int(path.stem.removeprefix("maps-")))
-            tables["maps.rst"] = maps(largest).to_rst("What a map takes")
-        for path in sorted(options.records.glob("ties-*.json")):
-            table = _short(path.stem.removeprefix("ties-"))
-            tables[f"ties-{table}.rst"] = ties(path).to_rst(f"{table}, as stated and otherwise")
-        for name, text in tables.items():
-            (folder / name).write_text(text, encoding="utf-8")
-            print(folder / name)
+        docs = Path(__file__).resolve().parent.parent / "docs"
+        write_documentation(options.records, docs / "measured")
         return
+    results = Results(options.records / "skill")
     if not options.check:
-        for folds in FOLDS:
-            for name, make in (
-                ("R2", skill),
-                ("R2 of SpTGNN minus that of others", differences),
-                ("Moran's I of residuals", residual_structure),
-            ):
-                print(f"\n{folds} folds, {name}\n\n{make(results, folds).to_markdown()}")
-        stated = Results(options.records / "uncertainty")
-        for folds in FOLDS:
-            for score, title in HONESTY.items():
-                print(f"\n{folds} folds, {title}\n\n{honesty(stated, folds, score).to_markdown()}")
-        print(f"\nseconds of a fit\n\n{cost(results).to_markdown()}")
-    print("\n" + "\n".join(aims(results)))
+        print_tables(results, Results(options.records / "uncertainty"))
+    print("\n" + "\n".join(summary(results)))
 
 
 if __name__ == "__main__":

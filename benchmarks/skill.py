@@ -1,11 +1,11 @@
-"""Skill of the estimators and their opponents on tables with fixed folds, as JSON records.
+"""Accuracy of SpTGNN and its baselines on tables with fixed folds, written to JSON records.
 
     python -m benchmarks.skill --table soil.parquet --target soc --log --elevation dem
     python -m benchmarks.skill --data FOLDER --models sptgnn xgboost_tuned --seeds 0 1 2
-    python -m benchmarks.skill --data FOLDER --tables meuse --shuffled    # nothing to learn
+    python -m benchmarks.skill --data FOLDER --tables meuse --shuffled    # no signal
 
-A run that was cut off goes on where it stopped. See `benchmarks.tables` for what a table is, and
-`benchmarks.report` for tables of what was found.
+An interrupted run resumes. `benchmarks.tables` describes the format of a table, and
+`benchmarks.report` prints tables of the records.
 """
 
 from __future__ import annotations
@@ -23,101 +23,107 @@ from sklearn.base import BaseEstimator
 
 from sptgnn_sklearn import SpTGNNRegressor
 
-from .cells import (
-    PREDICTIONS,
-    RECORDS,
-    Cell,
-    Folder,
-    Record,
+from .baselines import BASELINES, MAX_ROWS, MODEL_AVERAGES, TabularBaseline
+from .experiments import (
+    PREDICTIONS_DIR,
+    RECORDS_DIR,
+    Experiment,
+    ExperimentRecord,
+    PredictionStore,
+    average_predictions,
     fit_and_predict,
-    mean_of,
-    run_cell,
+    run_experiment,
 )
-from .opponents import MEANS, OPPONENTS, SMALL_ONLY, OnTable
 from .report import Results, leaderboard
-from .sources import add_arguments, chosen
-from .tables import FOLDS, Data, Task
+from .table_selection import add_table_arguments, selected_tables
+from .tables import FOLD_KINDS, TableData, Task
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
 
-OURS: dict[str, dict[str, Any]] = {
+SPTGNN_MODELS: dict[str, dict[str, Any]] = {
     "sptgnn": {},
-    "sptgnn_network": {"base": None},
+    "sptgnn_network": {"base_estimator": None},
 }
-MODELS = (*OURS, *OPPONENTS, *MEANS)
+MODELS = (*SPTGNN_MODELS, *BASELINES, *MODEL_AVERAGES)
 
 
-def maker(model: str, task: Task, seed: int) -> Callable[[], BaseEstimator]:
-    """Return what makes an unfitted model for a table."""
+def model_factory(model: str, task: Task, seed: int) -> Callable[[], BaseEstimator]:
+    """Return a function that creates the unfitted model for a table."""
     roles = {"elevation": task.elevation, "time": task.time, "random_state": seed}
-    if model in OURS:
-        return partial(SpTGNNRegressor, **roles, **OURS[model])
-    return partial(OnTable, model, threads=THREADS, **roles)
+    if model in SPTGNN_MODELS:
+        return partial(SpTGNNRegressor, **roles, **SPTGNN_MODELS[model])
+    return partial(TabularBaseline, model, threads=THREADS, **roles)
 
 
-def fill(cell: Cell, data: Data, folder: Folder) -> dict[str, Any]:
-    """Return the entry of a cell, and fit what it takes."""
-    if cell.model in MEANS:
-        parts = [replace(cell, model=model) for model in MEANS[cell.model]]
+def run_model(experiment: Experiment, data: TableData, store: PredictionStore) -> dict[str, Any]:
+    """Run an experiment, after those that it averages, and return its entry."""
+    if experiment.model in MODEL_AVERAGES:
+        parts = [replace(experiment, model=model) for model in MODEL_AVERAGES[experiment.model]]
         for part in parts:
-            fill(part, data, replace(folder, fresh=False))
-        return run_cell(cell, data, partial(mean_of, parts, data, folder), folder)
-    make = maker(cell.model, cell.task, cell.seed)
+            run_model(part, data, replace(store, refit=False))
+        return run_experiment(
+            experiment, data, partial(average_predictions, parts, data, store), store
+        )
+    make = model_factory(experiment.model, experiment.task, experiment.seed)
     predict = partial(fit_and_predict, make, data)
-    if cell.model == "sptgnn":
-        predict = partial(fit_both, make, data, replace(cell, model="sptgnn_network"), folder)
-    return run_cell(cell, data, predict, folder)
+    if experiment.model == "sptgnn":
+        network_only = replace(experiment, model="sptgnn_network")
+        predict = partial(fit_and_store_network, make, data, network_only, store)
+    return run_experiment(experiment, data, predict, store)
 
 
-def fit_both(
+def fit_and_store_network(
     make: Callable[[], SpTGNNRegressor],
-    data: Data,
-    network: Cell,
-    folder: Folder,
+    data: TableData,
+    network_only: Experiment,
+    store: PredictionStore,
     test: np.ndarray,
 ) -> dict[str, Any]:
-    """Fit with the base, and keep what the network alone says, which is trained without it."""
+    """Fit network and base estimator, and also store the predictions of the network alone.
+
+    The network is trained independently of the base estimator, so one fit yields both.
+    """
     model = make()
-    found = fit_and_predict(lambda: model, data, test)
+    result = fit_and_predict(lambda: model, data, test)
     postprocessor = model.ensemble_.postprocessor.without_base()
     model.ensemble_ = replace(model.ensemble_, base=None, postprocessor=postprocessor)
-    alone = {**found, "mean": model.predict(data.X[test]).astype(float)}
-    folder.keep(network, data.folds[network.folds][test][0], alone)
-    return found
+    network_result = {**result, "mean": model.predict(data.X[test]).astype(float)}
+    store.save(network_only, data.folds[network_only.folds][test][0], network_result)
+    return result
 
 
 def main() -> None:
-    """Read the options, fill the cells that are not on record, and print the leaderboard."""
+    """Run the experiments that are not on record and print the leaderboard."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    parser.add_argument("--folds", nargs="*", default=list(FOLDS), choices=FOLDS)
+    add_table_arguments(parser)
+    parser.add_argument("--folds", nargs="*", default=list(FOLD_KINDS), choices=FOLD_KINDS)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS, metavar="M")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--fresh", action="store_true", help="fit again what is on record")
-    parser.add_argument("--out", type=Path, help="folder of records")
-    parser.add_argument("--predictions", type=Path, default=PREDICTIONS)
+    parser.add_argument("--refit", action="store_true", help="refit what is on record")
+    parser.add_argument("--out", type=Path, help="folder of the records")
+    parser.add_argument("--predictions", type=Path, default=PREDICTIONS_DIR)
     options = parser.parse_args()
-    out = options.out or RECORDS / ("shuffled" if options.shuffled else "skill")
-    folder = Folder(options.predictions, options.fresh)
+    out = options.out or RECORDS_DIR / ("shuffled" if options.shuffled else "skill")
+    store = PredictionStore(options.predictions, options.refit)
     for seed in options.seeds:
-        for source in chosen(options):
+        for source in selected_tables(options):
             task = source.task
-            record = Record(out, task, seed)
-            cells = [
-                Cell(task, folds, model, seed)
+            record = ExperimentRecord(out, task, seed)
+            experiments = [
+                Experiment(task, folds, model, seed)
                 for folds in options.folds
                 for model in options.models
             ]
-            missing = [cell for cell in cells if options.fresh or record.find(cell) is None]
-            if not missing:
+            pending = [e for e in experiments if options.refit or record.find(e) is None]
+            if not pending:
                 continue
             data = source.load()
-            for cell in missing:
-                if len(data.y) <= SMALL_ONLY.get(cell.model, len(data.y)):
-                    entry = fill(cell, data, folder)
+            for experiment in pending:
+                if len(data.y) <= MAX_ROWS.get(experiment.model, len(data.y)):
+                    entry = run_model(experiment, data, store)
                     record.add(entry)
-                    print(f"{cell.place}: R2 {entry['R2']:.3f}", flush=True)
-    tables = {source.task.table for source in chosen(options)}
+                    print(f"{experiment.name}: R2 {entry['R2']:.3f}", flush=True)
+    tables = {source.task.table for source in selected_tables(options)}
     print(leaderboard(Results(out, tables), options.folds))
 
 

@@ -1,4 +1,4 @@
-"""Tables of time and memory on record; see `benchmarks.speed`."""
+"""Tables of the time and memory records of `benchmarks.speed`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .grid import Grid
+from .text_table import TextTable
 
-NAMES = {
+LABELS = {
     "sptgnn": "SpTGNN",
-    "sptgnn_network": "SpTGNN, base=None",
-    "plain": "plain torch-geometric",
+    "sptgnn_network": "SpTGNN, base_estimator=None",
+    "plain": "plain PyTorch Geometric",
     "xgboost_800": "XGBoost, 800 trees",
     "xgboost_800_coarse": "XGBoost, 800 trees, 64 bins above 60 columns",
     "gpboost": "GPBoost",
@@ -21,144 +21,158 @@ NAMES = {
     "random_forest_300": "random forest, 300 trees",
 }
 
-Record = dict[str, Any]
-Titled = list[tuple[str, Grid]]
+SpeedRecord = dict[str, Any]
+TitledTables = list[tuple[str, TextTable]]
 
 
-def plain(record: Record) -> Titled:
-    """Ours beside the plain implementation."""
-    ours, other = record["cells"]["sptgnn_network"], record["cells"]["plain"]
-    epochs = ", ".join(map(str, other["epochs"]))
-    then = [
-        f"plain torch-geometric, to {record['timed_to']}",
-        _number(record["plain_seconds"], 1),
-        _number(record["times_faster"], 1),
-        _number(other["fit_mib"], 0),
-        _number(record["plain_R2_then"], 3),
+def plain_tables(record: SpeedRecord) -> TitledTables:
+    """SpTGNN compared with the plain PyTorch Geometric implementation."""
+    sptgnn, plain = record["results"]["sptgnn_network"], record["results"]["plain"]
+    epochs = ", ".join(map(str, plain["epochs"]))
+    rows = [
+        [
+            LABELS["sptgnn_network"],
+            _format(sptgnn["fit_seconds"], 1),
+            "1.0",
+            _format(sptgnn["fit_mib"], 0),
+            _format(sptgnn["R2"], 3),
+        ],
+        [
+            f"{LABELS['plain']}, until {record['timed_until']}",
+            _format(record["plain_seconds"], 1),
+            _format(record["time_ratio"], 1),
+            _format(plain["fit_mib"], 0),
+            _format(record["plain_R2"], 3),
+        ],
+        [
+            f"{LABELS['plain']}, until the end of training ({epochs} epochs)",
+            _format(record["plain_seconds_to_end"], 1),
+            _format(record["time_ratio_to_end"], 1),
+            _format(plain["fit_mib"], 0),
+            _format(plain["R2"], 3),
+        ],
     ]
-    end = [
-        f"plain torch-geometric, to its end ({epochs} epochs)",
-        _number(record["plain_seconds_to_its_end"], 1),
-        _number(record["times_faster_than_to_its_end"], 1),
-        _number(other["fit_mib"], 0),
-        _number(other["R2"], 3),
-    ]
-    own = ["SpTGNN, base=None", _number(ours["fit_seconds"], 1), "1.0"]
-    own += [_number(ours["fit_mib"], 0), _number(ours["R2"], 3)]
-    columns = ["model", "fit, s", "times ours", "peak memory, MiB", "R2, new rows"]
-    title = f"Five members at {record['rows']:,} rows"
+    columns = ["model", "fit, s", "relative to SpTGNN", "peak memory, MiB", "R2, new rows"]
+    title = f"Five ensemble members, {record['rows']:,} rows"
     if record["timed_members"] < 5:
         title += f" (plain: time of {record['timed_members']} scaled to five)"
-    return [(title, Grid(columns, [own, then, end]))]
+    return [(title, TextTable(columns, rows))]
 
 
-def trees(record: Record) -> Titled:
-    """Ours beside trees and kriging on public tables."""
-    columns = ["model", "fit, s", "times XGBoost", "predict, s", "peak memory, MiB", "R2"]
-    found = []
+def trees_tables(record: SpeedRecord) -> TitledTables:
+    """SpTGNN compared with tree ensembles and kriging on public tables."""
+    columns = ["model", "fit, s", "relative to XGBoost", "predict, s", "peak memory, MiB", "R2"]
+    tables = []
     for table, entry in record["tables"].items():
         rows = [
             [
-                NAMES[model],
-                _number(cell["fit_seconds"], 1),
-                _number(cell["times_xgboost"], 2),
-                _number(cell["predict_seconds"], 2),
-                _number(cell["fit_mib"], 0),
-                _number(cell["R2"], 3),
+                LABELS[model],
+                _format(result["fit_seconds"], 1),
+                _format(result["times_xgboost"], 2),
+                _format(result["predict_seconds"], 2),
+                _format(result["fit_mib"], 0),
+                _format(result["R2"], 3),
             ]
-            for model, cell in entry["cells"].items()
+            for model, result in entry["results"].items()
         ]
-        title = f"{table}: {entry['rows']:,} rows fitted, {entry['new_rows']:,} predicted"
-        found.append((title, Grid(columns, rows)))
-    return found
+        title = f"{table}: {entry['rows']:,} training rows, {entry['new_rows']:,} predicted rows"
+        tables.append((title, TextTable(columns, rows)))
+    return tables
 
 
-def growth(record: Record) -> Titled:
-    """Time and memory by rows."""
-    columns = ["rows", "fit, s", "of processor", "peak memory, MiB", "epochs", "R2, new rows"]
-    found = []
+def growth_tables(record: SpeedRecord) -> TitledTables:
+    """Time and memory by number of rows."""
+    columns = ["rows", "fit, s", "CPU time, s", "peak memory, MiB", "epochs", "R2, new rows"]
+    tables = []
     for model, entry in record["models"].items():
         rows = [
             [
-                f"{cell['rows']:,}",
-                _number(cell["fit_seconds"], 1),
-                _number(cell["fit_cpu_seconds"], 1),
-                _number(cell["fit_mib"], 0),
-                str(cell["epochs"]),
-                _number(cell["R2"], 3),
+                f"{result['rows']:,}",
+                _format(result["fit_seconds"], 1),
+                _format(result["fit_cpu_seconds"], 1),
+                _format(result["fit_mib"], 0),
+                str(result["epochs"]),
+                _format(result["R2"], 3),
             ]
-            for cell in entry["sizes"]
+            for result in entry["sizes"]
         ]
-        slopes = [
-            _number(entry[f"exponent_{name}"], 2)
+        exponents = [
+            _format(entry[f"exponent_{name}"], 2)
             for name in ("fit_seconds", "fit_cpu_seconds", "fit_mib")
         ]
-        rows.append(["exponent", *slopes, "–", "–"])
-        title = f"{NAMES[model]}; exponents from {record['exponent_from']:,} rows up"
-        found.append((title, Grid(columns, rows)))
-    return found
+        rows.append(["exponent", *exponents, "–", "–"])
+        title = f"{LABELS[model]}; exponents from {record['exponent_from']:,} rows"
+        tables.append((title, TextTable(columns, rows)))
+    return tables
 
 
-def predict(record: Record) -> Titled:
-    """Many predictions beside those of a forest."""
-    columns = ["model", "predict, s", "times forest", "peak memory, MiB", "R2"]
+def predict_tables(record: SpeedRecord) -> TitledTables:
+    """Prediction of many rows compared with a random forest."""
+    columns = ["model", "predict, s", "relative to random forest", "peak memory, MiB", "R2"]
     rows = [
         [
-            NAMES[model],
-            _number(cell["predict_seconds"], 1),
-            _number(cell["times_forest"], 2),
-            _number(cell["predict_mib"], 0),
-            _number(cell["R2"], 3),
+            LABELS[model],
+            _format(result["predict_seconds"], 1),
+            _format(result["times_forest"], 2),
+            _format(result["predict_mib"], 0),
+            _format(result["R2"], 3),
         ]
-        for model, cell in record["cells"].items()
+        for model, result in record["results"].items()
     ]
-    return [(f"{record['queries']:,} rows from {record['rows']:,}", Grid(columns, rows))]
+    title = f"Prediction of {record['queries']:,} rows from {record['rows']:,} training rows"
+    return [(title, TextTable(columns, rows))]
 
 
-def graph(record: Record) -> Titled:
-    """The time of neighbour search."""
-    cell = record["cells"]["graph"]
-    columns = ["relation", "seconds", "peak memory, MiB"]
-    rows = [[name, _number(value, 1), "–"] for name, value in cell["relations"].items()]
-    rows.append(["all at once", _number(cell["search_seconds"], 1), _number(cell["search_mib"], 0)])
-    return [(f"{cell['neighbors']} neighbours of {cell['rows']:,} rows", Grid(columns, rows))]
+def graph_tables(record: SpeedRecord) -> TitledTables:
+    """Time of the neighbor search by relation."""
+    result = record["results"]["graph"]
+    rows = [[name, _format(value, 1), "–"] for name, value in result["relations"].items()]
+    total = [_format(result["search_seconds"], 1), _format(result["search_mib"], 0)]
+    rows.append(["all relations in one call", *total])
+    title = f"Search for {result['n_neighbors']} neighbors of {result['rows']:,} rows"
+    return [(title, TextTable(["relation", "seconds", "peak memory, MiB"], rows))]
 
 
-def gpu(record: Record) -> Titled:
-    """Fits on a GPU by precision."""
-    columns = ["precision", "fit, s", "of which training, s", "training in kernels, share"]
-    columns += ["predict, s", "memory of the GPU, MiB", "R2, new rows"]
+def gpu_tables(record: SpeedRecord) -> TitledTables:
+    """Time and memory on a GPU by precision."""
+    columns = ["precision", "fit, s", "training, s", "share of training in GPU kernels"]
+    columns += ["predict, s", "GPU memory, MiB", "R2, new rows"]
     rows = [
         [
             precision,
-            _number(cell["fit_seconds"], 1),
-            _number(cell["train_seconds"], 1),
-            _number(cell.get("share_in_kernels"), 2),
-            _number(cell["predict_seconds"], 2),
-            _number(cell.get("device_mib"), 0),
-            _number(cell["R2"], 4),
+            _format(result["fit_seconds"], 1),
+            _format(result["train_seconds"], 1),
+            _format(result.get("share_in_kernels"), 2),
+            _format(result["predict_seconds"], 2),
+            _format(result.get("device_mib"), 0),
+            _format(result["R2"], 4),
         ]
-        for precision, cell in record["cells"].items()
+        for precision, result in record["results"].items()
     ]
-    return [(f"{record['device']}, {record['rows']:,} rows", Grid(columns, rows))]
+    return [(f"{record['device']}, {record['rows']:,} rows", TextTable(columns, rows))]
 
 
-GRIDS: dict[str, Callable[[Record], Titled]] = {
-    f.__name__: f for f in (plain, trees, growth, predict, graph, gpu)
+# Functions that turn a record into titled tables, by benchmark.
+REPORTS: dict[str, Callable[[SpeedRecord], TitledTables]] = {
+    "plain": plain_tables,
+    "trees": trees_tables,
+    "growth": growth_tables,
+    "predict": predict_tables,
+    "graph": graph_tables,
+    "gpu": gpu_tables,
 }
 
 
-def speed(folder: Path) -> str:
-    """Return all tables of the records of a folder as reStructuredText; empty without records."""
+def speed_tables(folder: Path) -> str:
+    """Return the tables of all records in a folder as reStructuredText; empty without records."""
     parts = []
-    for what, grids in GRIDS.items():
-        for path in sorted(folder.glob(f"{what}-*.json")):
+    for benchmark, report in REPORTS.items():
+        for path in sorted(folder.glob(f"{benchmark}-*.json")):
             record = json.loads(path.read_text(encoding="utf-8"))
-            machine = record["machine"]
-            where = f"{machine['processor']}, {record['threads']} threads"
-            parts += [grid.to_rst(f"{title} ({where})") for title, grid in grids(record)]
+            machine = f"{record['machine']['processor']}, {record['threads']} threads"
+            parts += [table.to_rst(f"{title} ({machine})") for title, table in report(record)]
     return "\n".join(parts)
 
 
-def _number(value: float | None, digits: int) -> str:
+def _format(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"

@@ -1,8 +1,8 @@
-"""Tables that models are scored on, all in one convention.
+"""Benchmark tables in one convention: targets, covariates, coordinates and fixed folds.
 
-A table is a Parquet file in which ``target_*`` columns are targets, ``meta_*`` columns never are
-covariates, ``x, y`` or ``lon, lat`` are the coordinates (``x, y`` where there are both), and every
-other column is a covariate. ``meta_fold_random`` and ``meta_fold_block`` hold the folds.
+A table is a Parquet file. ``target_*`` columns are targets, ``meta_*`` columns are never
+covariates, ``x, y`` or ``lon, lat`` are the coordinates (``x, y`` where both pairs exist), and
+every other column is a covariate. ``meta_fold_random`` and ``meta_fold_block`` hold fold labels.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-FOLDS = ("random", "block")
+FOLD_KINDS = ("random", "block")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted on one table.
+    """Target and column roles of one table.
 
     Attributes
     ----------
     table : str
-        File name without its ending.
+        File name without its suffix.
     target : str
     log : bool
-        Whether log1p of the target is modelled.
+        Whether log1p of the target is modeled.
     elevation, time : str or None
-        Columns of these roles.
+        Columns with these roles.
     categorical : tuple of str
-        Columns of class codes that are numbers.
+        Numeric columns that hold class codes.
     shuffled : bool
-        Whether the targets are dealt to other rows, so that there is nothing to learn.
+        Whether the targets are permuted over the rows, so that the table has no signal.
     """
 
     table: str
@@ -46,12 +46,13 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Name of the table, and of the target, for files."""
-        return f"{self.table}-{self.target}" + ("-shuffled" if self.shuffled else "")
+        """Table and target, as used in file names."""
+        name = f"{self.table}-{self.target}" + ("-shuffled" if self.shuffled else "")
+        return name.replace(" ", "_")
 
 
-# Public tables in the convention: real soil surveys from a field to a continent, one of them
-# without any signal, and house prices as a control.
+# Public tables in this convention: soil surveys from field to continental extent, one of them
+# without signal, and house prices as a control.
 TASKS = {
     task.table: task
     for task in (
@@ -68,22 +69,22 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class Data:
-    """A table, taken apart.
+class TableData:
+    """Covariates, target, folds and coordinates of one table.
 
     Attributes
     ----------
     X : DataFrame
-        Coordinates, covariates, and the column of time where it is given.
+        Coordinates, covariates, and the time column if there is one.
     y : ndarray of shape (n,)
-        Target on the scale on which it is modelled.
+        Target on the modeling scale.
     observed : ndarray of shape (n,)
         Target in its own unit.
     folds : dict of str to ndarray of shape (n,)
-        Labels of folds by their kind.
+        Fold labels by kind of folds.
     coordinates : ndarray of shape (n, 2)
     crs : str or None
-        Of the coordinates; None for planar ones of unknown system.
+        CRS of the coordinates; None for planar coordinates of an unknown CRS.
     """
 
     X: pd.DataFrame
@@ -94,32 +95,32 @@ class Data:
     crs: str | None
 
 
-def read(path: Path, task: Task, kinds: Sequence[str] = FOLDS) -> Data:
-    """Read a table and take it apart; rows without target are left out.
+def read_table(path: Path, task: Task, fold_kinds: Sequence[str] = FOLD_KINDS) -> TableData:
+    """Read a table without the rows that lack a target.
 
     Raises
     ------
     SystemExit
-        If a column is not there, with the columns that are.
+        If a column is missing; the message lists the columns of the table.
     """
     table = pd.read_parquet(path)
-    fold_columns = {kind: f"meta_fold_{kind}" for kind in kinds}
-    wanted = [task.target, task.elevation, task.time, *task.categorical, *fold_columns.values()]
-    missing = [name for name in wanted if name is not None and name not in table]
+    fold_columns = {kind: f"meta_fold_{kind}" for kind in fold_kinds}
+    required = [task.target, task.elevation, task.time, *task.categorical, *fold_columns.values()]
+    missing = [name for name in required if name is not None and name not in table]
     if missing:
         raise SystemExit(f"{path} has no column {missing}; it has {sorted(table)}.")
     table = table[table[task.target].notna()].reset_index(drop=True)
-    kept = [name for name in table if not name.startswith(("target_", "meta_"))]
-    planar = {"x", "y"} <= set(kept)
+    columns = [name for name in table if not name.startswith(("target_", "meta_"))]
+    planar = {"x", "y"} <= set(columns)
     if planar:
-        kept = [name for name in kept if name not in ("lon", "lat")]
-    X = table[kept + ([task.time] if task.time and task.time not in kept else [])].copy()
+        columns = [name for name in columns if name not in ("lon", "lat")]
+    X = table[columns + ([task.time] if task.time and task.time not in columns else [])].copy()
     for name in task.categorical:
         X[name] = X[name].astype("category")
     observed = table[task.target].to_numpy(float)
     if task.shuffled:
         observed = np.random.RandomState(0).permutation(observed)
-    return Data(
+    return TableData(
         X=X,
         y=np.log1p(observed) if task.log else observed,
         observed=observed,

@@ -1,8 +1,8 @@
-"""Variants of SpTGNN in the study of its ingredients: the default with one thing changed."""
+"""Ablation variants of SpTGNN: the default model with one parameter changed."""
 
 from typing import Any
 
 from sptgnn_sklearn.inspection.ablation import INGREDIENTS
 
-# Name: what is changed. The first is the default, with which the others are compared.
+# Changed parameters by variant. The first variant is the default, the reference of the others.
 VARIANTS: dict[str, dict[str, Any]] = {"default": {}, **INGREDIENTS}

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import ablation, skill
-from benchmarks.cells import Cell, Folder, Record, fit_and_predict, mean_of, run_cell
-from benchmarks.opponents import FOUR_TREES, OPPONENTS, NeighbourColumns, OnTable
+from benchmarks.experiments import Experiment, PredictionStore, ExperimentRecord, fit_and_predict, average_predictions, run_experiment
+from benchmarks.baselines import FOUR_TREE_MODELS, BASELINES, NeighborFeatureRegressor, TabularBaseline
 from benchmarks.report import (
     Results,
     ablations,
@@ -21,11 +21,11 @@ from benchmarks.report import (
     leaderboard,
     left_out,
 )
-from benchmarks.sources import add_arguments, chosen
-from benchmarks.tables import TASKS, Data, Task, read
-from benchmarks.worlds import WORLDS, make_world
+from benchmarks.table_selection import add_table_arguments, selected_tables
+from benchmarks.tables import TASKS, TableData, Task, read
+from benchmarks.simulated_surveys import SIMULATED_SURVEYS, make_simulated_table
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.metrics import model_efficiency
+from sptgnn_sklearn.metrics import r2_score
 
 TASK = Task("soil", "target_soc", log=True, elevation="elevation", time="meta_date")
 
@@ -100,47 +100,47 @@ def test_columns_that_are_not_there_are_named(parquet):
 
 def options(*arguments):
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_table_arguments(parser)
     return parser.parse_args(arguments)
 
 
 def test_options_name_tables(parquet, tmp_path):
     """One table with its roles, a folder, or simulated surveys."""
-    found = chosen(options("--table", str(parquet), "--target", "target_soc", "--log"))
+    found = selected_tables(options("--table", str(parquet), "--target", "target_soc", "--log"))
     assert [source.task for source in found] == [Task("soil", "target_soc", log=True)]
     assert len(found[0].load().y) == 200
-    assert [s.task.table for s in chosen(options("--worlds"))] == list(WORLDS)
+    assert [s.task.table for s in selected_tables(options("--worlds"))] == list(SIMULATED_SURVEYS)
     with pytest.raises(SystemExit, match="Name a table"):
-        chosen(options())
+        selected_tables(options())
     with pytest.raises(SystemExit, match=r"no file .*meuse"):
-        chosen(options("--data", str(tmp_path), "--tables", "meuse"))
+        selected_tables(options("--data", str(tmp_path), "--tables", "meuse"))
 
 
 def test_a_cell_goes_on_where_it_stopped(data, tmp_path):
     """Folds that are kept are not fitted again, and the scores are the same."""
-    cell, folder = Cell(TASK, "random", "nearest", 0), Folder(tmp_path)
+    cell, folder = Experiment(TASK, "random", "nearest", 0), PredictionStore(tmp_path)
     predict = partial(fit_and_predict, Nearest, data)
     Nearest.fits = 0
-    first = run_cell(cell, data, predict, folder)
+    first = run_experiment(cell, data, predict, folder)
     assert Nearest.fits == 3
     next(tmp_path.rglob("*fold1.npz")).unlink()
-    second = run_cell(cell, data, predict, folder)
+    second = run_experiment(cell, data, predict, folder)
     assert Nearest.fits == 4
     for name in ("R2", "unit", "moran_i", "total_square"):
         assert first[name] == second[name]
-    run_cell(cell, data, predict, replace(folder, fresh=True))
+    run_experiment(cell, data, predict, replace(folder, fresh=True))
     assert Nearest.fits == 7
 
 
 def test_scores_are_pooled(data, tmp_path):
     """One R2 of all predictions; the folds' squared errors add up to it."""
-    cell = Cell(TASK, "block", "nearest", 0)
-    entry = run_cell(cell, data, partial(fit_and_predict, Nearest, data), Folder(tmp_path))
+    cell = Experiment(TASK, "block", "nearest", 0)
+    entry = run_experiment(cell, data, partial(fit_and_predict, Nearest, data), PredictionStore(tmp_path))
     found = np.empty(len(data.y))
     for fold in range(3):
         test = data.folds["block"] == fold
         found[test] = Nearest().fit(data.X[~test], data.y[~test]).predict(data.X[test])
-    assert entry["R2"] == pytest.approx(model_efficiency(data.y, found))
+    assert entry["R2"] == pytest.approx(r2_score(data.y, found))
     squared = sum(part["squared_error"] for part in entry["parts"])
     assert entry["R2"] == pytest.approx(1 - squared / entry["total_square"])
     rmse = np.sqrt(np.mean((data.observed - np.expm1(found)) ** 2))
@@ -148,9 +148,9 @@ def test_scores_are_pooled(data, tmp_path):
 
 
 def test_predictions_of_another_table_are_refused(data, tmp_path):
-    cell, folder = Cell(TASK, "random", "nearest", 0), Folder(tmp_path)
-    run_cell(cell, data, partial(fit_and_predict, Nearest, data), folder)
-    fewer = Data(
+    cell, folder = Experiment(TASK, "random", "nearest", 0), PredictionStore(tmp_path)
+    run_experiment(cell, data, partial(fit_and_predict, Nearest, data), folder)
+    fewer = TableData(
         data.X[5:],
         data.y[5:],
         data.observed[5:],
@@ -159,22 +159,22 @@ def test_predictions_of_another_table_are_refused(data, tmp_path):
         None,
     )
     with pytest.raises(SystemExit, match="another table; remove it"):
-        run_cell(cell, fewer, partial(fit_and_predict, Nearest, fewer), folder)
+        run_experiment(cell, fewer, partial(fit_and_predict, Nearest, fewer), folder)
 
 
 def test_means_of_models(data, tmp_path):
     """The mean of kept predictions; what is not there yet is said."""
-    folder = Folder(tmp_path)
-    cells = [Cell(TASK, "random", name, 0) for name in ("one", "other")]
+    folder = PredictionStore(tmp_path)
+    cells = [Experiment(TASK, "random", name, 0) for name in ("one", "other")]
     test = data.folds["random"] == 2
     for value, cell in enumerate(cells):
         kept = {"mean": np.full(test.sum(), value), "fit_seconds": 1.0, "predict_seconds": 0.5}
         folder.keep(cell, 2, kept)
-    found = mean_of(cells, data, folder, test)
+    found = average_predictions(cells, data, folder, test)
     assert (found["mean"] == 0.5).all()
     assert found["fit_seconds"] == 2.0
     with pytest.raises(LookupError, match="not there yet"):
-        mean_of(cells, data, folder, data.folds["random"] == 1)
+        average_predictions(cells, data, folder, data.folds["random"] == 1)
 
 
 def entry(folds, model, errors):
@@ -197,7 +197,7 @@ def entry(folds, model, errors):
 def records(tmp_path):
     """Two seeds of one table, in which ours leads by 0.1 on random folds and is second on block."""
     for seed in (0, 1):
-        record = Record(tmp_path, TASK, seed)
+        record = ExperimentRecord(tmp_path, TASK, seed)
         for folds, ours in (("random", [10, 10, 10]), ("block", [20, 20, 20])):
             record.add(entry(folds, "sptgnn", ours))
             record.add(entry(folds, "xgboost_tuned", [13 + seed, 14, 12 - seed]))
@@ -206,12 +206,12 @@ def records(tmp_path):
 
 
 def test_an_entry_takes_the_place_of_the_old_one(records):
-    record = Record(records, TASK, 0)
+    record = ExperimentRecord(records, TASK, 0)
     n_before = len(record.entries())
     record.add(entry("random", "sptgnn", [1, 1, 1]))
     assert len(record.entries()) == n_before
-    assert record.find(Cell(TASK, "random", "sptgnn", 0))["R2"] == pytest.approx(0.97)
-    assert record.find(Cell(TASK, "random", "gpboost", 0)) is None
+    assert record.find(Experiment(TASK, "random", "sptgnn", 0))["R2"] == pytest.approx(0.97)
+    assert record.find(Experiment(TASK, "random", "gpboost", 0)) is None
     assert json.loads(record.path.read_text())["scale"] == "log1p"
 
 
@@ -242,7 +242,7 @@ def test_reports_say_what_is_on_record(records):
 
 
 def test_ablations_are_differences_from_the_default(tmp_path):
-    record = Record(tmp_path, TASK, 0)
+    record = ExperimentRecord(tmp_path, TASK, 0)
     record.add(entry("random", "default", [10, 10, 10]))
     record.add(entry("random", "no graph", [12, 12, 12]))
     text = ablations(Results(tmp_path), "random", ["default", "no graph"]).to_markdown()
@@ -253,7 +253,7 @@ def test_ablations_are_differences_from_the_default(tmp_path):
 def test_a_choice_is_judged_by_the_tables_that_did_not_make_it(tmp_path):
     """The mean over all tables but one, the least and the most of it; both kinds of folds count."""
     for name, error in (("a", 8), ("b", 13), ("c", 10)):
-        record = Record(tmp_path, replace(TASK, table=name), 0)
+        record = ExperimentRecord(tmp_path, replace(TASK, table=name), 0)
         for kind in ("random", "block"):
             record.add(entry(kind, "default", [10, 10, 10]))
             record.add(entry(kind, "no graph", [error] * 3))
@@ -262,7 +262,7 @@ def test_a_choice_is_judged_by_the_tables_that_did_not_make_it(tmp_path):
     assert "two layers" not in text
 
 
-QUICK = [name for name in OPPONENTS if name not in ("xgboost_tuned", "mlp_ensemble")]
+QUICK = [name for name in BASELINES if name not in ("xgboost_tuned", "mlp_ensemble")]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -272,9 +272,9 @@ def test_opponents_know_more_than_the_mean(data, name):
     if name in ("gpboost", "quantile_forest", "regression_kriging"):
         pytest.importorskip({"regression_kriging": "pykrige"}.get(name, name))
     test = data.folds["random"] == 0
-    model = OnTable(name, time="meta_date", elevation="elevation")
+    model = TabularBaseline(name, time="meta_date", elevation="elevation")
     found = model.fit(data.X[~test], data.y[~test]).predict(data.X[test])
-    assert model_efficiency(data.y[test], found) > 0
+    assert r2_score(data.y[test], found) > 0
 
 
 def test_neighbour_columns_hide_the_own_place():
@@ -289,7 +289,7 @@ def test_neighbour_columns_hide_the_own_place():
             return {}
 
     X = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    NeighbourColumns(Remember(), n_neighbors=2).fit(X, np.arange(4.0))
+    NeighborFeatureRegressor(Remember(), n_neighbors=2).fit(X, np.arange(4.0))
     assert Remember.seen[0, -2:].tolist() == [2.0, 3.0]
     assert Remember.seen[2, -2:].tolist() in ([0.0, 1.0], [1.0, 0.0])
 
@@ -298,7 +298,7 @@ def test_the_network_alone_is_that_without_base(data, tmp_path, monkeypatch):
     """Its predictions are kept from the fit with the base; a fit without one gives the same."""
     monkeypatch.setitem(skill.OURS, "sptgnn", {"max_epochs": 2, "n_members": 2})
     test = data.folds["random"] == 0
-    cell, folder = Cell(TASK, "random", "sptgnn_network", 0), Folder(tmp_path)
+    cell, folder = Experiment(TASK, "random", "sptgnn_network", 0), PredictionStore(tmp_path)
     skill.fit_both(skill.maker("sptgnn", TASK, 0), data, cell, folder, test)
     monkeypatch.setitem(
         skill.OURS, "sptgnn_network", {"max_epochs": 2, "n_members": 2, "base": None}
@@ -323,10 +323,10 @@ def test_the_command_of_skill(parquet, tmp_path, monkeypatch, capsys):
     )
     Nearest.fits = 0
     out = run(skill, monkeypatch, capsys, *table, *kept, *models)
-    assert Nearest.fits == 2 * 2 * 3 * len(FOUR_TREES)
+    assert Nearest.fits == 2 * 2 * 3 * len(FOUR_TREE_MODELS)
     assert out.count("R2 ") == 2 * 2 * 2
     again = run(skill, monkeypatch, capsys, *table, *kept, *models)
-    assert Nearest.fits == 2 * 2 * 3 * len(FOUR_TREES)
+    assert Nearest.fits == 2 * 2 * 3 * len(FOUR_TREE_MODELS)
     assert "| mean of four trees | " in again
 
 
@@ -353,11 +353,11 @@ def test_variants_that_change_nothing_are_left_out():
     """A table without dates has no variant without them."""
     assert "no time" not in ablation.variants(TASKS["meuse"])
     assert "no elevation relation" not in ablation.variants(TASKS["afsp_soc"])
-    assert "no time" in ablation.variants(next(iter(WORLDS.values())).task)
+    assert "no time" in ablation.variants(next(iter(SIMULATED_SURVEYS.values())).task)
 
 
 def test_worlds_are_the_same_every_time():
-    world = WORLDS["field only"]
-    one, other = make_world(world), make_world(world)
+    world = SIMULATED_SURVEYS["field only"]
+    one, other = make_simulated_table(world), make_simulated_table(world)
     np.testing.assert_array_equal(one.y, other.y)
     assert sorted(np.unique(one.folds["block"])) == list(range(5))

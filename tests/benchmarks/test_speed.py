@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from benchmarks import speed, timed
-from benchmarks.plain import PlainHeteroGNN, PlainNetwork, beta_nll
+from benchmarks.plain_pyg import PlainHeteroGNN, PlainNetwork, beta_nll
 from benchmarks.speed import exponent, main, to_the_same_skill
 from benchmarks.speed_report import speed as tables
-from benchmarks.timed import Memory, Split
+from benchmarks.timed_job import Memory, Split
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.metrics import model_efficiency
+from sptgnn_sklearn.metrics import r2_score
 from sptgnn_sklearn.training.losses import beta_nll as own_beta_nll
 
 SMALL = {"n_members": 2, "max_epochs": 1, "hidden_size": 8, "n_experts": 2}
@@ -33,7 +33,7 @@ def fitted(split):
 
 def test_the_plain_implementation_learns(split, fitted):
     """It explains a good part of new rows, and errors fall on the rows that it holds out."""
-    assert model_efficiency(split.y_new, fitted.predict(split.X_new)) > 0.3
+    assert r2_score(split.y_new, fitted.predict(split.X_new)) > 0.3
     assert all(min(errors) < 0.8 * errors[0] for errors in fitted.errors_)
 
 
@@ -214,7 +214,7 @@ def check(record):
 
 @pytest.mark.filterwarnings("ignore")
 def test_trees_on_a_table(small, monkeypatch, tmp_path):
-    """Ours and its opponents in one run, with times of XGBoost."""
+    """Ours and its baselines in one run, with times of XGBoost."""
     made = make_soil_survey(150, random_state=0)
     table = made.data.rename(columns={"elevation": "elev", "date": "meta_date"})
     table["target_om_pct"], table["meta_fold_random"] = made.target, np.arange(150) % 3

@@ -1,4 +1,4 @@
-"""The benchmark of uncertainty: scores of known distributions, opponents, and the command."""
+"""The benchmark of uncertainty: scores of known distributions, baselines, and the command."""
 
 import json
 import sys
@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks import uncertainty
-from benchmarks.distributions import DISTRIBUTIONS, WithQuantiles
+from benchmarks.probabilistic_baselines import PROBABILISTIC_BASELINES, QuantileBaseline
 from benchmarks.report import Results, honesty
 from benchmarks.uncertainty import ENDS, LEVELS, scores
-from benchmarks.worlds import WORLDS, make_world
+from benchmarks.simulated_surveys import SIMULATED_SURVEYS, make_simulated_table
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.metrics import crps_gaussian, expected_calibration_error, interval_score
 
@@ -47,14 +47,14 @@ def test_ends_of_intervals_have_no_score_of_the_whole(known):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", PROBABILISTIC_BASELINES)
 def test_opponents_state_distributions(name):
     """Quantiles rise, and intervals of 90 % hold more than half and less than all of new rows."""
     module = {"quantile_forest": "quantile_forest", "ngboost": "ngboost", "gpboost": "gpboost"}
     pytest.importorskip(module.get(name, "mapie"))
-    data = make_world(WORLDS["survey"])
+    data = make_simulated_table(SIMULATED_SURVEYS["survey"])
     train, test = np.arange(150), np.arange(150, 600)
-    model = WithQuantiles(name, time="date", elevation="elevation")
+    model = QuantileBaseline(name, time="date", elevation="elevation")
     found = model.fit(data.X.iloc[train], data.y[train]).predict_quantiles(
         data.X.iloc[test], LEVELS
     )

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from benchmarks.known import WORLDS, compare, epistemic_away, epistemic_by_rows, make_known
+from benchmarks.known_variance import SIMULATED_SURVEYS, compare, epistemic_away, epistemic_by_rows, make_known_survey
 from sptgnn_sklearn import SpTGNNRegressor
 
 
 def test_the_oracle_is_right():
     """Variances add up to that of the target, and the noise follows its covariate."""
-    known = make_known(400, 0, field_sd=3.0, vary=0.5)
+    known = make_known_survey(400, 0, field_sd=3.0, vary=0.5)
     assert known.field_variance.min() >= 0
     assert known.field_variance.max() <= 9.0 + 1e-9
     assert known.noise_sd.min() < 0.5 * known.noise_sd.max()
     spread = np.std(known.y) ** 2
     assert spread == pytest.approx(np.var(known.mean) + np.mean(known.noise_sd**2), rel=0.35)
-    none = make_known(100, 0, field_sd=0.0, vary=0.0)
+    none = make_known_survey(100, 0, field_sd=0.0, vary=0.0)
     np.testing.assert_array_equal(none.field_variance, 0)
     np.testing.assert_allclose(none.noise_sd, 3.0)
 
@@ -24,8 +24,8 @@ def test_the_oracle_is_right():
 def test_the_variance_of_an_oracle_is_recovered():
     """Correlation above 0.8 in each world; over the worlds the scale is right within 10 %."""
     found = [
-        compare(make_known(3000, 0, **world), SpTGNNRegressor(random_state=0))
-        for world in WORLDS.values()
+        compare(make_known_survey(3000, 0, **world), SpTGNNRegressor(random_state=0))
+        for world in SIMULATED_SURVEYS.values()
     ]
     assert min(one["correlation"] for one in found) > 0.8
     assert min(one["aleatoric_and_noise"] for one in found) > 0.8

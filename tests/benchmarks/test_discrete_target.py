@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks import ties
-from benchmarks.cells import Cell, Folder
+from benchmarks.experiments import Experiment, PredictionStore
 from benchmarks.tables import Task, read
-from benchmarks.ties import dealt, quantiles_of_shares, shares_of_values, spread
+from benchmarks.discrete_target import dealt, quantiles_of_shares, shares_of_values, spread
 from benchmarks.uncertainty import LEVELS
 
 Y = np.repeat([0.0, 1.0, 4.0], [2, 6, 2])
@@ -66,7 +66,7 @@ def test_the_command(tmp_path, monkeypatch):
             sure = np.repeat(data.y[test][:, None], len(LEVELS), axis=1)
             wide = 1 + norm.ppf(LEVELS) + np.zeros((test.sum(), 1))
             for model, stated in (("sptgnn", wide), ("quantile_forest", sure)):
-                Folder(tmp_path / "kept").keep(Cell(task, kind, model, 0), label, {"mean": stated})
+                PredictionStore(tmp_path / "kept").keep(Experiment(task, kind, model, 0), label, {"mean": stated})
     ties.main()
     record = json.loads((tmp_path / "out" / "ties-soil-target_clay.json").read_text())
     assert record["values"] == 3
