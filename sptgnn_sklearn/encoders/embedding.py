@@ -47,7 +47,7 @@ _PATCH, _MAX_SIDE_EMBEDDED = 16, 224  # pixels; TerraMind was trained on chips o
 _MAX_CHIPS_FOR_STATISTICS = 2000  # the standard error of a mean is then 2 % of a std at most
 _CHUNK_ROWS = 256  # rows per write to the cache, which a killed run can lose
 _SENTINEL_2_MODALITIES = ("S2L2A", "S2L1C")
-_REMEDY = "Pass on_error='ignore' to treat such images as missing."
+_IGNORE_HINT = "Pass on_error='ignore' to treat such images as missing."
 
 
 class Encoder(Protocol):
@@ -531,7 +531,7 @@ def _unusable_file_error(
     paths: np.ndarray, label: Hashable, path: str, why: ChipError
 ) -> ValueError:
     row = paths.tolist().index(path)
-    return ValueError(f"Row {row}, column {label!r}: {path} {why}. {_REMEDY}")
+    return ValueError(f"Row {row}, column {label!r}: {path} {why}. {_IGNORE_HINT}")
 
 
 def _first_chip(

@@ -1,8 +1,9 @@
-"""Readers for GeoTIFF and NumPy chip files, with limits on size and shape."""
+"""Readers of GeoTIFF and NumPy chip files, with limits on size and shape."""
 
 from __future__ import annotations
 
 import functools
+import io
 import math
 import os
 import re
@@ -13,19 +14,26 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib import format as npy_format
 
-from .geotiff import MOST_BANDS, import_rasterio
+from .geotiff import MAX_BANDS, import_rasterio
 from .modalities import Modality, band_positions
 
 __all__ = ["MAX_BYTES", "ChipError", "chip_shape", "prepare_thread", "read_bytes"]
 
 MAX_BYTES = 256 * 2**20
-# No chip is as wide.
 _MAX_SIDE = 65536
-# TIFF and BigTIFF, each in both byte orders.
+# First bytes of TIFF and BigTIFF in both byte orders, of .npy and of other known formats.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
-_OTHERS = {
+_MAX_NPY_HEADER = 4096
+# Python's parser and NumPy warn about these in damaged headers; filters are not thread-safe.
+_NPY_WARNS = re.compile(rb"[^\n -\[\]-~]|\d[a-z]|a\d")
+_NPY_HEADERS = {
+    (1, 0): npy_format.read_array_header_1_0,
+    (2, 0): npy_format.read_array_header_2_0,
+}
+_OTHER_FORMATS = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89HDF": "an HDF5 or netCDF file",
@@ -34,26 +42,27 @@ _OTHERS = {
     b"PK": "a ZIP or .npz archive",
     b"\x1f\x8b": "a gzip archive",
 }
-# The tag of GDAL's metadata, and so many tags as libtiff reads at most.
+# TIFF tag of GDAL's metadata, and libtiff's limit on the number of tags.
 _METADATA, _MAX_TAGS = 42112, 4096
 _ASCII = bytes(range(128)) + b"?" * 128
-_NAME = "chip.tif"  # of the file in memory
-# A chip is all that a file in memory has: no folder to look through, no .aux.xml beside it.
-_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-# Start and length along one side; stored values and where they are masked.
-ByteSpan: TypeAlias = tuple[int, int]
-_Read: TypeAlias = tuple[np.ndarray, np.ndarray | None]
+_MEMORY_NAME = "chip.tif"  # of the file in GDAL's memory
+# A file in memory has no folder to list and no .aux.xml file.
+_GDAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+# Start and length of a window along one side, in pixels.
+PixelSpan: TypeAlias = tuple[int, int]
+# Stored values, and where they are masked.
+_MaskedValues: TypeAlias = tuple[np.ndarray, np.ndarray | None]
 
 
 class ChipError(ValueError):
-    """A file that is no usable chip.
+    """Error for a file that is not a usable chip.
 
-    The message is to be read after the file's name, which the caller puts before it.
+    The message continues a sentence that starts with the file's name, which the caller prepends.
 
     Examples
     --------
     >>> from sptgnn_sklearn.images.chip_formats import read_bytes
-    >>> fetch("nowhere.tif")
+    >>> read_bytes("nowhere.tif")
     Traceback (most recent call last):
         ...
     sptgnn_sklearn.images.chip_formats.ChipError: does not exist
@@ -61,9 +70,9 @@ class ChipError(ValueError):
 
 
 def read_bytes(path: str) -> bytes:
-    """Read the bytes of a chip's file.
+    """Read the bytes of a chip file.
 
-    Nothing but a regular file is ever opened: a pipe or a device would hang.
+    Only regular files are opened, because reading a pipe or a device could block.
 
     Parameters
     ----------
@@ -72,7 +81,7 @@ def read_bytes(path: str) -> bytes:
     Raises
     ------
     ChipError
-        If there is no such file, it cannot be read, is empty, or has more than `MAX_BYTES`.
+        If the file does not exist, cannot be read, is empty, or is larger than `MAX_BYTES`.
 
     Examples
     --------
@@ -82,7 +91,7 @@ def read_bytes(path: str) -> bytes:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.npy")
     ...     np.save(path, np.ones((2, 16, 16), dtype=np.float32))
-    ...     len(fetch(path))
+    ...     len(read_bytes(path))
     2176
     """
     try:
@@ -90,10 +99,10 @@ def read_bytes(path: str) -> bytes:
         if stat.S_ISDIR(status.st_mode):
             raise ChipError("is a directory")
         if not stat.S_ISREG(status.st_mode):
-            raise ChipError("is no regular file but a pipe, socket or device")
+            raise ChipError("is not a regular file but a pipe, socket or device")
         if status.st_size > MAX_BYTES:
             raise ChipError(
-                f"is {format_size(status.st_size)}: that is a whole raster; "
+                f"is {format_size(status.st_size)}, the size of a whole raster; "
                 "cut chips from it with extract_chips"
             )
         content = _read_all(path, status.st_size)
@@ -111,7 +120,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def _read_all(path: str, size: int) -> bytes:
-    # Small files are read by the thousand: the calls of the system alone, without Python's layers.
+    # System calls without Python's buffering layers, because thousands of small files are read.
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         parts = [os.read(opened, size)]
@@ -128,9 +137,9 @@ def chip_shape(content: bytes, path: str) -> tuple[int, int, int]:
     Parameters
     ----------
     content : bytes
-        Of the file, as `fetch` gives them.
+        Content of the file, from `read_bytes`.
     path : str
-        Where they are from; the file itself is not read again.
+        Path of the file, which is not read again.
 
     Returns
     -------
@@ -139,7 +148,7 @@ def chip_shape(content: bytes, path: str) -> tuple[int, int, int]:
     Raises
     ------
     ChipError
-        If it is no chip that can be read.
+        If the content is not a readable chip.
 
     Examples
     --------
@@ -148,7 +157,7 @@ def chip_shape(content: bytes, path: str) -> tuple[int, int, int]:
     >>> from sptgnn_sklearn.images.chip_formats import chip_shape
     >>> file = io.BytesIO()
     >>> np.save(file, np.zeros((2, 16, 24)))
-    >>> measure(file.getvalue(), "a.npy")
+    >>> chip_shape(file.getvalue(), "a.npy")
     (2, 16, 24)
     """
     with open_chip(content) as source:
@@ -156,77 +165,69 @@ def chip_shape(content: bytes, path: str) -> tuple[int, int, int]:
 
 
 @contextmanager
-def open_chip(content: bytes) -> Iterator[_Array | _Tiff]:
-    """Open the content of a file, by its first bytes."""
+def open_chip(content: bytes) -> Iterator[_NpyChip | _TiffChip]:
+    """Open a chip in the format that its first bytes identify."""
     if content.startswith(_NPY):
-        yield _Array(content)
+        yield _NpyChip(content)
     elif content.startswith(_TIFF):
         rasterio, reader = _rasterio()
         with ExitStack() as stack:
-            with _damage():
-                # Entering costs half as much as opening; a caller with many enters once a thread.
+            with _gdal_errors():
+                # Half the cost of opening a file, so callers with many files enter once a thread.
                 if not rasterio.env.hasenv():
                     stack.enter_context(_environment(rasterio))
-                file = stack.enter_context(rasterio.MemoryFile(_legible(content), filename=_NAME))
-                # No other driver: some, such as VRT, open further files that the content names.
-                # Georeferencing is not looked at, which would be most of the time of opening.
+                memory = rasterio.MemoryFile(
+                    _with_decodable_metadata(content), filename=_MEMORY_NAME
+                )
+                file = stack.enter_context(memory)
+                # Other drivers, such as VRT, open further files named in the content. Reading the
+                # georeference would take most of the time.
                 options = {"driver": "GTiff", "sharing": False, "GEOREF_SOURCES": "NONE"}
                 dataset = stack.enter_context(reader(file.name, **options))
-            yield _Tiff(dataset)
+            yield _TiffChip(dataset)
     else:
-        kind = next((text for start, text in _OTHERS.items() if content.startswith(start)), None)
-        raise ChipError(f"is {kind or 'of no known format'}; chips are GeoTIFF or .npy files")
+        kind = next(
+            (text for start, text in _OTHER_FORMATS.items() if content.startswith(start)), None
+        )
+        raise ChipError(f"is {kind or 'of unknown format'}; chips are GeoTIFF or .npy files")
 
 
-class _Array:
-    """An array of a .npy file: its header is read, and the values stay where they are."""
+class _NpyChip:
+    """An array in the content of a .npy file, whose values are not copied."""
 
     def __init__(self, content: bytes) -> None:
-        wide = content[6:7] > b"\1"
-        start = 12 if wide else 10
-        length = int.from_bytes(content[8:start], "little")
-        # numpy.load evaluates the header as Python, which warns or fails in many ways if damaged.
-        header = content[start : start + length].decode("latin-1")
-        descr = re.search(r"'descr'\s*:\s*'([<>|=]?[a-zA-Z]\d*)'", header)
-        shape = re.search(r"'shape'\s*:\s*\(([\dL, ]{0,99})\)", header)
-        order = re.search(r"'fortran_order'\s*:\s*(True|False)", header)
-        if not (shape and order) or start + length > len(content):
-            raise ChipError("has a damaged .npy header")
-        self.dtype = _npy_dtype(descr[1] if descr else "objects or records")
-        sides = tuple(int(text) for text in re.findall(r"\d+", shape[1]))
+        sides, self.fortran, dtype, self.offset = _read_npy_header(content)
+        self.dtype = _npy_dtype(dtype)
         if len(sides) not in (2, 3):
             raise ChipError(
                 f"has {len(sides)} dimensions; chips are (height, width) or (bands, height, width)"
             )
         self.sides = sides
         self.shape = _check_shape(sides if len(sides) == 3 else (1, *sides))
-        self.offset = start + length
-        self.fortran = order[1] == "True"
         self.item_size = self.dtype.itemsize
-        # The values are where they are read from, so none have to be decoded.
-        self.block_bytes = 0
+        self.block_bytes = 0  # nothing is decoded
         expected = math.prod(sides) * self.item_size
         if len(content) - self.offset < expected:
             raise ChipError(
-                f"is cut short: {format_size(len(content) - self.offset)} of values where "
+                f"is truncated: it has {format_size(len(content) - self.offset)} of values where "
                 f"{format_size(expected)} are declared"
             )
         self.content = content
 
     def positions(self, modality: Modality) -> tuple[int, ...]:
-        """Find the bands of a modality."""
+        """Return the positions of the bands of a modality."""
         bands, _, last = self.shape
         try:
             return band_positions(modality, bands, [None] * bands)
         except ValueError as error:
             if last == len(modality.bands):
                 raise ChipError(
-                    f"has the shape {self.sides}; arrays of chips are (bands, height, width)"
+                    f"has the shape {self.sides}; chip arrays are (bands, height, width)"
                 ) from None
             raise ChipError(str(error)) from None
 
-    def read(self, positions: Sequence[int], rows: ByteSpan, columns: ByteSpan) -> _Read:
-        """Read a window of some bands; no pixels are masked but by being NaN."""
+    def read(self, positions: Sequence[int], rows: PixelSpan, columns: PixelSpan) -> _MaskedValues:
+        """Read a window of some bands; arrays have no mask."""
         count = math.prod(self.sides)
         values = np.frombuffer(self.content, self.dtype, count, self.offset)
         values = values.reshape(self.sides, order="F" if self.fortran else "C")
@@ -236,24 +237,24 @@ class _Array:
         return window[list(positions)], None
 
 
-class _Tiff:
-    """A GeoTIFF that GDAL has opened."""
+class _TiffChip:
+    """A GeoTIFF opened by GDAL."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self.shape = _check_shape((dataset.count, dataset.height, dataset.width))
-        # GDAL's own names of complex integers are none of NumPy's.
-        odd = [name for name in dataset.dtypes if not re.fullmatch(r"(u?int|float)\d+", name)]
-        if odd:
-            raise ChipError(f"holds {odd[0]} values; chips hold real numbers")
-        with _damage():
+        # GDAL has types without a NumPy dtype, such as complex integers.
+        complex_types = [t for t in dataset.dtypes if not re.fullmatch(r"(u?int|float)\d+", t)]
+        if complex_types:
+            raise ChipError(f"holds {complex_types[0]} values; chips hold real numbers")
+        with _gdal_errors():
             self.item_size = max(np.dtype(name).itemsize for name in dataset.dtypes)
             self.block_bytes = self.item_size * max(map(math.prod, dataset.block_shapes))
             if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
                 self.block_bytes *= dataset.count
 
     def positions(self, modality: Modality) -> tuple[int, ...]:
-        """Find the bands of a modality."""
+        """Return the positions of the bands of a modality."""
         names = self.dataset.descriptions
         try:
             return band_positions(modality, len(names), names)
@@ -264,8 +265,8 @@ class _Tiff:
                 return tuple(colors[i] for i in found)
             raise ChipError(str(error)) from None
 
-    def read(self, positions: Sequence[int], rows: ByteSpan, columns: ByteSpan) -> _Read:
-        """Read a window of some bands, and what of it the file masks."""
+    def read(self, positions: Sequence[int], rows: PixelSpan, columns: PixelSpan) -> _MaskedValues:
+        """Read a window of some bands with its mask."""
         indexes = [position + 1 for position in positions]
         whole = (rows[1], columns[1]) == self.shape[1:]
         window = (
@@ -273,47 +274,47 @@ class _Tiff:
             if whole
             else _rasterio()[0].windows.Window(columns[0], rows[0], columns[1], rows[1])
         )
-        with _damage():
+        with _gdal_errors():
             stored = self.dataset.read(indexes, window=window)
             masks = self.dataset.mask_flag_enums
             flags = {flag.name for position in positions for flag in masks[position]}
-            # Four bands of bytes are taken for red, green, blue and alpha, which they may not be.
+            # GDAL interprets the fourth of four byte bands as alpha, which may be wrong.
             if flags == {"all_valid"} or ("alpha" in flags and self._alpha() & set(positions)):
                 return stored, None
             if flags == {"nodata"} and self.item_size < 8:
-                # As GDAL does it, but without a second reading. Not for eight bytes: as a double,
-                # a large integer is another one.
+                # GDAL's rule without reading twice. Large 8-byte integers are not exact as the
+                # doubles in which nodata values are stored.
                 nodata = self.dataset.nodatavals
                 return stored, np.stack(
-                    [_equal(band, nodata[i]) for band, i in zip(stored, positions, strict=True)]
+                    [_is_nodata(band, nodata[i]) for band, i in zip(stored, positions, strict=True)]
                 )
             return stored, self.dataset.read_masks(indexes, window=window) == 0
 
     def _alpha(self) -> set[int]:
-        """Return the positions of bands that are a mask."""
-        with _damage():
+        """Return the positions of alpha bands."""
+        with _gdal_errors():
             kinds = self.dataset.colorinterp
         return {i for i, kind in enumerate(kinds) if kind.name == "alpha"}
 
 
 @contextmanager
-def _damage() -> Iterator[None]:
-    """Turn whatever GDAL and rasterio raise over a damaged file into a `ChipError`."""
+def _gdal_errors() -> Iterator[None]:
+    """Return a context that turns errors of GDAL and rasterio into `ChipError`."""
     try:
         yield
     except ChipError:
         raise
     except Exception as error:
-        # The cause is GDAL's own message, which says more, but names the file in memory.
+        # The cause is GDAL's message, which is more specific but names the file in memory.
         text = str(error.__cause__ or error).strip().split("\n")[0]
-        text = re.sub(rf"\S*{_NAME}\W*", "", text).strip(" .")
+        text = re.sub(rf"\S*{_MEMORY_NAME}\W*", "", text).strip(" .")
         raise ChipError(f"cannot be read ({text or type(error).__name__})") from None
 
 
 def prepare_thread() -> None:
-    """Set GDAL up for a thread that is to read many files and ends after that.
+    """Initialize GDAL in a worker thread that reads many files.
 
-    Without it every file is set up for, which takes about as long as to open it.
+    Otherwise GDAL is initialized for every file, which takes about as long as opening it.
 
     Examples
     --------
@@ -321,33 +322,33 @@ def prepare_thread() -> None:
     >>> from sptgnn_sklearn.images.chip_formats import chip_shape, prepare_thread
     >>> pool = ThreadPoolExecutor(1, initializer=prepare_thread)
     """
-    # Where rasterio is missing the first GeoTIFF says so; arrays do without.
+    # Arrays need no rasterio; without it, the first GeoTIFF raises.
     with suppress(ImportError):
         _environment(import_rasterio()).__enter__()
 
 
 def _environment(rasterio: Any) -> Any:
-    return rasterio.Env(rasterio.session.DummySession(), **_OPTIONS)
+    return rasterio.Env(rasterio.session.DummySession(), **_GDAL_OPTIONS)
 
 
 @functools.cache
 def _rasterio() -> tuple[Any, Any]:
-    """Import rasterio; return it and a reader that does not warn of a missing georeference."""
+    """Return rasterio and a dataset class that does not warn about a missing georeference."""
     rasterio = import_rasterio()
 
     class Reader(rasterio.io.DatasetReader):  # type: ignore[name-defined]
-        # A chip needs no place on earth. Filters of warnings are not safe in threads.
+        # Chips need no georeference, and warning filters are not thread-safe.
         def read_transform(self) -> list[float]:
             return [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
     return rasterio, Reader
 
 
-def _legible(content: bytes) -> bytes:
-    """Return the content of a TIFF with metadata that can be decoded.
+def _with_decodable_metadata(content: bytes) -> bytes:
+    """Return the content of a TIFF with undecodable metadata replaced by question marks.
 
-    Rasterio decodes GDAL's metadata and messages about them as UTF-8. Where a message cannot be
-    decoded, Python itself complains on stderr, beyond the reach of whoever calls.
+    Rasterio decodes GDAL's metadata and log messages as UTF-8. An undecodable message makes Python
+    print an error to stderr that callers cannot catch.
     """
     order = "<" if content.startswith(b"II") else ">"
     try:
@@ -368,36 +369,53 @@ def _legible(content: bytes) -> bytes:
                     text = text.translate(_ASCII)
                     return content[:start] + text + content[start + len(text) :]
     except struct.error:
-        pass  # no directory of tags; GDAL says so
+        pass  # no tag directory; GDAL raises the error
     return content
 
 
-def _npy_dtype(descr: str) -> np.dtype:
-    """Return the type of the values of a .npy file, if they are real numbers."""
+def _read_npy_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return shape, Fortran order, dtype and the offset of the values of a .npy file."""
+    # A copy of the start bounds what a damaged length makes NumPy read.
+    file = io.BytesIO(content[: _MAX_NPY_HEADER + 12])
     try:
-        dtype = np.dtype("u1" if descr == "|b1" else descr)
-    except TypeError:
-        raise ChipError(f"holds {descr}; chips hold real numbers") from None
+        version = npy_format.read_magic(file)
+        length_bytes = 2 if version == (1, 0) else 4
+        start = file.tell() + length_bytes
+        length = int.from_bytes(content[start - length_bytes : start], "little")
+        if _NPY_WARNS.search(content[start : start + min(length, _MAX_NPY_HEADER)]):
+            raise ValueError("unexpected characters")
+        header = _NPY_HEADERS[version](file, max_header_size=_MAX_NPY_HEADER)
+    except Exception as error:  # parsing a damaged header raises errors of many kinds
+        raise ChipError("has a damaged .npy header") from error
+    shape, fortran, dtype = header
+    return tuple(int(side) for side in shape), bool(fortran), dtype, file.tell()
+
+
+def _npy_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which values are read; raise ChipError unless they are real numbers."""
+    if dtype == np.bool_:
+        return np.dtype("u1")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise ChipError(f"holds {dtype.name} values; chips hold real numbers")
+        name = "objects or records" if dtype.kind in "OV" else f"{dtype.name} values"
+        raise ChipError(f"holds {name}; chips hold real numbers")
     return dtype
 
 
 def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return the shape (bands, height, width) if a chip can have it."""
+    """Return the shape (bands, height, width); raise ChipError if it is empty or too large."""
     bands, height, width = shape
     if min(shape) < 1:
         raise ChipError(f"has no pixels: {bands} bands of {height} x {width}")
-    if bands > MOST_BANDS or max(height, width) > _MAX_SIDE:
+    if bands > MAX_BANDS or max(height, width) > _MAX_SIDE:
         raise ChipError(
-            f"has {bands} bands of {height} x {width} pixels; a chip has at most {MOST_BANDS} of "
+            f"has {bands} bands of {height} x {width} pixels; a chip has at most {MAX_BANDS} of "
             f"{_MAX_SIDE} x {_MAX_SIDE}"
         )
     return bands, height, width
 
 
-def _equal(band: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Return where a band has the value that marks missing data."""
+def _is_nodata(band: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Return where a band equals its nodata value."""
     if nodata is None or math.isnan(nodata):
         return np.zeros(band.shape, dtype=bool) if nodata is None else np.isnan(band)
     with np.errstate(all="ignore"):
@@ -407,7 +425,7 @@ def _equal(band: np.ndarray, nodata: float | None) -> np.ndarray:
 
 
 def format_size(n_bytes: float) -> str:
-    """Return a number of bytes to be read by people."""
+    """Format a number of bytes with a unit."""
     for unit in ("bytes", "kB", "MB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

@@ -1,8 +1,8 @@
-"""A chip's file to an array in physical units, and that to what the encoder expects.
+"""Chip files to arrays in physical units, their standardization, and spectral indices.
 
-Files are GeoTIFF or NumPy's .npy, told by their first bytes. They come from anywhere, so whatever
-the bytes are, either an array or a `ChipError` comes out, within bounds of memory. Everything here
-may run in many threads at once; a thread that reads many files is faster inside one `rasterio.Env`.
+Files are GeoTIFF or NumPy's .npy, identified by their first bytes. Any content results in an array
+or a `ChipError`, with bounded memory. All functions are thread-safe; a thread that reads many files
+is faster inside one `rasterio.Env`.
 """
 
 from __future__ import annotations
@@ -12,49 +12,47 @@ from typing import Any
 
 import numpy as np
 
-from .chip_formats import MAX_BYTES, ByteSpan, ChipError, format_size, open_chip
+from .chip_formats import MAX_BYTES, ChipError, PixelSpan, format_size, open_chip
 from .modalities import KNOWN, Modality
 
 __all__ = ["INDICES", "band_indices", "read_chip", "standardize_chip"]
 
 INDICES = ("NDVI", "BSI", "NDMI")
-# So many standard deviations from the mean are an error of the file, not a measurement.
-_MAX_PHYSICAL = 10.0
+_MAX_DEVIATION = 10.0  # standard deviations from the mean; larger values are errors of the file
 _SENTINEL_2_NAMES, _RADAR = ("S2L2A", "S2L1C"), ("S1GRD", "S1RTC")
 
 
 def read_chip(
     content: bytes, path: str, modality: Modality, chip_size: int | None = None
 ) -> np.ndarray:
-    """Read the centre of a chip in physical units.
+    """Read the center of a chip in physical units.
 
-    Values are ``scale * (stored + offset)``; scales and offsets that the file itself declares are
-    not used. A larger chip is cropped to its centre: ``(height - chip_size) // 2`` rows are left
-    out above, so that of an odd number the odd one is left out below, and columns likewise. A
-    smaller one is mirrored at its edges, by the same rule. Where the file has an alpha band that
-    is none of the modality's, it is a mask.
+    Values are ``scale * (stored + offset)``; scale and offset tags in the file are ignored. A
+    larger chip is center-cropped: ``(height - chip_size) // 2`` rows are dropped at the top and the
+    others at the bottom, and likewise for columns. A smaller chip is padded by reflection with the
+    same rule. An alpha band that is not a band of the modality is used as a mask.
 
     Parameters
     ----------
     content : bytes
-        Of the file, as `fetch` gives them.
+        Content of the file, from `read_bytes`.
     path : str
-        Where they are from; the file itself is not read again.
+        Path of the file, which is not read again.
     modality : Modality
     chip_size : int, default=None
-        Height and width in pixels. None: those of the file.
+        Height and width in pixels. None keeps those of the file.
 
     Returns
     -------
     ndarray of shape (bands, height, width) of float32
-        In the order of `modality.bands`; digital numbers of reflectance, dB or metres. NaN where
-        the file masks a pixel, or holds what is no number.
+        In the order of `modality.bands`; digital numbers of reflectance, dB or meters. NaN for
+        masked pixels and values that are not finite.
 
     Raises
     ------
     ChipError
-        If the file cannot be read, has other bands, is smaller than half of `chip_size`, too large
-        to be read, holds no data, or holds it in other units.
+        If the file cannot be read, lacks bands, is smaller than half of `chip_size`, is too large,
+        has no valid pixel, or is in other units.
 
     Examples
     --------
@@ -79,12 +77,12 @@ def read_chip(
             )
         rows = _center_window(height, chip_size)
         columns = _center_window(width, chip_size)
-        # What is decoded may be far more than the file: a small file can declare any size.
+        # A small file can decode to any size.
         wanted = len(positions) * rows[1] * columns[1] * max(source.item_size, 4)
         if max(wanted, source.block_bytes) > MAX_BYTES:
             raise ChipError(
-                f"takes {format_size(max(wanted, source.block_bytes))} of memory to read: that is "
-                "a whole raster; cut chips from it with extract_chips"
+                f"takes {format_size(max(wanted, source.block_bytes))} of memory to read, the size "
+                "of a whole raster; cut chips from it with extract_chips"
             )
         stored, masked = source.read(positions, rows, columns)
     chip = _physical(stored, masked, modality)
@@ -95,24 +93,24 @@ def read_chip(
 
 
 def standardize_chip(chip: np.ndarray, modality: Modality) -> np.ndarray:
-    """Standardise a chip by the means and standard deviations of its modality.
+    """Standardize a chip by the means and standard deviations of its modality.
 
     Parameters
     ----------
     chip : ndarray of shape (bands, height, width)
-        From `read_chip`; what is not finite is masked.
+        From `read_chip`; values that are not finite are masked.
     modality : Modality
 
     Returns
     -------
     ndarray of shape (bands, height, width) of float32
-        In standard deviations, at most 10 from the mean. Masked pixels have the mean of the valid
+        In standard deviations, clipped at 10. Masked pixels are set to the mean of the valid
         pixels of their band in this chip, or 0 if there are none. C-contiguous.
 
     Raises
     ------
     ValueError
-        If the modality has no mean and std for each band.
+        If the modality lacks mean and std for each band.
 
     Examples
     --------
@@ -125,8 +123,8 @@ def standardize_chip(chip: np.ndarray, modality: Modality) -> np.ndarray:
     """
     if not len(chip) == len(modality.mean) == len(modality.std):
         raise ValueError(
-            f"The modality {modality.name} has {len(modality.mean)} means and "
-            f"{len(modality.std)} standard deviations; a chip of it has {len(chip)} bands."
+            f"modality {modality.name} has {len(modality.mean)} means and {len(modality.std)} "
+            f"standard deviations, but the chip has {len(chip)} bands."
         )
     mean = np.array(modality.mean, dtype=np.float32)[:, None, None]
     std = np.array(modality.std, dtype=np.float32)[:, None, None]
@@ -134,8 +132,8 @@ def standardize_chip(chip: np.ndarray, modality: Modality) -> np.ndarray:
         scaled = np.asarray(chip, dtype=np.float32, order="C") - mean
         valid = np.isfinite(scaled)
         scaled /= std
-    # Clipped before the means are taken, so that one corrupt pixel does not fill the masked ones.
-    np.clip(scaled, -_MAX_PHYSICAL, _MAX_PHYSICAL, out=scaled)
+    # Clipped before taking means, so that one corrupt pixel does not fill the masked ones.
+    np.clip(scaled, -_MAX_DEVIATION, _MAX_DEVIATION, out=scaled)
     if not valid.all():
         for band, inside in zip(scaled, valid, strict=True):
             band[~inside] = band[inside].mean() if inside.any() else 0.0
@@ -147,19 +145,19 @@ def band_indices(chip: np.ndarray, modality: Modality) -> np.ndarray:
 
     They are (NIR - red) / (NIR + red), ((SWIR1 + red) - (NIR + blue)) / ((SWIR1 + red) +
     (NIR + blue)) and (NIR - SWIR1) / (NIR + SWIR1) [1]_ [2]_ [3]_, with Sentinel-2's bands 8, 4,
-    11 and 2. A pixel counts where all bands of an index are valid and their sum is positive, and
-    not beyond -1 and 1: offsets can make single bands negative.
+    11 and 2. The mean is over pixels with valid bands and a positive sum; ratios are clipped to
+    [-1, 1], because offsets can make single bands negative.
 
     Parameters
     ----------
     chip : ndarray of shape (bands, height, width)
-        From `read_chip`, so before `standardise`.
+        From `read_chip`, before `standardize_chip`.
     modality : Modality
 
     Returns
     -------
     ndarray of shape (3,)
-        In the order of `INDICES`; NaN where the modality has not the bands, or no pixel counts.
+        In the order of `INDICES`; NaN if the modality lacks bands or no pixel is valid.
 
     References
     ----------
@@ -200,7 +198,7 @@ def band_indices(chip: np.ndarray, modality: Modality) -> np.ndarray:
 
 
 def _mean_ratio(high: Any, low: Any) -> float:
-    """Return the mean of (high - low) / (high + low) over the pixels where it has a meaning."""
+    """Return the mean of (high - low) / (high + low) over the pixels where it is defined."""
     with np.errstate(all="ignore"):
         total = high + low
         ratio = np.clip((high - low) / total, -1.0, 1.0)
@@ -210,19 +208,19 @@ def _mean_ratio(high: Any, low: Any) -> float:
     return float(ratio.mean(dtype=np.float64)) if ratio.size else math.nan
 
 
-def _center_window(length: int, size: int | None) -> ByteSpan:
-    """Return start and length of the middle of one side."""
+def _center_window(length: int, size: int | None) -> PixelSpan:
+    """Return start and length of a centered window along one side."""
     return (0, length) if size is None or size >= length else ((length - size) // 2, size)
 
 
 def _margins(length: int, size: int) -> tuple[int, int]:
-    """Return how much one side is padded at its start and end."""
+    """Return the padding at the start and end of one side."""
     return (size - length) // 2, size - length - (size - length) // 2
 
 
 def _physical(stored: np.ndarray, masked: np.ndarray | None, modality: Modality) -> np.ndarray:
-    """Turn stored into physical values, float32 with NaN for masked ones, and check the units."""
-    # Single precision holds 16 bits exactly, with room for scale and offset.
+    """Convert stored to physical values, float32 with NaN for masked ones, and check the units."""
+    # Single precision represents 16-bit integers exactly, also after scale and offset.
     exact = stored.dtype.itemsize <= 2 or stored.dtype == np.float32
     with np.errstate(all="ignore"):
         values: np.ndarray = stored.astype(np.float32 if exact else np.float64)
@@ -233,12 +231,12 @@ def _physical(stored: np.ndarray, masked: np.ndarray | None, modality: Modality)
         if masked is not None:
             values[masked] = np.nan
         if modality.linear:
-            anything = bool(np.isfinite(values).any())
-            values = 10 * np.log10(values)  # of 0 and less not finite, so masked below
-            if anything and not np.isfinite(values).any():
+            has_data = bool(np.isfinite(values).any())
+            values = 10 * np.log10(values)  # not finite, and so masked below, where power <= 0
+            if has_data and not np.isfinite(values).any():
                 raise ChipError(
-                    "holds no values above 0, as linear power has: leave out linear=True if it "
-                    "is in dB"
+                    "has no values above 0, but linear=True expects linear power; remove "
+                    "linear=True if the values are in dB"
                 )
         chip = values.astype(np.float32, copy=False)
     valid = np.isfinite(chip)
@@ -248,28 +246,28 @@ def _physical(stored: np.ndarray, masked: np.ndarray | None, modality: Modality)
         chip[~valid] = np.nan
         _check_units(stored[valid], chip[valid], modality)
     else:
-        raise ChipError("holds no data: all pixels are masked or NaN")
+        raise ChipError("has no data: all pixels are masked or NaN")
     return chip
 
 
 def _check_units(stored: np.ndarray, values: np.ndarray, modality: Modality) -> None:
-    """Refuse valid values that are in other units than TerraMind's figures of the modality."""
+    """Raise ChipError if values are in other units than TerraMind's statistics of the modality."""
     if modality.name not in _SENTINEL_2_NAMES + _RADAR:
         return
     known = KNOWN[modality.name]
-    figures = tuple(zip(modality.mean, modality.std, strict=True))
-    if figures != tuple(known[band] for band in modality.bands):
-        return  # Whoever gives own figures knows the units.
+    statistics = tuple(zip(modality.mean, modality.std, strict=True))
+    if statistics != tuple(known[band] for band in modality.bands):
+        return  # the user's own statistics may be in any units
     if not stored.any():
-        raise ChipError("holds no data: all pixels are 0")
+        raise ChipError("has no data: all pixels are 0")
     low, high = float(values.min()), float(values.max())
     if modality.name in _SENTINEL_2_NAMES and max(abs(low), abs(high)) <= 2:
         raise ChipError(
-            f"looks like reflectance between 0 and 1 (largest value {high:.3g}): pass "
+            f"seems to hold reflectance between 0 and 1 (largest value {high:.3g}); pass "
             "ImageColumn(..., scale=10000)"
         )
     if modality.name in _RADAR and not modality.linear and low >= 0:
         raise ChipError(
-            f"looks like linear power (values from {low:.3g} to {high:.3g}; in dB most are below "
-            "0): pass ImageColumn(..., linear=True)"
+            f"seems to hold linear power (values from {low:.3g} to {high:.3g}; in dB most are "
+            "below 0); pass ImageColumn(..., linear=True)"
         )

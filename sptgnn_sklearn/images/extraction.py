@@ -1,4 +1,4 @@
-"""Big rasters to chips: small GeoTIFFs around the points of a table."""
+"""Extraction of image chips around the points of a table from large rasters."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tqdm.auto import tqdm
 from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import as_dataframe, locate_coordinates
 from .geotiff import import_rasterio, write_chip
-from .raster import Raster, Read, Reader, open_raster
+from .raster import Raster, RasterOpener, ReadWindow, open_raster
 
 __all__ = ["extract_chips"]
 
-_LARGEST_CHIP = 4096
-_WINDOWS_AT_ONCE = 64
+_MAX_CHIP_SIZE = 4096
+_WINDOWS_PER_TASK = 64
 
 
 def extract_chips(
@@ -43,69 +43,69 @@ def extract_chips(
     overwrite: bool = False,
     verbose: int = 0,
 ) -> pd.DataFrame:
-    """Cut a chip around each row's point out of a raster, and add a column of their paths.
+    """Extract an image chip around the point of each row and add a column of chip paths.
 
-    Only the windows around the points are read, block by block, so that a raster may be of any
-    size. A chip has the raster's pixels, CRS, band names and nodata value; nothing is resampled.
-    Its file is written once: names follow from the raster, the window and the bands, a second call
-    writes what is missing only, and rows in the same pixel share a file.
+    Only the windows around the points are read, so the raster may be of any size. A chip has the
+    raster's pixels, CRS, band names and nodata value; nothing is resampled. File names are derived
+    from raster, window and bands: a second call writes missing chips only, and rows in the same
+    pixel share a file.
 
     Parameters
     ----------
     raster : path, open rasterio dataset or xarray.DataArray
-        Anything that rasterio opens, or an array with the dimensions (band, y, x) or (y, x) and
-        the CRS and transform of rioxarray; if it is lazy, windows are read as they are needed.
-        An array, and a dataset that is no plain file, has no identity but its pixels: they are
-        read in each call, and only their writing is saved.
+        Anything that rasterio opens, or an array with the dimensions (band, y, x) or (y, x) and a
+        CRS and transform set by rioxarray; windows of a lazy array are computed on demand. Arrays
+        and datasets that are not plain files are identified by their pixels, which every call
+        reads again.
     X : DataFrame or array-like of shape (n_samples, n_features)
     column : label
         Name of the new column.
     size : int
-        Side of a chip in pixels, up to 4096. The point lies in pixel ``size // 2`` of row and
-        column, counted from 0.
+        Height and width of a chip in pixels, up to 4096. The point lies in the pixel at row and
+        column ``size // 2``, counted from 0.
     out_dir : path
-        Folder of the chips; made if it is not there.
+        Folder of the chips, created if missing.
     coordinates : pair of labels or positions, default=None
-        As in `SpTGNNRegressor`: None looks for the usual names, else takes the first two columns.
-    crs : anything pyproj knows, default=None
-        Of the coordinates. None: longitude and latitude if they are so named, else the raster's.
+        As in `SpTGNNRegressor`: None searches for common names, else takes the first two columns.
+    crs : anything pyproj accepts, default=None
+        CRS of the coordinates. None is longitude and latitude for columns of these names, else the
+        raster's CRS.
     bands : sequence of int or str, default=None
-        Bands to keep, by number from 1 or by the raster's names of them. None keeps all.
+        Bands to extract, by number from 1 or by name. None extracts all.
     n_jobs : int, default=None
-        Threads; -1 for as many as there are cores. A dataset that is open already, or an array, is
-        read by one of them at a time.
+        Number of threads; -1 for all cores. An open dataset or an array is read by one thread at a
+        time.
     overwrite : bool, default=False
-        Whether to write chips anew that exist, as is needed where a raster on a server has changed.
+        Whether to write existing chips again, for example after a remote raster has changed.
     verbose : int, default=0
-        A bar shows progress unless it is 0.
+        1 or more shows a progress bar.
 
     Returns
     -------
     DataFrame
-        A copy of X with the new column: the chips' absolute paths, and NaN where the point lies
-        outside the raster or no pixel of the chip holds data.
+        A copy of X with the new column: absolute paths, NaN where the point lies outside the raster
+        or all pixels of the chip are nodata.
 
     Warns
     -----
     UserWarning
-        If rows are left without a chip; it gives their number.
+        If rows have no chip, with their number.
 
     Raises
     ------
     ImportError
         If rasterio is not installed.
     ValueError
-        If a parameter is wrong, the raster cannot be opened or is not georeferenced, or the CRS of
-        either side is not known.
+        If a parameter is invalid, the raster cannot be opened or is not georeferenced, or a CRS is
+        unknown.
     OSError
-        If the raster cannot be read or a chip not be written.
+        If the raster cannot be read or a chip cannot be written.
 
     Notes
     -----
-    Pixels of a chip beyond the raster's border are nodata: the raster's nodata value, else NaN if
-    its pixels are floats. Integers without a nodata value repeat the pixel at the border, and a
-    mask in the file says that these are not valid. A raster's own mask (or alpha band) is carried
-    over in the same way.
+    Pixels beyond the raster's border are filled with its nodata value, or NaN in a float raster
+    without one. In an integer raster without a nodata value they repeat the border pixel and are
+    invalid in the chip's internal mask. A mask or alpha band of the raster is carried over as well.
 
     Examples
     --------
@@ -128,55 +128,54 @@ def extract_chips(
     """
     rasterio = import_rasterio()
     size = _check_size(size)
-    folder = Path(os.path.abspath(_path_of(out_dir, "out_dir")))
+    folder = Path(os.path.abspath(_check_path(out_dir, "out_dir")))
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out_dir={str(out_dir)!r} is a file; give a directory for the chips.")
+        raise ValueError(f"out_dir={str(out_dir)!r} is a file; pass a directory.")
     X = as_dataframe(X)
     _check_column(column, X)
-    xy, frame, _ = locate_coordinates(X, coordinates, crs)
-    # Filtered once, around everything that may meet a raster without georeference: threads come
-    # later, and the rasters that they open have one.
-    # Nodata values beyond the range of the pixels overflow where they are compared with it.
+    xy, reference, _ = locate_coordinates(X, coordinates, crs)
+    # Filters are not thread-safe, so they end before threads start; rasters opened there are
+    # georeferenced. Nodata values out of range overflow when compared with pixels.
     with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        warnings.simplefilter("ignore", PendingDeprecationWarning)  # rioxarray's use of affine
-        source, reader = open_raster(raster, bands)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # from rioxarray's use of affine
+        source, opener = open_raster(raster, bands)
 
-    pixels = _pixels(_in_crs_of(source, xy, frame), source)
+    pixels = _pixels(_to_raster_crs(source, xy, reference), source)
     inside = np.asarray(np.all((pixels >= 0) & (pixels < source.shape), axis=1))
-    places, place_of_row = np.unique(pixels[inside].astype(np.int64), axis=0, return_inverse=True)
-    order = _by_block(places, source, size)
+    distinct, pixel_of_row = np.unique(pixels[inside].astype(np.int64), axis=0, return_inverse=True)
+    order = _block_order(distinct, source, size)
     folder.mkdir(parents=True, exist_ok=True)
 
-    cut = partial(_cut_chips, source, reader, folder, size, overwrite)
-    parts = [order[i : i + _WINDOWS_AT_ONCE] for i in range(0, len(order), _WINDOWS_AT_ONCE)]
-    found: list[str | None] = [None] * len(places)
+    cut = partial(_cut_chips, source, opener, folder, size, overwrite)
+    parts = [order[i : i + _WINDOWS_PER_TASK] for i in range(0, len(order), _WINDOWS_PER_TASK)]
+    found: list[str | None] = [None] * len(distinct)
     with (
-        _workers(effective_n_jobs(n_jobs)) as run,
-        tqdm(total=len(places), desc="chips", unit="chip", disable=not verbose) as bar,
+        _thread_map(effective_n_jobs(n_jobs)) as run,
+        tqdm(total=len(distinct), desc="chips", unit="chip", disable=not verbose) as bar,
     ):
-        for part, paths in zip(parts, run(cut, [places[part] for part in parts]), strict=True):
-            for place, path in zip(part, paths, strict=True):
-                found[place] = path
+        for part, paths in zip(parts, run(cut, [distinct[part] for part in parts]), strict=True):
+            for pixel, path in zip(part, paths, strict=True):
+                found[pixel] = path
             bar.update(len(part))
 
     chips: list[str | None] = [None] * len(X)
-    for row, place in zip(np.flatnonzero(inside), place_of_row.ravel(), strict=True):
-        chips[row] = found[place]
-    _warn_missing(chips, inside, column, source.name)
+    for row, pixel in zip(np.flatnonzero(inside), pixel_of_row.ravel(), strict=True):
+        chips[row] = found[pixel]
+    _warn_rows_without_chip(chips, inside, column, source.name)
     table = X.copy()
     table[column] = pd.array(chips, dtype="str")
     return table
 
 
-def _in_crs_of(source: Raster, xy: np.ndarray, frame: SpatialReference) -> np.ndarray:
-    """Give the points in the raster's CRS; inf where they have no place in it."""
-    if frame.crs is None:
+def _to_raster_crs(source: Raster, xy: np.ndarray, reference: SpatialReference) -> np.ndarray:
+    """Transform points to the raster's CRS; inf where they have no coordinates in it."""
+    if reference.crs is None:
         return xy
     if source.crs is None:
         raise ValueError(
-            f"raster {source.name} has no CRS, and X is in {frame.crs[:40]}: write the CRS into "
-            "the raster, or give coordinates in its own plane, under other names than those of "
+            f"raster {source.name} has no CRS, but X is in {reference.crs[:40]}: assign a CRS to "
+            "the raster, or pass coordinates in the raster's plane, in columns not named as "
             "longitude and latitude and without crs."
         )
     import pyproj
@@ -184,20 +183,21 @@ def _in_crs_of(source: Raster, xy: np.ndarray, frame: SpatialReference) -> np.nd
 
     try:
         target = pyproj.CRS.from_wkt(source.crs.to_wkt(version="WKT2_2019"))
-        moved = pyproj.Transformer.from_crs(frame.crs, target, always_xy=True).transform(*xy.T)
+        moved = pyproj.Transformer.from_crs(reference.crs, target, always_xy=True).transform(*xy.T)
     except (CRSError, ProjError) as error:
         raise ValueError(
-            f"X in {frame.crs[:40]} cannot be brought into the CRS of raster {source.name}: {error}"
+            f"X in {reference.crs[:40]} cannot be transformed to the CRS of raster "
+            f"{source.name}: {error}"
         ) from error
     return np.column_stack(moved)
 
 
 def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
-    """Give row and column of each point, whole numbers as floats; NaN where there is no place."""
+    """Return row and column of each point, as integral floats; NaN without coordinates."""
     a, b, c, d, e, f = source.transform[:6]
 
     def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        # Damaged transforms lead beyond all numbers, which is outside of any raster.
+        # Damaged transforms overflow, and the point is then outside the raster.
         with np.errstate(over="ignore", invalid="ignore"):
             east, north = x - c, y - f
             column = (e * east - b * north) / (a * e - b * d)
@@ -206,7 +206,7 @@ def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
     x, y = np.where(np.isfinite(xy).all(axis=1, keepdims=True), xy, np.nan).T
     found = cells(x, y)
     if source.crs is not None and source.crs.is_geographic:
-        # Longitudes may run from 0 to 360 in the raster and from -180 to 180 in X.
+        # Longitudes may range from 0 to 360 in the raster and from -180 to 180 in X.
         for turn in (-360.0, 360.0):
             turned = cells(x + turn, y)
             better = np.asarray(np.all((turned >= 0) & (turned < source.shape), axis=1))
@@ -214,15 +214,15 @@ def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
     return found
 
 
-def _by_block(places: np.ndarray, source: Raster, size: int) -> np.ndarray:
-    """Order windows so that those in one block of the file follow each other."""
-    blocks = np.maximum(places - size // 2, 0) // np.array(source.block)
-    return np.lexsort((places[:, 1], places[:, 0], blocks[:, 1], blocks[:, 0]))
+def _block_order(pixels: np.ndarray, source: Raster, size: int) -> np.ndarray:
+    """Return an order in which windows of the same stored block follow each other."""
+    blocks = np.maximum(pixels - size // 2, 0) // np.array(source.block)
+    return np.lexsort((pixels[:, 1], pixels[:, 0], blocks[:, 1], blocks[:, 0]))
 
 
 @contextlib.contextmanager
-def _workers(n_threads: int) -> Iterator[Callable[..., Any]]:
-    """Give a `map`, over threads if more than one is wanted; an error stops those that wait."""
+def _thread_map(n_threads: int) -> Iterator[Callable[..., Any]]:
+    """Return a context with a `map` over threads; an error cancels waiting tasks."""
     if n_threads == 1:
         yield map
         return
@@ -234,19 +234,24 @@ def _workers(n_threads: int) -> Iterator[Callable[..., Any]]:
 
 
 def _cut_chips(
-    source: Raster, reader: Reader, folder: Path, size: int, overwrite: bool, places: np.ndarray
+    source: Raster,
+    opener: RasterOpener,
+    folder: Path,
+    size: int,
+    overwrite: bool,
+    pixels: np.ndarray,
 ) -> list[str | None]:
-    """Write the chips around some pixels and give their paths, None where there is no data."""
+    """Write the chips around some pixels; return their paths, None for chips without data."""
     with contextlib.ExitStack() as stack:
-        read: Read | None = None
+        read: ReadWindow | None = None
         paths: list[str | None] = []
-        for row, column in places.tolist():
+        for row, column in pixels.tolist():
             path = _chip_file_name(source, folder, size, row, column, None)
             if path is not None and not overwrite and path.exists():
                 paths.append(str(path))
                 continue
-            # Opened at the first chip that is missing: a second call opens nothing.
-            read = read or stack.enter_context(reader())
+            # Opened at the first missing chip, so that a second call opens nothing.
+            read = read or stack.enter_context(opener())
             chip = _cut_chip(source, read, row, column, size)
             if chip is None:
                 paths.append(None)
@@ -279,24 +284,27 @@ def _chip_file_name(
     column: int,
     chip: tuple[np.ndarray, np.ndarray | None] | None,
 ) -> Path | None:
-    """Name a chip by all that decides it, or None if its pixels have to be known first."""
+    """Return the path of a chip, or None if it depends on pixels that have not been read.
+
+    The name has a digest of raster and bands, so that different chips never share a file.
+    """
     if source.identity is None and chip is None:
         return None
     crs = source.crs.to_wkt() if source.crs else None
-    decisive = (source.identity, source.bands, source.descriptions, str(source.nodata), crs)
-    digest = hashlib.blake2b(repr(decisive).encode(), digest_size=8)
+    parts = (source.identity, source.bands, source.descriptions, str(source.nodata), crs)
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8)
     if source.identity is None and chip is not None:
         digest.update(repr((source.transform[:6], source.dtype)).encode())
-        for part in chip:
-            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        for values in chip:
+            digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source.name).stem)[:40] or "raster"
     return folder / f"{stem}_{digest.hexdigest()}_r{row}_c{column}_{size}.tif"
 
 
 def _cut_chip(
-    source: Raster, read: Read, row: int, column: int, size: int
+    source: Raster, read: ReadWindow, row: int, column: int, size: int
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Read one chip with its mask; None if it holds no data."""
+    """Read one chip with its mask; None if all its pixels are nodata."""
     top, left = row - size // 2, column - size // 2
     window = (
         max(top, 0),
@@ -305,7 +313,7 @@ def _cut_chip(
         min(left + size, source.shape[1]),
     )
     values, mask = read(window)
-    if not _holds_data(values, mask, source.nodata):
+    if not _has_data(values, mask, source.nodata):
         return None
     rows = (window[0] - top, top + size - window[1])
     columns = (window[2] - left, left + size - window[3])
@@ -313,24 +321,24 @@ def _cut_chip(
         if source.nodata is not None:
             values = np.pad(values, ((0, 0), rows, columns), constant_values=source.nodata)
         else:
-            # No number is free to mean "nothing here", so a mask has to say it.
+            # Without a nodata value, only a mask can mark these pixels.
             mask = np.ones(values.shape[1:], dtype=bool) if mask is None else mask
             values = np.pad(values, ((0, 0), rows, columns), mode="edge")
         mask = None if mask is None else np.pad(mask, (rows, columns))
     return values, mask
 
 
-def _holds_data(values: np.ndarray, mask: np.ndarray | None, nodata: float | None) -> bool:
+def _has_data(values: np.ndarray, mask: np.ndarray | None, nodata: float | None) -> bool:
     valid = np.ones(values.shape, dtype=bool) if mask is None else mask & np.ones_like(values, bool)
     if values.dtype.kind in "fc":
         valid &= ~np.isnan(values)
     if nodata is not None:
-        # Compared in the type of the pixels, in which the nodata value was written.
+        # Compared in the dtype of the pixels, in which nodata was written.
         valid &= values != values.dtype.type(nodata)
     return bool(valid.any())
 
 
-def _warn_missing(
+def _warn_rows_without_chip(
     chips: Sequence[str | None], inside: np.ndarray, column: Hashable, name: str
 ) -> None:
     outside = int((~inside).sum())
@@ -342,7 +350,7 @@ def _warn_missing(
         reasons.append(f"{outside} {'lies' if outside == 1 else 'lie'} outside the raster {name}")
     if empty:
         reasons.append(
-            f"{empty} {'is' if empty == 1 else 'are'} where the raster {name} holds no data"
+            f"{empty} {'lies' if empty == 1 else 'lie'} where the raster {name} has no data"
         )
     warnings.warn(
         f"{outside + empty} of {len(chips)} rows have no chip in {column!r}: "
@@ -354,9 +362,9 @@ def _warn_missing(
 
 def _check_size(size: Any) -> int:
     whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-    if not whole or not 1 <= size <= _LARGEST_CHIP:
+    if not whole or not 1 <= size <= _MAX_CHIP_SIZE:
         raise ValueError(
-            f"size={size!r} must be a number of pixels, an integer from 1 to {_LARGEST_CHIP}."
+            f"size={size!r} must be an integer number of pixels from 1 to {_MAX_CHIP_SIZE}."
         )
     return int(size)
 
@@ -366,11 +374,11 @@ def _check_column(column: Any, X: pd.DataFrame) -> None:
         raise ValueError(f"column={column!r} must be the name of a new column.")
     if column in X.columns:
         raise ValueError(
-            f"column={column!r} is a column of X already; choose another name, or drop it."
+            f"column={column!r} is already a column of X; choose another name, or drop it."
         )
 
 
-def _path_of(path: Any, parameter: str) -> str:
+def _check_path(path: Any, parameter: str) -> str:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise ValueError(f"{parameter}={path!r} must be the path of a directory.")
     return os.fspath(path)

@@ -1,4 +1,4 @@
-"""GeoTIFF files of chips, and what is said where the libraries for images are missing."""
+"""Writing of GeoTIFF chips, and import of the optional library rasterio."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING_EXTRA", "MOST_BANDS", "check_band_count", "import_rasterio", "write_chip"]
+__all__ = ["MAX_BANDS", "MISSING_EXTRA", "check_band_count", "import_rasterio", "write_chip"]
 
 MISSING_EXTRA = "Images need rasterio and terratorch: pip install 'sptgnn-sklearn[images]'."
-# Hyperspectral images have hundreds. What claims to have more is damaged, and would take minutes.
-MOST_BANDS = 4096
+# Hyperspectral images have hundreds of bands. A damaged file with more would take minutes to open.
+MAX_BANDS = 4096
 
 
 def import_rasterio() -> Any:
-    """Import rasterio, or say what to install.
+    """Import rasterio with its submodules.
 
     Raises
     ------
     ImportError
-        If rasterio is not installed.
+        If rasterio is not installed; the message names the extra.
 
     Examples
     --------
@@ -43,17 +43,17 @@ def import_rasterio() -> Any:
 
 
 def check_band_count(count: int, name: str) -> None:
-    """Raise a ValueError if a raster claims more bands than any has.
+    """Raise ValueError if a raster declares more than `MAX_BANDS` bands.
 
     Examples
     --------
     >>> from sptgnn_sklearn.images.geotiff import check_band_count
     >>> check_band_count(12, "s2.tif")
     """
-    if count > MOST_BANDS:
+    if count > MAX_BANDS:
         raise ValueError(
-            f"raster {name} has {count} bands, and {MOST_BANDS} are the most that are read: it may "
-            "be damaged."
+            f"raster {name} has {count} bands; at most {MAX_BANDS} are supported. The file may be "
+            "damaged."
         )
 
 
@@ -67,21 +67,21 @@ def write_chip(
     descriptions: Sequence[str | None] = (),
     mask: np.ndarray | None = None,
 ) -> None:
-    """Write a compressed GeoTIFF under its name only when it is complete.
+    """Write a compressed GeoTIFF atomically.
 
     Parameters
     ----------
     path : str or Path
-        In a folder that exists.
+        Path in an existing folder.
     values : ndarray of shape (bands, height, width)
-    crs : anything rasterio reads, or None
+    crs : anything rasterio accepts, or None
     transform : affine.Affine
-        Pixel corners to coordinates of `crs`.
+        From pixel corners to coordinates in `crs`.
     nodata : float, default=None
     descriptions : sequence of str or None, default=()
-        Names of the bands; empty for none.
+        Band names; empty for none.
     mask : ndarray of bool of shape (height, width), default=None
-        Pixels that are valid, for a mask in the file beside the nodata value.
+        Valid pixels, written as an internal mask in addition to the nodata value.
 
     Raises
     ------
@@ -105,11 +105,11 @@ def write_chip(
     """
     rasterio = import_rasterio()
     bands, height, width = values.shape
-    # GDAL writes to memory, because it reports a full disk only when it closes a file, if at all.
-    within: AbstractContextManager[Any] = (
+    # GDAL writes to memory, because it reports a full disk late or not at all.
+    mask_option: AbstractContextManager[Any] = (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True) if mask is not None else nullcontext()
     )
-    with within, rasterio.io.MemoryFile() as memory:
+    with mask_option, rasterio.io.MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=bands,

@@ -1,4 +1,4 @@
-"""What a column of chips holds: its bands, their units, and the scale that the encoder expects."""
+"""Modalities of image columns: bands, units and the statistics for standardization."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..table.image_columns import ImageColumn
 
 __all__ = ["KNOWN", "Modality", "band_positions", "make_modality"]
 
-# Bands in the order in which TerraMind was trained on them, with the means and standard deviations
-# of its training set: digital numbers of reflectance (10,000 is 1), dB for radar, metres for
-# height, 0 to 255 for RGB. Figures from terratorch 1.2.11, models/backbones/terramind/model/
-# terramind_register.py (PRETRAINED_BANDS, v1_pretraining_mean and _std); a test compares.
+# Bands in TerraMind's order, with mean and standard deviation of its training set, in digital
+# numbers of reflectance (10,000 is 1), dB for radar, meters for height and 0 to 255 for RGB. From
+# terratorch 1.2.11, models/backbones/terramind/model/terramind_register.py (PRETRAINED_BANDS,
+# v1_pretraining_mean and _std); a test compares them.
 _S2L2A = {
     "COASTAL_AEROSOL": (1390.458, 2106.761),
     "BLUE": (1503.317, 2141.107),
@@ -50,7 +50,7 @@ KNOWN: dict[str, dict[str, tuple[float, float]]] = {
     "DEM": {"DEM": (670.665, 951.272)},
     "RGB": {"RED": (87.271, 58.767), "GREEN": (80.931, 47.663), "BLUE": (66.667, 42.631)},
 }
-# Sentinel-2's own names of the bands (ESA, Sentinel-2 User Handbook, table 1).
+# Sentinel-2's band names (ESA, Sentinel-2 User Handbook, table 1).
 _SENTINEL_2_BANDS = (
     "B1",
     "B2",
@@ -71,19 +71,18 @@ _ALIASES = dict(zip(_SENTINEL_2_BANDS, _S2L1C, strict=True))
 
 @dataclass(frozen=True)
 class Modality:
-    """What the chips of one column are, wholly decided.
+    """Modality of one image column: an `ImageColumn` with all defaults filled in.
 
     Attributes
     ----------
     name : str
-        A key of `KNOWN`, or any other name for a modality that TerraMind has not met.
+        A key of `KNOWN`, or any other name for a modality that is new to TerraMind.
     bands : tuple of str
-        In the order in which the encoder gets them. A modality that is not known has bands named
-        "0", "1", ...
+        Bands in the encoder's order. By default, bands of a new modality are named "0", "1", ...
     named : bool
-        Whether the file order of the bands was declared by the user.
+        Whether the user declared the bands, in the order of the file.
     mean, std : tuple of float
-        By band. Empty for a modality that is not known, until training chips give them.
+        By band. Empty for a new modality until they are computed from the training chips.
     scale, offset : float
     linear : bool
     """
@@ -104,31 +103,39 @@ class Modality:
 
     @property
     def complete(self) -> bool:
-        """Whether all bands of a known modality are there, in TerraMind's order."""
+        """Whether it has all bands of a known modality, in TerraMind's order."""
         return self.known and self.bands == tuple(KNOWN[self.name])
 
 
 def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
-    """Decide what the chips of a column are.
+    """Return the modality of an image column.
 
     Parameters
     ----------
     name : str
     column : ImageColumn
     n_bands : int
-        Bands of the files; it counts for modalities that TerraMind does not know.
+        Number of bands in the files, used for modalities that are new to TerraMind.
 
     Raises
     ------
     ValueError
-        If bands are not known or named twice, or figures do not fit the bands.
+        If `name` is a misspelling of a known modality, bands are unknown or repeated, or mean and
+        std do not fit the bands.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.images.modalities import make_modality
+    >>> from sptgnn_sklearn.table.image_columns import ImageColumn
+    >>> make_modality("S2L2A", ImageColumn("s2_path", bands=("B4", "B8")), 2).bands
+    ('RED', 'NIR_BROAD')
     """
     if name in KNOWN:
         known = KNOWN[name]
         wanted = tuple(known) if column.bands is None else tuple(column.bands)
         bands = tuple(band_name(band) for band in wanted)
-        odd = [raw for raw, band in zip(wanted, bands, strict=True) if band not in known]
-        if odd or not bands or len(set(bands)) < len(bands):
+        unknown = [raw for raw, band in zip(wanted, bands, strict=True) if band not in known]
+        if unknown or not bands or len(set(bands)) < len(bands):
             raise ValueError(
                 f"images[{name!r}] has bands {list(wanted)}; choose from {list(known)}, each once."
             )
@@ -138,10 +145,10 @@ def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
         _check_near_miss(name)
         names = [str(i) for i in range(n_bands)] if column.bands is None else column.bands
         bands, mean, std = tuple(str(band) for band in names), (), ()
-    for figures, what in ((column.mean, "mean"), (column.std, "std")):
-        if figures is not None and len(figures) != len(bands):
+    for values, what in ((column.mean, "mean"), (column.std, "std")):
+        if values is not None and len(values) != len(bands):
             raise ValueError(
-                f"images[{name!r}] has {len(figures)} values in {what} for {len(bands)} bands."
+                f"images[{name!r}] has {len(values)} values in {what} for {len(bands)} bands."
             )
     if column.std is not None and min(column.std) <= 0:
         raise ValueError(f"images[{name!r}] has std={column.std}; all must be positive.")
@@ -163,7 +170,7 @@ def _check_near_miss(name: str) -> None:
     """Raise if the name of a new modality is a misspelling of a known one."""
     for known in KNOWN:
         if _normalized(known) == _normalized(name):
-            raise ValueError(f"images has the modality {name!r}; TerraMind's name is {known!r}.")
+            raise ValueError(f"images has the modality {name!r}; use TerraMind's name {known!r}.")
 
 
 def _normalized(name: str) -> str:
@@ -187,15 +194,15 @@ def band_name(name: str) -> str:
 def band_positions(
     modality: Modality, n_bands: int, descriptions: Sequence[str | None]
 ) -> tuple[int, ...]:
-    """Find the bands of a modality in a file.
+    """Return the positions of a modality's bands in a file.
 
     Parameters
     ----------
     modality : Modality
     n_bands : int
-        Bands of the file.
+        Number of bands in the file.
     descriptions : sequence of str or None
-        The file's own names of them.
+        Band descriptions in the file.
 
     Returns
     -------
@@ -205,7 +212,7 @@ def band_positions(
     Raises
     ------
     ValueError
-        If they cannot be told.
+        If the bands cannot be identified.
 
     Examples
     --------
@@ -227,9 +234,9 @@ def band_positions(
         order = list(KNOWN[modality.name])  # some bands of a file that has them all
         return tuple(order.index(band) for band in wanted)
     if modality.name == "S2L2A" and modality.complete and n_bands == len(_S2L1C):
-        # Thirteen bands are the level 1C order: the same with cirrus, which level 2A has not.
+        # Thirteen bands are in the order of level 1C, which has cirrus in addition.
         return tuple(i for i, band in enumerate(_S2L1C) if band != "CIRRUS")
     raise ValueError(
         f"has {n_bands} band{'s' * (n_bands != 1)} where {modality.name} has {len(wanted)} "
-        f"({', '.join(wanted[:13])}); name those of the file by ImageColumn(..., bands=[...])"
+        f"({', '.join(wanted[:13])}); name the bands of the file with ImageColumn(..., bands=[...])"
     )

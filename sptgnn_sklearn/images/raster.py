@@ -1,4 +1,4 @@
-"""Rasters of any kind, described once and read window by window."""
+"""Raster metadata and window reading for files, rasterio datasets and xarray arrays."""
 
 from __future__ import annotations
 
@@ -16,23 +16,38 @@ import numpy as np
 from .geotiff import check_band_count, import_rasterio
 from .modalities import band_name
 
-__all__ = ["Raster", "Read", "Reader", "Window", "open_raster", "transform_of"]
+__all__ = ["Raster", "RasterOpener", "ReadWindow", "Window", "array_transform", "open_raster"]
 
-# Blocks of an array that does not tell how it is stored.
-_READ_BLOCK = (512, 512)
-# First and last row, then column, of a window that lies in the raster; pixels and, where the raster
-# has a mask of its own, which of them are valid.
+_READ_BLOCK = (512, 512)  # block size assumed for arrays without chunks
+# Start and stop of rows, then of columns, of a window inside the raster.
 Window = tuple[int, int, int, int]
-Read = Callable[[Window], tuple[np.ndarray, np.ndarray | None]]
-Reader = Callable[[], contextlib.AbstractContextManager[Read]]
+# Pixels of a window and, if the raster has a mask, which of them are valid.
+ReadWindow = Callable[[Window], tuple[np.ndarray, np.ndarray | None]]
+RasterOpener = Callable[[], contextlib.AbstractContextManager[ReadWindow]]
 
 
 @dataclass(frozen=True)
 class Raster:
-    """A raster that is to be read in windows, whatever it is kept in.
+    """Metadata of a raster file, dataset or array.
 
-    `transform` maps (column, row) to coordinates by its first six numbers; `identity` says which
-    raster this is, and is None where only its pixels can tell.
+    Attributes
+    ----------
+    name : str
+    crs : rasterio.CRS or None
+    transform : affine.Affine
+        From (column, row) to coordinates; its first six numbers are used.
+    shape : tuple of (int, int)
+        Height and width.
+    dtype : dtype
+    nodata : float or None
+    bands : tuple of int
+        Selected bands, from 1.
+    descriptions : tuple of (str or None)
+        Names of the selected bands.
+    block : tuple of (int, int)
+        Height and width of a stored block.
+    identity : str or None
+        Description of the files and their state; None for rasters identified by their pixels only.
     """
 
     name: str
@@ -47,25 +62,25 @@ class Raster:
     identity: str | None
 
 
-def open_raster(raster: Any, bands: Sequence[int | str] | None) -> tuple[Raster, Reader]:
-    """Read what a raster is, and give a way to read its pixels.
+def open_raster(raster: Any, bands: Sequence[int | str] | None) -> tuple[Raster, RasterOpener]:
+    """Return the metadata of a raster and a function to read its windows.
 
     Parameters
     ----------
     raster : path, open rasterio dataset or xarray.DataArray
     bands : sequence of int or str, or None
-        Numbers from 1 or names of the bands to read; None is all.
+        Bands to read, by number from 1 or by name; None selects all.
 
     Returns
     -------
     source : Raster
-    reader : callable
-        Gives a context in which windows can be read; each thread enters its own.
+    opener : callable
+        Returns a context manager of a `ReadWindow` function. Each thread enters its own.
 
     Raises
     ------
     ValueError
-        If it is none of these or cannot be opened, or a band is not there.
+        If `raster` is of another type or cannot be opened, or a band does not exist.
     """
     rasterio = import_rasterio()
     if isinstance(raster, str | os.PathLike):
@@ -78,7 +93,7 @@ def open_raster(raster: Any, bands: Sequence[int | str] | None) -> tuple[Raster,
         return source, partial(_read_path, path, source)
     if isinstance(raster, rasterio.io.DatasetReaderBase):
         if raster.closed:
-            raise ValueError("raster is a dataset that is closed; open it, or give its path.")
+            raise ValueError("raster is a closed dataset; open it, or pass its path.")
         source = _describe_dataset(raster, bands)
         return source, partial(_read_open, raster, source, threading.Lock())
     if all(hasattr(raster, name) for name in ("dims", "isel", "coords")):
@@ -93,7 +108,7 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
     name = Path(dataset.name).name or dataset.name
     if not dataset.count:
         raise ValueError(
-            f"raster {name} has no bands of its own; give one of its parts: "
+            f"raster {name} has no bands; pass one of its subdatasets: "
             f"{list(dataset.subdatasets)[:5]}."
         )
     check_band_count(dataset.count, name)
@@ -101,8 +116,8 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
     nodata = {str(dataset.nodatavals[band - 1]) for band in kept}
     if len(nodata) > 1:
         raise ValueError(
-            f"raster {name} has bands of different nodata values, {sorted(nodata)}; a chip has one "
-            "for all. Choose bands that share one."
+            f"raster {name} has bands with different nodata values, {sorted(nodata)}; select bands "
+            "that share one nodata value."
         )
     source = Raster(
         name=name,
@@ -120,21 +135,21 @@ def _describe_dataset(dataset: Any, bands: Sequence[int | str] | None) -> Raster
 
 
 def _identity(dataset: Any) -> str | None:
-    """Say which raster this is by its files and their state, or None if it is no plain file."""
-    # A warped view has the name of its source, and a dataset that is being written may yet change.
+    """Describe a raster by its files and their state; None unless it is a plain file."""
+    # A warped view has the name of its source, and a dataset open for writing may change.
     if type(dataset) is not import_rasterio().io.DatasetReader or dataset.mode != "r":
         return None
     if dataset.name.startswith("/vsimem/"):
         return None
-    marks = [dataset.name, dataset.shape, dataset.count, dataset.dtypes, tuple(dataset.transform)]
+    parts = [dataset.name, dataset.shape, dataset.count, dataset.dtypes, tuple(dataset.transform)]
     for file in sorted({dataset.name, *dataset.files}):
         with contextlib.suppress(OSError, ValueError):
             state = os.stat(file)
-            marks.append((os.path.realpath(file), state.st_size, state.st_mtime_ns))
-    return repr(marks)
+            parts.append((os.path.realpath(file), state.st_size, state.st_mtime_ns))
+    return repr(parts)
 
 
-def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Raster, Reader]:
+def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Raster, RasterOpener]:
     try:
         import rioxarray  # noqa: F401  (gives arrays their attribute `rio`)
 
@@ -143,13 +158,13 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
         raise ImportError(
             "Chips of an xarray.DataArray need rioxarray: pip install 'sptgnn-sklearn[maps]'."
         ) from error
-    except Exception as error:  # rioxarray has no common class for what it raises
-        raise ValueError(f"raster is no array that rioxarray can place: {error}") from error
+    except Exception as error:  # rioxarray's errors have no common class
+        raise ValueError(f"raster is an array without spatial dimensions: {error}") from error
     others = [dim for dim in array.dims if dim not in (x_dim, y_dim)]
     if len(others) > 1 or array.dtype.kind not in "biufc":
         raise ValueError(
             f"raster must hold numbers in (band, y, x) or (y, x); found {array.dtype} in "
-            f"{tuple(array.dims)}. Choose one of each other dimension."
+            f"{tuple(array.dims)}. Select one index of each other dimension."
         )
     names: Any = array.attrs.get("long_name")
     if others and not (isinstance(names, tuple | list) and len(names) == array.sizes[others[0]]):
@@ -164,10 +179,10 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
     source = Raster(
         name=str(array.name or "array"),
         crs=crs,
-        transform=transform_of(array, x_dim, y_dim),
+        transform=array_transform(array, x_dim, y_dim),
         shape=(array.sizes[y_dim], array.sizes[x_dim]),
         dtype=np.dtype(dtype),
-        nodata=_nodata_of(array),
+        nodata=_array_nodata(array),
         bands=kept,
         descriptions=tuple(names[band - 1] for band in kept),
         block=_READ_BLOCK if chunks is None else (chunks[-2][0], chunks[-1][0]),
@@ -177,20 +192,20 @@ def _describe_array(array: Any, bands: Sequence[int | str] | None) -> tuple[Rast
     return source, partial(_read_array, array, source, threading.Lock())
 
 
-def _nodata_of(array: Any) -> float | None:
-    # A value that pixels of this kind cannot have, left over from another array, marks nothing.
+def _array_nodata(array: Any) -> float | None:
+    # A nodata value outside the range of the dtype, kept from another array, has no effect.
     with contextlib.suppress(OverflowError, ValueError):
         return array.rio.nodata
     return None
 
 
-def transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
-    """Give the transform of an array, by its coordinates where they tell another than it says."""
-    stated = array.rio.transform()
+def array_transform(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
+    """Return the transform of an array, from its coordinates if they differ from the stored one."""
+    stored = array.rio.transform()
     steps, starts = [], []
     for dim in (x_dim, y_dim):
         if dim not in array.coords or array.sizes[dim] < 2:
-            return stated
+            return stored
         values = array.coords[dim].to_numpy().astype(np.float64)
         if not np.isfinite(values).all():
             raise ValueError(f"raster has coordinates in {dim!r} that are NaN or infinite.")
@@ -199,24 +214,24 @@ def transform_of(array: Any, x_dim: Hashable, y_dim: Hashable) -> Any:
             raise ValueError(f"raster has unevenly spaced coordinates in {dim!r}; regrid it first.")
         steps.append(step)
         starts.append(values[0] - step / 2)
-    # A part of an array keeps the statement of the whole; a true one is exact and coordinates not.
-    told = np.array([steps[0], 0.0, starts[0], 0.0, steps[1], starts[1]])
-    if np.allclose(told, stated[:6], rtol=1e-6, atol=1e-3 * min(map(abs, steps))):
-        return stated
-    return import_rasterio().Affine(*told.tolist())
+    # A subset keeps the transform of the whole array. A correct one is exact, coordinates are not.
+    computed = np.array([steps[0], 0.0, starts[0], 0.0, steps[1], starts[1]])
+    if np.allclose(computed, stored[:6], rtol=1e-6, atol=1e-3 * min(map(abs, steps))):
+        return stored
+    return import_rasterio().Affine(*computed.tolist())
 
 
 def _check_raster(source: Raster) -> Raster:
-    """Refuse a raster without georeference, and settle its nodata value."""
+    """Return the raster with a valid nodata value; raise ValueError without a georeference."""
     a, b, _, d, e, _ = source.transform[:6]
     if source.transform[:6] == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0) or not a * e - b * d:
         raise ValueError(
-            f"raster {source.name} is not georeferenced: it has no transform of pixels to "
-            "coordinates. Ground control points do not count; warp it first (gdalwarp)."
+            f"raster {source.name} is not georeferenced: it has no transform from pixels to "
+            "coordinates. Ground control points are not supported; warp it first (gdalwarp)."
         )
     nodata = source.nodata
     if nodata is not None and source.dtype.kind in "iu":
-        # rasterio drops values that are out of range; one that is no whole number marks nothing.
+        # rasterio drops values out of range; fractions never occur in integer pixels.
         nodata = int(nodata) if nodata == int(nodata) else None
     if nodata is None and source.dtype.kind == "f":
         nodata = np.nan
@@ -224,7 +239,7 @@ def _check_raster(source: Raster) -> Raster:
 
 
 def _choose_bands(bands: Any, descriptions: Sequence[str | None], name: str) -> tuple[int, ...]:
-    """Give the numbers from 1 of the wanted bands."""
+    """Return the numbers, from 1, of the selected bands."""
     if bands is None:
         return tuple(range(1, len(descriptions) + 1))
     if isinstance(bands, str) or not isinstance(bands, Sequence | np.ndarray) or not len(bands):
@@ -248,13 +263,13 @@ def _choose_bands(bands: Any, descriptions: Sequence[str | None], name: str) -> 
                 f"named {[text for text in descriptions if text][:20]}."
             )
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"bands={list(bands)!r} names a band twice.")
+        raise ValueError(f"bands={list(bands)!r} has a duplicate band.")
     return tuple(numbers)
 
 
 @contextlib.contextmanager
-def _read_path(path: str, source: Raster) -> Iterator[Read]:
-    """Read through a handle of one's own, because threads must not share one."""
+def _read_path(path: str, source: Raster) -> Iterator[ReadWindow]:
+    """Return a context with a dataset handle of its own, which threads must not share."""
     with np.errstate(over="ignore"):
         dataset = import_rasterio().open(path)
     with dataset:
@@ -262,7 +277,7 @@ def _read_path(path: str, source: Raster) -> Iterator[Read]:
 
 
 @contextlib.contextmanager
-def _read_open(dataset: Any, source: Raster, lock: threading.Lock) -> Iterator[Read]:
+def _read_open(dataset: Any, source: Raster, lock: threading.Lock) -> Iterator[ReadWindow]:
     def read(window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         with lock:
             return _read_dataset(dataset, source, window)
@@ -275,11 +290,11 @@ def _read_dataset(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     rasterio = import_rasterio()
     top, bottom, left, right = window
-    place = rasterio.windows.Window(left, top, right - left, bottom - top)
+    rectangle = rasterio.windows.Window(left, top, right - left, bottom - top)
     try:
-        values = dataset.read(list(source.bands), window=place, out_dtype=source.dtype)
+        values = dataset.read(list(source.bands), window=rectangle, out_dtype=source.dtype)
         masked = rasterio.enums.MaskFlags.per_dataset in dataset.mask_flag_enums[0]
-        return values, dataset.dataset_mask(window=place) > 0 if masked else None
+        return values, dataset.dataset_mask(window=rectangle) > 0 if masked else None
     except rasterio.errors.RasterioError as error:
         raise OSError(
             f"raster {source.name} cannot be read in rows {top} to {bottom - 1}, columns {left} "
@@ -288,7 +303,7 @@ def _read_dataset(
 
 
 @contextlib.contextmanager
-def _read_array(array: Any, source: Raster, lock: threading.Lock) -> Iterator[Read]:
+def _read_array(array: Any, source: Raster, lock: threading.Lock) -> Iterator[ReadWindow]:
     def read(window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         top, bottom, left, right = window
         part = array[..., top:bottom, left:right]
