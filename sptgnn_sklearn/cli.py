@@ -1,4 +1,4 @@
-"""``python -m sptgnn_sklearn TABLE --target COLUMN``: score the model on a table from a file."""
+"""Command line ``python -m sptgnn_sklearn TABLE --target COLUMN``: cross-validate on a table."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, default=None
-        None takes those of the process.
+        None uses ``sys.argv``.
 
     Returns
     -------
     code : int
-        0; or 2, with one line on stderr, if the table or an option cannot be used.
+        0, or 2 with one line on stderr if the table or an option is invalid.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class _Job:
-    """A table that was read and checked, and what to do with it."""
+    """A checked table with its roles, models and folds."""
 
     X: pd.DataFrame
     y: np.ndarray
@@ -96,9 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Compare SpTGNN with XGBoost and the training mean on a table of soil samples, "
         "under random folds and under spatial block folds.",
-        epilog="Roles of columns are guessed by name and printed; the options overrule the guess.",
+        epilog="Column roles are inferred from names and printed; options override them.",
     )
-    parser.add_argument("table", type=Path, help="CSV or Parquet file, one row for each sample")
+    parser.add_argument("table", type=Path, help="CSV or Parquet file, one row per sample")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     parser.add_argument(
         "--coordinates",
@@ -114,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(f"--{role}", metavar="COLUMN", help=f'column of {what}, or "none"')
     for option, what in (
-        ("drop", "columns to leave out"),
-        ("categorical", "columns of numbers that are codes of classes"),
+        ("drop", "columns to exclude"),
+        ("categorical", "numeric columns that hold class codes"),
     ):
         parser.add_argument(
             f"--{option}", nargs="+", action="extend", default=[], metavar="COLUMN", help=what
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "--target-transform",
         choices=("auto", "log1p", "none"),
         default="auto",
-        help="what models learn; auto takes logarithms of a skewed target (default: auto)",
+        help="transform of the target; auto uses log1p if it is skewed (default: auto)",
     )
     transform.add_argument(
         "--log", action="store_const", const="log1p", dest="target_transform", help="log1p"
@@ -135,17 +135,19 @@ def _parser() -> argparse.ArgumentParser:
         type=_fold_kinds,
         default=_FOLDS,
         metavar="KINDS",
-        help="random, block or both with a comma between (default: random,block)",
+        help="random, block or random,block (default: random,block)",
     )
-    parser.add_argument("--splits", type=int, default=5, help="folds of each kind (default: 5)")
-    parser.add_argument("--members", type=int, help="members of the ensemble")
-    parser.add_argument("--seed", type=int, default=0, help="of models and folds (default: 0)")
+    parser.add_argument(
+        "--splits", type=int, default=5, help="number of folds of each kind (default: 5)"
+    )
+    parser.add_argument("--members", type=int, help="number of ensemble members")
+    parser.add_argument("--seed", type=int, default=0, help="seed of models and folds (default: 0)")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("sptgnn-output"),
         metavar="DIR",
-        help="folder of the results (default: sptgnn-output)",
+        help="output folder (default: sptgnn-output)",
     )
     return parser
 
@@ -158,7 +160,7 @@ def _fold_kinds(text: str) -> tuple[str, ...]:
 
 
 def _prepare(options: argparse.Namespace) -> _Job:
-    """Read and check all that a user can get wrong, before anything is fitted."""
+    """Read the table and check it and all options before any model is fitted."""
     for name, least in (("members", 1), ("splits", 2), ("seed", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -177,29 +179,29 @@ def _prepare(options: argparse.Namespace) -> _Job:
         drop=options.drop,
     )
     target = _read_target(frame[roles.target])
-    placed = frame[list(roles.coordinates)].notna().all(axis=1)
-    kept = target.notna() & placed
+    located = frame[list(roles.coordinates)].notna().all(axis=1)
+    kept = target.notna() & located
     X, y = frame.loc[kept, roles.used], target[kept].to_numpy(dtype=float)
-    _print_rows(options, target, placed)
+    _print_rows(options, target, located)
     for line in roles.describe(frame.loc[kept]):
         print(line)
     if len(y) < _MIN_TABLE_ROWS:
         raise TableError(
-            f"{len(y)} rows have a target and coordinates; at least {_MIN_TABLE_ROWS} are needed."
+            f"{len(y)} rows have a target and coordinates; at least {_MIN_TABLE_ROWS} are required."
         )
     if y.min() == y.max():
-        raise TableError(f"--target {roles.target}: all rows hold {y[0]:g}.")
+        raise TableError(f"--target {roles.target}: all rows have the value {y[0]:g}.")
     log1p = _uses_log1p(options.target_transform, y)
     named = {"coordinates": roles.coordinates, "crs": options.crs}
     named |= {"time": roles.time, "elevation": roles.elevation, "site": roles.site}
-    with _errors_of_the_table(), warnings.catch_warnings(record=True) as caught:
+    with _as_table_error(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        learned = TableSchema.fit(X, **named)
+        schema = TableSchema.fit(X, **named)
         splits = _make_splits(X, y, roles, options)
-    crs, unit = learned.reference.crs, learned.reference.unit
-    print(f"distances    {f'{unit} ({crs})' if crs else 'of unknown unit: say --crs'}")
+    crs, unit = schema.reference.crs, schema.reference.unit
+    print(f"distances    {f'{unit} ({crs})' if crs else 'unknown unit; set --crs'}")
     _report(caught)
-    with _errors_of_the_table():
+    with _as_table_error():
         options.out.mkdir(parents=True, exist_ok=True)
     return _Job(X, y, roles, _models(options, named), splits, log1p)
 
@@ -214,19 +216,19 @@ def _read(path: Path) -> pd.DataFrame:
         raise TableError(
             'reading Parquet needs pyarrow: pip install "sptgnn-sklearn[demo]"'
         ) from error
-    except Exception as error:  # whatever pandas, pyarrow and zlib raise over a damaged file
-        # The first line says what is wrong.
+    except Exception as error:  # pandas, pyarrow and zlib raise various errors on damaged files
+        # The first line names the problem.
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         kind = "Parquet" if parquet else "CSV in UTF-8"
         raise TableError(f"{path}: cannot be read as {kind}: {first}") from error
     frame.columns = [str(label) for label in frame.columns]
     if not len(frame):
-        raise TableError(f"{path}: holds no rows.")
+        raise TableError(f"{path}: has no rows.")
     return frame
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file with whatever separator its first line shows."""
+    """Read a CSV file; the separator is the most frequent one in its first line."""
     opener: Callable[..., Any] = open
     if path.suffix.lower() == ".gz":
         import gzip
@@ -235,7 +237,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     with opener(path, "rt", encoding="utf-8-sig") as lines:
         header = lines.readline()
     separator = max(",;\t", key=header.count)
-    # With semicolons, commas usually are decimal: what makes more columns numbers is right.
+    # Files with semicolons often have decimal commas: the reading with more numeric columns wins.
     readings = [
         pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig")
         for decimal in (".," if separator == ";" else ".")
@@ -244,7 +246,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _as_classes(column: pd.Series) -> pd.Series:
-    """Return codes as text; whole numbers without the point that missing values give them."""
+    """Return class codes as categories; integers read as floats lose their decimal point."""
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
     return column.astype("string").astype("category")
@@ -255,35 +257,35 @@ def _read_target(column: pd.Series) -> pd.Series:
     wrong = (values.isna() & column.notna()) | np.isinf(values)
     if wrong.any():
         raise TableError(
-            f"--target {column.name}: must hold numbers; data row {int(np.argmax(wrong)) + 1} "
-            f"holds {column[wrong].iloc[0]!r} ({int(wrong.sum())} such rows)."
+            f"--target {column.name}: must be numeric; data row {int(np.argmax(wrong)) + 1} "
+            f"has {column[wrong].iloc[0]!r} ({int(wrong.sum())} such rows)."
         )
     return values
 
 
-def _print_rows(options: argparse.Namespace, target: pd.Series, placed: pd.Series) -> None:
-    lost = {"without target": target.isna(), "without coordinates": target.notna() & ~placed}
-    left_out = [f"{rows.sum()} {why}" for why, rows in lost.items() if rows.any()]
-    said = f"; left out: {', '.join(left_out)}" if left_out else ""
-    print(f"table        {options.table}: {int((target.notna() & placed).sum())} rows{said}")
+def _print_rows(options: argparse.Namespace, target: pd.Series, located: pd.Series) -> None:
+    dropped = {"without target": target.isna(), "without coordinates": target.notna() & ~located}
+    counts = [f"{rows.sum()} {why}" for why, rows in dropped.items() if rows.any()]
+    note = f"; dropped: {', '.join(counts)}" if counts else ""
+    print(f"table        {options.table}: {int((target.notna() & located).sum())} rows{note}")
     print(f"target       {options.target}")
 
 
 def _uses_log1p(transform: str, y: np.ndarray) -> bool:
-    """Say what models learn, and return whether that is the logarithm for the whole table."""
+    """Print the transform of the target; return whether it is log1p for the whole table."""
     if transform == "log1p" and y.min() <= -1:
-        raise TableError(f"--target-transform log1p: the target must be above -1; {y.min():g} is.")
+        raise TableError(
+            f"--target-transform log1p: the target must be above -1; found {y.min():g}."
+        )
     log1p = transform == "log1p" or (transform == "auto" and choose_transform(y) is not None)
-    why = (
-        "each fit decides by skewness; here, on all rows" if transform == "auto" else "as you said"
-    )
-    print(f"learned      {'log(1 + target)' if log1p else 'the target as it is'} ({why})")
+    why = "by skewness of all rows; repeated in each fit" if transform == "auto" else "as set"
+    print(f"transform    {'log1p' if log1p else 'none'} ({why})")
     return log1p
 
 
 @contextmanager
-def _errors_of_the_table() -> Iterator[None]:
-    """Turn what the package says about a table into an error for the user."""
+def _as_table_error() -> Iterator[None]:
+    """Turn errors about the table into TableError."""
     try:
         yield
     except (OSError, TypeError, ValueError) as error:
@@ -294,7 +296,7 @@ def _make_splits(
     X: pd.DataFrame, y: np.ndarray, roles: Roles, options: argparse.Namespace
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     xy, _, _ = locate_coordinates(X, roles.coordinates, options.crs)
-    # Rows of one place or site are in one fold, of random folds too: they are near copies.
+    # Rows of one location or site share a fold, also in random folds: they are near copies.
     groups = location_ids(xy, None if roles.site is None else X[roles.site])
     kinds = {
         "random": GroupKFold(options.splits, shuffle=True, random_state=options.seed),
@@ -313,7 +315,7 @@ def _models(options: argparse.Namespace, named: dict[str, Any]) -> dict[str, Any
     shared = {**named, "target_transform": transform, "random_state": options.seed}
     network = SpTGNNRegressor(**shared)
     if options.members is not None:
-        network.set_params(n_members=options.members)
+        network.set_params(n_estimators=options.members)
     return {
         _MODEL: network,
         "XGBoost": XGBoostBaseline(**shared),
@@ -322,9 +324,9 @@ def _models(options: argparse.Namespace, named: dict[str, Any]) -> dict[str, Any
 
 
 def _report(caught: list[warnings.WarningMessage]) -> None:
-    """Print warnings once, whatever numbers each fold put behind the first words."""
-    said = Counter(str(warning.message).split("(")[0].split(":")[0].strip() for warning in caught)
-    for words, times in said.items():
+    """Print each warning once; the numbers after its first words differ between folds."""
+    counts = Counter(str(warning.message).split("(")[0].split(":")[0].strip() for warning in caught)
+    for words, times in counts.items():
         print(f"note: {words}{f' ({times} times)' if times > 1 else ''}")
 
 
@@ -339,7 +341,7 @@ def _write_outputs(result: ComparisonResult, job: _Job, options: argparse.Namesp
         print('note: no figure without matplotlib: pip install "sptgnn-sklearn[plot]"')
     written = []
     for name, write in files.items():
-        # A reader never meets half a file, and a run that is cut off leaves the last one whole.
+        # Atomic writes: an interrupted run leaves the previous file intact.
         partial = options.out / f".{name}.partial"
         try:
             write(partial)
@@ -353,7 +355,7 @@ def _write_outputs(result: ComparisonResult, job: _Job, options: argparse.Namesp
 def _draw(result: ComparisonResult, job: _Job, path: Path) -> None:
     import matplotlib
 
-    matplotlib.use("agg")  # a file needs no screen
+    matplotlib.use("agg")  # needs no display
     import matplotlib.pyplot as plt
 
     from .plotting import plot_comparison

@@ -103,7 +103,8 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
     >>> from sptgnn_sklearn import SpTGNNRegressor, predict_uncertainty
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> survey = make_soil_survey(n_samples=100, random_state=0)
-    >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+    >>> settings = {"time": "date", "n_estimators": 2, "max_epochs": 2}
+    >>> model = SpTGNNRegressor(base_estimator=None, **settings)
     >>> pipe = make_pipeline("passthrough", model).fit(survey.data, survey.target)
     >>> predict_uncertainty(pipe, survey.data.head(3)).shape
     (3, 4)
@@ -142,7 +143,8 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     >>> from sptgnn_sklearn import SpTGNNRegressor, predict_interval
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> survey = make_soil_survey(n_samples=100, random_state=0)
-    >>> model = SpTGNNRegressor(time="date", n_members=2, max_epochs=2, base=None)
+    >>> settings = {"time": "date", "n_estimators": 2, "max_epochs": 2}
+    >>> model = SpTGNNRegressor(base_estimator=None, **settings)
     >>> logarithm = TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1)
     >>> logarithm = logarithm.fit(survey.data, survey.target.clip(0))
     >>> predict_interval(logarithm, survey.data.head(3), coverage=0.8).shape

@@ -50,8 +50,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     spectral similarity and elevation similarity. A sparse mixture of experts fuses the input
     streams (imagery, covariates, position, time), and relational graph attention aggregates the
     neighbors and their targets. An ensemble with heteroscedastic heads estimates aleatoric and
-    epistemic uncertainty. The method is SpTGNN [1]_, of which only the abstract was available: layer sizes,
-    neighbor counts and loss weights are choices of this package, as is the tabular base model.
+    epistemic uncertainty. The method is SpTGNN [1]_, of which only the abstract was available:
+    layer sizes, neighbor counts and loss weights are choices of this package, as is the tabular
+    base model.
 
     Every column of X is a covariate unless a parameter gives it another role. A prediction depends
     on its own row and on the training rows, never on the other rows of X. At the location of a

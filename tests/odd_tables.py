@@ -28,6 +28,7 @@ import sklearn
 from hypothesis import strategies as st
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LinearRegression
+from small_models import make_regressor
 
 import sptgnn_sklearn
 from sptgnn_sklearn import SpTGNNRegressor
@@ -36,8 +37,8 @@ SECONDS = 60  # more for one case is a hang
 MOST_ROWS = 25
 _HOMES = tuple(str(pathlib.Path(package.__file__).parent) for package in (sptgnn_sklearn, sklearn))
 _SMALLEST = {
-    "base": None,
-    "n_members": 1,
+    "base_estimator": None,
+    "n_estimators": 1,
     "hidden_size": 4,
     "n_heads": 1,
     "n_experts": 0,
@@ -575,20 +576,19 @@ def settings_of_an_estimator(draw, frame: pd.DataFrame) -> dict[str, Any]:
         "spectral": ["covariates"],
         "relations": [(), ("spatial",), ("spectral", "elevation"), ("elevation",)],
         "streams": [("covariates",), ("position",), ("time",), (), ("imagery",)],
-        "n_members": [2],
+        "n_estimators": [2],
         "n_experts": [1, 2],
         "n_layers": [2],
         "top_k": [1],
-        "base": ["xgboost", LinearRegression()],
+        "base_estimator": ["xgboost", LinearRegression()],
         "target_transform": ["auto", "log1p"],
         "target_bounds": [(0, None), (None, 1.0), (-1.0, 1.0)],
         "calibration": [None, "scale"],
-        "early_stopping": [False],
+        "n_iter_no_change": [None],
         "messages": [False],
         "neighbor_targets": [False],
         "n_neighbors": [1, 30],
         "batch_size": [1, 4],
-        "neighbor_search": ["approximate"],
         "beta": [0.0, 1.0],
         "moran_weight": [0.0, 1.0],
         "n_jobs": [1],
@@ -687,7 +687,7 @@ def outcome(case: Case) -> str:
         For whatever must not happen.
     """
     before = _states(case)
-    model = SpTGNNRegressor(**{**_SMALLEST, **case.parameters})
+    model = make_regressor(**{**_SMALLEST, **case.parameters})
     stage = "fit"
     with _no_hang(), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""The baseline: what it can learn, which columns it reads, and how it treats copies of rows."""
+"""Tests of XGBoostBaseline: features, column roles and sample weights."""
 
 import numpy as np
 import pandas as pd
@@ -6,14 +6,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from small_models import make_regressor
 
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.regressor import SpTGNNRegressor
 
 
 def table(n=300, seed=0):
-    """A planar table whose target is a formula of one number, one category and the easting."""
+    """A planar table whose target is a formula of a number, a category and the easting."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(
         {
@@ -30,14 +30,14 @@ def small(**settings):
     return XGBoostBaseline(n_estimators=40, learning_rate=0.2, random_state=0, **settings)
 
 
-def test_learns_numbers_categories_and_place():
-    """A formula of all three is recovered on rows that were not seen."""
+def test_recovers_formula_of_all_features():
+    """A formula of number, category and easting is recovered on new rows."""
     X, y = table(600)
     assert small().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.95
 
 
-def test_without_coordinates_place_has_no_say():
-    """Moving the queries changes nothing, and the effect of the easting is not learned."""
+def test_use_coordinates_false_ignores_location():
+    """Predictions do not change with the coordinates."""
     X, y = table(600)
     model = small(use_coordinates=False).fit(X[:400], y[:400])
     moved = X[400:].assign(x=0.0, y=0.0)
@@ -45,15 +45,15 @@ def test_without_coordinates_place_has_no_say():
     assert model.score(X[400:], y[400:]) < 0.9
 
 
-def test_nothing_to_learn_from_is_an_error():
-    """Without coordinates and covariates there is no model, and the message says why."""
+def test_no_features_raises():
+    """Without coordinates and covariates there are no features."""
     X, y = table(30)
-    with pytest.raises(ValueError, match="use_coordinates=False leaves nothing"):
+    with pytest.raises(ValueError, match="use_coordinates=False"):
         small(use_coordinates=False).fit(X[["x", "y"]], y)
 
 
-def test_site_is_no_covariate():
-    """A site id that holds the answer does not help."""
+def test_site_is_not_a_covariate():
+    """A site id that determines the target is not used."""
     X, _ = table(200)
     noise = pd.Series(np.random.default_rng(1).normal(size=200))
     X = X[["x", "y"]].assign(site=noise)
@@ -61,8 +61,8 @@ def test_site_is_no_covariate():
     assert small().fit(X[:100], noise[:100]).score(X[100:], noise[100:]) > 0.6
 
 
-def test_dates_are_numbers_and_may_be_missing():
-    """A trend over the years is learned from dates given as text, some of them unknown."""
+def test_dates_are_numeric_and_may_be_missing():
+    """A trend is fitted to dates given as text, some of them missing."""
     survey = make_soil_survey(
         600, covariate_sd=0, field_sd=0, elevation_sd=0, season_sd=0, trend_sd=5, noise_sd=0.1,
         random_state=0,
@@ -73,8 +73,8 @@ def test_dates_are_numbers_and_may_be_missing():
     assert model.score(X[400:], survey.target[400:]) > 0.9
 
 
-def test_weight_is_a_repetition_and_order_does_not_matter():
-    """Copies of rows, weights and any order of rows give the same trees, bit by bit."""
+def test_sample_weight_equals_repetition_in_any_order():
+    """Repetitions, weights and row orders give bitwise identical trees."""
     X, y = table(120)
     weight = np.random.default_rng(0).integers(0, 3, 120)
     copies = np.repeat(np.arange(120), weight)
@@ -85,8 +85,8 @@ def test_weight_is_a_repetition_and_order_does_not_matter():
         np.testing.assert_array_equal(found, expected)
 
 
-def test_logarithm_predicts_means_and_not_medians():
-    """The mean prediction of a log-normal target is its mean, which is far above its median."""
+def test_log1p_predicts_means():
+    """The prediction of a log-normal target is its mean, not its median."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.uniform(size=4000), "y": rng.uniform(size=4000)})
     y = np.expm1(1.0 + rng.normal(scale=0.8, size=4000))
@@ -98,8 +98,8 @@ def test_logarithm_predicts_means_and_not_medians():
     assert model.predict(X).mean() == pytest.approx(truth, rel=0.08)
 
 
-def test_auto_takes_the_logarithm_of_skewed_targets_only():
-    """Without a logarithm nothing is smeared and targets may be negative."""
+def test_auto_transforms_skewed_targets_only():
+    """Without log1p the smearing factor is 1 and targets may be negative."""
     X, y = table(100)
     skewed = np.exp(2 * np.random.default_rng(0).normal(size=100))
     assert small(target_transform="auto").fit(X, skewed).target_.function == "log1p"
@@ -108,21 +108,27 @@ def test_auto_takes_the_logarithm_of_skewed_targets_only():
     assert model.smearing_ == 1.0
 
 
-def test_seed_decides():
-    """One seed gives one model, another seed another."""
+def test_random_state_determines_fit():
+    """Equal seeds give equal models."""
     X, y = table(100)
     first, same = (small().fit(X, y).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, same)
     assert (small().set_params(random_state=1).fit(X, y).predict(X) != first).any()
 
 
-def test_one_search_serves_baseline_and_graph_network():
-    """Both take the same table with the same roles, as alternatives of one grid search."""
+def test_grid_search_over_baseline_and_model():
+    """Both take the same table with the same roles in one grid search."""
     survey = make_soil_survey(80, random_state=0)
     roles = {"time": "date", "elevation": "elevation"}
     trees = small(**roles)
-    network = SpTGNNRegressor(
-        base=None, n_members=1, max_epochs=2, hidden_size=8, n_neighbors=3, random_state=0, **roles
+    network = make_regressor(
+        base_estimator=None,
+        n_estimators=1,
+        max_epochs=2,
+        hidden_size=8,
+        n_neighbors=3,
+        random_state=0,
+        **roles,
     )
     search = GridSearchCV(Pipeline([("model", trees)]), {"model": [clone(trees), network]}, cv=2)
     search.fit(survey.data, survey.target)
@@ -132,8 +138,8 @@ def test_one_search_serves_baseline_and_graph_network():
 @pytest.mark.parametrize(
     "setting", [{"n_estimators": 0}, {"subsample": 1.5}, {"target_transform": "sqrt"}]
 )
-def test_settings_out_of_range_are_named(setting):
-    """A setting that XGBoost could not use is refused by its name."""
+def test_invalid_parameters_raise(setting):
+    """Parameters out of range are named."""
     X, y = table(30)
     with pytest.raises(ValueError, match=next(iter(setting))):
         small().set_params(**setting).fit(X, y)

@@ -1,4 +1,4 @@
-"""The command line: what it says, writes and refuses, on tables of many shapes."""
+"""Tests of the command line: output, files and errors."""
 
 import gzip
 import subprocess
@@ -18,7 +18,7 @@ QUICK = ["--splits", "2", "--members", "1", "--folds", "random"]
 
 @pytest.fixture
 def table():
-    """Forty samples with an id, another target, a constant and two gaps."""
+    """Forty samples with an id, another target, a constant column and two missing values."""
     survey = make_soil_survey(40, n_covariates=2, n_informative=2, random_state=0)
     frame = survey.data.assign(soc=survey.target, target_clay=1.0 * np.arange(40), country="NL")
     frame.insert(0, "sample", [f"s{i}" for i in range(40)])
@@ -29,32 +29,32 @@ def table():
 
 @pytest.fixture
 def numeric(table):
-    """The numbers of the table alone."""
+    """The numeric columns of the table."""
     return table.drop(columns=["sample", "country", "date", "land_use"])
 
 
 @pytest.fixture
 def inside(tmp_path, monkeypatch):
-    """An empty folder to work in."""
+    """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def run(capsys, *arguments):
-    """Exit code, standard output and standard error."""
+    """Return exit code, standard output and standard error."""
     code = main([str(argument) for argument in arguments])
     return code, *capsys.readouterr()
 
 
 @pytest.fixture
 def quick_models(monkeypatch):
-    """Replace the models by one that needs no time, where files matter and skill does not."""
+    """Replace the models by a fast one, for tests of files."""
     model = BayesianRidge()
     monkeypatch.setattr(cli, "_models", lambda *_: {"SpTGNN": model})
 
 
 def refused(capsys, *arguments):
-    """The one line that a refused table or option gets."""
+    """Return the one-line error of an invalid table or option."""
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert len(err.splitlines()) == 1, err
@@ -62,22 +62,22 @@ def refused(capsys, *arguments):
     return err
 
 
-def test_the_whole_way_from_a_file_to_files(inside, table, capsys):
-    """Roles are said, models are compared, and table, predictions and figure are written."""
+def test_csv_to_results(inside, table, capsys):
+    """Roles are printed, models compared, and table, predictions and figure written."""
     table.to_csv("survey.csv", index=False)
     code, out, err = run(
         capsys, "survey.csv", "--target", "soc", "--splits", 2, "--members", 1, "--time", "date"
     )
     assert code == 0
-    assert "38 rows; left out: 1 without target, 1 without coordinates" in out
-    assert "coordinates  lon, lat (usual names)" in out
-    assert "time         date (as you said)" in out
-    assert "elevation    elevation (usual name; a covariate too)" in out
+    assert "38 rows; dropped: 1 without target, 1 without coordinates" in out
+    assert "coordinates  lon, lat (recognized names)" in out
+    assert "time         date (as set)" in out
+    assert "elevation    elevation (recognized name; also a covariate)" in out
     assert "numbers      3: elevation, cov_0, cov_1" in out
     assert "categories   1: land_use" in out
     assert "sample (different in every row)" in out
     assert "target_clay (name begins with target_)" in out
-    assert "country (the same in every row)" in out
+    assert "country (constant)" in out
     assert "distances    km (EPSG:4326)" in out
     assert "| block  | training mean |" in out
     assert "block folds, XGBoost" in err
@@ -103,7 +103,7 @@ def test_the_whole_way_from_a_file_to_files(inside, table, capsys):
 
 
 def test_parquet_and_out_folder(inside, numeric, quick_models, capsys):
-    """Parquet files are read, and results go where they are wanted, in folders made for them."""
+    """Parquet files are read, and results are written to a new folder."""
     numeric.to_parquet("survey.parquet")
     code, _, _ = run(capsys, "survey.parquet", "--target", "soc", "--out", "a/b", *QUICK)
     assert code == 0
@@ -111,21 +111,21 @@ def test_parquet_and_out_folder(inside, numeric, quick_models, capsys):
 
 
 def job_of(monkeypatch, *arguments):
-    """Models, table and splits that would be compared."""
+    """Return models, table and splits of a command."""
     seen = {}
 
     def watch(models, X, y, splits, **_):
         seen.update(models=models, X=X, y=y, splits=splits)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "compare", watch)
+    monkeypatch.setattr(cli, "compare_models", watch)
     with pytest.raises(KeyboardInterrupt):
         main(["survey.csv", "--target", "soc", *arguments])
     return seen
 
 
-def test_seed_decides_on_folds(inside, table, monkeypatch):
-    """Random folds are those of the seed."""
+def test_seed_determines_folds(inside, table, monkeypatch):
+    """Random folds follow the seed."""
     table.to_csv("survey.csv", index=False)
     first, same, other = (
         job_of(monkeypatch, "--seed", seed)["splits"]["random"][0][1].tolist() for seed in "112"
@@ -134,7 +134,7 @@ def test_seed_decides_on_folds(inside, table, monkeypatch):
 
 
 def test_rows_of_one_site_stay_in_one_fold(inside, table, monkeypatch):
-    """Neither random nor block folds part the rows of a site."""
+    """Neither random nor block folds split a site."""
     table["site"] = np.arange(40) // 4
     table.to_csv("survey.csv", index=False)
     seen = job_of(monkeypatch, "--splits", "3")
@@ -154,8 +154,8 @@ def test_rows_of_one_site_stay_in_one_fold(inside, table, monkeypatch):
         (["--target-transform", "none"], None),
     ],
 )
-def test_both_models_learn_the_same(inside, table, monkeypatch, arguments, transform):
-    """Transform, roles and seed are those of SpTGNN and XGBoost alike."""
+def test_models_share_transform_roles_and_seed(inside, table, monkeypatch, arguments, transform):
+    """SpTGNN and XGBoost get the same parameters."""
     table.to_csv("survey.csv", index=False)
     models = job_of(monkeypatch, *arguments, "--seed", "7", "--crs", "EPSG:4258")["models"]
     shared = ("coordinates", "crs", "time", "elevation", "site", "target_transform", "random_state")
@@ -165,14 +165,14 @@ def test_both_models_learn_the_same(inside, table, monkeypatch, arguments, trans
     assert (network["crs"], network["random_state"]) == ("EPSG:4258", 7)
 
 
-def test_transform_is_said(inside, table, capsys, monkeypatch):
-    """A skewed target is learned as its logarithm, which is said."""
+def test_transform_is_printed(inside, table, capsys, monkeypatch):
+    """The transform of a skewed target is printed."""
     table["soc"] = np.exp(table["soc"] / 4)
     table.to_csv("survey.csv", index=False)
     job_of(monkeypatch)
-    assert "learned      log(1 + target)" in capsys.readouterr().out
+    assert "transform    log1p" in capsys.readouterr().out
     job_of(monkeypatch, "--target-transform", "none")
-    assert "learned      the target as it is" in capsys.readouterr().out
+    assert "transform    none" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_transform_is_said(inside, table, capsys, monkeypatch):
         (",", ".", gzip.open),
     ],
 )
-def test_csv_of_many_lands(inside, table, separator, decimal, opener):
-    """Separators, decimal commas, a byte order mark and compression are seen through."""
+def test_csv_dialects_are_detected(inside, table, separator, decimal, opener):
+    """Separators, decimal commas, byte order marks and compression are detected."""
     path = inside / ("survey.csv.gz" if opener is gzip.open else "survey.csv")
     with opener(path, "wt", encoding="utf-8-sig") as file:
         table.to_csv(file, sep=separator, decimal=decimal, index=False)
@@ -195,8 +195,8 @@ def test_csv_of_many_lands(inside, table, separator, decimal, opener):
     np.testing.assert_allclose(found["lon"], table["lon"])
 
 
-def test_codes_of_classes_become_categories(inside, table, capsys, monkeypatch):
-    """Numbers named with --categorical are classes, also where gaps made them floats."""
+def test_categorical_option_makes_categories(inside, table, capsys, monkeypatch):
+    """Numeric codes become categories, also as floats with missing values."""
     table["soiltype"] = [1.0, 2.0, np.nan, 3.0] * 10
     table.to_csv("survey.csv", index=False)
     job_of(monkeypatch, "--categorical", "soiltype")
@@ -204,8 +204,8 @@ def test_codes_of_classes_become_categories(inside, table, capsys, monkeypatch):
     assert set(cli._as_classes(table["soiltype"]).dropna()) == {"1", "2", "3"}
 
 
-def test_warnings_are_notes_and_said_once(inside, table, capsys):
-    """What models warn about is printed once after the table, not once for each fold."""
+def test_warnings_are_printed_once(inside, table, capsys):
+    """Warnings are printed once after the table."""
     table["land_use"] = ["rare", "odd", *["usual"] * 38]
     table.to_csv("survey.csv", index=False)
     code, out, err = run(capsys, "survey.csv", "--target", "soc", *QUICK)
@@ -216,8 +216,8 @@ def test_warnings_are_notes_and_said_once(inside, table, capsys):
     assert "Warning" not in err
 
 
-def test_files_are_replaced_whole(inside, numeric, quick_models, capsys, monkeypatch):
-    """A run that fails while it writes leaves the earlier file and no partial one."""
+def test_files_are_written_atomically(inside, numeric, quick_models, capsys, monkeypatch):
+    """A failing run leaves the earlier file and no partial one."""
     numeric.to_csv("survey.csv", index=False)
     run(capsys, "survey.csv", "--target", "soc", *QUICK)
     before = (inside / "sptgnn-output" / "comparison.png").read_bytes()
@@ -233,8 +233,8 @@ def test_files_are_replaced_whole(inside, numeric, quick_models, capsys, monkeyp
     assert len(list((inside / "sptgnn-output").iterdir())) == 3
 
 
-def test_without_matplotlib_there_is_no_figure(inside, numeric, quick_models, capsys, monkeypatch):
-    """Table and predictions are written all the same, and the extra to install is named."""
+def test_no_figure_without_matplotlib(inside, numeric, quick_models, capsys, monkeypatch):
+    """Table and predictions are written, and the missing extra is named."""
     numeric.to_csv("survey.csv", index=False)
     find = cli.importlib.util.find_spec
     monkeypatch.setattr(
@@ -254,8 +254,8 @@ def test_without_matplotlib_there_is_no_figure(inside, numeric, quick_models, ca
 @pytest.mark.parametrize(
     ("error", "said"), [(KeyError("pandas_type"), "'pandas_type'"), (EOFError(), "EOFError")]
 )
-def test_errors_of_libraries_over_a_file_are_one_line(inside, capsys, monkeypatch, error, said):
-    """Pandas and pyarrow raise all sorts of errors over a damaged file, some without a text."""
+def test_library_errors_become_one_line(inside, capsys, monkeypatch, error, said):
+    """Errors of pandas and pyarrow on damaged files become one line."""
 
     def fail(path):
         raise error
@@ -265,8 +265,8 @@ def test_errors_of_libraries_over_a_file_are_one_line(inside, capsys, monkeypatc
     assert f"as Parquet: {said}" in refused(capsys, "odd.parquet", "--target", "soc")
 
 
-def test_files_that_cannot_be_read(inside, capsys):
-    """Missing, folders, empty, torn, binary and headed twice: each is one line."""
+def test_unreadable_files_raise(inside, capsys):
+    """Missing, empty, truncated, binary and other unreadable files give one line each."""
     assert "no such file" in refused(capsys, "missing.csv", "--target", "soc")
     assert "is a folder" in refused(capsys, inside, "--target", "soc")
     (inside / "empty.csv").write_text("")
@@ -276,7 +276,7 @@ def test_files_that_cannot_be_read(inside, capsys):
         (inside / f"{name}.csv.gz").write_bytes(content)
         assert "cannot be read as CSV" in refused(capsys, f"{name}.csv.gz", "--target", "soc")
     (inside / "head.csv").write_text("lon,lat,soc\n")
-    assert "holds no rows" in refused(capsys, "head.csv", "--target", "soc")
+    assert "has no rows" in refused(capsys, "head.csv", "--target", "soc")
     (inside / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")
     assert "cannot be read as CSV" in refused(capsys, "torn.csv", "--target", "soc")
     (inside / "latin.csv").write_bytes("x,y,so\xdf\n1,2,3\n".encode("latin-1"))
@@ -293,8 +293,8 @@ def test_files_that_cannot_be_read(inside, capsys):
         (["--target", "soc", "--time", "dat"], "--time dat: no such column"),
         (["--target", "soc", "--coordinates", "lon", "lati"], "--coordinates lati"),
         (["--target", "soc", "--categorical", "cov"], "--categorical cov"),
-        (["--target", "land_use"], "--target land_use: must hold numbers; data row 1 holds"),
-        (["--target", "country"], "must hold numbers"),
+        (["--target", "land_use"], "--target land_use: must be numeric; data row 1 has"),
+        (["--target", "country"], "must be numeric"),
         (
             ["--target", "soc", "--drop", "sample", "--members", "0"],
             "--members 0: must be at least",
@@ -305,41 +305,41 @@ def test_files_that_cannot_be_read(inside, capsys):
         (["--target", "soc", "--elevation", "land_use"], "land_use"),
         (["--target", "soc", "--splits", "39"], "39"),
         (["--target", "cold", "--log"], "above -1"),
-        (["--target", "same"], "all rows hold 3"),
+        (["--target", "same"], "all rows have the value 3"),
         (["--target", "soc", "--out", "survey.csv"], "survey.csv"),
     ],
 )
-def test_options_that_do_not_fit_the_table(inside, table, capsys, arguments, words):
-    """Each is refused before anything is fitted, in one line that says what to mend."""
+def test_invalid_options_raise(inside, table, capsys, arguments, words):
+    """Invalid options are named before any fit."""
     table.assign(cold=-5.0 - np.arange(40), same=3).to_csv("survey.csv", index=False)
     assert words in refused(capsys, "survey.csv", *arguments)
 
 
-def test_small_tables_are_refused(inside, table, capsys):
-    """Fewer than twenty usable rows are too few to hold some of them out."""
+def test_small_tables_raise(inside, table, capsys):
+    """Fewer than twenty usable rows raise."""
     table.head(15).to_csv("survey.csv", index=False)
     assert "13 rows have a target and coordinates" in refused(
         capsys, "survey.csv", "--target", "soc"
     )
 
 
-def test_tables_without_coordinates_are_refused(inside, table, capsys):
-    """No usual names: the option to use is named."""
+def test_tables_without_coordinates_raise(inside, table, capsys):
+    """The option to set is named."""
     table.rename(columns={"lon": "a", "lat": "b"}).to_csv("survey.csv", index=False)
     assert "--coordinates" in refused(capsys, "survey.csv", "--target", "soc")
 
 
 @pytest.mark.parametrize("arguments", [[], ["t.csv"], ["t.csv", "--target", "a", "--folds", "x"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
-    """argparse's own refusals have the same code, and say how to call."""
+    """Errors of argparse have the same exit code and print the usage."""
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     assert "usage: python -m sptgnn_sklearn" in capsys.readouterr().err
 
 
-def test_module_is_a_program(inside):
-    """``python -m sptgnn_sklearn`` runs the command line and hands on its exit code."""
+def test_module_runs_as_program(inside):
+    """``python -m sptgnn_sklearn`` runs the command line and returns its exit code."""
     done = subprocess.run(
         [sys.executable, "-m", "sptgnn_sklearn", "missing.csv", "--target", "soc"],
         capture_output=True,

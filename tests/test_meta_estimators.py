@@ -1,4 +1,4 @@
-"""Uncertainty through wrappers: the same numbers as the estimator's own, or a clear refusal."""
+"""Tests of uncertainty through Pipelines, searches and TransformedTargetRegressors."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,13 @@ from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertaint
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import interval_coverage
 
-SMALL = {"time": "date", "base": None, "n_members": 2, "max_epochs": 3, "random_state": 0}
+SMALL = {
+    "time": "date",
+    "base_estimator": None,
+    "n_estimators": 2,
+    "max_epochs": 3,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +43,16 @@ def wrapped(survey, wrap):
         lambda model: model,
         lambda model: make_pipeline(FunctionTransformer(), model),
         lambda model: make_pipeline(model),
-        lambda model: GridSearchCV(model, {"n_heads": [4]}, cv=KFold(2)),
-        lambda model: make_pipeline("passthrough", GridSearchCV(model, {"n_heads": [4]}, cv=2)),
+        lambda model: GridSearchCV(model, {"n_neighbors": [10]}, cv=KFold(2)),
+        lambda model: make_pipeline(
+            "passthrough", GridSearchCV(model, {"n_neighbors": [10]}, cv=2)
+        ),
         lambda model: GridSearchCV(make_pipeline("passthrough", model), {}, cv=2),
     ],
     ids=["itself", "pipeline", "alone", "search", "search in pipeline", "pipeline in search"],
 )
-def test_wrappers_give_what_the_estimator_gives(survey, fitted, wrap):
-    """Around the same model on the same table nothing changes."""
+def test_meta_estimators_return_results_of_the_estimator(survey, fitted, wrap):
+    """Meta-estimators around the same model do not change results."""
     outer = wrapped(survey, wrap)
     expected = fitted.predict_uncertainty(survey.data)
     pd.testing.assert_frame_equal(predict_uncertainty(outer, survey.data), expected)
@@ -55,8 +63,8 @@ def test_wrappers_give_what_the_estimator_gives(survey, fitted, wrap):
     pd.testing.assert_frame_equal(both[expected.columns], expected)
 
 
-def test_a_linear_transform_of_the_target_is_taken_back(survey, fitted):
-    """Standardising y outside of the estimator changes units only."""
+def test_linear_target_transform_is_inverted(survey, fitted):
+    """Standardizing y outside the estimator changes units only."""
     outer = wrapped(survey, lambda m: TransformedTargetRegressor(m, transformer=StandardScaler()))
     expected = fitted.predict_uncertainty(survey.data)
     found = predict_uncertainty(outer, survey.data)
@@ -66,8 +74,8 @@ def test_a_linear_transform_of_the_target_is_taken_back(survey, fitted):
     np.testing.assert_allclose(limits, fitted.predict_interval(survey.data), rtol=1e-4)
 
 
-def test_a_falling_transform_turns_limits_around(survey):
-    """The lower limit stays the lower one."""
+def test_decreasing_target_transform_swaps_limits(survey):
+    """The lower limit stays below the upper one."""
     minus = FunctionTransformer(np.negative, np.negative)
     outer = wrapped(survey, lambda m: TransformedTargetRegressor(m, transformer=minus))
     limits = predict_interval(outer, survey.data)
@@ -78,8 +86,8 @@ def test_a_falling_transform_turns_limits_around(survey):
     np.testing.assert_allclose(found[["lower", "upper"]], limits)
 
 
-def test_a_curved_transform_is_refused_for_moments_only(survey):
-    """Limits go through any monotone transform, standard deviations through linear ones."""
+def test_nonlinear_target_transform_raises_for_moments(survey):
+    """Limits are transformed by any monotone function, standard deviations by linear ones."""
     curve = QuantileTransformer(n_quantiles=50, output_distribution="normal")
     outer = wrapped(survey, lambda m: TransformedTargetRegressor(m, transformer=curve))
     with pytest.raises(ValueError, match=r"QuantileTransformer.* is not linear"):
@@ -87,8 +95,8 @@ def test_a_curved_transform_is_refused_for_moments_only(survey):
     assert np.isfinite(predict_interval(outer, survey.data)).all()
 
 
-def test_what_states_no_uncertainty_is_named(survey):
-    """Also when it is found deep inside."""
+def test_regressors_without_uncertainty_are_named(survey):
+    """The innermost regressor is named."""
     X, y = survey.data[["lon", "lat"]], survey.target
     with pytest.raises(TypeError, match="Ridge has no predict_uncertainty"):
         predict_uncertainty(make_pipeline(StandardScaler(), Ridge()).fit(X, y), X)

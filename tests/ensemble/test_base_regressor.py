@@ -1,4 +1,4 @@
-"""The tabular base: made, fitted with weights, and predicting what it never saw."""
+"""Tests of the tabular base model: construction, sample weights and cross-fitting."""
 
 import numpy as np
 import pytest
@@ -23,21 +23,21 @@ ONES = np.ones(40)
 fold_of = np.arange(40) % 5
 
 
-def test_no_base_is_no_base():
-    """None switches the base off."""
+def test_none_gives_no_base_model():
+    """None disables the base model."""
     assert make_base(None, 0, None) is None
 
 
-def test_the_default_base_is_boosted_trees():
-    """By name, with seed and threads, and the settings of the baseline."""
+def test_default_base_model_is_xgboost():
+    """ "xgboost" has the given seed and threads and the settings of the baseline."""
     base = make_base("xgboost", 7, 1)
     assert base.get_params() == boosted_trees(7, 1).get_params()
     assert (base.random_state, base.n_jobs) == (7, 1)
     assert boosted_trees(n_estimators=3).n_estimators == 3
 
 
-def test_a_regressor_is_copied_and_seeded():
-    """The caller's object stays as it is; a seed that was given stays too."""
+def test_regressors_are_cloned_and_seeded():
+    """The caller's object and its seed are unchanged."""
     mine = RandomForestRegressor()
     made = make_base(mine, 7, None)
     assert made is not mine
@@ -46,16 +46,16 @@ def test_a_regressor_is_copied_and_seeded():
     assert make_base(RandomForestRegressor(random_state=3), 7, None).random_state == 3
 
 
-def test_seeds_reach_into_pipelines():
-    """Any random state that is None is set, at any depth, so that fits can be repeated."""
+def test_nested_random_states_are_set():
+    """Random states that are None are set at any depth."""
     nested = make_pipeline(StandardScaler(), make_pipeline(RandomForestRegressor()))
     made = make_base(nested, 7, None)
     seeds = {value for name, value in made.get_params().items() if name.endswith("random_state")}
     assert seeds == {7}
 
 
-def test_gaps_are_filled_for_a_base_that_cannot_take_them():
-    """Medians stand in for gaps; a base that knows gaps gets them."""
+def test_missing_values_are_imputed_if_unsupported():
+    """Medians are imputed unless the regressor supports missing values."""
     gaps = X.copy()
     gaps[::3, 1] = np.nan
     gaps[:, 2] = np.nan
@@ -71,9 +71,9 @@ def test_gaps_are_filled_for_a_base_that_cannot_take_them():
 @pytest.mark.parametrize(
     "base", ["lightgbm", 3, Ridge, LogisticRegression(), StandardScaler(), lambda X: X]
 )
-def test_what_is_no_regressor_is_refused(base):
-    """The error says what may be passed."""
-    with pytest.raises(ValueError, match=r"base=.* is not known; pass None, 'xgboost' or a scikit"):
+def test_non_regressors_raise(base):
+    """The error lists valid values."""
+    with pytest.raises(ValueError, match=r"base_estimator=.*pass None, 'xgboost' or a scikit"):
         make_base(base, 0, None)
 
 
@@ -88,8 +88,8 @@ def test_what_is_no_regressor_is_refused(base):
     ],
     ids=["plain", "pipeline", "nested", "no weights", "no weights in a pipeline"],
 )
-def test_a_weight_is_a_repetition(base):
-    """Whole weights and repeated rows give one fit, whether or not the base takes weights."""
+def test_integer_weights_equal_repetition(base):
+    """With or without support for sample weights."""
     weight = np.random.default_rng(1).integers(1, 4, 40)
     weighted = fit_base(base, X, Y, weight.astype(float))
     repeated = fit_base(
@@ -102,16 +102,18 @@ def test_a_weight_is_a_repetition(base):
 
 
 @pytest.mark.parametrize("weight", [np.linspace(0.5, 2, 40), np.linspace(1, 999, 40).round()])
-def test_weights_that_the_base_cannot_take_are_refused(weight):
-    """Fractions cannot be repeated, and hundreds of copies are no help."""
-    with pytest.raises(ValueError, match=r"sample_weight differs .* base=KNeighbors.* takes none"):
+def test_unsupported_weights_raise(weight):
+    """Fractional weights cannot be replaced by repetition, nor can very large ones."""
+    with pytest.raises(
+        ValueError, match=r"sample_weight differs .* base_estimator=KNeighbors.* does not support"
+    ):
         fit_base(KNeighborsRegressor(), X, Y, weight)
     fit_base(KNeighborsRegressor(), X, Y, np.full(40, 0.5))
     fit_base(LinearRegression(), X, Y, weight)
 
 
-def test_fractional_weights_reach_the_last_step_of_a_pipeline():
-    """A base in a pipeline, also in one inside another, is fitted as it would be alone."""
+def test_weights_are_passed_to_the_last_pipeline_step():
+    """Also in nested pipelines."""
     weight = np.linspace(0.5, 2, 40)
     expected = LinearRegression().fit(X, Y, sample_weight=weight).predict(X)
     for base in (
@@ -121,8 +123,8 @@ def test_fractional_weights_reach_the_last_step_of_a_pipeline():
         np.testing.assert_allclose(fit_base(base, X, Y, weight).predict(X), expected)
 
 
-def test_out_of_fold_predictions_are_those_of_copies_fitted_without_the_fold():
-    """Each fold is predicted by a fit to all the others, weights included."""
+def test_out_of_fold_equals_fits_without_the_fold():
+    """Each fold is predicted by a fit to the others, with weights."""
     weight = np.linspace(0.5, 2, 40)
     found = out_of_fold(LinearRegression(), X, Y, weight, fold_of)
     for row in range(40):
@@ -136,8 +138,8 @@ def test_out_of_fold_predictions_are_those_of_copies_fitted_without_the_fold():
     [DecisionTreeRegressor(random_state=0), boosted_trees(0, 1, n_estimators=5), Ridge()],
     ids=["tree", "boosted", "ridge"],
 )
-def test_out_of_fold_predictions_never_saw_their_target(base):
-    """Whatever the targets of a fold are, its predictions stay, and those of others move."""
+def test_out_of_fold_excludes_own_target(base):
+    """Changing the targets of a fold changes the predictions of the other folds only."""
     before = out_of_fold(base, X, Y, ONES, fold_of)
     for fold in range(5):
         inside = fold_of == fold
@@ -146,7 +148,7 @@ def test_out_of_fold_predictions_never_saw_their_target(base):
         assert (after[~inside] != before[~inside]).mean() > 0.5
 
 
-def test_one_fold_gets_the_mean():
-    """Where nothing is left to learn from, the weighted mean is all that can be said."""
+def test_single_fold_predicts_the_mean():
+    """With one fold all predictions are the weighted mean."""
     found = out_of_fold(Ridge(), X, Y, fold_of + 1.0, np.zeros(40))
     np.testing.assert_allclose(found, np.average(Y, weights=fold_of + 1.0))

@@ -1,4 +1,4 @@
-"""Partitions of the training rows: whole places, complete, near and far."""
+"""Tests of cross-fitting folds: whole locations, complete, near and far."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ N_PLACES = 200
 
 
 def survey(n_places=N_PLACES, n_rows=500, seed=0):
-    """Places in a square, some of them with many rows: their positions and labels."""
+    """Return positions and location ids in a square, some locations with many rows."""
     rng = np.random.default_rng(seed)
     places = rng.uniform(0, 100, (n_places, 2))
     place = np.concatenate([np.arange(n_places), rng.integers(0, n_places, n_rows - n_places)])
@@ -27,16 +27,16 @@ def labels_of(parts):
     return [*parts.member, *parts.far_folds]
 
 
-def test_places_are_never_divided():
-    """All rows of a place are in one fold of every partition."""
+def test_locations_are_not_split():
+    """All rows of a location share a fold."""
     parts = draw(n_members=12)
     for folds in labels_of(parts):
-        assert pd.Series(folds).groupby(parts.place).nunique().max() == 1
+        assert pd.Series(folds).groupby(parts.location).nunique().max() == 1
 
 
 @pytest.mark.parametrize("n_members", [1, 5, 7, 10])
-def test_each_round_holds_every_row_out_once(n_members):
-    """The members of a round hold out disjoint sets of similar size, all rows together."""
+def test_each_round_is_a_partition(n_members):
+    """The members of a round hold out disjoint sets of similar size that cover all rows."""
     parts = draw(n_members=n_members)
     rounds = parts.fold_rounds(n_members)
     assert rounds.tolist() == [member // N_FOLDS for member in range(n_members)]
@@ -48,13 +48,13 @@ def test_each_round_holds_every_row_out_once(n_members):
 
 
 def test_rounds_differ():
-    """More members than folds hold out other sets of rows."""
+    """Further rounds of members hold out other rows."""
     parts = draw(n_members=10)
     assert (parts.held_out(0) != parts.held_out(5)).any()
 
 
-def test_half_of_the_held_out_rows_have_neighbours_and_half_have_not():
-    """Rows of whole blocks share the fold of all around them, the others that of one in five."""
+def test_half_of_the_blocks_are_held_out_whole():
+    """Rows of whole blocks share their fold with all neighbors, other rows with one in five."""
     space, place = survey(n_places=2000, n_rows=2000)
     folds = make_member_folds(space, place, 5, np.random.RandomState(0)).member[0]
     around = folds[cKDTree(space).query(space, k=6)[1][:, 1:]]
@@ -63,8 +63,8 @@ def test_half_of_the_held_out_rows_have_neighbours_and_half_have_not():
     assert 0.35 < (share < 0.5).mean() < 0.55
 
 
-def test_far_partitions_have_blocks_of_several_sizes():
-    """Each next partition has smaller blocks: rows are nearer to those of other folds."""
+def test_far_folds_have_blocks_of_several_sizes():
+    """Blocks get smaller, so rows get closer to those of other folds."""
     space, place = survey(n_places=2000, n_rows=2000)
     gaps = []
     for folds in make_member_folds(space, place, 5, np.random.RandomState(0)).far_folds:
@@ -78,15 +78,15 @@ def test_far_partitions_have_blocks_of_several_sizes():
     assert gaps[2] > 2
 
 
-def test_the_number_of_far_partitions_is_that_of_the_sizes():
-    """Sizes are a setting."""
+def test_one_far_fold_array_per_block_size():
+    """Block sizes are a parameter."""
     space, place = survey()
     parts = make_member_folds(space, place, 5, np.random.RandomState(0), far_blocks=(8, 20))
     assert len(parts.far_folds) == 2
 
 
-def test_a_seed_gives_the_same_partitions():
-    """One seed one answer, another seed another."""
+def test_random_state_determines_folds():
+    """Equal seeds give equal folds."""
     one, same, other = draw(seed=3), draw(seed=3), draw(seed=4)
     for first, second in zip(labels_of(one), labels_of(same), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -95,8 +95,8 @@ def test_a_seed_gives_the_same_partitions():
 
 @pytest.mark.parametrize("n_places", [2, 3, 4, 5, 9, 10, 11, 14, 15, 19, 20, 21, 25, 40])
 @pytest.mark.parametrize("seed", range(3))
-def test_few_places_make_fewer_folds(n_places, seed):
-    """Down to two places each row is held out, and each member holds out some rows and not all."""
+def test_few_locations_give_fewer_folds(n_places, seed):
+    """Each row is held out once, and each member holds out some rows but not all."""
     parts = draw(n_places=n_places, n_rows=60, seed=seed)
     held = np.array([parts.held_out(member) for member in range(N_FOLDS)])
     if n_places >= N_FOLDS:
@@ -106,20 +106,20 @@ def test_few_places_make_fewer_folds(n_places, seed):
     assert not held.all(axis=1).any()
     for folds in labels_of(parts):
         assert len(set(folds)) >= 2
-        assert pd.Series(folds).groupby(parts.place).nunique().max() == 1
+        assert pd.Series(folds).groupby(parts.location).nunique().max() == 1
     assert len(parts.far_folds) == (3 if n_places >= 2 * N_FOLDS else 0)
 
 
-def test_places_that_differ_by_rounding_only_are_no_trouble():
-    """Fewer blocks than asked for, where most places are one for all that k-means can tell."""
+def test_nearly_equal_locations_give_fewer_blocks():
+    """K-means may find fewer clusters than requested."""
     space = np.array([[i * 1e-300, 0.0] for i in range(24)] + [[5.0, 5.0]])
     parts = make_member_folds(space, np.arange(25), 5, np.random.RandomState(0))
     for folds in labels_of(parts):
         assert len(set(folds)) >= 2
 
 
-def test_sites_with_several_positions_stay_together():
-    """The rows of a site share a fold although they lie apart."""
+def test_sites_with_several_coordinates_share_a_fold():
+    """The rows of a site share a fold although their coordinates differ."""
     space, _ = survey()
     site = np.arange(500) % 90
     parts = make_member_folds(space, site, 5, np.random.RandomState(0))
@@ -127,8 +127,8 @@ def test_sites_with_several_positions_stay_together():
         assert pd.Series(folds).groupby(site).nunique().max() == 1
 
 
-def test_places_of_many_rows_lie_where_they_are():
-    """Blocks are compact however many rows each place has."""
+def test_blocks_are_compact_for_locations_with_many_rows():
+    """Blocks are compact whatever the number of rows per location."""
     space, place = survey(n_places=200, n_rows=3000)
     folds = make_member_folds(space, place, 5, np.random.RandomState(0)).far_folds[0]
     first = np.unique(place, return_index=True)[1]
@@ -136,7 +136,7 @@ def test_places_of_many_rows_lie_where_they_are():
     assert (folds[first] == folds[first][nearest]).mean() > 0.8
 
 
-def test_one_place_is_refused():
-    """Nothing about space can be learnt at one place; the error says what to check."""
-    with pytest.raises(ValueError, match=r"All 30 rows lie at one place.*coordinates and the site"):
+def test_single_location_raises():
+    """The error names the columns to check."""
+    with pytest.raises(ValueError, match=r"All 30 rows .*coordinates and site"):
         make_member_folds(np.zeros((30, 2)), np.zeros(30, dtype=int), 5, np.random.RandomState(0))

@@ -2,16 +2,17 @@
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from small_models import make_regressor
 
-from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline
+from sptgnn_sklearn import AreaOfApplicability, XGBoostBaseline
 
 # Small and quick, yet trained to the end: the checks also ask for skill.
 ESTIMATORS = [
     AreaOfApplicability(),
     XGBoostBaseline(n_estimators=20, random_state=0),
-    SpTGNNRegressor(
-        base=None,
-        n_members=2,
+    make_regressor(
+        base_estimator=None,
+        n_estimators=2,
         hidden_size=16,
         n_experts=2,
         n_neighbors=5,

@@ -1,4 +1,4 @@
-"""Separate worker processes, through joblib and dask, say what one process says."""
+"""Tests of cross-validation and member groups on a dask cluster."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_validate
+from small_models import make_regressor
 
-from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 
 CV = KFold(4)
@@ -38,13 +38,13 @@ def cluster():
 
 
 def model(**changes):
-    """A small ensemble."""
-    settings = {"n_members": 2, "max_epochs": 2, "base": None, "random_state": 0}
-    return SpTGNNRegressor(time="date", elevation="elevation", **{**settings, **changes})
+    """Return a small ensemble."""
+    settings = {"n_estimators": 2, "max_epochs": 2, "base_estimator": None, "random_state": 0}
+    return make_regressor(time="date", elevation="elevation", **{**settings, **changes})
 
 
 class Noting(RegressorMixin, BaseEstimator):
-    """A quick regressor that says in which process it was fitted."""
+    """Fast regressor that records the process in which it is fitted."""
 
     def __init__(self, folder=None):
         self.folder = folder
@@ -60,7 +60,7 @@ class Noting(RegressorMixin, BaseEstimator):
 
 @contextmanager
 def losing_a_worker(client):
-    """Kill a worker as soon as it has something to do."""
+    """Kill a worker as soon as it has a task."""
     client.wait_for_workers(2, timeout=120)
     pids = client.run(os.getpid)
     killed, over = [], threading.Event()
@@ -84,8 +84,8 @@ def losing_a_worker(client):
     assert not set(killed) & set(client.run(os.getpid).values())
 
 
-def test_workers_are_other_processes(survey, cluster, tmp_path):
-    """Fits of a cross-validation run where the cluster is, and scores are those of this process."""
+def test_fits_run_in_worker_processes(survey, cluster, tmp_path):
+    """Scores equal those of a single process."""
     X, y = survey
     expected = cross_validate(Ridge(), X[["lon", "lat"]], y, cv=CV)["test_score"]
     with joblib.parallel_config("dask"):
@@ -96,8 +96,8 @@ def test_workers_are_other_processes(survey, cluster, tmp_path):
 
 
 @pytest.mark.slow
-def test_cross_validation_and_members_on_a_cluster(survey, cluster):
-    """Folds, and groups of members, in separate processes: the same predictions."""
+def test_folds_and_member_groups_on_a_cluster(survey, cluster):
+    """Predictions equal those of a single process."""
     X, y = survey
     local = cross_val_predict(model(), X, y, cv=CV)
     one_pass = model().fit(X, y).predict(X)
@@ -105,16 +105,20 @@ def test_cross_validation_and_members_on_a_cluster(survey, cluster):
         np.testing.assert_allclose(
             cross_val_predict(model(), X, y, cv=CV, n_jobs=-1), local, rtol=1e-6
         )
-        np.testing.assert_allclose(model(n_jobs=2).fit(X, y).predict(X), one_pass, rtol=1e-6)
+        np.testing.assert_allclose(
+            model(n_member_groups=2, n_jobs=2).fit(X, y).predict(X), one_pass, rtol=1e-6
+        )
         # Both at once: tasks that wait for tasks of their own leave the worker to them.
         np.testing.assert_allclose(
-            cross_val_predict(model(n_jobs=2), X, y, cv=CV, n_jobs=-1), local, rtol=1e-6
+            cross_val_predict(model(n_member_groups=2, n_jobs=2), X, y, cv=CV, n_jobs=-1),
+            local,
+            rtol=1e-6,
         )
 
 
 @pytest.mark.slow
-def test_a_search_on_a_cluster(survey, cluster):
-    """The same choice, the same scores, and a refitted model that predicts the same."""
+def test_grid_search_on_a_cluster(survey, cluster):
+    """The same choice, scores and refitted model."""
     X, y = survey
     grid = {"n_neighbors": [3, 8]}
     local = GridSearchCV(model(), grid, cv=CV).fit(X, y)
@@ -128,8 +132,8 @@ def test_a_search_on_a_cluster(survey, cluster):
 
 
 @pytest.mark.slow
-def test_a_worker_lost_in_cross_validation_changes_nothing(survey, cluster):
-    """Its folds are fitted by others, with the same predictions."""
+def test_lost_worker_in_cross_validation(survey, cluster):
+    """Folds are refitted by other workers with the same predictions."""
     X, y = survey
     expected = cross_val_predict(model(max_epochs=20), X, y, cv=CV)
     with losing_a_worker(cluster), joblib.parallel_config("dask", scatter=[X, y]):
@@ -138,10 +142,10 @@ def test_a_worker_lost_in_cross_validation_changes_nothing(survey, cluster):
 
 
 @pytest.mark.slow
-def test_a_worker_lost_with_its_members_changes_nothing(survey, cluster):
-    """They are trained again by another, and the ensemble is the same."""
+def test_lost_worker_in_member_groups(survey, cluster):
+    """Members are trained again by another worker with the same result."""
     X, y = survey
     expected = model(max_epochs=20).fit(X, y).predict(X)
     with losing_a_worker(cluster), joblib.parallel_config("dask"):
-        found = model(max_epochs=20, n_jobs=2).fit(X, y)
+        found = model(max_epochs=20, n_member_groups=2, n_jobs=2).fit(X, y)
     np.testing.assert_allclose(found.predict(X), expected, rtol=1e-6)

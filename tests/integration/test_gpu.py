@@ -1,4 +1,4 @@
-"""What a GPU computes is what a processor computes; skipped where there is none."""
+"""Tests of the GPU against the CPU; skipped without a GPU."""
 
 import pickle
 import warnings
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
+from small_models import make_regressor
 
-from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.network.message_passing import (
     DistanceLogits,
@@ -27,17 +27,17 @@ GIB = 2**30
 
 
 def model(**changes):
-    """A small ensemble on the GPU."""
+    """Return a small ensemble on the GPU."""
     settings = {
         "time": "date",
         "elevation": "elevation",
-        "base": None,
-        "n_members": 3,
+        "base_estimator": None,
+        "n_estimators": 3,
         "max_epochs": 4,
         "device": "cuda",
         "random_state": 0,
     }
-    return SpTGNNRegressor(**{**settings, **changes})
+    return make_regressor(**{**settings, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def fitted():
     return model().fit(X, Y)
 
 
-def test_a_model_of_a_gpu_predicts_on_a_processor(fitted):
-    """Read back on a processor, within a ten-thousandth of the target's standard deviation."""
+def test_gpu_model_predicts_on_cpu(fitted):
+    """Predictions agree within 1e-4 of the target's standard deviation."""
     there = fitted.predict_uncertainty(X_NEW)
     state = pickle.dumps(fitted)
     here = pickle.loads(state).set_params(device="cpu").predict_uncertainty(X_NEW)
@@ -55,23 +55,23 @@ def test_a_model_of_a_gpu_predicts_on_a_processor(fitted):
         np.testing.assert_allclose(here[name], there[name], rtol=0, atol=1e-4 * np.std(Y))
 
 
-def test_layers_and_looks(fitted):
-    """Two attention layers, and what a prediction looks at, run there as well."""
+def test_two_layers_and_attention_weights(fitted):
+    """Both run on the GPU."""
     two = model(n_layers=2, max_epochs=2).fit(X, Y)
     assert np.isfinite(two.predict(X_NEW)).all()
-    attention = fitted.attention(X_NEW[:20])
+    attention = fitted.attention_weights(X_NEW[:20])
     assert len(attention) > 0
 
 
-def test_training_there_ends_near_training_here():
-    """A GPU draws other numbers for its dropout, and multiplies in less precision."""
+def test_gpu_training_is_close_to_cpu_training():
+    """Dropout draws and precision differ, skill does not."""
     here, there = model(device="cpu").fit(X, Y), model().fit(X, Y)
     difference = here.predict(X_NEW) - there.predict(X_NEW)
     assert np.sqrt(np.mean(difference**2)) < 0.2 * np.std(Y)
 
 
-def test_sums_over_neighbours_equal_those_of_a_processor():
-    """Both ways of `aggregation`, derivatives included."""
+def test_message_passing_equals_cpu():
+    """Values and derivatives of both implementations agree."""
     torch.manual_seed(0)
     m, r, b, k, n, d, h, f = 2, 3, 40, 7, 50, 16, 4, 2
     places = len(distance_grid(torch.zeros(1)))
@@ -94,8 +94,8 @@ def test_sums_over_neighbours_equal_those_of_a_processor():
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-4)
 
 
-def test_steps_do_not_wait_for_the_gpu(monkeypatch):
-    """From one batch to the next nothing is read back, and nothing sent."""
+def test_training_steps_do_not_synchronize(monkeypatch):
+    """No transfer or synchronization between batches."""
     whole = MemberNet.run_single_epoch
 
     class Quiet:
@@ -120,8 +120,8 @@ def test_steps_do_not_wait_for_the_gpu(monkeypatch):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_too_little_memory_halves_the_batch():
-    """Said, and the fit ends well."""
+def test_out_of_memory_halves_the_batch():
+    """The fit warns and succeeds."""
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1.2 * GIB / torch.cuda.mem_get_info()[1])
     try:
@@ -132,8 +132,8 @@ def test_too_little_memory_halves_the_batch():
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def test_a_cut_off_training_goes_on(tmp_path):
-    """From a checkpoint, with the weights of the best epochs on the GPU."""
+def test_interrupted_training_resumes(tmp_path):
+    """From a checkpoint, with the best weights on the GPU."""
 
     class PowerCut(Exception):
         """What stops a fit."""

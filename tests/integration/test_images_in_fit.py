@@ -1,4 +1,4 @@
-"""The estimator with images: real TerraMind on small chips, frozen and tuned."""
+"""Tests of the estimator with images: TerraMind on small chips, frozen and fine-tuned."""
 
 import copy
 import os
@@ -16,22 +16,23 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from small_encoder import write_chips
+from small_models import make_regressor
 
 from sptgnn_sklearn import SpTGNNRegressor, XGBoostBaseline
 from sptgnn_sklearn.encoders.terramind import FrozenEncoder, split_stages
 from sptgnn_sklearn.table.image_columns import ImageColumn
 from sptgnn_sklearn.uncertainty.blending import Blend
 
-pytestmark = pytest.mark.filterwarnings("ignore:encoder_weights=None")
+pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 N = 48
 QUICK = {
     "images": {
         "DEM": "dem",
         "layers": ImageColumn("layers", mean=(670.0,) * 3, std=(300.0,) * 3),
     },
-    "encoder_weights": None,
-    "base": None,
-    "n_members": 2,
+    "weights": None,
+    "base_estimator": None,
+    "n_estimators": 2,
     "max_epochs": 2,
     "n_neighbors": 4,
     "hidden_size": 16,
@@ -43,7 +44,7 @@ needs_rights = pytest.mark.skipif(
 
 
 def make_survey(folder, n=N, seed=0):
-    """A table whose target is in the chips only; some rows lack one image, one lacks both."""
+    """Return a table whose target depends on the chips only; some rows lack one or both images."""
     rng = np.random.default_rng(seed)
     signal = rng.normal(size=n)
     X = pd.DataFrame(
@@ -68,14 +69,14 @@ def survey(tmp_path):
 @pytest.fixture
 def quick(tmp_path):
     def make(**parameters):
-        return SpTGNNRegressor(**{**QUICK, "cache_dir": tmp_path / "cache", **parameters})
+        return make_regressor(**{**QUICK, "cache_dir": tmp_path / "cache", **parameters})
 
     return make
 
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """Rows that the frozen encoder was given since the start of the test."""
+    """Numbers of rows that the frozen encoder has encoded in this test."""
     count = []
     real = FrozenEncoder.__call__
 
@@ -87,8 +88,8 @@ def encoded(monkeypatch):
     return count
 
 
-def test_images_are_read_and_matter(survey, quick):
-    """What the chips alone tell is learned from frozen embeddings; without them it is not."""
+def test_images_improve_predictions(survey, quick):
+    """A signal in the chips is learned from frozen embeddings only."""
     X, y = survey
     settings = {"max_epochs": 60, "streams": ("imagery", "covariates", "position")}
     model = quick(**settings).fit(X[:36], y[:36])
@@ -101,8 +102,8 @@ def test_images_are_read_and_matter(survey, quick):
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_rows_may_lack_images(survey, quick):
-    """A row without images is predicted from all else, and one without any column of text too."""
+def test_rows_without_images_are_predicted(survey, quick):
+    """Rows without images, and tables without text, get predictions."""
     X, y = survey
     model = quick(fine_tune=1).fit(X, y)
     without = X.assign(dem=None, layers=np.nan)
@@ -115,8 +116,8 @@ def test_rows_may_lack_images(survey, quick):
 
 
 @pytest.mark.parametrize("fine_tune", [False, 1])
-def test_rows_are_predicted_one_by_one_alike(survey, quick, fine_tune):
-    """A prediction depends on its own row and its own chips, not on the batch."""
+def test_predictions_are_independent_of_the_batch(survey, quick, fine_tune):
+    """A prediction depends on its own row and chips only."""
     X, y = survey
     model = quick(fine_tune=fine_tune).fit(X, y)
     together = model.predict(X)
@@ -127,8 +128,8 @@ def test_rows_are_predicted_one_by_one_alike(survey, quick, fine_tune):
 
 
 @pytest.mark.parametrize("fine_tune", [False, True])
-def test_same_seed_same_bits(survey, quick, fine_tune):
-    """Two fits agree to the last bit, with rows in another order too; the turns are drawn alike."""
+def test_same_seed_gives_identical_fit(survey, quick, fine_tune):
+    """Also with another row order."""
     X, y = survey
     order = np.random.default_rng(1).permutation(N)
     first = quick(fine_tune=fine_tune).fit(X, y)
@@ -136,8 +137,8 @@ def test_same_seed_same_bits(survey, quick, fine_tune):
     np.testing.assert_array_equal(first.predict(X), second.predict(X))
 
 
-def test_tuning_moves_the_last_blocks_only(survey, quick):
-    """Frozen stages stay those of the encoder to the last bit; each member moves the others."""
+def test_fine_tuning_changes_the_last_blocks_only(survey, quick):
+    """Frozen stages are unchanged; each member changes its own copy of the others."""
     X, y = survey
     model = quick(fine_tune=2).fit(X, y)
     encoders, start = model.ensemble_.network.image_encoders, model.embedder_.encoder.stages
@@ -152,7 +153,7 @@ def test_tuning_moves_the_last_blocks_only(survey, quick):
 
 
 class CompareBank(Callback):
-    """After each epoch encode all chips anew and compare with the memory bank."""
+    """Compare the stored image features with newly encoded ones after each epoch."""
 
     def __init__(self):
         self.gaps = []
@@ -163,49 +164,49 @@ class CompareBank(Callback):
         rows = np.arange(bank.shape[1])
         with torch.no_grad():
             fresh = graph.ema_network.image_encoders.encode_for_all(
-                graph.data.tuned.chips.groups(rows), len(rows)
+                graph.data.fine_tuning.chips.groups(rows), len(rows)
             )
         self.gaps.append(float((fresh - bank).abs().max()))
 
 
-def test_memory_bank_is_fresh_after_each_epoch(survey, quick):
-    """Neighbours are seen through the encoders as they are."""
+def test_image_features_are_updated_each_epoch(survey, quick):
+    """Neighbors are encoded with the current weights."""
     X, y = survey
     compare = CompareBank()
-    quick(fine_tune=1, max_epochs=3, early_stopping=False, callbacks=[compare]).fit(X, y)
+    quick(fine_tune=1, max_epochs=3, n_iter_no_change=None, callbacks=[compare]).fit(X, y)
     assert len(compare.gaps) == 3
     assert max(compare.gaps) < 1e-4
 
 
-def test_groups_of_members_tune_alike(survey, quick):
-    """Members trained in processes of their own are those of the joint pass."""
+def test_member_groups_fine_tune_alike(survey, quick):
+    """Groups in processes equal the joint pass."""
     X, y = survey
-    settings = {"fine_tune": 1, "early_stopping": False}
+    settings = {"fine_tune": 1, "n_iter_no_change": None}
     joint = quick(**settings).fit(X, y)
-    apart = quick(**settings, n_jobs=2).fit(X, y)
+    apart = quick(**settings, n_member_groups=2, n_jobs=2).fit(X, y)
     np.testing.assert_allclose(apart.predict(X), joint.predict(X), atol=0.02)
 
 
-def test_recomputed_activations_change_nothing(survey, quick):
-    """Gradient checkpointing trades time for memory and nothing else."""
+def test_gradient_checkpointing_keeps_results(survey, quick):
+    """Gradient checkpointing changes time and memory only."""
     X, y = survey
     plain = quick(fine_tune=2).fit(X, y)
     again = quick(fine_tune=2, gradient_checkpointing=True).fit(X, y)
     np.testing.assert_allclose(again.predict(X), plain.predict(X), atol=1e-4)
 
 
-def test_a_fitted_model_can_be_copied(survey, quick):
-    """Pickled and copied models predict the same."""
+def test_pickle_and_deepcopy(survey, quick):
+    """Copies predict the same."""
     X, y = survey
     model = quick(fine_tune=1).fit(X, y)
     for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         np.testing.assert_array_equal(twin.predict(X), model.predict(X))
-    assert clone(model).get_params()["images"] == QUICK["images"]
+    assert clone(model).get_params()["images__columns"] == QUICK["images"]
 
 
 @pytest.mark.parametrize("fine_tune", [False, 1])
-def test_a_saved_model_has_its_encoder_with_it(survey, quick, fine_tune, tmp_path):
-    """Chips are read and encoded as before, without the file of weights and without a cache."""
+def test_saved_model_contains_the_encoder(survey, quick, fine_tune, tmp_path):
+    """Predictions need neither the file of weights nor the cache."""
     X, y = survey
     model = quick(fine_tune=fine_tune).fit(X, y)
     model.save(tmp_path / "model")
@@ -213,13 +214,13 @@ def test_a_saved_model_has_its_encoder_with_it(survey, quick, fine_tune, tmp_pat
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     model.save(tmp_path / "shared", training_data=False, coordinate_grid=100.0)
     shared = SpTGNNRegressor.load(tmp_path / "shared")
-    assert shared.cache_dir is None
+    assert shared.images.cache_dir is None
     assert shared.embedder_.directory is None
     assert np.isfinite(shared.predict(X)).all()
 
 
-def test_a_search_encodes_each_chip_once(survey, quick, encoded):
-    """Folds and candidates share what is kept on disk; N rows, one of them without images."""
+def test_grid_search_encodes_each_chip_once(survey, quick, encoded):
+    """Folds and candidates share the cache; one of the N rows has no image."""
     X, y = survey
     search = GridSearchCV(quick(), {"n_neighbors": [3, 4]}, cv=3).fit(X, y)
     assert sum(encoded) == N - 1
@@ -227,8 +228,8 @@ def test_a_search_encodes_each_chip_once(survey, quick, encoded):
     assert sum(encoded) == N - 1
 
 
-def test_without_a_cache_nothing_is_kept(survey, quick, tmp_path, encoded, monkeypatch):
-    """cache_dir=False writes no file, there or in the user's folder."""
+def test_cache_dir_false_writes_nothing(survey, quick, tmp_path, encoded, monkeypatch):
+    """No file is written, also not in the user's folder."""
     X, y = survey
     monkeypatch.setenv("SPTGNN_CACHE", str(tmp_path / "home"))
     quick(cache_dir=False).fit(X, y)
@@ -240,10 +241,10 @@ def test_without_a_cache_nothing_is_kept(survey, quick, tmp_path, encoded, monke
 
 
 @pytest.mark.parametrize(
-    "changed", [{"augment": False}, {"encoder_learning_rate": 1e-5}, {"layer_decay": 0.5}]
+    "changed", [{"augment": False}, {"images__learning_rate": 1e-5}, {"layer_decay": 0.5}]
 )
-def test_settings_of_tuning_do_something(survey, quick, changed):
-    """Each changes what the encoders become."""
+def test_each_fine_tuning_option_has_an_effect(survey, quick, changed):
+    """Each option changes the fine-tuned weights."""
     X, y = survey
     settings = {"fine_tune": 2, "max_epochs": 1}
     first, second = (
@@ -255,14 +256,14 @@ def test_settings_of_tuning_do_something(survey, quick, changed):
 
 
 @pytest.mark.parametrize("spectral", [None, "embeddings", "covariates", ["clay"]])
-def test_what_spectral_similarity_looks_at(survey, quick, spectral):
-    """Embeddings where there are images, unless something else is asked for."""
+def test_spectral_similarity_sources(survey, quick, spectral):
+    """Embeddings are the default with images."""
     X, y = survey
     model = quick(spectral=spectral).fit(X, y)
     distance, index = model.kneighbors(relation="spectral")
     features = model.ensemble_.features
     if spectral in (None, "embeddings"):
-        embedding = model._table(X).embedding
+        embedding = model._parse(X)[1].embedding
         known = ~np.isnan(embedding).any(axis=1)
         assert known.sum() == N - 1
         assert (index[5] == -1).all()
@@ -278,7 +279,7 @@ def test_what_spectral_similarity_looks_at(survey, quick, spectral):
 
 
 def _gaps(features, model, X):
-    space = features.image_space(model._table(X))
+    space = features.image_space(model._parse(X)[1])
     return np.linalg.norm(space[:, None] - space[None], axis=-1)
 
 
@@ -295,11 +296,11 @@ def _gaps(features, model, X):
         pytest.param(lambda path: path.chmod(0), "Permission denied", marks=needs_rights),
     ],
 )
-def test_chips_that_cannot_be_used(survey, quick, break_it, message):
-    """An error with row, column and file, or a warning and the row as if it lacked that image."""
+def test_unusable_chips(survey, quick, break_it, message):
+    """An error with row, column and file, or a warning and a missing image."""
     X, y = survey
     strict = quick().fit(X, y)
-    lenient = quick(on_image_error="ignore").fit(X, y)
+    lenient = quick(on_error="ignore").fit(X, y)
     path = Path(X["dem"][7])
     break_it(path)
     with pytest.raises(ValueError, match="Row 7, column 'dem'") as error:
@@ -318,7 +319,6 @@ def test_chips_that_cannot_be_used(survey, quick, break_it, message):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"images": None, "fine_tune": True}, "fine_tune needs images"),
         ({"images": None, "spectral": "indices"}, "spectral='indices' needs images"),
         ({"fine_tune": 3, "streams": ("covariates",)}, "fine_tune=3 needs the stream 'imagery'"),
         ({"fine_tune": 99}, "fine_tune=99 must be True, False or .* from 1 to 12"),
@@ -332,8 +332,8 @@ def test_chips_that_cannot_be_used(survey, quick, break_it, message):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Column .* holds paths")
-def test_parameters_that_do_not_fit(survey, quick, parameters, message):
-    """Each is refused by its name before anything is trained."""
+def test_invalid_parameters_raise(survey, quick, parameters, message):
+    """Invalid parameters are named before training."""
     X, y = survey
     if parameters.get("images", QUICK["images"]) is None:
         X = X.drop(columns=["dem", "layers"])
@@ -341,16 +341,16 @@ def test_parameters_that_do_not_fit(survey, quick, parameters, message):
         quick(**parameters).fit(X, y)
 
 
-def test_the_baseline_leaves_images_out(survey):
-    """Trees beside the network read the same table."""
+def test_baseline_ignores_images(survey):
+    """The baseline reads the same table without the images."""
     X, y = survey
     model = XGBoostBaseline(images=QUICK["images"], n_estimators=5, random_state=0).fit(X, y)
     plain = XGBoostBaseline(n_estimators=5, random_state=0).fit(X[["x", "y", "clay"]], y)
     np.testing.assert_array_equal(model.predict(X), plain.predict(X[["x", "y", "clay"]]))
 
 
-def test_two_processes_share_the_work(survey, quick, tmp_path):
-    """Fits in workers at the same time leave each embedding in the cache once."""
+def test_two_processes_share_the_cache(survey, quick, tmp_path):
+    """Simultaneous fits store each embedding once."""
     from safetensors.numpy import load_file
 
     X, y = survey

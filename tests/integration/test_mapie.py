@@ -12,13 +12,13 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from small_models import make_regressor
 
-from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import spatial_blocks
 
-MODEL = SpTGNNRegressor(
-    base=None, n_members=2, hidden_size=8, n_experts=2, max_epochs=5, random_state=0
+MODEL = make_regressor(
+    base_estimator=None, n_estimators=2, hidden_size=8, n_experts=2, max_epochs=5, random_state=0
 )
 MODELS = {"bare": MODEL, "pipeline": make_pipeline(FunctionTransformer(), MODEL)}
 SCORES = {"absolute": AbsoluteConformityScore, "standardised": StdConformityScore}

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from sklearn.base import BaseEstimator, RegressorMixin
 from small_encoder import write_chips
+from small_models import make_regressor
 from small_rasters import (
     CORNER,
     CRS,
@@ -21,7 +22,7 @@ from small_rasters import (
     write_raster,
 )
 
-from sptgnn_sklearn import SpTGNNRegressor, extract_chips, predict_map
+from sptgnn_sklearn import extract_chips, predict_map
 
 FINE = 500.0  # metres of a pixel of the imagery
 
@@ -101,7 +102,7 @@ def test_images_are_checked_first(imagery, covariate, tmp_path):
         predict_map(model, covariate, images={"dem": imagery[0]}, **settings)
 
 
-@pytest.mark.filterwarnings("ignore:encoder_weights=None")
+@pytest.mark.filterwarnings("ignore:weights=None")
 def test_network_with_images_is_mapped(imagery, covariate, tmp_path):
     """A model that sees chips predicts what it does from chips that were cut beforehand."""
     rng = np.random.default_rng(0)
@@ -114,13 +115,13 @@ def test_network_with_images_is_mapped(imagery, covariate, tmp_path):
             "dem": write_chips(tmp_path, 60, signal=signal),
         }
     )
-    model = SpTGNNRegressor(
+    model = make_regressor(
         images={"DEM": "dem"},
-        encoder_weights=None,
+        weights=None,
         cache_dir=tmp_path / "cache",
         crs=CRS,
-        base=None,
-        n_members=2,
+        base_estimator=None,
+        n_estimators=2,
         max_epochs=10,
         hidden_size=16,
         random_state=0,

@@ -41,7 +41,7 @@ def test_table_of_the_demo_is_filled():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:encoder_weights=None")
+@pytest.mark.filterwarnings("ignore:weights=None")
 def test_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     """All code blocks run one after the other, as a reader would run them."""
     monkeypatch.chdir(tmp_path)

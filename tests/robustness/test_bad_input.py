@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from small_models import make_regressor
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
@@ -46,9 +47,15 @@ def changed(values, position, value):
 
 def tiny(**parameters):
     """The smallest network that has all its parts, trained for one epoch."""
-    defaults = {"base": None, "n_members": 1, "max_epochs": 1, "hidden_size": 8, "n_experts": 2}
+    defaults = {
+        "base_estimator": None,
+        "n_estimators": 1,
+        "max_epochs": 1,
+        "hidden_size": 8,
+        "n_experts": 2,
+    }
     roles = {"n_neighbors": 4, "random_state": 0}
-    return SpTGNNRegressor(**{**defaults, **roles, **parameters})
+    return make_regressor(**{**defaults, **roles, **parameters})
 
 
 def assert_works(X, queries=None, y=Y, sample_weight=None, **parameters):
@@ -275,10 +282,10 @@ BAD_PARAMETERS = [
     {"streams": ("covariates", "images")},
     {"coordinates": "lon"},
     {"spectral": "clay"},
-    {"base": "lightgbm"},
-    {"base": SpTGNNRegressor},
+    {"base_estimator": "lightgbm"},
+    {"base_estimator": SpTGNNRegressor},
     {"target_transform": "sqrt"},
-    {"n_members": 0},
+    {"n_estimators": 0},
     {"n_heads": 3},
     {"dropout": 1.0},
     {"max_epochs": 0},
@@ -433,7 +440,7 @@ def test_covariates_of_every_kind_work(kind):
 def test_numbers_do_not_become_infinite_on_their_way_to_the_base(magnitude):
     """Trees read single precision, in which the largest numbers accepted still are numbers."""
     X = survey(more=magnitude * np.linspace(0.1, 1, N))
-    model = assert_works(X, base="xgboost")
+    model = assert_works(X, base_estimator="xgboost")
     matrix = model.ensemble_.features.tree_features(model.columns_.transform(X))
     assert np.isfinite(matrix.astype(np.float32)).all()
 
@@ -616,7 +623,7 @@ def test_signed_zeros_are_one_value():
 def test_the_target_among_the_covariates_is_told():
     """A score near one is no skill."""
     survey = make_soil_survey(n_samples=30, random_state=0)
-    model = SpTGNNRegressor(time="date", base=None, n_members=1, max_epochs=1)
+    model = SpTGNNRegressor(time="date", base_estimator=None, n_estimators=1, max_epochs=1)
     with pytest.warns(UserWarning, match=r"Column 'soc' of X is the target y.*drop"):
         model.fit(survey.data.assign(soc=survey.target), survey.target)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_models import make_regressor
 from small_rasters import CRS, HEIGHT, WIDTH, Counting, write_raster
 
-from sptgnn_sklearn import SpTGNNRegressor, predict_map
+from sptgnn_sklearn import predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.encoders.embedding import ChipLoader
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
@@ -28,8 +29,10 @@ SURVEY = make_soil_survey(n_samples=80, random_state=0)
 
 def train(folder):
     """A fit of some seconds that keeps its state; its predictions."""
-    settings = {"n_members": 2, "hidden_size": 16, "n_neighbors": 4, "max_epochs": 60}
-    model = SpTGNNRegressor(**settings, base=None, random_state=0, checkpoint_dir=folder / "states")
+    settings = {"n_estimators": 2, "hidden_size": 16, "n_neighbors": 4, "max_epochs": 60}
+    model = make_regressor(
+        **settings, base_estimator=None, random_state=0, checkpoint_dir=folder / "states"
+    )
     predicted = model.fit(SURVEY.data, SURVEY.target).predict(SURVEY.data)
     assert not list((folder / "states").glob("*.safetensors"))
     return predicted

@@ -16,22 +16,29 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from sklearn import get_config
+from small_models import make_regressor
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 
 SURVEY = make_soil_survey(n_samples=80, random_state=0)
 X, Y = SURVEY.data, SURVEY.target
-SMALL = {"n_members": 2, "hidden_size": 8, "n_neighbors": 4, "max_epochs": 2, "random_state": 0}
-SMALLEST = SMALL | {"n_members": 1, "hidden_size": 4, "n_heads": 1, "n_experts": 0, "max_epochs": 1}
+SMALL = {"n_estimators": 2, "hidden_size": 8, "n_neighbors": 4, "max_epochs": 2, "random_state": 0}
+SMALLEST = SMALL | {
+    "n_estimators": 1,
+    "hidden_size": 4,
+    "n_heads": 1,
+    "n_experts": 0,
+    "max_epochs": 1,
+}
 
 
 def make(**settings):
-    return SpTGNNRegressor(time="date", elevation="elevation", **SMALL | settings)
+    return make_regressor(time="date", elevation="elevation", **SMALL | settings)
 
 
 def fit_and_predict(seed):
-    return make(base=None, random_state=seed).fit(X, Y).predict(X)
+    return make(base_estimator=None, random_state=seed).fit(X, Y).predict(X)
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +130,11 @@ def settings_of_the_process():
 
 def test_nothing_is_left_changed(tmp_path):
     """Fitting, predicting, saving and loading touch no global state."""
-    make(base=None).fit(X, Y)  # imports and first calls are over
+    make(base_estimator=None).fit(X, Y)  # imports and first calls are over
     before = settings_of_the_process()
     one = make().fit(X, Y)
     one.predict_uncertainty(X, coverage=0.9)
-    one.sample(X, 2, random_state=0)
+    one.sample_y(X, 2, random_state=0)
     one.save(tmp_path / "m")
     SpTGNNRegressor.load(tmp_path / "m").predict(X)
     after = settings_of_the_process()
@@ -158,7 +165,7 @@ def test_nobody_is_called(tmp_path):
         model.save(folder / "m")
         SpTGNNRegressor.load(folder / "m").predict_interval(X)
         chips = X.assign(dem=write_chips(folder, len(X)))
-        frozen = make(images={{"DEM": "dem"}}, encoder_weights=None, cache_dir=folder / "cache")
+        frozen = make(images={{"DEM": "dem"}}, weights=None, cache_dir=folder / "cache")
         frozen.fit(chips, Y).predict(chips)
         list(SpatialBlockKFold(3).split(X))
     """
@@ -183,7 +190,7 @@ def test_cycles_do_not_gather_memory():
     few, y = X.head(20), Y[:20]
     level = None
     for cycle in range(2000):
-        SpTGNNRegressor(base=None, **SMALLEST).fit(few, y).predict(few)
+        make_regressor(base_estimator=None, **SMALLEST).fit(few, y).predict(few)
         if cycle == 200:
             gc.collect()
             level = resident_mib()
