@@ -1,16 +1,16 @@
 """
-Can it show a change over time?
-===============================
+Mapping change over time
+========================
 
-Give the dates of sampling to the model, predict the same places year by year, and compare with a
-decline that is known.
+Fit the model with sampling dates, predict the same locations year by year, and compare the trend
+with the known decline of a simulated survey.
 """
 
 # %%
 # A survey of sixteen years
 # -------------------------
-# Each place is sampled once, at some date from 2005 to 2020. Organic carbon declines over these
-# years, by an amount that is known because the survey is made up.
+# Each location is sampled once, at a date between 2005 and 2020. Organic carbon declines over these
+# years by a known amount.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,27 +21,28 @@ from sptgnn_sklearn.datasets import make_soil_survey
 
 survey = make_soil_survey(800, trend_sd=5, season_sd=0, random_state=0)
 X, y = survey.data, survey.target
-model = SpTGNNRegressor(time="date", elevation="elevation", n_members=3, random_state=0).fit(X, y)
+model = SpTGNNRegressor(time="date", elevation="elevation", n_estimators=3, random_state=0)
+model.fit(X, y)
 
 # %%
-# The same places, year by year
-# -----------------------------
-# Only the date is changed. The mean over all places is compared, because its course is the trend
-# and not what differs between places.
+# The same locations, year by year
+# --------------------------------
+# Only the date changes. The mean over all locations removes the differences between them and leaves
+# the trend.
 
 years = np.arange(2005, 2021)
 yearly = [model.predict(X.assign(date=pd.Timestamp(f"{year}-07-01"))).mean() for year in years]
 slope, _ = np.polyfit(X["date"].dt.year + X["date"].dt.day_of_year / 365, survey.truth["trend"], 1)
-found = np.polyfit(years, yearly, 1)[0]
-print(f"decline in truth {-slope:.2f}, as predicted {-found:.2f} g/kg a year")
+predicted_slope = np.polyfit(years, yearly, 1)[0]
+print(f"true decline {-slope:.2f}, predicted {-predicted_slope:.2f} g/kg per year")
 
 # %%
-# How to read it
-# --------------
-# Grey points are the samples, the dashed line is the true trend, and the solid line what the
-# model predicts for all places in July of each year. It falls with the true trend, but is
-# flatter: the model finds most of the decline and not all of it. Years before the first sample
-# and after the last are not asked for, because there a trend would be extrapolated.
+# Results
+# -------
+# Gray points are the samples, the dashed line is the true trend, and the solid line the mean
+# prediction for all locations in July of each year. The predicted trend has the right direction,
+# but is flatter: the model recovers most of the decline. Years before the first and after the last
+# sample would be extrapolated and are left out.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(X["date"], y, "o", color="#bbbbbb", markersize=2.5, label="samples")

@@ -1,15 +1,15 @@
 """
-How do I spread the work over more processes?
-=============================================
+Cross-validation on a Dask cluster
+==================================
 
-Run a cross-validation on a Dask cluster of two processes, see who fitted what and when, and check
-that the scores are the same.
+Run a cross-validation on a Dask cluster of two processes, plot which worker fitted which fold, and
+check that the scores do not change.
 """
 
 # %%
-# Work to be spread
-# -----------------
-# Folds are fitted independently of each other, so that they may run anywhere.
+# The model and the folds
+# -----------------------
+# Folds are independent of each other, so they can be fitted on any worker.
 
 import joblib
 import matplotlib.pyplot as plt
@@ -22,19 +22,20 @@ from sptgnn_sklearn.model_selection import SpatialBlockKFold
 
 survey = make_soil_survey(150, random_state=0)
 X, y = survey.data, survey.target
-model = SpTGNNRegressor(time="date", base=None, n_members=2, max_epochs=10, random_state=0)
+model = SpTGNNRegressor(
+    time="date", base_estimator=None, n_estimators=2, max_epochs=10, random_state=0
+)
 folds, rmse = SpatialBlockKFold(6), "neg_root_mean_squared_error"
 
 # %%
-# Two workers of one thread each
-# ------------------------------
-# The processes of the cluster read this script again, hence the guard. Only the line that makes
-# the cluster would change on many machines; :doc:`/cluster` has examples. ``scatter`` sends the
-# table to every worker once.
+# Two workers with one thread each
+# --------------------------------
+# Worker processes import this script, which requires the guard. On several machines only the line
+# that creates the cluster changes; :doc:`/cluster` has examples. ``scatter`` sends the table to
+# every worker once.
 #
-# A bar is a fold, or a few that were sent together, and its row is the worker that fitted it.
-# Rows that are full most of the time say that the work is spread well; a gap at the start is a
-# process that was not ready yet.
+# Each bar is a fold, or a batch of folds, in the row of the worker that fitted it. Long gaps would
+# mean idle workers; a gap at the start is the start-up of a process.
 
 if __name__ == "__main__":
     with (
@@ -43,22 +44,22 @@ if __name__ == "__main__":
         get_task_stream(client) as stream,
         joblib.parallel_config("dask", scatter=[X, y]),
     ):
-        spread = cross_val_score(model, X, y, cv=folds, scoring=rmse, n_jobs=-1)
-    here = cross_val_score(model, X, y, cv=folds, scoring=rmse)
-    print("RMSE on the cluster:", -spread.round(4))
-    print("RMSE here:          ", -here.round(4))
-    print("the same:", bool((spread == here).all()))
+        distributed = cross_val_score(model, X, y, cv=folds, scoring=rmse, n_jobs=-1)
+    local = cross_val_score(model, X, y, cv=folds, scoring=rmse)
+    print("RMSE on the cluster:     ", -distributed.round(4))
+    print("RMSE in this process:    ", -local.round(4))
+    print("identical:", bool((distributed == local).all()))
 
     figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
     workers = sorted({task["worker"] for task in stream.data})
-    begin = min(s["start"] for task in stream.data for s in task["startstops"])
+    start = min(span["start"] for task in stream.data for span in task["startstops"])
     for task in stream.data:
         for span in task["startstops"]:
             if span["action"] == "compute":
                 ax.barh(
                     workers.index(task["worker"]),
                     span["stop"] - span["start"],
-                    left=span["start"] - begin,
+                    left=span["start"] - start,
                     color="#0072B2",
                     edgecolor="white",
                 )

@@ -1,16 +1,16 @@
 """
-Which folds for which question?
+Choosing cross-validation folds
 ===============================
 
-Score one model on one clustered survey by seven kinds of folds, and hold the scores against what
-the model is worth on the whole map.
+Score one model on a clustered survey with seven kinds of folds, and compare the scores with the
+true accuracy of the map.
 """
 
 # %%
-# A survey and the map that it is for
+# A clustered survey and the map area
 # -----------------------------------
-# Two thirds of the samples lie in clusters; the map has cells everywhere. The survey is made up, so
-# the truth of every cell is known, and with it the score that folds can only guess.
+# Two thirds of the samples lie in clusters, whereas the map covers the whole area. The survey is
+# simulated, so the true values of all map cells, and therefore the accuracy of the map, are known.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,48 +31,48 @@ from sptgnn_sklearn.model_selection import (
 )
 from sptgnn_sklearn.plotting import FoldsDisplay, plot_fold_distances
 
-world = {"field_sd": 7, "range_km": 100, "random_state": 0}
-survey = make_soil_survey(400, clustered=0.67, **world)
+settings = {"field_sd": 7, "range_km": 100, "random_state": 0}
+survey = make_soil_survey(400, clustered=0.67, **settings)
 X, y = survey.data, survey.target
 axis = np.linspace(-2.1, 2.1, 24)
 lon, lat = (values.ravel() for values in np.meshgrid(30 + axis, axis))
-cells = make_soil_survey(coordinates=np.column_stack([lon, lat]), **world)
+cells = make_soil_survey(coordinates=np.column_stack([lon, lat]), **settings)
 
-small = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.1}  # many fits are to come
+small = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.1}  # for many fast fits
 model = XGBoostBaseline(time="date", **small, random_state=0)
 on_map = r2_score(cells.target, clone(model).fit(X, y).predict(cells.data))
-print(f"{len(X)} samples; R2 of {len(cells.data)} cells of the map: {on_map:.2f}")
+print(f"{len(X)} samples; R2 of {len(cells.data)} map cells: {on_map:.2f}")
 
 # %%
-# How large are blocks?
-# ---------------------
-# As large as errors are alike: the range of the variogram of held-out residuals.
+# Block size
+# ----------
+# The range of the variogram of held-out residuals is a suitable block size.
 
 random = KFold(5, shuffle=True, random_state=0)
 size = suggest_block_size(X, y - cross_val_predict(model, X, y, cv=random))
-print(f"errors are alike up to {size:.0f} km")
+print(f"residuals are correlated up to {size:.0f} km")
 
 # %%
 # Seven kinds of folds
 # --------------------
-# All know the coordinates by the names of their columns. ``spatial_blocks`` gives labels of blocks
-# for splitters of scikit-learn that take groups.
+# All splitters find the coordinates by their column names. ``spatial_blocks`` returns block labels
+# for scikit-learn splitters that use groups.
 
 conditions = ["elevation", *(name for name in X if name.startswith("cov_"))]
 kinds = {
     "random": random,
-    "matched to the map": KNNDMKFold(5, prediction_points=cells.data[["lon", "lat"]]),
+    "kNNDM": KNNDMKFold(5, prediction_points=cells.data[["lon", "lat"]]),
     "hexagons": SpatialBlockKFold(5, method="hexagon", spacing=size),
     "squares, as groups": GroupKFold(5),
-    "one place, buffered": BufferedLeaveOneOut(size, n_locations=150),
-    "places and years": LeaveLocationAndTimeOut(4, n_periods=2, time="date"),
-    "conditions": EnvironmentalBlockKFold(5, columns=conditions),
+    "buffered leave-one-out": BufferedLeaveOneOut(size, n_locations=150),
+    "locations and years": LeaveLocationAndTimeOut(4, n_periods=2, time="date"),
+    "environmental blocks": EnvironmentalBlockKFold(5, columns=conditions),
 }
 squares = spatial_blocks(X, method="grid", spacing=size)
 
 
 def score(cv, groups=None):
-    """Return the R² of all held-out rows together; some folds do not test every row."""
+    """Return the R² of all held-out rows together; some splitters do not test every row."""
     observed, predicted = [], []
     for train, test in cv.split(X, y, groups):
         observed.append(y.iloc[test])
@@ -82,56 +82,59 @@ def score(cv, groups=None):
 
 groups = {"squares, as groups": squares}
 scores = {name: score(cv, groups.get(name)) for name, cv in kinds.items()}
-for name, found in scores.items():
-    print(f"{name:20s} R2 {found:.2f}")
+for name, r2 in scores.items():
+    print(f"{name:22s} R2 {r2:.2f}")
 
 # %%
-# What each kind holds out
-# ------------------------
-# A colour is a fold. Matched folds and blocks hold out whole clusters; rows of alike conditions may
-# lie anywhere. The buffered kind holds out one place at a time, here the star, and does not train
-# on what lies within the buffer either (orange).
+# Held-out rows
+# -------------
+# Each color is a fold. kNNDM and blocks hold out whole clusters; rows of one environmental block
+# can be anywhere. Buffered leave-one-out holds out one location at a time, here the star, and
+# excludes the rows within the buffer (orange) from training.
 
 figure, axes = plt.subplots(2, 3, figsize=(13, 5.6), layout="constrained")
 for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
-    if name != "one place, buffered":
+    if name != "buffered leave-one-out":
         display = FoldsDisplay.from_cv(X, kinds[name], groups=groups.get(name), ax=ax)
         display.ax_.set_title(name)
         continue
     folds = kinds[name].split(X)
-    train, test = min(folds, key=lambda fold: len(fold[0]))  # the one with most rows left out
-    left_out = np.setdiff1d(np.arange(len(X)), np.r_[train, test])
-    for rows, colour, label in ((train, "#bbbbbb", "train"), (left_out, "#E69F00", "left out")):
-        places = X.iloc[rows]
+    train, test = min(folds, key=lambda fold: len(fold[0]))  # the fold with most excluded rows
+    excluded = np.setdiff1d(np.arange(len(X)), np.r_[train, test])
+    for rows, color, label in ((train, "#bbbbbb", "train"), (excluded, "#E69F00", "excluded")):
         ax.scatter(
-            places["lon"], places["lat"], s=14, color=colour, label=f"{label}: {len(rows)} rows"
+            X["lon"].iloc[rows],
+            X["lat"].iloc[rows],
+            s=14,
+            color=color,
+            label=f"{label}: {len(rows)} rows",
         )
-    ax.plot(*X[["lon", "lat"]].iloc[test].T.to_numpy(), "*", color="#D55E00", markersize=14)
+    star = X[["lon", "lat"]].iloc[test].T.to_numpy()
+    ax.plot(*star, "*", color="#D55E00", markersize=14, label="test")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, handletextpad=0.1)
     ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal", title=name)
 plt.show()
 
 # %%
-# Which one guesses the score of the map?
-# ---------------------------------------
-# Left, the scores; the line is what the map is worth. Right, how far a held-out sample of the
-# matched folds is from the nearest one that trains (solid). The line is nearer to that of the map's
-# cells (dashed) than to that of the samples among each other (dotted), which is all that random
-# folds ask. The other kinds answer other questions: new districts, a given distance, new years,
-# conditions that nobody sampled.
+# Which folds estimate the accuracy of the map?
+# ---------------------------------------------
+# Left, the scores; the line is the accuracy of the map. Right, the distance from held-out samples
+# of kNNDM to the nearest training sample (solid). It is closer to the distance of the map cells
+# (dashed) than to that between samples (dotted), which random folds have. The other folds estimate
+# the accuracy for other purposes: new regions, a given distance, new years, unsampled conditions.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=[3, 2])
 bars = axes[0].barh(list(scores), list(scores.values()), color="#999999", height=0.7)
-bars[list(scores).index("matched to the map")].set_color("#0072B2")
-axes[0].axvline(on_map, color="#D55E00", label="on the map")
+bars[list(scores).index("kNNDM")].set_color("#0072B2")
+axes[0].axvline(on_map, color="#D55E00", label="accuracy of the map")
 axes[0].bar_label(bars, fmt="%.2f", label_type="center", color="white")
 axes[0].set(xlabel="R² of held-out samples", xlim=(0, 1.4 * max(scores.values())))
 axes[0].invert_yaxis()
 axes[0].legend(frameon=False, loc="upper right")
 axes[0].spines[["top", "right"]].set_visible(False)
-plot_fold_distances(X, kinds["matched to the map"], ax=axes[1])
+plot_fold_distances(X, kinds["kNNDM"], ax=axes[1])
 plt.show()
 
 # %%
-# One survey is one draw. With another ``random_state`` the bars move, and blocks may come nearer
-# than matched folds; random folds flatter again. :doc:`/folds` says more about each splitter.
+# This is one simulated survey. With another ``random_state`` the scores change, and blocks can be
+# closer than kNNDM. :doc:`/folds` describes each splitter.

@@ -1,6 +1,6 @@
 """
-How do I get from rasters to a map, and where can it be trusted?
-================================================================
+From rasters to a map with its area of applicability
+====================================================
 
 Predict every cell of a small raster, with its standard deviation and the area of applicability.
 """
@@ -8,56 +8,55 @@ Predict every cell of a small raster, with its standard deviation and the area o
 # %%
 # Samples and rasters
 # -------------------
-# Rasters may be GeoTIFFs or an ``xarray.Dataset`` with a reference system, as here: one variable
-# for each covariate, under the name of its column. The samples leave out high land, as surveys
-# do.
+# Rasters are GeoTIFFs or, as here, an ``xarray.Dataset`` with a CRS: one variable per covariate,
+# named like its column. High elevations are not sampled, as in many surveys.
 
 import matplotlib.pyplot as plt
 import numpy as np
-import rioxarray  # noqa: F401 - gives datasets the accessor .rio
+import rioxarray  # noqa: F401 - registers the accessor .rio
 import xarray as xr
 
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
 
-world = {"crs": "EPSG:32636", "n_covariates": 3, "extent_km": 200, "range_km": 120}
-survey = make_soil_survey(500, **world, random_state=4)
+settings = {"crs": "EPSG:32636", "n_covariates": 3, "extent_km": 200, "range_km": 120}
+survey = make_soil_survey(500, **settings, random_state=4)
 low = survey.data["elevation"] < survey.data["elevation"].quantile(0.7)
 X, y = survey.data[low], survey.target[low]
 
 step = 4_000
 x = np.arange(400_000 + step / 2, 600_000, step)
 north = np.arange(5_100_000 - step / 2, 4_900_000, -step)
-places = np.column_stack([np.tile(x, len(north)), np.repeat(north, len(x))])
-cells = make_soil_survey(coordinates=places, **world, random_state=4).data
+centers = np.column_stack([np.tile(x, len(north)), np.repeat(north, len(x))])
+cells = make_soil_survey(coordinates=centers, **settings, random_state=4).data
 names = ["elevation", "cov_0", "cov_1", "cov_2"]
 rasters = xr.Dataset(
     {name: (("y", "x"), cells[name].to_numpy().reshape(len(north), len(x))) for name in names},
     coords={"y": north, "x": x},
-).rio.write_crs(world["crs"])
+).rio.write_crs(settings["crs"])
 print(f"{len(X)} samples, {rasters.sizes['y']} x {rasters.sizes['x']} cells")
 
 # %%
-# Fit, and ask where the fit bears a prediction out
-# -------------------------------------------------
-# The area is learnt with the folds that the model is scored by, and compares covariates here,
-# without the coordinates.
+# Fit the model and compute the area of applicability
+# ---------------------------------------------------
+# The area uses the folds with which the model is evaluated, and compares the covariates without the
+# coordinates.
 
 X = X[["x", "y", *names]]
-model = SpTGNNRegressor(crs=world["crs"], elevation="elevation", n_members=3, random_state=0)
+model = SpTGNNRegressor(crs=settings["crs"], elevation="elevation", n_estimators=3, random_state=0)
 model.fit(X, y)
-folds = SpatialBlockKFold(5, crs=world["crs"])
+folds = SpatialBlockKFold(5, crs=settings["crs"])
 area = AreaOfApplicability(columns=names, cv=folds, importance="equal").fit(X)
 soil = predict_map(model, rasters, layers=["mean", "std", "aoa"], area=area, verbose=0)
 print(f"inside the area of applicability: {float(soil['aoa'].mean()):.0%} of the cells")
 
 # %%
-# How to read it
-# --------------
+# Results
+# -------
 # Left, the prediction; white cells are outside the area of applicability, because no sample has
-# covariates like theirs. Right, the standard deviation of all cells. It says how uncertain the
-# model is; the area says where even that is extrapolated.
+# similar covariates. Right, the standard deviation of all cells, which is extrapolated outside the
+# area as well.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
 inside = soil["mean"].where(soil["aoa"] == 1)

@@ -1,16 +1,17 @@
 """
-How do I get a first prediction?
-================================
+A first prediction
+==================
 
-Fit the regressor to 123 of the Meuse samples, predict the other 30, and read what it says of each.
+Fit the regressor to 123 of the Meuse samples, predict the other 30, and plot the predictions with
+their intervals.
 """
 
 # %%
 # The table
 # ---------
-# Everything is a column of one table: coordinates, numbers, classes. Nothing has to be scaled or
-# encoded. The reference system says what the coordinates mean; ``elevation`` names the column of
-# heights, in which samples are alike, too.
+# Coordinates, numeric covariates and categories are columns of one table. Scaling and encoding are
+# not needed. ``crs`` is the coordinate reference system, and ``elevation`` names the column that
+# defines the elevation relation.
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import r2_score
@@ -29,32 +30,38 @@ X_train.head(3)
 # %%
 # Fit and predict
 # ---------------
-# Three members train faster than the default five. ``predict`` gives the mean, as any regressor
-# does; ``predict_uncertainty`` adds the standard deviation, its two parts, and here the limits
-# of a 90 % interval.
+# Three ensemble members train faster than the default five. ``predict`` returns the mean, as for
+# any regressor; ``predict_uncertainty`` adds the standard deviation, its two parts, and here the
+# limits of a 90 % interval.
 
-model = SpTGNNRegressor(crs=meuse.crs, elevation="elev", n_members=3, random_state=0)
+model = SpTGNNRegressor(crs=meuse.crs, elevation="elev", n_estimators=3, random_state=0)
 model.fit(X_train, y_train)
 print(f"R2 of {len(y_test)} held-out samples: {r2_score(y_test, model.predict(X_test)):.2f}")
 
-said = model.predict_uncertainty(X_test, coverage=0.9)
-said.head(3).round(2)
+predicted = model.predict_uncertainty(X_test, coverage=0.9)
+predicted.head(3).round(2)
 
 # %%
-# How to read it
-# --------------
-# Left, every held-out sample at its place, coloured by what was predicted; the training samples
-# are grey. Right, each prediction beside its measurement: points on the line are exact, and the
-# light bars are the intervals, which should hold nine of ten measurements.
+# Results
+# -------
+# Left, the held-out samples colored by their predictions; the training samples are gray. Right,
+# observed against predicted values. The light bars are the intervals, which should contain nine of
+# ten observations.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 axes[0].scatter(X_train["x"], X_train["y"], s=8, color="#bbbbbb", linewidths=0)
-plot_map(X_test, said["mean"], crs=meuse.crs, ax=axes[0], label="predicted organic matter (%)")
+plot_map(X_test, predicted["mean"], crs=meuse.crs, ax=axes[0], label="predicted organic matter (%)")
 ObservedPredictedDisplay.from_predictions(
-    y_test, said["mean"], said["lower"], said["upper"], ax=axes[1], unit="%", coverage=0.9
+    y_test,
+    predicted["mean"],
+    predicted["lower"],
+    predicted["upper"],
+    coverage=0.9,
+    ax=axes[1],
+    unit="%",
 )
 plt.show()
 
 # %%
-# A score of one split of a small survey says little. How to score honestly is the next question:
-# :doc:`plot_random_against_spatial`.
+# The score of one split of a small survey varies widely. :doc:`plot_random_vs_spatial_folds` shows
+# spatial cross-validation.

@@ -1,15 +1,15 @@
 """
-Why did my score fall with spatial folds?
-=========================================
+Random and spatial cross-validation
+===================================
 
-Score one model by random and by spatial folds, and see what each kind of folds asks.
+Score one model on random and on spatial folds, and compare the prediction distances of both.
 """
 
 # %%
 # A clustered survey
 # ------------------
-# Two thirds of the samples lie in clusters, as they do where roads and projects decide who
-# samples.
+# Two thirds of the samples lie in clusters, as is common where accessibility determines the
+# sampling locations.
 
 import matplotlib.pyplot as plt
 from sklearn.metrics import r2_score
@@ -27,10 +27,10 @@ folds = {"random": KFold(4, shuffle=True, random_state=0), "spatial": SpatialBlo
 # %%
 # One model, two scores
 # ---------------------
-# Predictions of all folds are put together before they are scored: the R² of a single block
-# compares the model with the small variance inside that block.
+# Predictions of all folds are scored together, because the R² of a single block is relative to the
+# small variance within that block.
 
-model = SpTGNNRegressor(time="date", elevation="elevation", n_members=2, random_state=0)
+model = SpTGNNRegressor(time="date", elevation="elevation", n_estimators=2, random_state=0)
 scores = {
     name: r2_score(y, cross_val_predict(model, X, y, cv=splitter))
     for name, splitter in folds.items()
@@ -39,11 +39,11 @@ for name, score in scores.items():
     print(f"{name:8s} folds: R2 {score:.2f}")
 
 # %%
-# What the folds ask
-# ------------------
-# Above, which samples each fold holds out. Below, how far a held-out sample is from the nearest
-# sample that trains (solid). With random folds it is as near as samples are to each other
-# (dotted): a neighbour gives the answer away. With spatial folds it is many times farther.
+# Prediction distances
+# --------------------
+# Top, the samples that each fold holds out. Bottom, the distance from held-out samples to the
+# nearest training sample (solid). With random folds it equals the distance between samples
+# (dotted), so a neighbor gives away much of the answer. With spatial folds it is many times larger.
 
 figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
 for column, (name, splitter) in enumerate(folds.items()):
@@ -55,6 +55,6 @@ for ax in axes[1]:
 plt.show()
 
 # %%
-# Neither score is wrong. The first holds for gaps inside the clusters, the second for places as
-# far from all samples as the blocks were. Report the one whose distances are those of your map;
-# :doc:`/folds` says which splitter that is.
+# Neither score is wrong. The first is valid for gaps within the clusters, the second for locations
+# as far from all samples as the held-out blocks. Report the one whose prediction distances match
+# your map; :doc:`/folds` helps to choose the splitter.

@@ -1,15 +1,16 @@
 """
-Is there structure left in the residuals?
-=========================================
+Spatial autocorrelation of the residuals
+========================================
 
-Moran's I tells whether neighbouring errors are alike: of trees that see covariates only, and of the
-graph network.
+Compare Moran's I of the residuals of boosted trees on the covariates with that of the graph
+network.
 """
 
 # %%
-# A survey with a field that no covariate carries
-# -----------------------------------------------
-# Errors of a model that knows covariates only keep the whole field, and so are alike in space.
+# A survey with a spatial field that is independent of the covariates
+# -------------------------------------------------------------------
+# The residuals of a model without coordinates contain the whole field, so they are spatially
+# autocorrelated.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,17 +25,17 @@ survey = make_soil_survey(400, field_sd=7, range_km=100, random_state=0)
 X, y = survey.data, survey.target
 models = {
     "trees on covariates": XGBoostBaseline(time="date", use_coordinates=False, random_state=0),
-    "SpTGNN": SpTGNNRegressor(time="date", elevation="elevation", n_members=2, random_state=0),
+    "SpTGNN": SpTGNNRegressor(time="date", elevation="elevation", n_estimators=2, random_state=0),
 }
 folds = KFold(3, shuffle=True, random_state=0)
 residuals = {name: y - cross_val_predict(model, X, y, cv=folds) for name, model in models.items()}
 
 # %%
-# How to read it
-# --------------
-# Each point is the error of a sample that was held out. Patches of one colour are places where a
-# model errs to one side together with its neighbours; Moran's I is near its expectation without
-# structure where there are none.
+# Results
+# -------
+# Each point is the residual of a held-out sample. Patches of one color are regions where a model
+# over- or underestimates systematically. Without spatial autocorrelation, Moran's I is close to its
+# expectation.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 limit = np.quantile(np.abs(np.concatenate(list(residuals.values()))), 0.98)
@@ -42,7 +43,7 @@ for ax, (name, errors) in zip(axes, residuals.items(), strict=True):
     index = residual_morans_i(y, y - errors, X)
     print(f"{name}: Moran's I {index:.3f}, RMSE {np.sqrt(np.mean(errors**2)):.2f} g/kg")
     plot_map(X, errors, ax=ax, label="residual (g/kg)", cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set_facecolor("#dddddd")  # errors near zero are white
+    ax.set_facecolor("#dddddd")  # residuals near zero are white
     ax.set_title(f"{name}: Moran's I {index:.2f}")
-print(f"expected without structure: {expected_morans_i(len(y)):.3f}")
+print(f"expected without autocorrelation: {expected_morans_i(len(y)):.3f}")
 plt.show()

@@ -1,15 +1,15 @@
 """
-Is the uncertainty honest, and which number says so?
-====================================================
+Metrics of predictive uncertainty
+=================================
 
-Score what a model states, then the same with deviations halved, deviations doubled and means
-shifted, and see which score notices.
+Score the predictive distributions of a model, then modified ones with half the standard deviation,
+twice the standard deviation, and a shifted mean, and compare which metrics detect the changes.
 """
 
 # %%
-# A model that states its uncertainty
+# A model with predictive uncertainty
 # -----------------------------------
-# It is scored on new samples of a made-up survey, whose noise differs from place to place.
+# The model is scored on new samples of a simulated survey whose noise differs between locations.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,51 +53,51 @@ survey = make_soil_survey(1000, noise_variation=0.6, random_state=0)
 X, y = survey.data, survey.target
 train, new = slice(0, 500), slice(500, None)
 y_new = y[new].to_numpy()
-model = SpTGNNRegressor(time="date", elevation="elevation", n_members=3, random_state=0)
+model = SpTGNNRegressor(time="date", elevation="elevation", n_estimators=3, random_state=0)
 model.fit(X[train], y[train])
 
 # %%
 # Accuracy
 # --------
-# How near are the means? R² is also known as the model efficiency coefficient. Lin's coefficient and
-# RPIQ are usual in soil science. These numbers know nothing of uncertainty.
+# Metrics of the predicted means. R² is also called model efficiency in soil science, where Lin's
+# concordance correlation and RPIQ are common too.
 
-said = model.predict_uncertainty(X[new])
-mean, std = said["mean"].to_numpy(), said["std"].to_numpy()
-for score in (bias, concordance_correlation, r2_score, rpiq):
-    print(f"{score.__name__}: {score(y_new, mean):.2f}")
+predicted = model.predict_uncertainty(X[new])
+mean, std = predicted["mean"].to_numpy(), predicted["std"].to_numpy()
+for metric in (r2_score, bias, concordance_correlation, rpiq):
+    print(f"{metric.__name__}: {metric(y_new, mean):.2f}")
 
 # %%
-# Honesty of uncertainty
-# ----------------------
-# Four statements, of which only the first is the model's own.
+# Calibration and sharpness
+# -------------------------
+# Four predictive distributions, of which the first is the model's own.
 
-statements = {
-    "as stated": (mean, std),
+distributions = {
+    "as predicted": (mean, std),
     "half as wide": (mean, std / 2),
     "twice as wide": (mean, 2 * std),
     "shifted up by 3 g/kg": (mean + 3, std),
 }
-reach = norm.ppf(0.95)  # of a 90 % interval, in standard deviations
+half_width = norm.ppf(0.95)  # of a 90 % interval, in standard deviations
 table = {}
-for name, (middle, spread) in statements.items():
-    low, high = middle - reach * spread, middle + reach * spread
+for name, (center, spread) in distributions.items():
+    low, high = center - half_width * spread, center + half_width * spread
     below, above = tail_coverage(y_new, low, high)
     table[name] = {
-        "inside 90 % interval": interval_coverage(y_new, low, high),
+        "coverage of 90 % interval": interval_coverage(y_new, low, high),
         "below": below,
         "above": above,
-        "calibration error": expected_calibration_error(y_new, middle, spread),
+        "calibration error": expected_calibration_error(y_new, center, spread),
         "interval score": interval_score(y_new, low, high, coverage=0.9),
-        "CRPS": crps_gaussian(y_new, middle, spread),
+        "CRPS": crps_gaussian(y_new, center, spread),
     }
 table = pd.DataFrame(table).T
 print(table.round(3).to_string())
-for promised, inside in zip(*reliability_curve(y_new, mean, std, levels=3), strict=True):
-    print(f"central {promised:.0%} interval holds {inside:.0%}")
+for nominal, observed in zip(*reliability_curve(y_new, mean, std, levels=3), strict=True):
+    print(f"central {nominal:.0%} interval: observed coverage {observed:.0%}")
 
 # %%
-# A model that states quantiles is scored by these: they need not be those of a normal distribution.
+# Predicted quantiles are scored directly, because they need not follow a normal distribution.
 
 levels = np.arange(1, 200) / 200
 quantiles = model.predict_quantiles(X[new], levels)
@@ -106,27 +106,30 @@ error = calibration_error_of_quantiles(y_new, quantiles, levels)
 print(f"calibration error of quantiles: {error:.3f}")
 
 # %%
-# An ensemble of your own
-# -----------------------
-# Where each member states a normal distribution, the ensemble is their mixture. The level of a new
-# sample in it is between 0 and 1, and all levels are equally frequent where the ensemble is honest.
+# Other ensembles
+# ---------------
+# An ensemble whose members predict normal distributions is a mixture. The probability integral
+# transform (PIT) of a new sample is between 0 and 1, and uniformly distributed if the ensemble is
+# well calibrated.
 
-numbers = X.drop(columns=["date", "land_use"]).to_numpy()
-bag = BaggingRegressor(BayesianRidge(), n_estimators=10, random_state=0)
-bag.fit(numbers[train], y[train])
-stated = [member.predict(numbers[new], return_std=True) for member in bag.estimators_]
-means, stds = (np.array(part) for part in zip(*stated, strict=True))
-at = probability_integral_transform(y_new, means, stds)
+numeric = X.drop(columns=["date", "land_use"])
+bagging = BaggingRegressor(BayesianRidge(), n_estimators=10, random_state=0)
+bagging.fit(numeric[train].to_numpy(), y[train])
+predictions = [
+    member.predict(numeric[new].to_numpy(), return_std=True) for member in bagging.estimators_
+]
+means, stds = (np.array(part) for part in zip(*predictions, strict=True))
+pit = probability_integral_transform(y_new, means, stds)
 print("ten linear models")
 print(f"CRPS {crps_mixture(y_new, means, stds):.3f} g/kg")
 print(f"log score {log_score_mixture(y_new, means, stds):.3f} nats")
-print(f"calibration error {calibration_error_of_levels(at):.3f}")
+print(f"calibration error {calibration_error_of_levels(pit):.3f}")
 
 # %%
-# In cross-validation and searches
-# --------------------------------
-# Each has a scorer, of which greater is better. They take any estimator that states quantiles or a
-# standard deviation, here a linear one.
+# Cross-validation and searches
+# -----------------------------
+# Each metric has a scorer, for which greater is better. Scorers accept any estimator that predicts
+# quantiles or a standard deviation, here a linear model.
 
 scoring = {
     "CCC": concordance_correlation_scorer,
@@ -137,53 +140,47 @@ scoring = {
     "coverage": make_interval_coverage_scorer(0.9),
     "tails": make_tail_coverage_scorer(0.9),
 }
-places = X.drop(columns=["date", "land_use"])
-found = cross_validate(BayesianRidge(), places, y, cv=SpatialBlockKFold(4), scoring=scoring)
+scores = cross_validate(BayesianRidge(), numeric, y, cv=SpatialBlockKFold(4), scoring=scoring)
 for name in scoring:
-    print(f"{name}: {found[f'test_{name}'].mean():.3f}")
+    print(f"{name}: {scores[f'test_{name}'].mean():.3f}")
 
 # %%
-# The pictures
-# ------------
-# Left, new samples beside their predictions, with 90 % intervals. Middle, how often central
-# intervals hold what they should: on the line is honest, below it too sure. Right, levels of the
-# new samples in the ensemble of linear models. Bars of one height are honest; a hump in the middle
-# says too wide, horns at both ends too sure.
+# Plots
+# -----
+# Left, observed against predicted values with 90 % intervals. Middle, observed against nominal
+# coverage of central intervals: a curve on the diagonal is well calibrated, one below it
+# overconfident. Right, the PIT histogram of the linear models. A flat histogram is well calibrated;
+# a hump in the middle means too wide distributions, peaks at both ends overconfident ones.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
-agreement = ObservedPredictedDisplay.from_estimator(model, X[new], y_new, ax=axes[0], unit="g/kg")
-agreement.ax_.set_ylabel("measured (g/kg)")
-stated_levels = ReliabilityDisplay.from_estimator(
-    model, X[new], y_new, name="as stated", ax=axes[1]
-)
-half = norm.ppf(levels, mean[:, None], std[:, None] / 2)
-ReliabilityDisplay.from_predictions(
-    y_new, half, levels, ax=stated_levels.ax_, name="half as wide"
-)
-axes[2].hist(at, bins=np.linspace(0, 1, 11), color="#999999", edgecolor="white")
-axes[2].axhline(len(at) / 10, color="#444444", linewidth=1)
-axes[2].set(xlabel="level in the mixture", ylabel="new samples", box_aspect=1)
+ObservedPredictedDisplay.from_estimator(model, X[new], y_new, ax=axes[0], unit="g/kg")
+ReliabilityDisplay.from_estimator(model, X[new], y_new, name="as predicted", ax=axes[1])
+narrow = norm.ppf(levels, mean[:, None], std[:, None] / 2)
+ReliabilityDisplay.from_predictions(y_new, narrow, levels, name="half as wide", ax=axes[1])
+axes[2].hist(pit, bins=np.linspace(0, 1, 11), color="#999999", edgecolor="white")
+axes[2].axhline(len(pit) / 10, color="#444444", linewidth=1)
+axes[2].set(xlabel="probability integral transform", ylabel="new samples", box_aspect=1)
 axes[2].spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# Which number notices?
-# ---------------------
-# Less is better of each. The calibration error sees wrong widths and overlooks the shift: what the
-# intervals lose on one side they gain on the other. The tails see it, because misses pile up on one
-# side. The interval score and the CRPS see all three. They ask for statements that are honest *and*
-# narrow, and so tell which of two honest models is worth more; a model that gives every place the
-# spread of the whole survey may be calibrated too.
+# Which metric detects which error?
+# ---------------------------------
+# Lower is better for all of them. The calibration error detects wrong widths, but not the shift,
+# because the coverage lost on one side is gained on the other. Tail coverage detects the shift,
+# because most misses are on one side. The interval score and the CRPS detect all three. They reward
+# calibration *and* sharpness, and can rank two calibrated models: predicting the spread of the
+# whole survey everywhere may be calibrated too, but is not sharp.
 
-table["worse tail, off by"] = (table[["below", "above"]] - 0.05).abs().max(axis=1)
-shown = {
+table["worse tail, error"] = (table[["below", "above"]] - 0.05).abs().max(axis=1)
+units = {
     "calibration error": "",
-    "worse tail, off by": "",
+    "worse tail, error": "",
     "interval score": " (g/kg)",
     "CRPS": " (g/kg)",
 }
 figure, axes = plt.subplots(1, 4, figsize=(12, 2.8), layout="constrained", sharey=True)
-for ax, (name, unit) in zip(axes, shown.items(), strict=True):
+for ax, (name, unit) in zip(axes, units.items(), strict=True):
     bars = ax.barh(table.index, table[name], color=["#0072B2", *["#999999"] * 3])
     ax.bar_label(bars, fmt="{:.3g}", padding=2)
     ax.set(xlabel=name + unit, xlim=(0, 1.25 * table[name].max()))
