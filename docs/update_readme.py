@@ -1,7 +1,7 @@
-"""Put into the README what was measured: the demo's table and figure, and the benchmark records.
+"""Write the demo's table and figure and the benchmark tables into the README.
 
-Run after ``make demo`` and the benchmarks: ``.venv/bin/python docs/update_readme.py``. Where the
-demo did not run, its table and figure stay as they are.
+Run after ``make demo`` and the benchmarks: ``.venv/bin/python docs/update_readme.py``. Without a run
+of the demo, its table and figure stay unchanged.
 """
 
 import json
@@ -14,65 +14,66 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import Results, honesty_in_short, skill  # noqa: E402
+from benchmarks.report import Results, short_calibration_table, skill_table  # noqa: E402
 
 DEMO = ROOT / "examples" / "output"
 README = ROOT / "README.md"
 RECORDS = ROOT / "benchmarks" / "records"
-COLORS = 255  # with so many nobody sees the difference, at a third of the bytes
+N_COLORS = 255  # visually lossless at a third of the file size
 
 
-def measured() -> dict[str, str]:
-    """Return the Markdown tables of the README by their names."""
-    results = Results(RECORDS / "skill")
-    stated = Results(RECORDS / "uncertainty")
+def benchmark_tables() -> dict[str, str]:
+    """Return the benchmark tables of the README as Markdown, by name."""
+    skill = Results(RECORDS / "skill")
+    uncertainty = Results(RECORDS / "uncertainty")
     return {
-        "skill random": skill(results, "random").to_markdown(),
-        "skill block": skill(results, "block").to_markdown(),
-        "honesty random": honesty_in_short(stated, "random").to_markdown(),
-        "honesty block": honesty_in_short(stated, "block").to_markdown(),
-        "images": images(),
+        "skill random": skill_table(skill, "random").to_markdown(),
+        "skill block": skill_table(skill, "block").to_markdown(),
+        "calibration random": short_calibration_table(uncertainty, "random").to_markdown(),
+        "calibration block": short_calibration_table(uncertainty, "block").to_markdown(),
+        "images": image_table(),
     }
 
 
-def images() -> str:
-    """Return one Markdown line for each record of images, kind of folds and model."""
+def image_table() -> str:
+    """Return a Markdown table of R2 for each record of images, kind of folds and model."""
     lines = ["| table | folds | model | R² |", "|---|---|---|--:|"]
     for path in sorted(RECORDS.glob("images-*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if "scores" not in record:  # of speed
-            continue
-        for score in record["scores"]:
+        for score in record.get("scores", []):  # the speed record has none
             cells = [record["table"], score["folds"], score["model"], f"{score['R2']:.3f}"]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def replaced(text: str, name: str, table: str) -> str:
-    """Put a table between its two marks in the README."""
-    marks = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", re.DOTALL)
-    text, n_found = marks.subn(lambda _: f"\n{table.strip()}\n\n", text)
+def replace_table(text: str, name: str, table: str) -> str:
+    """Replace the table between two comments in the README."""
+    pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", re.DOTALL)
+    text, n_found = pattern.subn(lambda _: f"\n{table.strip()}\n\n", text)
     if n_found != 1:
-        raise SystemExit(f"{README} has {n_found} places for {name}; one is needed.")
+        raise SystemExit(
+            f'{README} has {n_found} tables between "<!-- {name} -->" and '
+            f'"<!-- end of {name} -->"; it needs one.'
+        )
     return text
 
 
-def demo() -> dict[str, str]:
-    """Copy the demo's figure to the docs and return its table, where it has run."""
+def demo_table() -> dict[str, str]:
+    """Copy the demo's figure to the documentation and return its table, if the demo has run."""
     if not (DEMO / "meuse.png").is_file():
         return {}
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     with Image.open(DEMO / "meuse.png") as figure:
-        few = figure.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-    few.save(images / "meuse.png", optimize=True)
+        reduced = figure.convert("RGB").quantize(N_COLORS, dither=Image.Dither.NONE)
+    reduced.save(images / "meuse.png", optimize=True)
     return {"demo table": (DEMO / "meuse.md").read_text(encoding="utf-8")}
 
 
 def main() -> None:
     text = README.read_text(encoding="utf-8")
-    for name, table in {**demo(), **measured()}.items():
-        text = replaced(text, name, table)
+    for name, table in {**demo_table(), **benchmark_tables()}.items():
+        text = replace_table(text, name, table)
     README.write_text(text, encoding="utf-8")
 
 
