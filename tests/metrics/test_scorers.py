@@ -1,17 +1,18 @@
-"""Scorers of uncertainty in scikit-learn's tools."""
+"""Scorers of uncertainty: their values, and use in scikit-learn's searches with weights."""
 
 import pickle
 
 import numpy as np
 import pytest
-from mapie.metrics.regression import regression_coverage_score
+import sklearn
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import BayesianRidge, LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,7 +20,6 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.meta_estimators import predict_quantiles
 from sptgnn_sklearn.metrics import (
-    calibration_error_of_quantiles,
     concordance_correlation_scorer,
     crps_gaussian,
     crps_of_quantiles,
@@ -31,9 +31,7 @@ from sptgnn_sklearn.metrics import (
     make_tail_coverage_scorer,
     neg_calibration_error_scorer,
     neg_crps_scorer,
-    reliability_curve,
     rpiq_scorer,
-    tail_coverage,
 )
 
 SCORERS = {
@@ -54,8 +52,8 @@ def rows():
     return X, 5 + 2 * X[:, 0] + rng.normal(size=90)
 
 
-def test_scores_are_those_of_the_predictions(rows):
-    """Each scorer is minus the score of mean and standard deviation."""
+def test_scores_equal_negative_metrics(rows):
+    """Each scorer is minus the metric of predicted means and standard deviations."""
     X, y = rows
     model = BayesianRidge().fit(X, y)
     mean, std = model.predict(X, return_std=True)
@@ -79,16 +77,17 @@ def test_scores_are_those_of_the_predictions(rows):
     ],
     ids=["pipeline", "search", "target"],
 )
-def test_wrappers_do_not_hide_the_uncertainty(rows, wrap):
-    """The scores of a linear model hardly change with the units of what it sees."""
+def test_scorers_find_uncertainty_inside_wrappers(rows, wrap):
+    """The score of a linear model hardly changes with the scaling of its inputs."""
     X, y = rows
-    bare = BayesianRidge().fit(X, y)
-    outer = wrap(BayesianRidge()).fit(X, y)
-    assert neg_crps_scorer(outer, X, y) == pytest.approx(neg_crps_scorer(bare, X, y), rel=0.02)
+    direct = BayesianRidge().fit(X, y)
+    wrapped = wrap(BayesianRidge()).fit(X, y)
+    expected = neg_crps_scorer(direct, X, y)
+    assert neg_crps_scorer(wrapped, X, y) == pytest.approx(expected, rel=0.02)
 
 
-def test_scorers_serve_in_searches(rows):
-    """A search by CRPS finds the noise that was put in; all scores together, through pickle too."""
+def test_scorers_in_searches(rows):
+    """A search by CRPS finds the simulated noise; all scorers work together, also if pickled."""
     X, y = rows
     model = make_pipeline(
         StandardScaler(), GaussianProcessRegressor(RBF() + WhiteKernel(0.3), optimizer=None)
@@ -107,7 +106,7 @@ LEVELS = np.arange(1, 200) / 200
 
 
 class Skewed(RegressorMixin, BaseEstimator):
-    """States a lognormal distribution, by its quantiles and by its moments."""
+    """Predicts a lognormal distribution, by quantiles and by moments."""
 
     def fit(self, X, y):
         self.fitted_ = True
@@ -122,8 +121,8 @@ class Skewed(RegressorMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize("wrap", [lambda m: m, lambda m: make_pipeline("passthrough", m)])
-def test_a_skewed_distribution_is_scored_as_it_is_stated(wrap):
-    """Right quantiles have no calibration error, where a normal one with their moments has."""
+def test_skewed_distribution_is_scored_by_quantiles(wrap):
+    """True quantiles have no calibration error, unlike a normal distribution with their moments."""
     X = np.zeros((5000, 1))
     y = np.exp(norm.ppf((np.arange(5000) + 0.5) / 5000))
     model = wrap(Skewed()).fit(X, y)
@@ -134,85 +133,35 @@ def test_a_skewed_distribution_is_scored_as_it_is_stated(wrap):
     assert make_interval_score_scorer(0.9)(model, X, y) == pytest.approx(
         -interval_score(y, *np.exp(norm.ppf([[0.05], [0.95]])) * np.ones(5000), 0.9)
     )
-    # Exact: twice the integral of F (1 - F) over the density, here by the sample itself.
+    # The exact CRPS is half the expected difference of two draws.
     spread = np.abs(y[:, None] - y[::10]).mean() / 2
     assert neg_crps_scorer(model, X, y) == pytest.approx(-spread, rel=0.02)
 
 
-def test_quantiles_go_through_a_curved_and_a_falling_transform():
-    """Of which moments cannot be taken back; the order of levels stays."""
+def test_quantiles_through_decreasing_target_transform():
+    """Quantiles keep the order of levels where moments cannot be transformed back."""
     X, y = np.zeros((500, 1)), np.exp(-norm.ppf((np.arange(500) + 0.5) / 500))
-    outer = TransformedTargetRegressor(Skewed(), func=lambda v: 1 / v, inverse_func=lambda v: 1 / v)
-    outer = outer.fit(X, y)
-    found = predict_quantiles(outer, X[:1], [0.1, 0.5, 0.9])
+    model = TransformedTargetRegressor(Skewed(), func=lambda v: 1 / v, inverse_func=lambda v: 1 / v)
+    model = model.fit(X, y)
+    found = predict_quantiles(model, X[:1], [0.1, 0.5, 0.9])
     np.testing.assert_allclose(found[0], np.exp(norm.ppf([0.1, 0.5, 0.9])))
-    assert neg_calibration_error_scorer(outer, X, y) > -0.01
+    assert neg_calibration_error_scorer(model, X, y) > -0.01
     assert predict_quantiles(BayesianRidge().fit(X, y), X, [0.5]) is None
 
 
-def test_the_network_is_scored():
-    """By its calibrated quantiles."""
+def test_network_is_scored_by_calibrated_quantiles():
+    """The CRPS scorer of the network uses predict_quantiles."""
     survey = make_soil_survey(n_samples=100, random_state=0)
-    model = SpTGNNRegressor(time="date", base=None, n_members=2, max_epochs=2, random_state=0)
+    settings = {"base_estimator": None, "n_estimators": 2, "max_epochs": 2, "random_state": 0}
+    model = SpTGNNRegressor(time="date", **settings)
     model.fit(survey.data, survey.target)
     quantiles = model.predict_quantiles(survey.data, LEVELS)
     expected = -crps_of_quantiles(survey.target, quantiles, LEVELS)
     assert neg_crps_scorer(model, survey.data, survey.target) == pytest.approx(expected, rel=1e-5)
 
 
-def test_scores_of_quantiles_are_those_of_the_distribution(rows):
-    """199 quantiles: the same calibration error, and the CRPS within 1 %; a point mass is exact."""
-    X, y = rows
-    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
-    quantiles = norm.ppf(LEVELS, mean[:, None], std[:, None])
-    found = calibration_error_of_quantiles(y, quantiles, LEVELS)
-    assert found == pytest.approx(expected_calibration_error(y, mean, std), abs=1e-9)
-    found = crps_of_quantiles(y, quantiles, LEVELS)
-    assert found == pytest.approx(crps_gaussian(y, mean, std), rel=0.01)
-    certain = np.repeat(mean[:, None], 199, axis=1)
-    assert crps_of_quantiles(y, certain, LEVELS) == pytest.approx(np.abs(y - mean).mean())
-
-
-@pytest.mark.parametrize(
-    ("quantiles", "levels", "message"),
-    [
-        ([[1.0, 2.0]], [0.5], "a column for each of 1 levels"),
-        ([[1.0, 2.0]], [0.9, 0.1], "levels must rise"),
-        ([[1.0, 2.0]], [0.1, 0.8], "symmetric around 0.5"),
-        ([[1.0, np.nan]], [0.1, 0.9], "quantiles contains NaN"),
-    ],
-)
-def test_quantiles_that_do_not_fit_are_refused(quantiles, levels, message):
-    """The error names the argument."""
-    for score in (crps_of_quantiles, calibration_error_of_quantiles):
-        with pytest.raises(ValueError, match=message):
-            score([0.0], quantiles, levels)
-    message = r"^A central interval has two levels; levels holds one\.$"
-    with pytest.raises(ValueError, match=message):
-        calibration_error_of_quantiles([0.0], [[1.0]], [0.5])
-
-
-def test_intervals_of_quantiles_are_closed():
-    """Values at a limit are inside, and two levels make an interval."""
-    quantiles = [[0.0, 1.0]] * 4
-    found = calibration_error_of_quantiles([0.0, 1.0, -1.0, 2.0], quantiles, [0.25, 0.75])
-    assert found == 0.0
-
-
-@pytest.mark.parametrize("score", [crps_of_quantiles, calibration_error_of_quantiles])
-def test_what_is_no_quantile_is_named(score):
-    """Equal levels, and what is not finite; numbers may be texts, as in a table that was read."""
-    with pytest.raises(ValueError, match="levels must rise and be symmetric"):
-        score([0.0], [[-1.0, 0.0, 0.0, 1.0]], [0.25, 0.5, 0.5, 0.75])
-    with pytest.raises(ValueError, match=r"y .*NaN"):
-        score([np.nan], [[0.0, 1.0]], [0.25, 0.75])
-    with pytest.raises(ValueError, match=r"levels .*inf"):
-        score([0.0], [[0.0, 1.0]], [-np.inf, np.inf])
-    assert np.isfinite(score([0.0], np.array([["0", "1"]]), [0.25, 0.75]))
-
-
-def test_a_model_without_uncertainty_is_refused(rows):
-    """The message names it and what it lacks."""
+def test_model_without_uncertainty_raises(rows):
+    """The error names the estimator and the missing method."""
     X, y = rows
     with pytest.raises(TypeError, match=r"LinearRegression has no predict\(X, return_std=True\)"):
         neg_crps_scorer(make_pipeline(LinearRegression()).fit(X, y), X, y)
@@ -222,29 +171,45 @@ def test_a_model_without_uncertainty_is_refused(rows):
     "make", [make_interval_score_scorer, make_interval_coverage_scorer, make_tail_coverage_scorer]
 )
 @pytest.mark.parametrize("coverage", [0, 1, 90])
-def test_a_coverage_that_cannot_be_is_refused(make, coverage):
-    with pytest.raises(ValueError, match=f"coverage must lie between 0 and 1; found {coverage}"):
+def test_invalid_coverage_raises(make, coverage):
+    """The coverage is a fraction."""
+    with pytest.raises(ValueError, match=f"coverage .*found {coverage}"):
         make(coverage)
 
 
-def test_coverage_is_that_of_mapie(rows):
-    """Shares inside, below and above add up to one."""
-    X, y = rows
-    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
-    low, high = mean - std, mean + std
-    inside = interval_coverage(y, low, high)
-    assert inside == pytest.approx(regression_coverage_score(y, np.c_[low, high])[0], abs=1e-12)
-    assert inside + sum(tail_coverage(y, low, high)) == pytest.approx(1)
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("has_quantiles", [False, True])
+def test_weight_equals_repetition(name, has_quantiles, weight, rows):
+    """A weight of 2 in a scorer equals repeating the row, for quantiles and for moments."""
+    X, y = rows[0][:25], np.exp(rows[1][:25] / 5)
+    model = Skewed() if has_quantiles else BayesianRidge()
+    model.fit(X, y)
+    found = SCORERS[name](model, X, y, sample_weight=weight)
+    expected = SCORERS[name](model, np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    assert found == pytest.approx(expected, rel=1e-9)
+    if name != "ccc" or not has_quantiles:  # constant predictions have no correlation
+        assert found != pytest.approx(SCORERS[name](model, X, y), rel=1e-6)
 
 
-def test_the_calibration_error_is_a_plain_mean_over_levels(rows):
-    """Mean absolute calibration error, level by level: |p - share of |z| within the p interval|."""
+def test_searches_pass_weights_to_scorers(rows):
+    """Weights of the rows of a fold reach the scorer, with and without metadata routing."""
     X, y = rows
-    mean, std = BayesianRidge().fit(X, y).predict(X, return_std=True)
-    gaps = []
-    for i in range(1, 100):
-        half = norm.ppf(0.5 + i / 200) * std
-        gaps.append(abs(i / 100 - np.mean(np.abs(y - mean) <= half)))
-    assert expected_calibration_error(y, mean, std) == pytest.approx(np.mean(gaps), abs=1e-12)
-    nominal, observed = reliability_curve(y, mean, std)
-    assert np.abs(nominal - observed).mean() == pytest.approx(np.mean(gaps), abs=1e-12)
+    weight = np.random.RandomState(1).randint(1, 5, size=len(y)).astype(float)
+    expected = []
+    folds = KFold(3)
+    for train, test in folds.split(X):
+        model = BayesianRidge().fit(X[train], y[train], sample_weight=weight[train])
+        expected.append(neg_crps_scorer(model, X[test], y[test], sample_weight=weight[test]))
+        assert expected[-1] != neg_crps_scorer(model, X[test], y[test])
+    search = GridSearchCV(BayesianRidge(), {"max_iter": [300]}, scoring=neg_crps_scorer, cv=folds)
+    search.fit(X, y, sample_weight=weight)
+    found = [search.cv_results_[f"split{fold}_test_score"][0] for fold in range(3)]
+    np.testing.assert_allclose(found, expected)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = BayesianRidge().set_fit_request(sample_weight=True)
+        params = {"sample_weight": weight}
+        scorer = neg_crps_scorer.set_score_request(sample_weight=True)
+        routed = cross_validate(model, X, y, cv=folds, scoring=scorer, params=params)
+        np.testing.assert_allclose(routed["test_score"], expected)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            cross_validate(model, X, y, cv=folds, scoring=neg_crps_scorer, params=params)
