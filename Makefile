@@ -64,10 +64,11 @@ fuzz: $(STAMP) ## fit ten thousand odd tables, read damaged files for an hour; g
 	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py properties --seed $(firstword $(SEEDS))
 	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py files --seed $(firstword $(SEEDS))
 
-lint: $(STAMP) ## check style, format and types
+lint: $(STAMP) ## check style, format, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 $(DOCS_STAMP): $(STAMP)
 	@rm -f $@
@@ -85,25 +86,25 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	@touch $@
 
-# Where the Parquet files of the public tables are, and which seeds are run.
+# Folder of the Parquet files of the public tables, and the seeds.
 DATA ?= data
 SEEDS ?= 0
 
-bench: $(BENCH_STAMP) ## score model and opponents on simulated surveys; about an hour
-	$(BIN)/python -m benchmarks.skill --worlds --seeds $(SEEDS)
+bench: $(BENCH_STAMP) ## score the model and its baselines on simulated surveys; about an hour
+	$(BIN)/python -m benchmarks.skill --simulated --seeds $(SEEDS)
 
-bench-skill: $(BENCH_STAMP) ## the same on public tables: DATA=folder SEEDS="0 1 2"; hours, goes on
+bench-skill: $(BENCH_STAMP) ## the same on public tables: DATA=folder SEEDS="0 1 2"; hours, resumes
 	$(BIN)/python -m benchmarks.skill --data $(DATA) --seeds $(SEEDS)
 
-bench-ablation: $(BENCH_STAMP) ## what each ingredient is worth, on the same tables; hours, goes on
+bench-ablation: $(BENCH_STAMP) ## ablation study on the same tables; hours, resumes
 	$(BIN)/python -m benchmarks.ablation --data $(DATA) --seeds $(SEEDS)
-	$(BIN)/python -m benchmarks.ablation --worlds --folds random --seeds $(SEEDS)
+	$(BIN)/python -m benchmarks.ablation --simulated --folds random --seeds $(SEEDS)
 
-bench-images: $(STAMP) ## score and time images: known answer, frozen path; about half an hour
+bench-images: $(STAMP) ## accuracy and speed with images, on simulated surveys; about half an hour
 	$(BIN)/python -m benchmarks.images survey
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.images speed --workers 1
 
-bench-speed: $(BENCH_STAMP) ## time and memory beside opponents, a process for each fit; hours
+bench-speed: $(BENCH_STAMP) ## time and memory of the model and its baselines; hours
 	$(BIN)/python -m benchmarks.speed plain --seed $(firstword $(SEEDS))
 	$(BIN)/python -m benchmarks.speed trees --data $(DATA) --seed $(firstword $(SEEDS))
 	$(BIN)/python -m benchmarks.speed growth --seed $(firstword $(SEEDS))
@@ -111,7 +112,7 @@ bench-speed: $(BENCH_STAMP) ## time and memory beside opponents, a process for e
 	$(BIN)/python -m benchmarks.speed graph --seed $(firstword $(SEEDS))
 	-$(BIN)/python -m benchmarks.speed gpu --seed $(firstword $(SEEDS))
 
-bench-maps: $(STAMP) ## time a map of 4,000 x 4,000 cells, with its memory and its seams
+bench-maps: $(STAMP) ## time and memory of a map of 4,000 x 4,000 cells, and its block edges
 	$(BIN)/python -m benchmarks.maps
 
 audit: $(STAMP) ## look the pinned versions up among known vulnerabilities; asks the network
