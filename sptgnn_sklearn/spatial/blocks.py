@@ -1,7 +1,6 @@
-"""Partitions of places: rows into locations, locations into blocks, blocks into folds.
+"""Partitions for spatial cross-validation: rows to locations, locations to blocks, blocks to folds.
 
-Used by the splitters of `model_selection` and by what a regressor holds out while it is fitted.
-Labels are integers from 0 without gaps. They depend on where the rows are, never on their order.
+Labels are integers from 0 without gaps. They depend on coordinates but not on the order of rows.
 """
 
 from __future__ import annotations
@@ -21,27 +20,26 @@ from ..utils.validation import as_random_state, require_count, require_positive_
 
 __all__ = ["assign_folds", "cluster_labels", "grid_labels", "hexagon_labels", "location_ids"]
 
-# Beyond this many places k-means is ten times faster in mini-batches, for blocks as compact.
-_MOST_PLACES_FOR_KMEANS = 20_000
+# With more locations, mini-batch k-means is ten times faster and its blocks are as compact.
+_MAX_KMEANS_LOCATIONS = 20_000
 
 
 def location_ids(xy: np.ndarray, site: Any = None) -> np.ndarray:
-    """Label rows by location: rows at one place, or of one site, get one label.
+    """Label rows by location: rows with equal coordinates or of one site have the same label.
 
     Parameters
     ----------
     xy : ndarray of shape (n_samples, d)
-        Coordinates. Only exactly equal ones are one place.
+        Coordinates, compared exactly.
     site : array-like of shape (n_samples,), default=None
-        Ids of sites. Rows of one site are one location, even where their coordinates differ, and
-        so are sites that share a place: nothing that is known to be together is separated. A row
-        whose site is missing goes by its coordinates alone.
+        Site ids. Rows of one site are one location, even if their coordinates differ, and so are
+        sites that share coordinates. Rows without a site are labeled by their coordinates.
 
     Returns
     -------
     labels : ndarray of shape (n_samples,) of int
         Numbered in lexicographic order of the coordinates; with `site`, in sorted order of the
-        sites, followed by the places that have none.
+        sites, followed by locations without a site.
 
     Raises
     ------
@@ -58,33 +56,33 @@ def location_ids(xy: np.ndarray, site: Any = None) -> np.ndarray:
     >>> location_ids(xy, site=["a", "b", "a", "b"])
     array([0, 1, 0, 1])
     """
-    _, places = np.unique(np.asarray(xy, dtype=np.float64), axis=0, return_inverse=True)
-    places = places.reshape(-1)
+    _, points = np.unique(np.asarray(xy, dtype=np.float64), axis=0, return_inverse=True)
+    points = points.reshape(-1)
     if site is None:
-        return places
+        return points
     try:
-        sites, found = pd.factorize(np.asarray(site, dtype=object), sort=True)
+        sites, names = pd.factorize(np.asarray(site, dtype=object), sort=True)
     except TypeError as error:
         raise ValueError(
             "site ids cannot be sorted: they mix types. Make them all strings or all numbers."
         ) from error
     known = sites >= 0
-    # Sites and places are nodes, each row an edge between its two: locations are the components.
-    n_nodes = len(found) + places.max() + 1
-    edges = (np.ones(known.sum()), (sites[known], len(found) + places[known]))
+    # Sites and points are nodes and rows are edges; locations are the connected components.
+    n_nodes = len(names) + points.max() + 1
+    edges = (np.ones(known.sum()), (sites[known], len(names) + points[known]))
     _, component = connected_components(coo_array(edges, shape=(n_nodes, n_nodes)), directed=False)
-    return _by_first_appearance(component)[len(found) + places]
+    return _by_first_appearance(component)[len(names) + points]
 
 
 def cluster_labels(space: np.ndarray, n_clusters: int, rng: Any = 0) -> np.ndarray:
-    """Label points by compact blocks of similar extent: k-means of their distinct positions.
+    """Label points by compact blocks of similar extent, from k-means of the distinct points.
 
     Parameters
     ----------
     space : ndarray of shape (n_points, d)
-        Points of `geography.to_metric_coordinates`, in which Euclidean distance is meaningful.
+        Points from `distances.to_metric_coordinates`.
     n_clusters : int
-        Number of blocks. Where there are no more places than that, each is a block of its own.
+        Number of blocks. If there are not more distinct points, each is a block.
     rng : int, RandomState, Generator or None, default=0
         Seed of k-means.
 
@@ -110,18 +108,18 @@ def cluster_labels(space: np.ndarray, n_clusters: int, rng: Any = 0) -> np.ndarr
     (1, 1, 2)
     """
     require_count("n_clusters", n_clusters)
-    # Distinct points come sorted, so that neither row order nor repetition moves the blocks.
-    points, place = np.unique(np.asarray(space, dtype=np.float64), axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    # Distinct points are sorted, so blocks depend neither on the order of rows nor on duplicates.
+    points, index = np.unique(np.asarray(space, dtype=np.float64), axis=0, return_inverse=True)
+    index = index.reshape(-1)
     if len(points) <= n_clusters:
-        return place
-    method = KMeans if len(points) <= _MOST_PLACES_FOR_KMEANS else MiniBatchKMeans
+        return index
+    method = KMeans if len(points) <= _MAX_KMEANS_LOCATIONS else MiniBatchKMeans
     kmeans = method(n_clusters, n_init=1, random_state=as_random_state(rng))
     with warnings.catch_warnings():
-        # Points that differ by rounding only can leave fewer clusters than asked for: no harm.
+        # Points that differ by rounding only can give fewer clusters than `n_clusters`.
         warnings.simplefilter("ignore", ConvergenceWarning)
         blocks = kmeans.fit_predict(points - points.mean(axis=0))
-    return _by_first_appearance(blocks)[place]
+    return _by_first_appearance(blocks)[index]
 
 
 def grid_labels(
@@ -134,23 +132,23 @@ def grid_labels(
     Parameters
     ----------
     plane_xy : ndarray of shape (n_points, 2)
-        East and north, as of `geography.to_local_plane`: km, or units of the CRS.
+        Offsets east and north from `distances.to_local_plane`, in km or units of the CRS.
     spacing : float or (float, float), default=None
-        Size of the cells, or sizes from south to north and from west to east. Cells start at the
-        south-western corner.
+        Size of the cells, or their sizes south to north and west to east. Cells start at the
+        southwestern corner.
     shape : (int, int), default=None
-        Number of rows (south to north) and columns (west to east). The order of both pairs is that
-        of verde's BlockKFold. Give either `spacing` or `shape`.
+        Number of rows (south to north) and columns (west to east). Both pairs have the order of
+        verde's BlockKFold. Set either `spacing` or `shape`.
 
     Returns
     -------
     labels : ndarray of shape (n_points,) of int
-        Cells that hold points, numbered by row from the south-west.
+        Cells that contain points, numbered by row from the southwest.
 
     Raises
     ------
     ValueError
-        If not exactly one of `spacing` and `shape` is given, or it is not positive.
+        If not exactly one of `spacing` and `shape` is set, or it is not positive.
 
     Examples
     --------
@@ -164,7 +162,7 @@ def grid_labels(
     """
     if (spacing is None) == (shape is None):
         raise ValueError(
-            f"A grid takes either spacing or shape; found spacing={spacing!r} and shape={shape!r}."
+            f"A grid needs either spacing or shape; found spacing={spacing!r} and shape={shape!r}."
         )
     plane_xy = np.asarray(plane_xy, dtype=np.float64)
     northing_easting = (plane_xy - plane_xy.min(axis=0))[:, ::-1]
@@ -174,9 +172,9 @@ def grid_labels(
     else:
         counts = require_positive_pair("shape", shape, whole=True)
         extent = northing_easting.max(axis=0)
-        # A table of places along one line has no extent across it: all lie in the first cell.
+        # Points along a line have no extent across it: all are in the first cell.
         cells = np.floor(northing_easting / np.where(extent > 0, extent, 1.0) * counts)
-        # The northern and eastern edges of the box belong to the last cells.
+        # The northern and eastern edges of the bounding box belong to the last cells.
         cells = np.minimum(cells, counts - 1)
     return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
 
@@ -189,14 +187,14 @@ def hexagon_labels(
     Parameters
     ----------
     plane_xy : ndarray of shape (n_points, 2)
-        East and north, as of `geography.to_local_plane`: km, or units of the CRS.
+        Offsets east and north from `distances.to_local_plane`, in km or units of the CRS.
     spacing : float
-        Distance between the centres of neighbouring cells, which is that of opposite sides.
+        Distance between the centers of adjacent cells, equal to that of opposite sides.
 
     Returns
     -------
     labels : ndarray of shape (n_points,) of int
-        Cells that hold points, by rows of centres from the south-west.
+        Cells that contain points, numbered by rows of centers from the southwest.
 
     Raises
     ------
@@ -205,8 +203,8 @@ def hexagon_labels(
 
     Notes
     -----
-    The centres are two rectangular lattices, one in the middle of the other's cells; a point
-    belongs to the nearest centre of both.
+    The centers are two rectangular lattices, each in the middle of the other's cells; a point
+    belongs to the nearest center of both.
 
     Examples
     --------
@@ -221,7 +219,7 @@ def hexagon_labels(
     plane_xy = np.asarray(plane_xy, dtype=np.float64)
     points = (plane_xy - plane_xy.min(axis=0)) / size
     cell = np.array([1.0, np.sqrt(3.0)])
-    # In halves of a lattice cell, so that the centres of both lattices are whole numbers.
+    # In units of half a lattice cell, so that the centers of both lattices are integers.
     even = 2 * np.round(points / cell)
     odd = 2 * np.floor(points / cell) + 1
     from_even, from_odd = (
@@ -234,7 +232,7 @@ def hexagon_labels(
 def assign_folds(
     labels: np.ndarray, n_folds: int, rng: Any = None, balance: bool = True
 ) -> np.ndarray:
-    """Deal whole blocks out to folds.
+    """Assign entire blocks to folds.
 
     Parameters
     ----------
@@ -242,11 +240,11 @@ def assign_folds(
         Block of each row.
     n_folds : int
     rng : int, RandomState, Generator or None, default=None
-        Shuffles the blocks before they are dealt out. None keeps them in the order of their labels.
+        Shuffles the blocks first. None keeps them in the order of their labels.
     balance : bool, default=True
-        Whether folds get similar numbers of rows: blocks are dealt from the largest to the
-        smallest, each to the fold that has the fewest rows so far, and shuffling decides between
-        blocks of equal size only. False deals them in turn: folds get similar numbers of blocks.
+        Whether folds get similar numbers of rows: blocks are assigned from the largest to the
+        smallest, each to the fold with the fewest rows so far; shuffling affects only the order of
+        blocks of equal size. False assigns them in turn, for similar numbers of blocks.
 
     Returns
     -------
@@ -265,26 +263,26 @@ def assign_folds(
     array([0, 0, 0, 1, 1, 1])
     """
     require_count("n_folds", n_folds)
-    blocks, place, rows = np.unique(labels, return_inverse=True, return_counts=True)
+    blocks, index, rows = np.unique(labels, return_inverse=True, return_counts=True)
     if len(blocks) < n_folds:
         raise ValueError(
             f"{n_folds} folds need at least as many blocks; found {len(blocks)}. "
-            "Ask for fewer folds or more blocks."
+            "Use fewer folds or more blocks."
         )
     order = np.arange(len(blocks)) if rng is None else as_random_state(rng).permutation(len(blocks))
     fold = np.empty(len(blocks), dtype=np.int64)
     if balance:
-        filled = np.zeros(n_folds, dtype=np.int64)
+        n_rows = np.zeros(n_folds, dtype=np.int64)
         for block in order[np.argsort(-rows[order], kind="stable")]:
-            fold[block] = filled.argmin()
-            filled[fold[block]] += rows[block]
+            fold[block] = n_rows.argmin()
+            n_rows[fold[block]] += rows[block]
     else:
         fold[order] = np.arange(len(blocks)) % n_folds
-    return fold[place.reshape(-1)]
+    return fold[index.reshape(-1)]
 
 
 def _by_first_appearance(labels: np.ndarray) -> np.ndarray:
-    """Renumber labels in the order in which they first appear."""
+    """Return labels renumbered in order of first appearance."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

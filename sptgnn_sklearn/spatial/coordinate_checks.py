@@ -8,15 +8,16 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 import pyproj
 
+from ..utils.messages import format_rows
 from .crs import WGS84, SpatialReference, axis_direction
 from .distances import radians_per_unit
 
 __all__ = ["check_coordinates"]
 
-# Ten rows are the fewest for which "mean 0, deviation 1" is no accident of a small table.
-_FEWEST_ROWS_TO_SUSPECT_SCALING = 10
-# Surveys of whole countries reach beyond the zone that their system is meant for.
-_SPARE_DEGREES = 10.0
+# With fewer rows, mean 0 and standard deviation 1 can occur by chance.
+_MIN_ROWS_TO_DETECT_SCALING = 10
+# Surveys of whole countries extend outside the area of use of their CRS.
+_AREA_MARGIN_DEGREES = 10.0
 
 
 def check_coordinates(
@@ -27,33 +28,33 @@ def check_coordinates(
     fitting: bool = True,
     stacklevel: int = 4,
 ) -> None:
-    """Raise an error if these numbers cannot be coordinates in this frame.
+    """Raise an error if numbers are not valid coordinates in a spatial reference.
 
     Parameters
     ----------
     xy : ndarray of shape (n_samples, 2)
         First (longitude, easting) and second (latitude, northing) coordinate.
-    frame : Frame
+    reference : SpatialReference
     names : sequence of two column labels
-        Used in messages, and to notice (latitude, longitude) order.
+        For messages, and to detect the order (latitude, longitude).
     fitting : bool, default=True
-        Whether `xy` is a whole training table. Only then does "mean 0 and deviation 1" or
-        "between 0 and 1" in both columns show that coordinates were scaled, and its middle whether
-        the system is another.
+        Whether `xy` is an entire training table, which is also checked for scaled coordinates and
+        for a wrong CRS.
+    stacklevel : int, default=4
+        Of warnings, as in `warnings.warn`: 1 is this function, 2 its caller.
 
     Raises
     ------
     ValueError
-        If a coordinate is NaN or infinite; in a geographic frame also if longitude and latitude
-        are swapped or out of range; with `fitting` also if coordinates of a known system are
-        standardised. The message names the column, the positions of the first such rows, and what
-        to do.
+        If a coordinate is NaN or infinite; in a geographic CRS also if longitude and latitude are
+        swapped or out of range; with `fitting` also if coordinates of a known CRS are standardized.
+        The message gives the column, the positions of the first such rows and a remedy.
 
     Warns
     -----
     UserWarning
-        With `fitting`, if planar coordinates of unknown system are standardised, or those of a
-        known one lie far outside of the area that it is meant for.
+        With `fitting`, if planar coordinates of unknown CRS are standardized, or those of a known
+        one are far outside its area of use.
 
     Examples
     --------
@@ -61,79 +62,71 @@ def check_coordinates(
     >>> from sptgnn_sklearn.spatial.coordinate_checks import check_coordinates
     >>> from sptgnn_sklearn.spatial.crs import resolve_crs
     >>> names = ["lon", "lat"]
-    >>> frame = resolve_crs(None, names)
-    >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 51.0]]), frame, names)
-    >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 510.0]]), frame, names)
+    >>> reference = resolve_crs(None, names)
+    >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 51.0]]), reference, names)
+    >>> check_coordinates(np.array([[5.7, 50.9], [5.8, 510.0]]), reference, names)
     Traceback (most recent call last):
         ...
-    ValueError: Column 'lat' holds latitudes beyond -90 to 90 in 1 of 2 rows (row position 1, \
-value 510): mend or drop these rows, or set crs to the system that the coordinates are in.
+    ValueError: Column 'lat' holds latitudes outside -90 to 90 in 1 of 2 rows (row position 1, \
+value 510): correct or drop these rows, or set crs to the CRS of the coordinates.
     """
     for wrong, what in ((np.isnan(xy), "NaN"), (np.isinf(xy), "infinite values (inf)")):
         for name, rows in zip(names, wrong.T, strict=True):
             if rows.any():
                 raise ValueError(
-                    f"Column {name!r} holds {what} in {_where(rows)}: "
-                    "a coordinate is needed in each row; fill in or drop these rows."
+                    f"Column {name!r} holds {what} in {format_rows(rows)}: every row needs "
+                    "coordinates; complete or drop these rows."
                 )
     if reference.geographic:
         _check_swapped_names(names)
         _check_range(xy, reference, names)
     if fitting:
-        _warn_scaled_coordinates(xy, reference, names, stacklevel + 1)
+        _check_scaled_coordinates(xy, reference, names, stacklevel + 1)
         if reference.crs is not None and not reference.geographic:
-            _warn_other_system(xy, reference, names, stacklevel + 1)
-
-
-def _where(rows: np.ndarray, values: np.ndarray | None = None) -> str:
-    """Describe the rows of a mask: how many, the first few positions, the first value."""
-    positions = np.flatnonzero(rows)
-    first = ", ".join(str(position) for position in positions[:5])
-    word = "row position" if len(positions) == 1 else "row positions"
-    more = ", ..." if len(positions) > 5 else ""
-    value = "" if values is None else f", value {values[positions[0]]:g}"
-    return f"{len(positions)} of {len(rows)} rows ({word} {first}{more}{value})"
+            _warn_unlikely_crs(xy, reference, names, stacklevel + 1)
 
 
 def _check_swapped_names(names: Sequence[Hashable]) -> None:
     if [axis_direction(name) for name in names] == ["latitude", "longitude"]:
         raise ValueError(
             f"coordinates are named in the order ({names[0]!r}, {names[1]!r}), latitude first: "
-            f"longitude and latitude are swapped. Give coordinates=({names[1]!r}, {names[0]!r})."
+            f"longitude and latitude are swapped. Set coordinates=({names[1]!r}, {names[0]!r})."
         )
 
 
 def _check_range(xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]) -> None:
-    quarter = np.pi / 2 / radians_per_unit(reference.crs)
-    bounds = {"longitude": (-2 * quarter, 4 * quarter), "latitude": (-quarter, quarter)}
-    beyond = {
+    right_angle = np.pi / 2 / radians_per_unit(reference.crs)
+    bounds = {
+        "longitude": (-2 * right_angle, 4 * right_angle),
+        "latitude": (-right_angle, right_angle),
+    }
+    outside = {
         (position, axis): (xy[:, position] < lowest - 1e-9) | (xy[:, position] > highest + 1e-9)
         for position in (0, 1)
         for axis, (lowest, highest) in bounds.items()
     }
-    would_fit_swapped = not (beyond[0, "latitude"].any() or beyond[1, "longitude"].any())
+    valid_if_swapped = not (outside[0, "latitude"].any() or outside[1, "longitude"].any())
     for position, axis in ((1, "latitude"), (0, "longitude")):
-        rows = beyond[position, axis]
+        rows = outside[position, axis]
         if not rows.any():
             continue
         lowest, highest = bounds[axis]
         found = (
-            f"Column {names[position]!r} holds {axis}s beyond {lowest:g} to {highest:g} in "
-            f"{_where(rows, xy[:, position])}"
+            f"Column {names[position]!r} holds {axis}s outside {lowest:g} to {highest:g} in "
+            f"{format_rows(rows, f'{xy[rows, position][0]:g}')}"
         )
-        if would_fit_swapped:
+        if valid_if_swapped:
             raise ValueError(
-                f"{found}, while {names[0]!r} would pass as latitude: longitude and latitude look "
-                f"swapped. Give coordinates=({names[1]!r}, {names[0]!r}), longitude first, or mend "
-                "these rows."
+                f"{found}, while {names[0]!r} is in the range of latitudes: longitude and latitude "
+                f"seem swapped. Set coordinates=({names[1]!r}, {names[0]!r}), longitude first, or "
+                "correct these rows."
             )
         raise ValueError(
-            f"{found}: mend or drop these rows, or set crs to the system that the coordinates "
-            "are in."
+            f"{found}: correct or drop these rows, or set crs to the CRS of the coordinates."
         )
 
 
-# The tolerances leave room for coordinates that were scaled in single precision.
+# The tolerances allow for scaling in single precision.
 def _is_standard_scaled(xy: np.ndarray) -> bool:
     return bool((np.abs(xy.mean(0)) < 1e-4).all() and (np.abs(xy.std(0) - 1) < 1e-3).all())
 
@@ -144,25 +137,24 @@ def _is_min_max_scaled(xy: np.ndarray) -> bool:
 
 _SCALINGS: dict[str, tuple[Callable[[np.ndarray], bool], str]] = {
     "StandardScaler": (_is_standard_scaled, "both have mean 0 and standard deviation 1"),
-    "MinMaxScaler": (_is_min_max_scaled, "both run from 0 to 1 exactly"),
+    "MinMaxScaler": (_is_min_max_scaled, "both range from 0 to 1 exactly"),
 }
 
 
-def _warn_scaled_coordinates(
+def _check_scaled_coordinates(
     xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], stacklevel: int
 ) -> None:
-    """Refuse coordinates of a known system that were scaled; in a plane of its own, warn."""
-    if len(xy) < _FEWEST_ROWS_TO_SUSPECT_SCALING:
+    """Raise an error if coordinates of a known CRS are scaled; warn in a plane of unknown CRS."""
+    if len(xy) < _MIN_ROWS_TO_DETECT_SCALING:
         return
     found = [name for name, (is_scaled, _) in _SCALINGS.items() if is_scaled(xy)]
     if not found:
         return
     scaler = found[0]
-    told = (
-        f"{_SCALINGS[scaler][1]}, as {scaler} leaves them. Coordinates must reach the estimator "
-        f"unscaled: scale the covariates only, with ColumnTransformer([('scale', {scaler}(), "
-        "covariates)], remainder='passthrough', verbose_feature_names_out=False)"
-        ".set_output(transform='pandas')."
+    reason = (
+        f"{_SCALINGS[scaler][1]}, as after {scaler}. Scale the covariates only, with "
+        f"ColumnTransformer([('scale', {scaler}(), covariates)], remainder='passthrough', "
+        "verbose_feature_names_out=False).set_output(transform='pandas')."
     )
     if reference.crs is not None:
         what = (
@@ -170,42 +162,42 @@ def _warn_scaled_coordinates(
             if reference.geographic
             else f"coordinates of {reference.crs[:40]}"
         )
-        raise ValueError(f"Columns {names[0]!r} and {names[1]!r} are standardised {what}: {told}")
-    # A square of side one is a plane as good as any other.
+        raise ValueError(f"Columns {names[0]!r} and {names[1]!r} are standardized {what}: {reason}")
+    # The unit square is a valid plane.
     if scaler == "StandardScaler":
         warnings.warn(
-            f"Columns {names[0]!r} and {names[1]!r} are the coordinates, and {told}",
+            f"Columns {names[0]!r} and {names[1]!r} are the coordinates, and {reason}",
             UserWarning,
             stacklevel=stacklevel,
         )
 
 
-def _warn_other_system(
+def _warn_unlikely_crs(
     xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], stacklevel: int
 ) -> None:
-    """Warn if the middle of a survey lies far outside of where its CRS is meant to be used."""
+    """Warn if the median coordinates are far outside the area of use of the CRS."""
     crs = pyproj.CRS.from_user_input(reference.crs)
     area = crs.area_of_use
     if area is None:
         return
-    middle = np.median(xy, axis=0)
+    median = np.median(xy, axis=0)
     to_degrees = pyproj.Transformer.from_crs(crs, WGS84, always_xy=True)
-    longitude, latitude = to_degrees.transform(*middle)
+    longitude, latitude = to_degrees.transform(*median)
     in_degrees = bool((np.abs(xy) <= (180, 90)).all())
-    spare = 0.0 if in_degrees else _SPARE_DEGREES
+    margin = 0.0 if in_degrees else _AREA_MARGIN_DEGREES
     width = (area.east - area.west) % 360 or 360.0
-    eastward = (longitude - area.west + spare) % 360
-    inside = area.south - spare <= latitude <= area.north + spare
-    if inside and eastward <= width + 2 * spare:
+    eastward = (longitude - area.west + margin) % 360
+    inside = area.south - margin <= latitude <= area.north + margin
+    if inside and eastward <= width + 2 * margin:
         return
     where = f"longitude {longitude:.4g}, latitude {latitude:.4g}"
     known = np.isfinite([longitude, latitude]).all()
-    guess = " They look like degrees: then it is crs=4326." if in_degrees else ""
+    hint = " If they are degrees, set crs=4326." if in_degrees else ""
     warnings.warn(
-        f"Columns {names[0]!r} and {names[1]!r}, around ({middle[0]:.10g}, {middle[1]:.10g}), are "
-        f"{'at ' + where if known else 'nowhere on earth'} in {crs.name!r}, which is meant for "
-        f"longitudes {area.west:g} to {area.east:g} and latitudes {area.south:g} to "
-        f"{area.north:g}: check crs.{guess}",
+        f"Columns {names[0]!r} and {names[1]!r}, with medians ({median[0]:.10g}, "
+        f"{median[1]:.10g}), are {'at ' + where if known else 'outside the earth'} in "
+        f"{crs.name!r}, whose area of use is longitude {area.west:g} to {area.east:g} and latitude "
+        f"{area.south:g} to {area.north:g}: check crs.{hint}",
         UserWarning,
         stacklevel=stacklevel,
     )

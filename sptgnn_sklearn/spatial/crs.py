@@ -1,10 +1,10 @@
-"""What a pair of coordinates means: the frame, its checks, and the spaces distances are taken in.
+"""Coordinate reference system (CRS) of a pair of coordinates.
 
-The first column is always the longitude or easting and the second the latitude or northing,
-whatever axis order the authority of the coordinate reference system prescribes.
+The first coordinate is always longitude or easting and the second latitude or northing, whatever
+axis order the authority of the CRS prescribes.
 
-Distances in a geographic frame are great-circle kilometres on a sphere of the mean earth radius,
-within 0.6 % of the ellipsoid. Distances in any other frame are Euclidean, in the unit of its axes.
+Distances in a geographic CRS are great-circle kilometers on a sphere of the mean earth radius,
+within 0.6 % of the ellipsoid. Distances in any other CRS are Euclidean, in the unit of its axes.
 """
 
 from __future__ import annotations
@@ -31,26 +31,24 @@ _NOT_DEGREES = frozenset(
 
 @dataclass(frozen=True)
 class SpatialReference:
-    """What a pair of coordinates means.
-
-    All fields can be written as JSON.
+    """CRS of a pair of coordinates and unit of distances; all fields can be written as JSON.
 
     Parameters
     ----------
     crs : str or None
-        Authority string such as ``"EPSG:4326"`` where there is one, else WKT. None is a plane of
-        which nothing is known.
+        Authority string such as ``"EPSG:4326"`` if there is one, else WKT. None is a plane with an
+        unknown CRS.
     geographic : bool
-        Whether coordinates are longitude and latitude and distances great-circle kilometres.
+        Whether coordinates are longitude and latitude and distances great-circle kilometers.
     unit : str
-        Unit of distances: ``"km"`` in a geographic frame, else the name of the axis unit of the CRS
-        (``"metre"``, ``"US survey foot"``), or ``"unit"`` if it is not known.
+        Unit of distances: ``"km"`` in a geographic CRS, else the name of the axis unit of the CRS
+        (``"metre"``, ``"US survey foot"``), or ``"unit"`` if unknown.
 
     Examples
     --------
     >>> from sptgnn_sklearn.spatial.crs import SpatialReference
-    >>> Frame(crs="EPSG:28992", geographic=False, unit="metre")
-    Frame(crs='EPSG:28992', geographic=False, unit='metre')
+    >>> SpatialReference(crs="EPSG:28992", geographic=False, unit="metre")
+    SpatialReference(crs='EPSG:28992', geographic=False, unit='metre')
     """
 
     crs: str | None
@@ -59,41 +57,41 @@ class SpatialReference:
 
 
 def resolve_crs(crs: Any, names: Sequence[Hashable]) -> SpatialReference:
-    """Find out what the coordinates mean, from a CRS or else from the names of their columns.
+    """Return the spatial reference of a CRS, or infer it from the names of coordinate columns.
 
     Parameters
     ----------
     crs : int, str, pyproj.CRS, any input of ``pyproj.CRS.from_user_input``, or None
-        None reads the names: a longitude and a latitude ("lon", "Longitude", "lng", "lon_wgs84",
-        "gps_lat", "decimalLatitude", "x_wgs84", ...) mean EPSG:4326, anything else an unknown
-        plane. Of a 3D or compound CRS the horizontal part is taken.
+        None infers EPSG:4326 from names of longitude and latitude ("lon", "Longitude", "lng",
+        "lon_wgs84", "gps_lat", "decimalLatitude", "x_wgs84", ...), and an unknown plane from any
+        others. A 3D or compound CRS is reduced to its horizontal part.
     names : sequence of two column labels
 
     Returns
     -------
-    Frame
+    SpatialReference
 
     Raises
     ------
     ValueError
-        If `crs` is unknown to pyproj, or has no horizontal coordinates (geocentric, vertical).
+        If pyproj cannot parse `crs`, or it has no horizontal coordinates (geocentric, vertical).
 
     Examples
     --------
     >>> from sptgnn_sklearn.spatial.crs import resolve_crs
     >>> resolve_crs(None, ["lon", "lat"])
-    Frame(crs='EPSG:4326', geographic=True, unit='km')
+    SpatialReference(crs='EPSG:4326', geographic=True, unit='km')
     >>> resolve_crs(28992, ["x", "y"])
-    Frame(crs='EPSG:28992', geographic=False, unit='metre')
+    SpatialReference(crs='EPSG:28992', geographic=False, unit='metre')
     >>> resolve_crs(None, ["x", "y"])
-    Frame(crs=None, geographic=False, unit='unit')
+    SpatialReference(crs=None, geographic=False, unit='unit')
     """
     if crs is None:
         if {axis_direction(name) for name in names} == {"longitude", "latitude"}:
             return SpatialReference(WGS84, geographic=True, unit="km")
         return SpatialReference(None, geographic=False, unit="unit")
     horizontal = _horizontal_crs(crs)
-    # Less confidence would give a CRS of an unknown datum the code of one that merely resembles it.
+    # With less confidence a CRS of unknown datum would get the code of a similar one.
     authority = horizontal.to_authority(min_confidence=100)
     text = ":".join(authority) if authority else horizontal.to_wkt()
     if horizontal.is_geographic:
@@ -105,15 +103,15 @@ def resolve_crs(crs: Any, names: Sequence[Hashable]) -> SpatialReference:
 
 
 def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference) -> np.ndarray:
-    """Transform coordinates of another system to a frame.
+    """Transform coordinates from a CRS to a spatial reference.
 
     Parameters
     ----------
     xy : ndarray of shape (n_samples, 2)
         First (longitude, easting) and second (latitude, northing) coordinate in `crs`.
-    crs : anything pyproj knows
-    frame : Frame
-        Of known system.
+    crs : input of ``pyproj.CRS.from_user_input``
+    reference : SpatialReference
+        Its `crs` must not be None.
 
     Returns
     -------
@@ -122,26 +120,25 @@ def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference)
     Raises
     ------
     ValueError
-        If there is no way from one system to the other, as there is none between planets.
+        If PROJ has no transformation between the two, for example between planets.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.spatial.crs import resolve_crs, transform_coordinates
-    >>> transform_coordinates(np.array([[155000.0, 463000.0]]), 28992, resolve_crs(4326, [])).round(
-    ...     3
-    ... )
+    >>> reference = resolve_crs(4326, [])
+    >>> transform_coordinates(np.array([[155000.0, 463000.0]]), 28992, reference).round(3)
     array([[ 5.387, 52.155]])
     """
-    here, there = _horizontal_crs(crs), pyproj.CRS.from_user_input(reference.crs)
+    source, target = _horizontal_crs(crs), pyproj.CRS.from_user_input(reference.crs)
     try:
-        turn = pyproj.Transformer.from_crs(here, there, always_xy=True)
+        transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
         raise ValueError(
-            f"coordinates in {here.name!r} cannot be brought into {there.name!r}: PROJ knows no "
-            "way. Check both coordinate reference systems."
+            f"PROJ has no transformation of coordinates from {source.name!r} to {target.name!r}: "
+            "check both coordinate reference systems."
         ) from error
-    return np.column_stack(turn.transform(xy[:, 0], xy[:, 1]))
+    return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
 
 
 def _horizontal_crs(crs: Any) -> pyproj.CRS:
@@ -149,21 +146,21 @@ def _horizontal_crs(crs: Any) -> pyproj.CRS:
         found = pyproj.CRS.from_user_input(crs)
     except CRSError as error:
         raise ValueError(
-            f"crs={crs!r} is not a coordinate reference system that pyproj knows. Give an EPSG "
-            'code (crs=4326 or crs="EPSG:28992"), a PROJ or WKT string or a pyproj.CRS; crs=None '
-            "goes by the names of the coordinate columns."
+            f"crs={crs!r} is not a valid coordinate reference system. Set an EPSG code (crs=4326 "
+            'or crs="EPSG:28992"), a PROJ or WKT string or a pyproj.CRS; crs=None infers it from '
+            "the names of the coordinate columns."
         ) from error
     if not (found.is_geographic or found.is_projected or found.is_engineering):
         raise ValueError(
-            f"crs={crs!r} is a {found.type_name}, in which a pair of coordinates is no place. "
-            "Convert the coordinates to longitude and latitude (crs=4326) or to a projected system."
+            f"crs={crs!r} is a {found.type_name}, which has no pair of horizontal coordinates. "
+            "Convert the coordinates to longitude and latitude (crs=4326) or to a projected CRS."
         )
     return found.to_2d() if len(found.axis_info) > 2 else found
 
 
 def axis_direction(name: Hashable) -> str | None:
-    """Return "longitude" or "latitude" if a column name says so."""
-    # Break camelCase before lowering, so that "decimalLatitude" and "lonDD" fall apart.
+    """Return "longitude" or "latitude" if a column has such a name, else None."""
+    # Split camelCase before lowering: "decimalLatitude", "lonDD".
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
     words = set(re.findall(r"[a-z]+|\d+", spaced))
     if words & _NOT_DEGREES:

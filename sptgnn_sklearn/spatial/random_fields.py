@@ -1,4 +1,4 @@
-"""Smooth random functions of the place, cheap enough for millions of rows."""
+"""Gaussian random fields with Matern covariance, by random Fourier features."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from sklearn.utils import gen_batches
 
 FieldArray = NDArray[np.float64]
-# Cosines per length scale, and rows at a time: some 50 MB while a function is evaluated.
-N_COSINES = 256
-CHUNK = 8192
+N_COSINES = 256  # per length scale
+CHUNK = 8192  # rows evaluated at a time, in about 50 MB
 
 
 def matern_frequencies(
     n_frequencies: int, n_dims: int, practical_range: float, rng: np.random.Generator
 ) -> FieldArray:
-    """Random frequencies whose cosines have a Matern 3/2 covariance, shape (n_dims, n).
+    """Draw frequencies (n_dims, n_frequencies) whose cosines have a Matern 3/2 covariance.
 
     The spectral density of a Matern covariance of smoothness 3/2 is that of Student's t with three
     degrees of freedom [1]_. Its correlation is 0.05 at 2.739 length scales: the practical range.
@@ -35,8 +35,8 @@ def matern_frequencies(
 
 
 @dataclass(frozen=True)
-class Fields:
-    """Smooth functions of the place, each of mean 0 and variance 1 over the region."""
+class RandomFields:
+    """Random fields with mean 0 and variance 1 over the reference region."""
 
     frequencies: FieldArray  # (d, f)
     phases: FieldArray  # (f,)
@@ -44,13 +44,12 @@ class Fields:
     means: FieldArray | float  # (k,)
 
     def __call__(self, positions: FieldArray) -> FieldArray:
-        """Evaluate every function at every position, shape (n, k)."""
+        """Return the values (n, k) of all fields at the given positions (n, d)."""
         out = np.empty((len(positions), self.weights.shape[1]))
-        for start in range(0, len(positions), CHUNK):
-            part = positions[start : start + CHUNK]
-            # Single precision from here on: its cosine is many times faster.
-            phase = (part @ self.frequencies + self.phases).astype(np.float32)
-            out[start : start + CHUNK] = np.cos(phase, out=phase) @ self.weights
+        for rows in gen_batches(len(positions), CHUNK):
+            # The cosine is many times faster in single precision.
+            phase = (positions[rows] @ self.frequencies + self.phases).astype(np.float32)
+            out[rows] = np.cos(phase, out=phase) @ self.weights
         return out - self.means
 
 
@@ -59,31 +58,30 @@ def make_fields(
     scales: Sequence[float],
     reference: FieldArray,
     seed: Sequence[int],
-) -> Fields:
-    """Draw one smooth function for each mix of length scales.
+) -> RandomFields:
+    """Draw one random field for each mixture of length scales.
 
     Parameters
     ----------
     mixes : sequence of sequences of float
-        For each function, the share of its variance that varies over each of the `scales`.
+        Share of each of the `scales` in the variance of each field.
     scales : sequence of float
-        Practical ranges: the distances at which a correlation has fallen to 0.05, in the unit of
-        the positions.
+        Practical ranges, at which the correlation is 0.05, in the unit of the positions.
     reference : ndarray of shape (n, d)
-        Positions evenly spread over the region in which mean and variance are to hold.
+        Positions evenly distributed over the region in which mean and variance are normalized.
     seed : sequence of int
-        Decides everything that is random here.
+        Seed of all random draws.
 
     Returns
     -------
-    fields : Fields
+    fields : RandomFields
         A function from positions (n, d) to values (n, len(mixes)).
 
     Notes
     -----
-    Over the region the functions are uncorrelated: without that, a handful of smooth covariates
-    would carry much of the first one by chance. Each is made uncorrelated with those before it, so
-    that the first keeps the shape of its covariance, and one more leaves the others as they were.
+    The fields are uncorrelated over the region; otherwise a few smooth covariates would predict
+    much of the first field by chance. Each field is orthogonalized against those before it, so the
+    first keeps the shape of its covariance, and additional fields do not change the others.
 
     Examples
     --------
@@ -105,10 +103,10 @@ def make_fields(
         amplitudes = np.repeat(np.sqrt(mix), N_COSINES)
         weights[:, k] = amplitudes * rng.standard_normal(len(amplitudes))
 
-    raw = Fields(frequencies, phases, weights.astype(np.float32), 0.0)
+    raw = RandomFields(frequencies, phases, weights.astype(np.float32), 0.0)
     values = raw(reference)
     lower = np.linalg.cholesky(np.atleast_2d(np.cov(values, rowvar=False)))
     weights = solve_triangular(lower, weights.T, lower=True).T
-    fields = Fields(frequencies, phases, weights.astype(np.float32), 0.0)
+    fields = RandomFields(frequencies, phases, weights.astype(np.float32), 0.0)
     means = fields(reference).mean(axis=0)
-    return Fields(frequencies, phases, fields.weights, means)
+    return RandomFields(frequencies, phases, fields.weights, means)
