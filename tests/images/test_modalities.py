@@ -13,31 +13,6 @@ def modality(name, n_bands=1, **column):
     return make_modality(name, ImageColumn("path", **column), n_bands)
 
 
-def test_image_columns_reads_labels_positions_and_columns():
-    """Whatever is no ImageColumn is a column of X."""
-    own = ImageColumn("s1", linear=True)
-    found = image_columns({"S2L2A": "s2", "DEM": 4, "S1GRD": own})
-    assert found == {"S2L2A": ImageColumn("s2"), "DEM": ImageColumn(4), "S1GRD": own}
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (None, "images=None must be a mapping"),
-        ({}, "images={} must be a mapping"),
-        ("path", "images='path' must be a mapping"),
-        ({2: "path"}, "images has the modality 2"),
-        ({"": "path"}, "images has the modality ''"),
-        ({"DEM": ["a", "b"]}, r"images\['DEM'\]=\['a', 'b'\] must be a column of X"),
-        ({"DEM": "a", "RGB": ImageColumn("a")}, "images names the column 'a' for more than one"),
-    ],
-)
-def test_image_columns_refuses(images, message):
-    """Messages name what was found."""
-    with pytest.raises(ValueError, match=message):
-        image_columns(images)
-
-
 def test_known_modality_has_terraminds_bands_and_figures():
     """Without declarations a known modality is complete; the file's bands do not count."""
     m = modality("S2L2A", n_bands=7)
