@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.raster import Window, transform_of
+from ..images.raster import Window, array_transform
 from ..spatial.crs import resolve_crs
 from .grid import Grid
 
@@ -260,7 +260,7 @@ def _grid_of(dataset: Any, dims: tuple[str, str], name: str) -> Grid:
         )
     first = next(array for array in dataset.data_vars.values() if set(array.dims) == set(dims))
     first = first.transpose(*dims)
-    transform = transform_of(first.rio.set_spatial_dims(dims[1], dims[0]), dims[1], dims[0])
+    transform = array_transform(first.rio.set_spatial_dims(dims[1], dims[0]), dims[1], dims[0])
     _, b, _, d, _, _ = transform[:6]
     if b or d or tuple(transform[:6]) == (1, 0, 0, 0, 1, 0):
         raise ValueError(

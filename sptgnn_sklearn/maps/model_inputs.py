@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..meta_estimators import innermost_estimator
 from ..spatial.crs import SpatialReference, resolve_crs
-from ..table.infer_roles import usual_pair
+from ..table.infer_roles import find_coordinate_pair
 from ..table.schema import TableSchema
 
 __all__ = ["ModelInputs", "fitted_columns", "inspect_inputs"]
@@ -138,7 +138,7 @@ def inspect_inputs(estimator: Any) -> ModelInputs:
     found = ModelInputs(tuple(labels), named, allows_missing=_allows_missing(estimator))
     if isinstance(schema, TableSchema):
         return _with_roles(found, schema, inner)
-    pair = usual_pair(pd.DataFrame(columns=labels)) if named else None
+    pair = find_coordinate_pair(pd.DataFrame(columns=labels)) if named else None
     if pair is None:
         return found
     reference = resolve_crs(None, pair)

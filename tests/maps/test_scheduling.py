@@ -1,4 +1,4 @@
-"""Maps on dask: lazy, and on a cluster of processes that loses a worker."""
+"""Blocks on dask: lazy maps, and clusters of processes that lose a worker."""
 
 import os
 import signal
@@ -8,11 +8,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from map_models import SETTINGS as NETWORK_SETTINGS
+from map_models import fit_counting, make_network, with_land_use_codes
 from small_rasters import (
     CRS,
     DATE,
     HEIGHT,
-    LAND_USES,
     WIDTH,
     Counting,
     as_dataset,
@@ -22,7 +23,8 @@ from small_rasters import (
     write_raster,
 )
 
-from sptgnn_sklearn import SpTGNNRegressor, predict_map
+from sptgnn_sklearn import predict_map
+from sptgnn_sklearn.maps.scheduling import active_client
 
 SETTINGS = {"crs": CRS, "verbose": 0}
 
@@ -36,12 +38,12 @@ def source():
 
 
 @pytest.fixture
-def counting():
-    return Counting().fit(pd.DataFrame({"x": [1.0], "y": [1.0], "a": [1.0], "b": [2.0]}))
+def counting(columns):
+    return fit_counting(columns)
 
 
-def test_dask_in_dask_out(source, counting):
-    """Nothing is computed before it is asked for, and then it is the same map."""
+def test_dask_arrays_give_lazy_maps(source, counting):
+    """Nothing is predicted before the map is computed, and the map is that of numpy arrays."""
     eager = predict_map(counting, source, **SETTINGS)["mean"]
     counting.calls = 0
     lazy = predict_map(counting, source.chunk({"y": 16, "x": 20}), **SETTINGS)["mean"]
@@ -52,15 +54,15 @@ def test_dask_in_dask_out(source, counting):
     assert counting.calls == 9
 
 
-def test_a_part_of_a_lazy_map_costs_a_part(source, counting):
-    """Only the blocks that are looked at are predicted."""
+def test_part_of_a_lazy_map_needs_its_blocks_only(source, counting):
+    """Five by five cells of the first chunk need one prediction."""
     lazy = predict_map(counting, source.chunk({"y": 16, "x": 20}), **SETTINGS)["mean"]
     lazy[:5, :5].compute(scheduler="synchronous")
     assert counting.calls == 1
 
 
-def test_variables_of_other_chunks_and_of_none(source, counting):
-    """Chunks that differ are brought together, and arrays of numpy are cut to fit."""
+def test_variables_may_have_other_chunks_or_none(source, counting):
+    """Chunks are unified, and numpy arrays are split by them."""
     eager = predict_map(counting, source, **SETTINGS)["mean"]
     mixed = source.assign(a=source["a"].chunk({"y": 16, "x": -1}))
     np.testing.assert_array_equal(predict_map(counting, mixed, **SETTINGS)["mean"], eager)
@@ -68,8 +70,8 @@ def test_variables_of_other_chunks_and_of_none(source, counting):
     np.testing.assert_array_equal(predict_map(counting, both, **SETTINGS)["mean"], eager)
 
 
-def test_lazy_source_to_a_file(source, counting, tmp_path):
-    """With a path the chunks are computed and written one by one."""
+def test_dask_arrays_are_written_block_by_block(source, counting, tmp_path):
+    """With a path every chunk is predicted once."""
     eager = predict_map(counting, source, **SETTINGS)["mean"]
     counting.calls = 0
     chunked = source.chunk({"y": 16, "x": 20})
@@ -78,22 +80,38 @@ def test_lazy_source_to_a_file(source, counting, tmp_path):
     np.testing.assert_array_equal(found, eager)
 
 
-def test_stopped_run_of_a_lazy_source_goes_on(source, counting, tmp_path):
-    """Blocks that are finished are not computed again."""
+def test_interrupted_run_of_dask_arrays_resumes(source, counting, tmp_path):
+    """Finished blocks are not predicted again."""
     chunked = source.chunk({"y": 16, "x": 20})
     counting.fail_after, counting.error = 4, RuntimeError("power cut")
     with pytest.raises(RuntimeError, match="power cut"):
         predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)
     counting.fail_after, counting.calls = None, 0
     predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)
-    assert counting.calls == 9 - 4 + 4  # four are probed
+    assert counting.calls == 9 - 4 + 4  # four blocks are checked
+
+
+def test_warning_of_many_blocks_is_issued_once():
+    """A level that was not in training gives one warning for the map, not one for each block."""
+    X, y = survey()
+    model = make_network().fit(with_land_use_codes(X), y)
+    bands = bands_of(cell_table())
+    bands["land_use"] = bands["land_use"].copy()
+    bands["land_use"][::7] = 9
+    with pytest.warns(UserWarning, match="land_use") as caught:
+        predict_map(model, as_dataset(bands), date=DATE, block_size=20, verbose=0)
+    assert len(caught) == 1
+
+
+def test_there_is_no_client_by_default():
+    assert active_client() is None
 
 
 # ------------------------------------------------------------------------- a cluster of processes
 
 
 class Slow(Counting):
-    """Leaves time to kill a worker."""
+    """A regressor slow enough to kill a worker meanwhile."""
 
     def predict(self, X):
         time.sleep(0.3)
@@ -124,15 +142,15 @@ def _kill_one(client, folder, killed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dask", "files"])
-def test_lost_worker_changes_nothing(source, cluster, tmp_path, kind):
-    """A worker killed on the way: the map is that of one process."""
+def test_lost_worker_does_not_change_the_map(source, cluster, tmp_path, kind):
+    """The map of a cluster that loses a worker equals that of one process."""
     columns = pd.DataFrame({"x": [1.0], "y": [1.0], "a": [1.0], "b": [2.0]})
     model = Slow().fit(columns)
     expected = predict_map(Counting().fit(columns), source, **SETTINGS)["mean"].to_numpy()
     if kind == "dask":
-        given = source.chunk({"y": 8, "x": 14})
+        covariates = source.chunk({"y": 8, "x": 14})
     else:
-        given = {
+        covariates = {
             name: write_raster(tmp_path / f"{name}.tif", source[name].to_numpy()) for name in "ab"
         }
     path, killed = tmp_path / "soil.tif", []
@@ -140,7 +158,7 @@ def test_lost_worker_changes_nothing(source, cluster, tmp_path, kind):
         target=_kill_one, args=(cluster, path.with_name("soil.tif.parts"), killed)
     )
     killer.start()
-    found = predict_map(model, given, path=path, block_size=16, **SETTINGS)["mean"]
+    found = predict_map(model, covariates, path=path, block_size=16, **SETTINGS)["mean"]
     killer.join()
     assert killed, "no worker was killed"
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -148,17 +166,14 @@ def test_lost_worker_changes_nothing(source, cluster, tmp_path, kind):
 
 @pytest.mark.slow
 def test_network_on_a_cluster(cluster, tmp_path):
-    """The network of separate processes says what the local one says, lazily and to a file."""
+    """Maps of separate processes equal the local one, lazily and in a file."""
     X, y = survey()
-    model = SpTGNNRegressor(
-        n_members=2, max_epochs=2, base=None, random_state=0, time="date", crs=CRS
-    ).fit(X, y)
+    model = make_network().fit(X, y)
     source = as_dataset(bands_of(cell_table()))
-    settings = {"date": DATE, "categories": {"land_use": LAND_USES}, "verbose": 0}
-    local = predict_map(model, source, **settings)
+    local = predict_map(model, source, **NETWORK_SETTINGS)
     chunked = source.chunk({"y": 20, "x": 28})
-    lazy = predict_map(model, chunked, **settings).compute()
-    written = predict_map(model, chunked, path=tmp_path / "soil.tif", **settings)
+    lazy = predict_map(model, chunked, **NETWORK_SETTINGS).compute()
+    written = predict_map(model, chunked, path=tmp_path / "soil.tif", **NETWORK_SETTINGS)
     for name in ("mean", "std"):
         np.testing.assert_allclose(lazy[name], local[name], rtol=1e-6)
         np.testing.assert_allclose(written[name], local[name], rtol=1e-6)

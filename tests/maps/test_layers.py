@@ -1,0 +1,153 @@
+"""Layers of a map: availability, one pass of the model, and the area of applicability."""
+
+import numpy as np
+import pytest
+from map_models import (
+    ALL_LAYERS,
+    SETTINGS,
+    fit_counting,
+    flatten,
+    make_network,
+    map_in_blocks,
+    survey_columns,
+)
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import BayesianRidge, LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from small_rasters import CRS, HEIGHT, WIDTH, as_dataset, bands_of, survey, write_raster
+
+from sptgnn_sklearn import AreaOfApplicability, predict_map
+from sptgnn_sklearn.maps import layers as layers_module
+from sptgnn_sklearn.maps.layers import choose_layers
+
+
+def test_default_layers_depend_on_the_estimator(model):
+    """Mean, the standard deviation if available, and aoa if there is an area."""
+    X, _ = survey_columns(["cov_0", "cov_1"])
+    area = AreaOfApplicability(cv=5).fit(X)
+    assert choose_layers(LinearRegression(), None, None) == ("mean",)
+    assert choose_layers(BayesianRidge(), None, area) == ("mean", "std", "aoa")
+    assert choose_layers(make_pipeline("passthrough", model), None, None) == ("mean", "std")
+    assert choose_layers(model, "upper", None) == ("upper",)
+
+
+def test_all_layers_come_from_one_pass(model, stack, monkeypatch):
+    """The network predicts each block once for all layers."""
+    sizes = []
+    predict = type(model.ensemble_).predict
+    monkeypatch.setattr(
+        type(model.ensemble_), "predict", lambda self, t: sizes.append(len(t)) or predict(self, t)
+    )
+    predict_map(model, stack, layers=ALL_LAYERS, block_size=32, **SETTINGS)
+    assert sizes == [32 * 32, 32 * 24, 8 * 32, 8 * 24]
+
+
+def test_blocks_are_predicted_in_batches(columns, monkeypatch):
+    """Batches bound the memory, and do not change the map."""
+    bands = {name: np.random.default_rng(0).normal(size=(HEIGHT, WIDTH)) for name in "ab"}
+    expected = predict_map(fit_counting(columns), as_dataset(bands), crs=CRS, verbose=0)
+    monkeypatch.setattr(layers_module, "_BATCH_ROWS", 1000)
+    counting = fit_counting(columns)
+    found = predict_map(counting, as_dataset(bands), crs=CRS, verbose=0)
+    assert counting.calls == 3  # of 2240 cells
+    np.testing.assert_array_equal(found["mean"], expected["mean"])
+
+
+@pytest.mark.parametrize("names", [["cov_0", "cov_1"], ["x", "y", "cov_0", "cov_1"]])
+def test_other_regressors_give_the_mean(stack, table, names):
+    """Any regressor of scikit-learn, with or without coordinates among its columns."""
+    linear = LinearRegression().fit(*survey_columns(names))
+    found = predict_map(linear, stack, crs=CRS if "x" in names else None, verbose=0)
+    assert list(found) == ["mean"]
+    np.testing.assert_allclose(flatten(found)["mean"], linear.predict(table[names]), rtol=1e-5)
+
+
+def test_other_regressors_give_std_if_they_have_it(stack, table):
+    """predict(return_std=True) gives the second layer, inside a search too."""
+    names = ["cov_0", "cov_1"]
+    search = GridSearchCV(BayesianRidge(), {"max_iter": [50]}, cv=3)
+    search.fit(*survey_columns(names))
+    found = flatten(predict_map(search, stack, verbose=0))
+    mean, std = search.best_estimator_.predict(table[names], return_std=True)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(found["std"], std, rtol=1e-5)
+
+
+def test_wrapped_networks_keep_all_layers(stack, table):
+    """A Pipeline inside a linear transform of the target keeps roles and layers."""
+    X, y = survey()
+    inner = make_pipeline("passthrough", make_network())
+    wrapped = TransformedTargetRegressor(
+        inner, func=lambda v: v / 10, inverse_func=lambda v: v * 10
+    ).fit(X, y)
+    found = flatten(predict_map(wrapped, stack, layers=ALL_LAYERS, **SETTINGS))
+    plain = wrapped.regressor_[-1].predict_uncertainty(table, coverage=0.9)
+    for name in ALL_LAYERS:
+        np.testing.assert_allclose(found[name], 10 * plain[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["median"], r"layers=\['median'\]"),
+        (["mean", "mean"], "distinct"),
+        ([], r"layers=\[\]"),
+        (["mean", "std"], "'std' is not available from LinearRegression"),
+        (["aoa"], "'aoa' needs area="),
+    ],
+)
+def test_unavailable_layers_raise(layers, message):
+    """Unknown and repeated names, and layers that the regressor or its area cannot give."""
+    with pytest.raises(ValueError, match=message):
+        choose_layers(LinearRegression(), layers, None)
+
+
+def test_several_targets_raise(stack):
+    """A map shows one target."""
+    X, y = survey_columns(["cov_0"])
+    linear = LinearRegression().fit(X, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match="predicts 2 targets"):
+        predict_map(linear, stack, verbose=0)
+
+
+def test_overflow_of_single_precision_raises(rasters, columns):
+    """Values beyond the range of the map would become infinite."""
+    write_raster(rasters["a"], np.full((HEIGHT, WIDTH), 1e20))
+    with pytest.raises(ValueError, match=r"layer 'mean' has 1e\+40 in 256 cells"):
+        map_in_blocks(fit_counting(columns, factor=1e20), rasters)
+
+
+# ------------------------------------------------------------------------- area of applicability
+
+
+def test_area_of_applicability_is_a_layer(model, stack, table):
+    """Both layers equal those of the area."""
+    names = ["cov_0", "cov_1", "elevation"]
+    X, _ = survey()
+    area = AreaOfApplicability(columns=names, cv=5).fit(X[names])
+    layers = ["aoa", "dissimilarity"]
+    found = flatten(predict_map(model, stack, area=area, layers=layers, **SETTINGS))
+    index = area.dissimilarity_index(table[names])
+    np.testing.assert_allclose(found["dissimilarity"], index, rtol=1e-5)
+    np.testing.assert_array_equal(found["aoa"], index <= area.threshold_)
+    assert 0 < found["aoa"].mean() < 1
+
+
+def test_area_without_names_takes_the_columns_of_the_model(table):
+    """An area fitted on an array gets the rows of the model; its layers are nodata in gaps."""
+    X, y = survey()
+    names = ["x", "y", "cov_0", "cov_1"]
+    rows = X[names].to_numpy()
+    bare = make_network(time=None, elevation=None).fit(rows, y)
+    area = AreaOfApplicability(columns=[2, 3]).fit(rows)
+    bands = {name: bands_of(table)[name].copy() for name in ("cov_0", "cov_1")}
+    bands["cov_1"][0, 0] = np.nan
+    layers = ["mean", "dissimilarity"]
+    found = predict_map(
+        bare, as_dataset(bands), area=area, layers=layers, skip_nodata=False, verbose=0
+    )
+    index = area.dissimilarity_index(table[names].to_numpy())
+    np.testing.assert_allclose(flatten(found)["dissimilarity"][1:], index[1:], rtol=1e-5)
+    assert np.isnan(found["dissimilarity"][0, 0])
+    assert np.isfinite(found["mean"][0, 0])
