@@ -1,1 +1,1 @@
-"""Devices, batching, compilation and file helpers shared by the packages."""
+"""Devices, row batches, compilation, parameter checks and files of plain values and arrays."""

@@ -11,14 +11,13 @@ from sklearn.utils import gen_batches
 
 __all__ = ["default_chunk_rows", "limit_torch_threads", "map_row_chunks"]
 
-# Activations of so many rows of all members stay near a processor's caches, or fill a GPU.
-_ROWS_AT_ONCE = {"cpu": 1024}
-_ROWS_ON_A_GPU = 16_384
-_MIN_CHUNK_ROWS = 256  # below which halving would not help
+# The activations of these rows fit into the caches of a CPU, or fill a GPU.
+_CPU_ROWS, _GPU_ROWS = 1024, 16_384
+_MIN_CHUNK_ROWS = 256  # smaller chunks are not halved when GPU memory is short
 
 
 def default_chunk_rows(device: torch.device) -> int:
-    """Return how many rows are best computed at a time.
+    """Return the default number of rows in a chunk.
 
     Examples
     --------
@@ -27,12 +26,12 @@ def default_chunk_rows(device: torch.device) -> int:
     >>> default_chunk_rows(torch.device("cpu"))
     1024
     """
-    return _ROWS_AT_ONCE.get(device.type, _ROWS_ON_A_GPU)
+    return _CPU_ROWS if device.type == "cpu" else _GPU_ROWS
 
 
 @contextmanager
 def limit_torch_threads(n_threads: int) -> Iterator[None]:
-    """Let torch use no more than so many threads.
+    """Limit the number of torch threads inside a context.
 
     Examples
     --------
@@ -53,63 +52,61 @@ def limit_torch_threads(n_threads: int) -> Iterator[None]:
 def map_row_chunks(
     work: Callable[[slice], None], n_rows: int, device: torch.device, chunk: int | None = None
 ) -> None:
-    """Compute so many rows in parts, without gradients.
+    """Apply a function to chunks of rows without gradients, on a CPU in parallel threads.
 
-    On a processor parts are computed in as many threads as torch has. A row is little work for one
-    operation: two threads that share each operation wait for each other more than they gain, and
-    two that have rows of their own do not. Each part is computed by one thread alone, so that the
-    result does not depend on their number. On a GPU that has too little memory for a part, that
-    part and those after it are halved.
+    The number of threads is that of torch. Each chunk is computed by a single thread, which is
+    faster than several threads in each operation and makes the result independent of their number.
+    On a GPU that runs out of memory, the remaining chunks are halved.
 
     Parameters
     ----------
     work : function of a slice
-        Writes what it computes to places of its own.
+        Writes its result in place; chunks do not overlap.
     n_rows : int
     device : torch.device
     chunk : int, default=None
-        Rows of a part; by default as many as `default_chunk_rows` says.
+        Rows in a chunk. None is `default_chunk_rows`.
 
     Examples
     --------
     >>> import torch
     >>> from sptgnn_sklearn.utils.batching import map_row_chunks
     >>> found = torch.zeros(6)
-    >>> def work(part):
-    ...     found[part] = float(part.start)
+    >>> def work(rows):
+    ...     found[rows] = float(rows.start)
     >>> map_row_chunks(work, 6, torch.device("cpu"), chunk=3)
     >>> found
     tensor([0., 0., 0., 3., 3., 3.])
     """
     chunk = chunk or default_chunk_rows(device)
 
-    def alone(part: slice) -> None:
-        with torch.no_grad():  # which each thread has to say for itself
-            work(part)
+    def work_without_gradients(rows: slice) -> None:
+        with torch.no_grad():  # the mode is local to a thread
+            work(rows)
 
     if device.type != "cpu":
-        _in_memory(alone, n_rows, chunk)
+        _halve_on_out_of_memory(work_without_gradients, n_rows, chunk)
         return
-    parts, n_threads = list(gen_batches(n_rows, chunk)), torch.get_num_threads()
-    if min(n_threads, len(parts)) < 2:
-        for part in parts:
-            alone(part)
+    chunks, n_threads = list(gen_batches(n_rows, chunk)), torch.get_num_threads()
+    if min(n_threads, len(chunks)) < 2:
+        for rows in chunks:
+            work_without_gradients(rows)
         return
-    # Threads are made anew: those of a pool that is kept would be missing after a fork.
+    # A new pool for each call, because threads of a kept pool do not survive a fork.
     pool = ThreadPoolExecutor(
-        min(n_threads, len(parts)), initializer=torch.set_num_threads, initargs=(1,)
+        min(n_threads, len(chunks)), initializer=torch.set_num_threads, initargs=(1,)
     )
     try:
         with pool:
-            for done in [pool.submit(alone, part) for part in parts]:
+            for done in [pool.submit(work_without_gradients, rows) for rows in chunks]:
                 done.result()
     finally:
-        # A thread sets its own number, and that of all threads that come after it.
+        # set_num_threads in a thread also sets the default of threads that start later.
         torch.set_num_threads(n_threads)
 
 
-def _in_memory(work: Callable[[slice], None], n_rows: int, chunk: int) -> None:
-    """One part after another, of half as many rows as soon as memory is short."""
+def _halve_on_out_of_memory(work: Callable[[slice], None], n_rows: int, chunk: int) -> None:
+    # Not gen_batches: the chunk size changes on the way.
     start = 0
     while start < n_rows:
         try:
@@ -120,6 +117,6 @@ def _in_memory(work: Callable[[slice], None], n_rows: int, chunk: int) -> None:
         else:
             start += chunk
             continue
-        # Not while the exception lives, which holds what was allocated.
+        # Outside of the except clause, where the exception still refers to allocated tensors.
         torch.cuda.empty_cache()
         chunk //= 2

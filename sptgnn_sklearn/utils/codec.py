@@ -1,8 +1,8 @@
-"""Objects as plain values and arrays, and back: nothing is built that is not named in advance.
+"""Conversion of objects to JSON values and arrays, and back, for a fixed set of classes.
 
-Numbers, texts, lists, tuples, mappings, arrays and tensors are known; classes are those of a
-registry, which a file names by short names of their own. A class may move to another module, or get
-a new field that has a default, and files from before can still be read.
+Numbers, texts, containers, arrays and tensors are supported, and the classes of a registry, under
+the names that they have there. A class that moved, or that got a field with a default, still reads
+its older files.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from .safe_file import FileError
 
 __all__ = ["Codec", "Registry", "decode", "encode"]
 
-_TYPE_KEY = "$"  # the key that tells what a mapping stands for
-_DEEPEST = 60  # values within values
+_TYPE_KEY = "$"  # key of the type in a JSON object
+_MAX_DEPTH = 60  # of nested values
 
 
 class Codec(NamedTuple):
-    """How objects of a class become plain values, arrays and objects of known classes."""
+    """Functions from objects of a class to values that have an encoding, and back."""
 
     kind: type
     pack: Callable[[Any], Any]
     unpack: Callable[[Any], Any]
-    subclasses: bool = False  # whether it serves these too
+    subclasses: bool = False  # whether it also applies to subclasses without an entry of their own
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Classes that may be in a file, by the names that they have there.
+    """Classes that a file may contain, by name.
 
     Attributes
     ----------
     classes : dict of str to type
-        Dataclasses and named tuples, field by field.
+        Dataclasses and named tuples, encoded field by field.
     codecs : dict of str to Codec
-        All others.
+        Other classes.
     """
 
     classes: Mapping[str, type]
@@ -50,12 +50,12 @@ class Registry:
 
     @classmethod
     def empty(cls) -> Registry:
-        """Return the registry for values of no class."""
+        """Return a registry without classes."""
         return cls({}, {})
 
 
 def encode(value: Any, registry: Registry) -> tuple[Any, dict[str, np.ndarray]]:
-    """Take a value apart into what JSON can hold, and arrays.
+    """Convert a value to JSON values and arrays.
 
     Parameters
     ----------
@@ -64,42 +64,42 @@ def encode(value: Any, registry: Registry) -> tuple[Any, dict[str, np.ndarray]]:
 
     Returns
     -------
-    plain : plain values
+    content : JSON values
     arrays : dict of str to ndarray
 
     Raises
     ------
     TypeError
-        If an object is of no known class; the message says where it is.
+        If an object has another class; the message has its path inside the value.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sptgnn_sklearn.utils.codec import Registry, decode, encode
-    >>> plain, arrays = encode({"a": (1, np.ones(2))}, Registry.empty())
-    >>> decode(plain, arrays, Registry.empty())
+    >>> content, arrays = encode({"a": (1, np.ones(2))}, Registry.empty())
+    >>> decode(content, arrays, Registry.empty())
     {'a': (1, array([1., 1.]))}
     """
     encoder = _Encoder(registry)
     return encoder.encode(value, ""), encoder.arrays
 
 
-def decode(plain: Any, arrays: Mapping[str, np.ndarray], registry: Registry) -> Any:
-    """Put together again what `encode` took apart.
+def decode(content: Any, arrays: Mapping[str, np.ndarray], registry: Registry) -> Any:
+    """Convert the result of `encode` to the original value.
 
     Raises
     ------
     FileError
-        If the plain values are none that `encode` makes with this registry.
+        If the content is not a result of `encode` with this registry.
     """
     try:
-        return _Decoder(registry, arrays).decode(plain, 0)
+        return _Decoder(registry, arrays).decode(content, 0)
     except FileError:
         raise
-    # Values of wrong kinds make constructors fail in as many ways as there are constructors.
+    # Invalid values can raise any exception in the constructors of the registered classes.
     except Exception as error:
         raise FileError(
-            f"The content is not what this version reads ({type(error).__name__}: {error})."
+            f"The content cannot be read by this version ({type(error).__name__}: {error})."
         ) from error
 
 
@@ -109,60 +109,60 @@ class _Encoder:
         self.arrays: dict[str, np.ndarray] = {}
         self.names = {kind: name for name, kind in registry.classes.items()}
         self.codecs = {codec.kind: (name, codec) for name, codec in registry.codecs.items()}
-        self.broad = [pair for pair in registry.codecs.items() if pair[1].subclasses]
+        self.base_codecs = [pair for pair in registry.codecs.items() if pair[1].subclasses]
 
-    def encode(self, value: Any, at: str) -> Any:
+    def encode(self, value: Any, path: str) -> Any:
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {_TYPE_KEY: "float", "text": repr(value)}
         if type(value) in (list, tuple, set, frozenset):
-            return self._sequence(value, at)
+            return self._sequence(value, path)
         if type(value) is dict:
             pairs = [
-                [self.encode(key, f"{at} key"), self.encode(item, f"{at}[{key!r}]")]
+                [self.encode(key, f"{path} key"), self.encode(item, f"{path}[{key!r}]")]
                 for key, item in value.items()
             ]
             return {_TYPE_KEY: "dict", "items": pairs}
-        return self._object(value, at)
+        return self._object(value, path)
 
-    def _sequence(self, value: Any, at: str) -> Any:
+    def _sequence(self, value: Any, path: str) -> Any:
         ordered = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        items = [self.encode(item, f"{at}[{i}]") for i, item in enumerate(ordered)]
+        items = [self.encode(item, f"{path}[{i}]") for i, item in enumerate(ordered)]
         return items if type(value) is list else {_TYPE_KEY: type(value).__name__, "items": items}
 
-    def _object(self, value: Any, at: str) -> Any:
-        found = self.codecs.get(type(value)) or next(
-            (pair for pair in self.broad if isinstance(value, pair[1].kind)), None
-        )
-        if found is not None:
-            name, codec = found
-            return {_TYPE_KEY: f"!{name}", "packed": self.encode(codec.pack(value), at)}
+    def _object(self, value: Any, path: str) -> Any:
         if type(value) in self.names:
-            given = (
+            values = (
                 {field.name: getattr(value, field.name) for field in fields(value)}
                 if is_dataclass(value)
                 else value._asdict()
             )
-            packed = {key: self.encode(item, f"{at}.{key}") for key, item in given.items()}
+            packed = {key: self.encode(item, f"{path}.{key}") for key, item in values.items()}
             return {_TYPE_KEY: f"={self.names[type(value)]}", "fields": packed}
+        found = self.codecs.get(type(value)) or next(
+            (pair for pair in self.base_codecs if isinstance(value, pair[1].kind)), None
+        )
+        if found is not None:
+            name, codec = found
+            return {_TYPE_KEY: f"!{name}", "packed": self.encode(codec.pack(value), path)}
         if isinstance(value, np.generic) and not isinstance(value, (np.object_, np.void)):
             return {_TYPE_KEY: "scalar", "array": self._array(np.asarray(value))}
         if isinstance(value, np.ndarray):
             if value.dtype.hasobject:
-                items = [self.encode(item, f"{at}[{i}]") for i, item in enumerate(value.ravel())]
+                items = [self.encode(item, f"{path}[{i}]") for i, item in enumerate(value.ravel())]
                 return {_TYPE_KEY: "objects", "shape": list(value.shape), "items": items}
             return {_TYPE_KEY: "array", "array": self._array(value)}
         if isinstance(value, torch.Tensor):
             return {_TYPE_KEY: "tensor", "array": self._array(value.detach().cpu().numpy())}
         if isinstance(value, PurePath):
             return {_TYPE_KEY: "path", "text": str(value)}
-        raise TypeError(f"{at.strip('.') or 'the object'} is of {type(value)}, which has no codec.")
+        raise TypeError(f"{path.strip('.') or 'the object'} of {type(value)} has no codec.")
 
     def _array(self, array: np.ndarray) -> dict[str, Any]:
         name = f"a{len(self.arrays)}"
         kind = array.dtype.kind
-        # Dates and texts have no place in the format, so they go as numbers of the same bytes.
+        # safetensors has no dates and texts, so their bytes are stored as integers.
         stored = array if kind in "biuf" else np.ascontiguousarray(array)
         if kind in "mM":
             stored = stored.view(np.int64)
@@ -178,51 +178,55 @@ class _Decoder:
     def __init__(self, registry: Registry, arrays: Mapping[str, np.ndarray]):
         self.registry, self.arrays = registry, arrays
 
-    def decode(self, plain: Any, depth: int) -> Any:
-        if depth > _DEEPEST:
-            raise FileError("The content is nested too deeply.")
-        if isinstance(plain, list):
-            return [self.decode(item, depth + 1) for item in plain]
-        if not isinstance(plain, dict):
-            return plain
-        kind = plain[_TYPE_KEY]
+    def decode(self, content: Any, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise FileError(f"The content has more than {_MAX_DEPTH} levels of nested values.")
+        if isinstance(content, list):
+            return [self.decode(item, depth + 1) for item in content]
+        if not isinstance(content, dict):
+            return content
+        kind = content[_TYPE_KEY]
         if kind.startswith("="):
-            return self._instance(kind[1:], plain["fields"], depth)
+            return self._instance(kind[1:], content["fields"], depth)
         if kind.startswith("!"):
-            if kind[1:] not in self.registry.codecs:
-                raise FileError(f"The content names {kind[1:]!r}, which this version cannot read.")
-            return self.registry.codecs[kind[1:]].unpack(self.decode(plain["packed"], depth + 1))
+            codec = _find_class(kind[1:], self.registry.codecs)
+            return codec.unpack(self.decode(content["packed"], depth + 1))
         if kind == "dict":
-            return {self.decode(k, depth + 1): self.decode(v, depth + 1) for k, v in plain["items"]}
+            pairs = content["items"]
+            return {self.decode(k, depth + 1): self.decode(v, depth + 1) for k, v in pairs}
         if kind in _SEQUENCES:
-            return _SEQUENCES[kind](self.decode(item, depth + 1) for item in plain["items"])
+            return _SEQUENCES[kind](self.decode(item, depth + 1) for item in content["items"])
         if kind == "objects":
-            found = np.empty(len(plain["items"]), dtype=object)
-            found[:] = [self.decode(item, depth + 1) for item in plain["items"]]
-            return found.reshape(plain["shape"])
+            found = np.empty(len(content["items"]), dtype=object)
+            found[:] = [self.decode(item, depth + 1) for item in content["items"]]
+            return found.reshape(content["shape"])
         if kind in ("float", "path"):
-            return (float if kind == "float" else PurePath)(plain["text"])
-        array = self._array(plain["array"])
+            return (float if kind == "float" else PurePath)(content["text"])
+        array = self._array(content["array"])
         if kind == "array":
             return array
         if kind == "scalar":
             return array[()]
         if kind == "tensor":
             return torch.from_numpy(array)
-        raise FileError(f"The content names {kind!r}, which this version cannot read.")
+        raise FileError(f"The content has type {kind!r}, which this version cannot read.")
 
-    def _instance(self, name: str, given: dict[str, Any], depth: int) -> Any:
-        if name not in self.registry.classes:
-            raise FileError(f"The content names {name!r}, which this version cannot read.")
-        values = {key: self.decode(value, depth + 1) for key, value in given.items()}
-        return self.registry.classes[name](**values)
+    def _instance(self, name: str, packed: dict[str, Any], depth: int) -> Any:
+        kind = _find_class(name, self.registry.classes)
+        return kind(**{key: self.decode(value, depth + 1) for key, value in packed.items()})
 
-    def _array(self, about: dict[str, Any]) -> np.ndarray:
-        stored, dtype = self.arrays[about["name"]], np.dtype(about["dtype"])
+    def _array(self, header: dict[str, Any]) -> np.ndarray:
+        stored, dtype = self.arrays[header["name"]], np.dtype(header["dtype"])
         if dtype.hasobject:
-            raise FileError("The content asks for an array of objects.")
+            raise FileError("The content has an array of objects, which is not supported.")
         array = stored if stored.dtype == dtype else stored.view(dtype)
-        return array.reshape(about["shape"])
+        return array.reshape(header["shape"])
+
+
+def _find_class(name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise FileError(f"The content has class {name!r}, which this version cannot read.")
+    return known[name]
 
 
 _SEQUENCES: dict[str, Callable[..., Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}

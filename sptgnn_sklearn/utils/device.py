@@ -1,4 +1,4 @@
-"""Which device torch computes on."""
+"""Torch device and mixed precision."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 __all__ = ["choose_device", "mixed_precision"]
 
 if hasattr(os, "register_at_fork"):
-    # Threads of OpenMP do not live on in a forked child, which would wait for them for ever.
+    # A forked child has no OpenMP threads, and would wait for them forever.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def choose_device(name: str) -> str:
-    """Return the device that the parameter `device` stands for.
+    """Return the torch device for the parameter `device`.
 
     Parameters
     ----------
     name : str
-        "auto", which takes a GPU if there is one, or any name that torch knows.
+        "auto", which is a GPU if there is one, or any device name of torch.
 
     Raises
     ------
     ValueError
-        If it cannot be used here.
+        If the device is not available.
 
     Examples
     --------
@@ -38,14 +38,14 @@ def choose_device(name: str) -> str:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "pass 'auto', 'cpu' or a device that torch finds."
+            f"device={name!r} is not available ({str(error).splitlines()[0]}): "
+            "pass 'auto', 'cpu' or another device of torch."
         ) from error
     return name
 
 
 def mixed_precision(device: torch.device | str) -> torch.autocast:
-    """Return a context in which a GPU multiplies matrices in bfloat16; elsewhere nothing changes.
+    """Return an autocast context to bfloat16 on GPUs that support it, and without effect elsewhere.
 
     Examples
     --------
@@ -56,5 +56,5 @@ def mixed_precision(device: torch.device | str) -> torch.autocast:
     torch.float32
     """
     kind = torch.device(device).type
-    able = kind == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(kind, dtype=torch.bfloat16, enabled=able)
+    supported = kind == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=supported)

@@ -1,9 +1,8 @@
-"""One file of arrays and plain values that is whole or refused.
+"""Files of arrays and JSON values with a checksum, in the safetensors format.
 
-It is a plain safetensors file: any reader of that format shows its arrays. Its metadata hold the
-plain values as JSON, and the SHA-256 of the whole file, taken with zeros in the place of the digest
-itself. So a single changed byte is noticed wherever it is, and nothing in the file can be executed.
-The digest tells damage, not who wrote the file.
+The metadata contain the values as JSON and the SHA-256 of the whole file, computed with zeros in
+the place of the digest. Any changed byte raises an error, and nothing in a file is executed. The
+digest detects damage; it does not authenticate the author.
 """
 
 from __future__ import annotations
@@ -25,35 +24,34 @@ from safetensors.numpy import save_file
 __all__ = ["FileError", "read", "write"]
 
 _FORMAT = "sptgnn-sklearn"
-_BLANK = "0" * 64
-_MARK = b'"sha256":"'
-_MOST_HEADER = 100_000_000  # bytes; the limit of the format itself
-_COPY_BYTES = 2**20
+_ZERO_DIGEST = "0" * 64
+_DIGEST_KEY = b'"sha256":"'
+_MAX_HEADER = 100_000_000  # bytes, the limit of safetensors
+_READ_BYTES = 2**20
 
 
 class FileError(ValueError):
-    """A file that is cut, changed, of another kind or not of this package."""
+    """A file that is damaged, of another kind, or not written by this package."""
 
 
 def write(
     path: str | os.PathLike[str], kind: str, content: Any, arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a file under its name only when it is complete and on the disk.
+    """Write a file atomically: it is renamed to its path when it is complete and on disk.
 
     Parameters
     ----------
     path : path-like
-        In a folder that exists; a file of that name is replaced.
+        In an existing folder; an existing file is replaced.
     kind : str
-        What the file is, such as "model".
-    content : plain values
-        What JSON can hold.
+        Kind of the file, such as "model".
+    content : JSON values
     arrays : mapping of str to ndarray
 
     Raises
     ------
     OSError
-        If it cannot be written; a file that was there is as it was.
+        If it cannot be written; an existing file is unchanged.
 
     Examples
     --------
@@ -68,112 +66,112 @@ def write(
     ({'name': 'clay'}, [0, 1, 2])
     """
     text = json.dumps(content, allow_nan=False, ensure_ascii=True)
-    metadata = {"format": _FORMAT, "kind": kind, "content": text, "sha256": _BLANK}
+    metadata = {"format": _FORMAT, "kind": kind, "content": text, "sha256": _ZERO_DIGEST}
     target = Path(path)
     part = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:  # for the rights that a new file has here
-            rights = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        with part.open("xb") as file:  # the permissions of a new file here
+            permissions = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, part, metadata)
         with part.open("r+b") as file:
-            place = _place_of_digest(_header(file))
-            digest = _payload_digest(file, place)
-            file.seek(8 + place)
+            offset = _digest_offset(_read_header(file))
+            digest = _compute_digest(file, offset)
+            file.seek(8 + offset)
             file.write(digest.encode())
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(rights)
+        part.chmod(permissions)
         os.replace(part, target)
-        _sync_and_rename(target.parent)
+        _sync_folder(target.parent)
     except SafetensorError as error:
-        raise OSError(f"{target} cannot be written: {error}") from error
+        raise OSError(f"{str(target)!r} cannot be written: {error}") from error
     finally:
         with suppress(OSError):
             part.unlink()
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """Read a file that `write` wrote.
+    """Read a file written by `write`.
 
     Parameters
     ----------
     path : path-like
     kind : str
-        What the file has to be.
+        Expected kind of the file.
 
     Returns
     -------
-    content : plain values
+    content : JSON values
     arrays : dict of str to ndarray
 
     Raises
     ------
     FileError
-        If the file is cut, changed, of another kind or not of this package.
+        If the file is damaged, of another kind, or not written by this package.
     OSError
-        If there is no such file or it cannot be read.
+        If the file cannot be read.
     """
     with Path(path).open("rb") as file:
         try:
-            header = _header(file)
-            about = json.loads(header)["__metadata__"]
-            ours = about["format"] == _FORMAT
-            place = _place_of_digest(header)
+            header = _read_header(file)
+            metadata = json.loads(header)["__metadata__"]
+            is_ours = metadata["format"] == _FORMAT
+            offset = _digest_offset(header)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(
-                f"{str(path)!r} is no file that this package wrote, or it is damaged where it says "
-                "what it is: take another copy of it."
+                f"{str(path)!r} was not written by this package, or its header is damaged: use "
+                "another copy of the file."
             ) from error
-        if not ours or about.get("sha256") != _payload_digest(file, place):
+        if not is_ours or metadata.get("sha256") != _compute_digest(file, offset):
             raise FileError(
-                f"{str(path)!r} was cut or changed after it was written: its checksum does not "
-                "fit. Take another copy of it."
+                f"{str(path)!r} was truncated or changed after it was written, as its checksum "
+                "differs: use another copy of the file."
             )
-    if about.get("kind") != kind:
-        raise FileError(f"{str(path)!r} holds a {about.get('kind')}, not a {kind}.")
+    if metadata.get("kind") != kind:
+        raise FileError(f"{str(path)!r} is a {metadata.get('kind')} file, not a {kind} file.")
     try:
-        content = json.loads(about["content"])
+        content = json.loads(metadata["content"])
         with safe_open(path, framework="numpy") as opened:
-            # Copies, so that nothing depends on the file from here on.
+            # Copies, because the file may be replaced later.
             arrays = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileError(f"{str(path)!r} does not hold what a {kind} holds ({error}).") from error
+        raise FileError(f"{str(path)!r} is not a valid {kind} file ({error}).") from error
     return content, arrays
 
 
-def _header(file: Any) -> bytes:
-    """Return the header of a safetensors file: its length in eight bytes, then JSON."""
+def _read_header(file: Any) -> bytes:
+    """Return the JSON header of a safetensors file, which follows its length in eight bytes."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
-    if not 0 < length <= _MOST_HEADER:
-        raise ValueError("The length of the header is out of bounds.")
+    if not 0 < length <= _MAX_HEADER:
+        raise ValueError("The length of the header is out of range.")
     header = file.read(length)
     if len(header) < length:
-        raise ValueError("The header is cut.")
+        raise ValueError("The header is truncated.")
     return header
 
 
-def _place_of_digest(header: bytes) -> int:
-    # Quotes inside of other values are escaped, so that only the key itself reads like this.
-    if header.count(_MARK) != 1:
-        raise ValueError("The header has no digest, or several.")
-    return header.index(_MARK) + len(_MARK)
+def _digest_offset(header: bytes) -> int:
+    # Quotes inside of values are escaped, so that only the key itself matches.
+    if header.count(_DIGEST_KEY) != 1:
+        raise ValueError("The header has not exactly one digest.")
+    return header.index(_DIGEST_KEY) + len(_DIGEST_KEY)
 
 
-def _payload_digest(file: Any, place: int) -> str:
-    """Return the digest of a file with zeros where its header holds the digest."""
+def _compute_digest(file: Any, offset: int) -> str:
+    """Return the SHA-256 of a file with zeros in the place of the digest in its header."""
     found = sha256()
     file.seek(0)
-    found.update(file.read(8 + place))
-    file.seek(len(_BLANK), os.SEEK_CUR)
-    found.update(_BLANK.encode())
-    while block := file.read(_COPY_BYTES):
+    found.update(file.read(8 + offset))
+    file.seek(len(_ZERO_DIGEST), os.SEEK_CUR)
+    found.update(_ZERO_DIGEST.encode())
+    while block := file.read(_READ_BYTES):
         found.update(block)
     return found.hexdigest()
 
 
-def _sync_and_rename(folder: Path) -> None:
-    """Have the new name of a file on the disk too, where a folder can be opened."""
+def _sync_folder(folder: Path) -> None:
+    """Write the new name of a file to disk, on systems that can open a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+__all__ = ["as_random_state", "require_count", "require_positive_pair"]
+
 
 def as_random_state(rng: Any) -> np.random.RandomState:
-    """Return a RandomState for any seed, scikit-learn's kinds and numpy's Generator alike.
+    """Return a RandomState for a random state of scikit-learn or a Generator of numpy.
 
     Examples
     --------
@@ -24,7 +26,7 @@ def as_random_state(rng: Any) -> np.random.RandomState:
 
 
 def require_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise a ValueError that names the parameter unless it is an integer of at least `least`.
+    """Raise a ValueError unless a parameter is an integer of at least `least`.
 
     Examples
     --------
@@ -39,15 +41,15 @@ def require_count(name: str, value: Any, least: int = 1) -> None:
 
 
 def require_positive_pair(name: str, value: Any, whole: bool = False) -> np.ndarray:
-    """Return one or two positive numbers as an array, or say what is wrong with them."""
-    wanted = "two positive integers" if whole else "one positive number or two"
+    """Return one or two positive numbers as an array, or raise a ValueError."""
+    expected = "two positive integers" if whole else "one positive number or two"
     try:
         pair = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         pair = np.array([np.nan])
     right_size = pair.shape == (2,) or (pair.shape == () and not whole)
     if not right_size or not (np.isfinite(pair) & (pair > 0)).all():
-        raise ValueError(f"{name} must be {wanted}; found {value!r}.")
+        raise ValueError(f"{name} must be {expected}; found {value!r}.")
     if whole and (pair != np.floor(pair)).any():
-        raise ValueError(f"{name} must be {wanted}; found {value!r}.")
+        raise ValueError(f"{name} must be {expected}; found {value!r}.")
     return pair
