@@ -1,4 +1,4 @@
-"""The site: what its pages are written by, and that its lists are complete."""
+"""The documentation site: its tools, API list, examples and code snippets."""
 
 import ast
 import importlib
@@ -6,17 +6,26 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from sklearn.model_selection import BaseCrossValidator
+from torch import nn
 
 import sptgnn_sklearn
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.encoders.terramind import PatchEmbedding, Pool
+from sptgnn_sklearn.model_selection.locations import read_locations
+from sptgnn_sklearn.spatial.blocks import assign_folds
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
 from check_links import broken_links
+from draw_architecture import import_graph, layers, reachable, transitive_reduction
 from markdown_to_rst import to_rst
 
 MARKDOWN = """\
@@ -36,8 +45,8 @@ x = "| no | table |"
 """
 
 
-def test_markdown_becomes_restructured_text():
-    """Headings, code, links, tables: each in its other form, and code untouched."""
+def test_to_rst_converts_markdown():
+    """Headings, code, links and tables are converted; code is unchanged."""
     assert to_rst(MARKDOWN).splitlines() == [
         "Title",
         "=====",
@@ -65,43 +74,54 @@ def test_markdown_becomes_restructured_text():
 
 
 @pytest.mark.parametrize(
-    ("link", "complaint"),
+    ("link", "message"),
     [
         ('<a href="other.html#here">', None),
         ('<a href="#top">', None),
         ('<a href="https://example.org/x">', None),
         ('<img src="data:image/png;base64,AA">', None),
-        ('<a href="gone.html">', "is not there"),
-        ('<a href="other.html#gone">', "no such place"),
-        ('<img src="gone.png">', "is not there"),
+        ('<a href="gone.html">', "does not exist"),
+        ('<a href="other.html#gone">', "no such anchor"),
+        ('<img src="gone.png">', "does not exist"),
         ('<script src="https://example.org/x.js"></script>', "from another site"),
         ('<link rel="stylesheet" href="https://example.org/x.css">', "from another site"),
     ],
 )
-def test_broken_links_are_found(tmp_path, link, complaint):
-    """Files, places in files, and whatever a page would fetch."""
+def test_broken_links(tmp_path, link, message):
+    """Missing files and anchors, and resources of other sites, are reported."""
     (tmp_path / "index.html").write_text(f'<p id="top">{link}</p>')
     (tmp_path / "other.html").write_text('<p id="here"></p>')
-    found = broken_links(tmp_path)
-    assert len(found) == (complaint is not None)
-    assert complaint is None or complaint in found[0]
+    broken = broken_links(tmp_path)
+    assert len(broken) == (message is not None)
+    assert message is None or message in broken[0]
 
 
-def test_examples_are_in_reading_order():
-    """The gallery names examples that exist, each a question or a heading with a picture."""
+def test_gallery_order_lists_all_examples():
+    """READING_ORDER lists every example once."""
     tree = ast.parse((DOCS / "conf.py").read_text(encoding="utf-8"))
     (order,) = (
         ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READING_ORDER"
     )
-    assert len(order) == len(set(order))
-    for name in order:
-        assert (ROOT / "examples" / f"{name}.py").is_file(), name
+    assert sorted(order) == sorted(path.stem for path in (ROOT / "examples").glob("plot_*.py"))
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.rst")), ids=lambda path: path.stem)
+def test_linked_pages_exist(path):
+    """Pages and gallery examples that a page links to exist."""
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r":doc:`(?:[^`<]*<)?([^`>]+)>?`", text):
+        folder, _, name = target.rpartition("/")
+        found = {
+            "": DOCS / f"{name}.rst",
+            "auto_examples": ROOT / "examples" / f"{name}.py",
+        }[folder]
+        assert found.is_file() or target == "auto_examples/index", target
 
 
 def listed_names():
-    """Return (module, name) of all that docs/api.rst gives a page of its own."""
+    """Return (module, name) of all entries of docs/api.rst."""
     module, in_list, names = "", False, []
     for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(" "):
@@ -113,16 +133,13 @@ def listed_names():
     return names
 
 
-# Objects that nobody makes by name: an example of the function that returns one is theirs.
-RETURNED_BY = {"ComparisonResult": "compare"}
+# Classes without a public constructor, and the function that returns them.
+RETURNED_BY = {"ComparisonResult": "compare_models"}
 
 
 @pytest.fixture(scope="module")
 def used_in_gallery():
-    """Return (module, name) of all that examples import and then use in their code.
-
-    Texts and comments do not count, nor does a method with the name of a function.
-    """
+    """Return (module, name) of all names that examples import and use."""
     found = set()
     for path in (ROOT / "examples").glob("plot_*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -137,8 +154,8 @@ def used_in_gallery():
     return found
 
 
-def test_lists_of_names_are_read():
-    """The first and the last list, and a name in each module."""
+def test_listed_names():
+    """Names of the first and of a later list are found, without duplicates."""
     names = listed_names()
     assert ("sptgnn_sklearn", "SpTGNNRegressor") in names
     assert ("sptgnn_sklearn.plotting", "ReliabilityDisplay") in names
@@ -146,15 +163,15 @@ def test_lists_of_names_are_read():
 
 
 @pytest.mark.parametrize(("module", "name"), listed_names())
-def test_every_public_name_is_shown(module, name, used_in_gallery):
-    """Its docstring has an example that can be run, and its page a picture of the gallery."""
+def test_public_names_have_examples(module, name, used_in_gallery):
+    """Every public name has an example in its docstring and in the gallery."""
     documented = getattr(importlib.import_module(module), name)
     assert ">>>" in (inspect.getdoc(documented) or ""), "no example in the docstring"
     assert (module, RETURNED_BY.get(name, name)) in used_in_gallery, "no example in the gallery"
 
 
-def test_every_reference_is_well_formed():
-    """Keys that pages cite are in the bibliography."""
+def test_citations_are_in_the_bibliography():
+    """Citation keys of all pages are in references.bib."""
     keys = set(re.findall(r"@\w+\{(\w+),", (DOCS / "references.bib").read_text(encoding="utf-8")))
     cited = set()
     for page in DOCS.glob("*.rst"):
@@ -163,8 +180,8 @@ def test_every_reference_is_well_formed():
     assert cited <= keys
 
 
-def test_citation_names_this_version():
-    """Who cites the software cites the version that is installed."""
+def test_citation_file_has_this_version():
+    """CITATION.cff has the installed version and the required fields."""
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {sptgnn_sklearn.__version__}\n" in text
     for key in ("cff-version", "message", "title", "authors", "license"):
@@ -176,8 +193,8 @@ def test_citation_names_this_version():
 @pytest.mark.parametrize(
     "page", ["quickstart", "coming_from_xgboost", "coming_from_r", "coming_from_pykrige"]
 )
-def test_code_of_pages_runs(page):
-    """Python blocks run one after the other, given a survey and cells; those with files do not."""
+def test_page_code_runs(page):
+    """Python blocks of a page run in order, except those that need files."""
     if page == "coming_from_pykrige":
         pytest.importorskip("pykrige")
     survey = make_soil_survey(480, random_state=0)
@@ -187,3 +204,70 @@ def test_code_of_pages_runs(page):
     assert blocks
     for indent, block in blocks:
         exec(re.sub(rf"^{indent}   ", "", block, flags=re.MULTILINE), names)
+
+
+def architecture_blocks(language):
+    """Return the code blocks of docs/architecture.rst in one language."""
+    text = (DOCS / "architecture.rst").read_text(encoding="utf-8")
+    blocks = re.findall(rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", text, re.MULTILINE)
+    return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def test_architecture_diffs_match_the_code():
+    """Context and removed lines of the diffs occur in the files that they name."""
+    blocks = architecture_blocks("diff")
+    assert len(blocks) == 2
+    for line in "\n".join(blocks).splitlines():
+        if line.startswith("--- "):
+            source = (ROOT / line[4:]).read_text(encoding="utf-8")
+        elif line.startswith("@@ "):
+            assert f"{line[3:]}(" in source
+        elif line.startswith((" ", "-")):
+            assert line[1:].strip() in source
+
+
+def test_architecture_splitter_works():
+    """The example splitter gives complete, disjoint folds of whole locations."""
+    source = architecture_blocks("python")[1]
+    names = {
+        "np": np,
+        "BaseCrossValidator": BaseCrossValidator,
+        "read_locations": read_locations,
+        "assign_folds": assign_folds,
+    }
+    exec(source, names)
+    X = make_soil_survey(90, random_state=0).data
+    folds = list(names["BandKFold"](3).split(X))
+    assert len(folds) == 3
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(90))
+    for train, test in folds:
+        assert not set(train) & set(test)
+    south, _, north = (X["lat"].iloc[test] for _, test in folds)
+    assert south.max() < north.min()
+
+
+def test_architecture_encoder_works():
+    """The example encoder maps chips to one embedding per row and changes with their color."""
+    names = {"nn": nn, "torch": torch, "PatchEmbedding": PatchEmbedding, "Pool": Pool}
+    exec(architecture_blocks("python")[0], names)
+    stages = names["mean_color_stages"]({"RGB": SimpleNamespace(bands=("R", "G", "B"))}, width=8)
+    chips = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    embedding = stages({"RGB": chips})
+    assert embedding.shape == (4, 8)
+    assert not torch.allclose(embedding[0], embedding[1])
+
+
+def test_architecture_figure_is_current():
+    """The committed figure has a box for every package of the code."""
+    figure = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"<text[^>]*>([a-z_]+)</text>", figure))
+    assert drawn == set(import_graph())
+
+
+def test_transitive_reduction():
+    """Implied arrows are dropped; reachability and layers are unchanged."""
+    graph = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+    reduced = transitive_reduction(graph)
+    assert reduced == {"a": {"b"}, "b": {"c"}, "c": set()}
+    assert reachable(reduced, "a") == {"b", "c"}
+    assert layers(reduced) == layers(graph) == {"a": 2, "b": 1, "c": 0}

@@ -1,4 +1,4 @@
-"""The README: its code runs, and what it names is there."""
+"""Code, links, files and tables of the README."""
 
 import re
 from pathlib import Path
@@ -9,31 +9,35 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_module_has_its_place_in_the_readme():
-    """A reader finds each module in the table of the method, and none that is not there."""
-    table = README.split("## The method")[1].split("## Limits")[0]
-    steps = [line for line in table.splitlines() if line.startswith("|")][2:]
-    named = {name for line in steps for name in re.findall(r"`([\w/]+)`", line.split("|")[2])}
-    package = ROOT / "sptgnn_sklearn"
-    modules = {
-        path.relative_to(package).with_suffix("").as_posix()
-        for path in package.rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    assert named == modules
-
-
-def test_pictures_and_files_exist():
-    """Every file that the README shows or names is in the repository."""
-    shown = re.findall(r"\]\(((?!http)[^)]+)\)", README)
-    assert "docs/images/meuse.png" in shown
-    for name in [*shown, "CITATION.cff", "LICENSE", "docs/update_readme.py"]:
+def test_linked_files_exist():
+    """Every file that the README links to or names is in the repository."""
+    linked = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert "docs/images/meuse.png" in linked
+    for name in [
+        *linked,
+        "CITATION.cff",
+        "LICENSE",
+        "docs/update_readme.py",
+        "benchmarks/tables.py",
+    ]:
         assert (ROOT / name).is_file(), name
     assert (ROOT / "docs" / "images" / "meuse.png").stat().st_size < 200_000
 
 
-def test_table_of_the_demo_is_filled():
-    """The table has a line for each model and kind of folds."""
+def test_commands_exist():
+    """Every ``make`` target and ``python -m`` module in the README exists."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make ([a-z]+(?:-[a-z]+)*)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    modules = re.findall(r"python -m ((?:benchmarks|sptgnn_sklearn)[\w.]*)", README)
+    assert modules
+    for name in modules:
+        path = ROOT / name.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), name
+
+
+def test_demo_table_has_all_models():
+    """The table has a row for each model and kind of folds."""
     table = README.split("<!-- demo table -->")[1].split("<!-- end of demo table -->")[0]
     for folds in ("random", "block"):
         for model in ("SpTGNN", "XGBoost", "training mean"):
@@ -42,8 +46,8 @@ def test_table_of_the_demo_is_filled():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:weights=None")
-def test_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
-    """All code blocks run one after the other, as a reader would run them."""
+def test_code_blocks_run(capsys, tmp_path, monkeypatch):
+    """All Python blocks run in order."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPTGNN_CACHE", str(tmp_path / "cache"))
     names = {}
