@@ -1,9 +1,10 @@
-"""Splitters: complete, disjoint, whole in space, buffered, and at home in scikit-learn."""
+"""Spatial block folds: completeness, blocks, buffers, and use in scikit-learn."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from fold_helpers import fold_labels, geographic_samples
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
+from sptgnn_sklearn.spatial.blocks import hexagon_labels
 
 KMEANS = SpatialBlockKFold()
 GRID = SpatialBlockKFold(method="grid", spacing=60.0)
@@ -26,40 +28,17 @@ METHODS = pytest.mark.parametrize("splitter", [KMEANS, GRID], ids=["kmeans", "gr
 
 
 def haversine(a, b):
-    """Great-circle km between all pairs, by a formula that shares no code with the package."""
+    """Return great-circle km between all pairs, independently of the package."""
     (lon_a, lat_a), (lon_b, lat_b) = np.radians(a).T[:, :, None], np.radians(b).T[:, None, :]
     h = np.sin((lat_b - lat_a) / 2) ** 2
     h = h + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_b - lon_a) / 2) ** 2
     return 2 * 6371.0088 * np.arcsin(np.sqrt(h))
 
 
-def survey(n=240, seed=0, lon=(5.0, 10.0)):
-    """A table in degrees in which every fourth row repeats the place of the row before it."""
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame(
-        {
-            "clay": rng.uniform(size=n),
-            "lat": rng.uniform(48, 52, n),
-            "lon": rng.uniform(*lon, n),
-        },
-        index=rng.permutation(n) + 1000,
-    )
-    X.iloc[3::4, 1:] = X.iloc[2::4, 1:].to_numpy()
-    return X
-
-
-def fold_of(splitter, X, groups=None):
-    folds = np.full(len(X), -1)
-    for fold, (_, test) in enumerate(splitter.split(X, groups=groups)):
-        assert (folds[test] == -1).all()
-        folds[test] = fold
-    return folds
-
-
 @METHODS
 def test_folds_are_complete_and_disjoint(splitter):
-    """Each row is tested once, in one of n_splits folds, and trains in all others."""
-    X = survey()
+    """Each row is in the test set of one fold, and in the training set of the others."""
+    X = geographic_samples()
     splits = list(splitter.split(X))
     assert len(splits) == splitter.get_n_splits() == splitter.get_n_splits(X) == 5
     tested = np.concatenate([test for _, test in splits])
@@ -74,17 +53,17 @@ def test_folds_are_complete_and_disjoint(splitter):
 
 @METHODS
 def test_rows_of_one_location_share_a_fold(splitter):
-    """Repeated samples of a place are never on both sides."""
-    X = survey()
-    folds = fold_of(splitter, X)
+    """Repeated samples of a location are not split into training and test rows."""
+    X = geographic_samples()
+    folds = fold_labels(splitter, X)
     assert pd.Series(folds).groupby([X["lon"].to_numpy(), X["lat"].to_numpy()]).nunique().max() == 1
 
 
 @METHODS
-def test_blocks_hold_neighbours_together(splitter):
-    """Most rows have the nearest other place in their own fold, which random folds do not give."""
-    X = survey()
-    folds = fold_of(splitter, X)
+def test_neighbors_share_a_fold(splitter):
+    """The nearest other location of most rows is in the same fold."""
+    X = geographic_samples()
+    folds = fold_labels(splitter, X)
     distance = haversine(X[["lon", "lat"]].to_numpy(), X[["lon", "lat"]].to_numpy())
     nearest = np.where(distance > 0, distance, np.inf).argmin(axis=1)
     assert (folds == folds[nearest]).mean() > 0.6
@@ -92,34 +71,38 @@ def test_blocks_hold_neighbours_together(splitter):
 
 @METHODS
 def test_folds_do_not_depend_on_row_order(splitter):
-    """Shuffled rows stay in their folds."""
-    X = survey()
+    """Rows keep their folds if X is shuffled."""
+    X = geographic_samples()
     order = np.random.default_rng(1).permutation(len(X))
-    np.testing.assert_array_equal(fold_of(splitter, X.iloc[order]), fold_of(splitter, X)[order])
+    np.testing.assert_array_equal(
+        fold_labels(splitter, X.iloc[order]), fold_labels(splitter, X)[order]
+    )
 
 
-def test_folds_follow_their_seed():
-    """Without a seed given folds are the same in each call; seeds and shuffling change them."""
-    X = survey()
-    folds = fold_of(SpatialBlockKFold(), X)
-    np.testing.assert_array_equal(fold_of(SpatialBlockKFold(), X), folds)
-    assert (fold_of(SpatialBlockKFold(random_state=1), X) != folds).any()
+def test_folds_depend_on_random_state():
+    """Folds are reproducible by default; other seeds and shuffling change them."""
+    X = geographic_samples()
+    folds = fold_labels(SpatialBlockKFold(), X)
+    np.testing.assert_array_equal(fold_labels(SpatialBlockKFold(), X), folds)
+    assert (fold_labels(SpatialBlockKFold(random_state=1), X) != folds).any()
     dealt = dict(method="grid", spacing=60.0, balance=False)
-    in_order = fold_of(SpatialBlockKFold(**dealt), X)
-    shuffled = fold_of(SpatialBlockKFold(**dealt, shuffle=True), X)
+    in_order = fold_labels(SpatialBlockKFold(**dealt), X)
+    shuffled = fold_labels(SpatialBlockKFold(**dealt, shuffle=True), X)
     assert (in_order != shuffled).any()
-    again = fold_of(SpatialBlockKFold(**dealt, shuffle=True), X)
+    again = fold_labels(SpatialBlockKFold(**dealt, shuffle=True), X)
     np.testing.assert_array_equal(again, shuffled)
-    assert (fold_of(SpatialBlockKFold(**dealt, shuffle=True, random_state=1), X) != shuffled).any()
+    assert (
+        fold_labels(SpatialBlockKFold(**dealt, shuffle=True, random_state=1), X) != shuffled
+    ).any()
 
 
-def test_balance_is_of_rows_or_of_blocks():
-    """Without balance folds get equal numbers of blocks, and rows as the survey was dense."""
-    X = pd.concat([survey(), *[survey().query("lon < 6")] * 5])
+def test_balance_of_rows_or_of_blocks():
+    """Folds have similar numbers of rows, or with balance=False equal numbers of blocks."""
+    X = pd.concat([geographic_samples(), *[geographic_samples().query("lon < 6")] * 5])
     blocks = spatial_blocks(X)
     rows = {}
     for balance in (True, False):
-        folds = fold_of(SpatialBlockKFold(balance=balance), X)
+        folds = fold_labels(SpatialBlockKFold(balance=balance), X)
         rows[balance] = np.ptp(np.bincount(folds))
         assert (pd.Series(blocks).groupby(folds).nunique() == 5).all() != balance
     assert rows[True] < rows[False] / 2
@@ -128,8 +111,8 @@ def test_balance_is_of_rows_or_of_blocks():
 @METHODS
 @pytest.mark.parametrize("lon", [(5.0, 10.0), (178.0, 183.0)], ids=["europe", "date line"])
 def test_buffer_in_kilometres(splitter, lon):
-    """Training rows nearer than the buffer to a test row are gone, and no others."""
-    X = survey(lon=lon)
+    """Only training rows nearer than the buffer to a test row are dropped."""
+    X = geographic_samples(lon=lon)
     X.loc[X["lon"] > 180, "lon"] -= 360
     xy = X[["lon", "lat"]].to_numpy()
     buffered = clone_splitter(splitter, buffer=25.0)
@@ -145,7 +128,7 @@ def test_buffer_in_kilometres(splitter, lon):
 
 
 def test_buffer_in_units_of_the_crs():
-    """In a projected system the buffer is Euclidean and in the unit of its axes."""
+    """With a projected CRS the buffer is Euclidean, in the unit of the axes."""
     X = pd.DataFrame(np.random.default_rng(0).uniform(0, 5000, (200, 2)) + 2e5, columns=["x", "y"])
     for train, test in SpatialBlockKFold(crs=28992, buffer=300.0).split(X):
         assert cdist(X.iloc[train], X.iloc[test]).min() >= 300.0
@@ -156,7 +139,7 @@ def test_buffer_in_units_of_the_crs():
 
 
 def test_row_exactly_at_the_buffer_stays():
-    """Only rows nearer than the buffer are dropped."""
+    """Rows at exactly the buffer distance are kept."""
     X = np.column_stack([np.arange(6.0) * 10, np.zeros(6)])
     splitter = SpatialBlockKFold(2, method="grid", spacing=30.0, buffer=20.0)
     (train, test), _ = splitter.split(X)
@@ -166,26 +149,26 @@ def test_row_exactly_at_the_buffer_stays():
 
 @METHODS
 def test_groups_stay_whole(splitter):
-    """Rows of one group share a fold, and so do groups that share a place."""
-    X = survey()
+    """Rows of one group are in one fold, and so are groups that share a location."""
+    X = geographic_samples()
     groups = np.random.default_rng(5).integers(0, 60, len(X)).astype(object)
-    folds = fold_of(splitter, X.iloc[::4], groups[::4])
+    folds = fold_labels(splitter, X.iloc[::4], groups[::4])
     assert pd.Series(folds).groupby(groups[::4]).nunique().max() == 1
-    assert (fold_of(splitter, X.iloc[::4]) != folds).any()
+    assert (fold_labels(splitter, X.iloc[::4]) != folds).any()
     pairs = np.array([f"{row // 2}" for row in range(len(X))])
-    folds = fold_of(splitter, X, pairs)
+    folds = fold_labels(splitter, X, pairs)
     assert pd.Series(folds).groupby(pairs).nunique().max() == 1
     assert pd.Series(folds).groupby([X["lon"].to_numpy(), X["lat"].to_numpy()]).nunique().max() == 1
 
 
 @pytest.mark.parametrize("method", ["grid", "hexagon"])
-def test_blocks_of_one_location_are_told(method):
-    """As where a spacing of metres is given in kilometres; k-means and few places say nothing."""
-    X = survey()
+def test_blocks_of_one_location_warn(method):
+    """A warning is issued for tiny cells, but not for k-means or few locations."""
+    X = geographic_samples()
     tiny = SpatialBlockKFold(method=method, spacing=0.5)
     with pytest.warns(
         UserWarning,
-        match=rf"method='{method}', spacing=0.5 makes 180 blocks .*360.1 by 440.9 km. Make",
+        match=rf"method='{method}', spacing=0.5 gives 180 blocks .*360.1 by 440.9 km",
     ):
         assert sum(len(test) for _, test in tiny.split(X)) == len(X)
     for splitter, rows in (
@@ -197,37 +180,37 @@ def test_blocks_of_one_location_are_told(method):
 
 
 def test_grid_spacing_is_in_kilometres():
-    """Blocks of a grid over degrees are no wider than the spacing says."""
-    X = survey()
+    """Grid blocks of geographic coordinates are not wider than the spacing."""
+    X = geographic_samples()
     blocks = spatial_blocks(X, method="grid", spacing=100.0)
     distance = haversine(X[["lon", "lat"]].to_numpy(), X[["lon", "lat"]].to_numpy())
     for block in np.unique(blocks):
         rows = blocks == block
-        # The diagonal of a cell, with room for what the plane distorts at 200 km.
+        # The diagonal of a cell, with a tolerance for the distortion of the plane at 200 km.
         assert distance[np.ix_(rows, rows)].max() < 142.0
     assert 14 <= blocks.max() + 1 <= 30
 
 
 def test_coordinates_by_name_and_by_position():
-    """Names, positions and the usual names lead to the same folds, in tables and arrays."""
-    X = survey()
+    """Names, positions and common names give the same folds, for tables and arrays."""
+    X = geographic_samples()
     renamed = X.rename(columns={"lon": "E", "lat": "N"})
-    expected = fold_of(SpatialBlockKFold(), X)
+    expected = fold_labels(SpatialBlockKFold(), X)
     by_name = SpatialBlockKFold(coordinates=("E", "N"), crs=4326)
     by_position = SpatialBlockKFold(coordinates=(2, 1), crs=4326)
-    np.testing.assert_array_equal(fold_of(by_name, renamed), expected)
-    np.testing.assert_array_equal(fold_of(by_position, X), expected)
-    np.testing.assert_array_equal(fold_of(by_position, X.to_numpy()), expected)
+    np.testing.assert_array_equal(fold_labels(by_name, renamed), expected)
+    np.testing.assert_array_equal(fold_labels(by_position, X), expected)
+    np.testing.assert_array_equal(fold_labels(by_position, X.to_numpy()), expected)
 
 
 def test_spatial_blocks_are_groups_for_scikit_learn():
-    """GroupKFold on the labels keeps blocks whole; the labels are those of the splitter."""
-    X = survey()
+    """GroupKFold keeps the blocks whole, and the labels equal those of the splitter."""
+    X = geographic_samples()
     blocks = spatial_blocks(X)
     assert blocks.max() + 1 == 25
     for train, test in GroupKFold(n_splits=5).split(X, groups=blocks):
         assert not set(blocks[train]) & set(blocks[test])
-    folds = fold_of(SpatialBlockKFold(n_blocks=25), X)
+    folds = fold_labels(SpatialBlockKFold(n_blocks=25), X)
     assert pd.Series(folds).groupby(spatial_blocks(X, n_blocks=25)).nunique().max() == 1
     np.testing.assert_array_equal(spatial_blocks(X, random_state=3, n_blocks=7).max(), 6)
     groups = np.arange(len(X)) // 40
@@ -236,12 +219,12 @@ def test_spatial_blocks_are_groups_for_scikit_learn():
 
 
 def test_few_locations_make_few_blocks():
-    """By default blocks hold several locations, but there are never fewer blocks than folds."""
-    X = survey(40).drop_duplicates(["lon", "lat"])
+    """Blocks hold several locations by default, but there are at least as many blocks as folds."""
+    X = geographic_samples(40).drop_duplicates(["lon", "lat"])
     assert len(X) == 30
     assert spatial_blocks(X).max() + 1 == 7
     assert spatial_blocks(X.iloc[:10]).max() + 1 == 5
-    assert set(fold_of(SpatialBlockKFold(n_splits=10), X.iloc[:10])) == set(range(10))
+    assert set(fold_labels(SpatialBlockKFold(n_splits=10), X.iloc[:10])) == set(range(10))
 
 
 @pytest.mark.parametrize(
@@ -250,22 +233,22 @@ def test_few_locations_make_few_blocks():
         ({"n_splits": 1}, "n_splits must be an integer of at least 2; found 1"),
         ({"n_splits": 2.0}, "n_splits must be an integer"),
         ({"n_splits": True}, "n_splits must be an integer"),
-        ({"n_splits": 500}, "n_splits=500 folds .* 240 rows of X lie at 180"),
+        ({"n_splits": 500}, "n_splits=500 folds .* 240 rows of X are at 180"),
         ({"method": "hexagons"}, r"method must be one of .*'hexagon'.*; found 'hexagons'"),
         ({"method": "grid"}, "either spacing or shape"),
         ({"method": "grid", "spacing": -10.0}, "spacing must be .* found -10"),
         (
             {"method": "grid", "spacing": 5000.0},
-            "5 folds .*method='grid', spacing=5000.0 made 1 from 180 locations. The survey is "
-            r"360.1 by 440.9 km. Make smaller blocks or fewer folds.$",
+            "n_splits=5 .*method='grid', spacing=5000.0 gives 1 blocks of 180 locations.*"
+            "360.1 by 440.9 km",
         ),
-        ({"method": "grid", "shape": (1, 3)}, r"shape=\(1, 3\) made 3 from 180 locations"),
-        ({"method": "grid", "spacing": 50.0, "n_blocks": 9}, "n_blocks=9 is not read"),
-        ({"spacing": 50.0}, "spacing=50.0 is not read by method='kmeans'"),
-        ({"shape": (2, 2)}, "shape=.* is not read by method='kmeans'"),
-        ({"n_blocks": 4}, "method='kmeans', n_blocks=4 made 4"),
+        ({"method": "grid", "shape": (1, 3)}, r"shape=\(1, 3\) gives 3 blocks of 180 locations"),
+        ({"method": "grid", "spacing": 50.0, "n_blocks": 9}, "n_blocks=9 is not used"),
+        ({"spacing": 50.0}, "spacing=50.0 is not used by method='kmeans'"),
+        ({"shape": (2, 2)}, "shape=.* is not used by method='kmeans'"),
+        ({"n_blocks": 4}, "method='kmeans', n_blocks=4 gives 4 blocks"),
         ({"n_blocks": 0}, "n_blocks must be an integer of at least 1; found 0"),
-        ({"buffer": -1.0}, "buffer must be a distance of zero or more.*found -1"),
+        ({"buffer": -1.0}, "buffer must be .*found -1"),
         ({"buffer": np.inf}, "buffer must be"),
         ({"buffer": None}, "buffer must be"),
         ({"buffer": 2000.0}, "buffer=2000.0 km leaves no training rows in fold 0"),
@@ -274,48 +257,14 @@ def test_few_locations_make_few_blocks():
         ({"crs": "EPSG:99"}, "crs='EPSG:99'"),
     ],
 )
-def test_impossible_splits_are_refused(settings, message):
-    """The error names the parameter, what was found and what to do."""
+def test_invalid_parameters_are_refused(settings, message):
+    """The error names the parameter and what was found."""
     with pytest.raises(ValueError, match=message):
-        list(SpatialBlockKFold(**settings).split(survey()))
+        list(SpatialBlockKFold(**settings).split(geographic_samples()))
 
 
-def test_one_location_is_refused():
-    """A table of one place, or of one group, cannot be split in space."""
-    X = survey()
-    with pytest.raises(ValueError, match="12 rows of X lie at 1 location"):
-        list(SpatialBlockKFold().split(X.iloc[[0] * 12]))
-    with pytest.raises(ValueError, match="rows of one group counted as one"):
-        list(SpatialBlockKFold().split(X, groups=np.zeros(len(X))))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        list(SpatialBlockKFold().split(X, groups=[1, 2]))
-
-
-@pytest.mark.parametrize("crs", [None, 32631])
-def test_rows_of_two_reference_systems_are_refused(crs):
-    """Some in degrees, others in metres; a plane that begins at its origin is one system."""
-    rng = np.random.default_rng(0)
-    degrees = rng.uniform((5, 50), (6, 51), (40, 2))
-    meters = rng.uniform((5e5, 5.5e6), (6e5, 5.6e6), (20, 2))
-    mixed = pd.DataFrame(np.r_[meters, degrees], columns=["x", "y"])
-    message = r"'x' and 'y' look like degrees in 40 of 60 rows \(first at row position 20\)"
-    with pytest.raises(ValueError, match=message):
-        list(SpatialBlockKFold(crs=crs).split(mixed))
-    local = pd.DataFrame(rng.uniform(0, 20_000, (400, 2)), columns=["x", "y"])
-    local.iloc[:5] /= 1000
-    assert len(list(SpatialBlockKFold(crs=crs).split(local))) == 5
-
-
-def test_coordinates_scaled_before_splitting_are_refused():
-    """A whole table that went through a scaler is noticed where it is split."""
-    X = survey()
-    scaled = pd.DataFrame(StandardScaler().fit_transform(X), columns=X.columns)
-    with pytest.raises(ValueError, match="standardised"):
-        list(SpatialBlockKFold().split(scaled))
-
-
-def test_constructor_takes_anything_and_shows_it():
-    """Nothing is checked before split, and the representation names the parameters."""
+def test_parameters_are_not_checked_before_split():
+    """The constructor accepts invalid values, and the representation shows them."""
     splitter = SpatialBlockKFold(n_splits=-1, method="none", buffer=3.0)
     assert "n_splits=-1" in repr(splitter)
     assert "buffer=3.0" in repr(splitter)
@@ -331,8 +280,8 @@ def target(X):
 
 @METHODS
 def test_cross_validation_uses_the_folds(splitter):
-    """cross_validate and cross_val_predict fit on each fold's training rows and no others."""
-    X = survey()
+    """cross_validate and cross_val_predict fit to the training rows of each fold."""
+    X = geographic_samples()
     y = target(X)
     model = KNeighborsRegressor(3)
     result = cross_validate(model, X, y, cv=splitter, return_indices=True)
@@ -343,19 +292,19 @@ def test_cross_validation_uses_the_folds(splitter):
     assert cross_val_predict(model, X, y, cv=splitter).shape == (len(X),)
 
 
-def test_block_folds_are_harder_than_random_ones():
-    """A model that lives on neighbours scores worse where they are held out with it."""
-    X = survey()
+def test_block_scores_are_lower_than_random_ones():
+    """A nearest-neighbor model scores lower if the neighbors are held out as well."""
+    X = geographic_samples()
     y = np.sin(3 * X["lon"]) + np.cos(3 * X["lat"])
     model = KNeighborsRegressor(3)
-    places = X[["lon", "lat"]]
-    random = cross_val_score(model, places, y, cv=5).mean()
-    assert cross_val_score(model, places, y, cv=SpatialBlockKFold()).mean() < random - 0.2
+    xy = X[["lon", "lat"]]
+    random = cross_val_score(model, xy, y, cv=5).mean()
+    assert cross_val_score(model, xy, y, cv=SpatialBlockKFold()).mean() < random - 0.2
 
 
 def test_nested_search():
-    """The splitter serves in the inner and the outer loop at once, with a pipeline between."""
-    X = survey()
+    """The splitter works in the inner and the outer loop, with a pipeline."""
+    X = geographic_samples()
     y = target(X)
     search = GridSearchCV(
         make_pipeline(StandardScaler(), Ridge()),
@@ -369,11 +318,11 @@ def test_nested_search():
 
 
 def test_groups_reach_the_splitter_from_cross_validate():
-    """Groups given to cross_validate are kept whole, with and without metadata routing."""
-    X = survey()
+    """Groups passed to cross_validate stay whole, with and without metadata routing."""
+    X = geographic_samples()
     y = target(X)
     groups = np.arange(len(X)) // 8
-    expected = fold_of(KMEANS, X, groups)
+    expected = fold_labels(KMEANS, X, groups)
     plain = cross_validate(Ridge(), X, y, cv=KMEANS, groups=groups, return_indices=True)
     with sklearn.config_context(enable_metadata_routing=True):
         routed = cross_validate(
@@ -382,3 +331,21 @@ def test_groups_reach_the_splitter_from_cross_validate():
     for result in (plain, routed):
         for fold, test in enumerate(result["indices"]["test"]):
             np.testing.assert_array_equal(test, np.flatnonzero(expected == fold))
+
+
+def test_hexagons_have_the_requested_spacing():
+    """Rows of a block are not farther apart than two opposite corners of a hexagon."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 100, (3000, 2))
+    folds = SpatialBlockKFold(method="hexagon", spacing=20.0)
+    assert sum(len(test) for _, test in folds.split(X)) == 3000
+    labels = hexagon_labels(X, 20.0)
+    corner_to_corner = 20.0 * 2 / np.sqrt(3)
+    for label in np.unique(labels):
+        assert cdist(X[labels == label], X[labels == label]).max() <= corner_to_corner
+    inner = np.bincount(labels).max() / 3000 * 100**2
+    assert inner == pytest.approx(20.0**2 * np.sqrt(3) / 2, rel=0.35)
+    with pytest.raises(ValueError, match="spacing"):
+        list(SpatialBlockKFold(method="hexagon").split(X))
+    with pytest.raises(ValueError, match="one positive number"):
+        list(SpatialBlockKFold(method="hexagon", spacing=(1.0, 2.0)).split(X))

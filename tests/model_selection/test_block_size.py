@@ -1,4 +1,4 @@
-"""The suggested size of blocks: the range of the residual variogram, and clear refusals."""
+"""Suggested block size: the range of the residual variogram, and errors."""
 
 import sys
 
@@ -15,18 +15,18 @@ from sptgnn_sklearn.spatial.distances import to_local_plane
 skgstat = pytest.importorskip("skgstat")
 
 
-def field(n=200, side=100.0, reach=15.0, seed=0):
-    """Places in an oblong, and residuals that neighbours share."""
+def field(n=200, side=100.0, radius=15.0, seed=0):
+    """Return locations in a rectangle and spatially correlated residuals."""
     rng = np.random.default_rng(seed)
     xy = rng.uniform(0, side, (n, 2)) * [1.0, 0.6]
     centers = rng.uniform(0, side, (60, 2)) * [1.0, 0.6]
     heights = rng.normal(size=60)
-    apart = np.linalg.norm(xy[:, None] - centers[None], axis=2)
-    return xy, np.exp(-((apart / reach) ** 2)) @ heights + 0.1 * rng.normal(size=n)
+    distance = np.linalg.norm(xy[:, None] - centers[None], axis=2)
+    return xy, np.exp(-((distance / radius) ** 2)) @ heights + 0.1 * rng.normal(size=n)
 
 
 def fitted_range(plane, residuals, n_lags=20, model="spherical"):
-    """The range by scikit-gstat alone: equal classes of distance up to a third of the diagonal."""
+    """Return the range of scikit-gstat, with equal classes up to a third of the diagonal."""
     width, height = plane.max(axis=0) - plane.min(axis=0)
     return skgstat.Variogram(
         plane,
@@ -46,14 +46,14 @@ def table(xy, names=("x", "y"), **columns):
 
 @pytest.mark.parametrize("settings", [{}, {"n_lags": 12}, {"model": "exponential"}])
 def test_size_is_the_range_of_the_variogram(settings):
-    """That of scikit-gstat with the classes that are documented."""
+    """The size equals the range of scikit-gstat with the documented classes."""
     xy, residuals = field()
     expected = fitted_range(xy, residuals, **settings)
     assert suggest_block_size(table(xy), residuals, **settings) == pytest.approx(expected, rel=1e-6)
 
 
-def test_columns_and_system_are_read():
-    """Coordinates by name beside others, and degrees as kilometres on the ground."""
+def test_coordinates_and_crs_are_used():
+    """Coordinates are found by name, and sizes of geographic coordinates are in km."""
     xy, residuals = field()
     named = table(xy, ("east", "north"), x=np.arange(200.0), y=0.5)
     expected = fitted_range(xy, residuals)
@@ -66,8 +66,8 @@ def test_columns_and_system_are_read():
         assert suggest_block_size(X, residuals, **settings) == pytest.approx(expected, rel=1e-4)
 
 
-def test_samples_of_one_place_count_once():
-    """Their mean is taken; one more row per place changes nothing."""
+def test_samples_of_one_location_are_averaged():
+    """A second row per location with the same mean residual changes nothing."""
     xy, residuals = field(80)
     twice = np.concatenate([residuals + 1, residuals - 1])
     found = suggest_block_size(table(np.concatenate([xy, xy])), twice)
@@ -75,15 +75,15 @@ def test_samples_of_one_place_count_once():
 
 
 def test_large_tables_are_sampled(monkeypatch):
-    """So many rows as asked for, each at most once, by the seed; small ones are taken whole."""
+    """max_rows distinct rows are drawn by the seed; smaller tables are used whole."""
     xy, residuals = field(120)
-    plain, seen = skgstat.Variogram, []
+    original, planes = skgstat.Variogram, []
 
-    def noting(plane, values, **settings):
-        seen.append(plane)
-        return plain(plane, values, **settings)
+    def recording(plane, values, **settings):
+        planes.append(plane)
+        return original(plane, values, **settings)
 
-    monkeypatch.setattr(skgstat, "Variogram", noting)
+    monkeypatch.setattr(skgstat, "Variogram", recording)
     sizes = [
         suggest_block_size(table(xy), residuals, **settings)
         for settings in (
@@ -94,43 +94,43 @@ def test_large_tables_are_sampled(monkeypatch):
             {},
         )
     ]
-    assert [len(np.unique(plane, axis=0)) for plane in seen] == [60, 60, 60, 120, 120]
-    np.testing.assert_array_equal(seen[0], seen[1])
-    assert not np.array_equal(seen[0], seen[2])
-    np.testing.assert_array_equal(seen[3], seen[4])  # in their order, not drawn
+    assert [len(np.unique(plane, axis=0)) for plane in planes] == [60, 60, 60, 120, 120]
+    np.testing.assert_array_equal(planes[0], planes[1])
+    assert not np.array_equal(planes[0], planes[2])
+    np.testing.assert_array_equal(planes[3], planes[4])  # in their order, not drawn
     assert sizes[0] == sizes[1] and sizes[3] == sizes[4]
 
 
-def test_classes_without_pairs_are_made_wider(monkeypatch):
-    """As few fewer as needed, down to the fewest, so that few places in clusters can be fitted."""
+def test_classes_without_pairs_are_widened(monkeypatch):
+    """n_lags is decreased until each class has pairs, but not below 4."""
     rng = np.random.default_rng(0)
     centers = np.array([[0.0, 0.0], [25.0, 0.0], [0.0, 100.0]])
     xy = np.concatenate([center + rng.uniform(0, 4, (15, 2)) for center in centers])
-    far = np.linalg.norm(np.ptp(xy, axis=0)) / 3
+    max_lag = np.linalg.norm(np.ptp(xy, axis=0)) / 3
 
-    def whole(n):
-        return np.histogram(pdist(xy), n, (0, far))[0].all()
+    def all_filled(n):
+        return np.histogram(pdist(xy), n, (0, max_lag))[0].all()
 
-    wanted = next(n for n in range(20, 0, -1) if whole(n))
+    expected = next(n for n in range(20, 0, -1) if all_filled(n))
     counts = []
-    plain = skgstat.Variogram
+    original = skgstat.Variogram
 
-    def noting(plane, values, **settings):
+    def recording(plane, values, **settings):
         counts.append(settings["n_lags"])
-        return plain(plane, values, **settings)
+        return original(plane, values, **settings)
 
-    monkeypatch.setattr(skgstat, "Variogram", noting)
+    monkeypatch.setattr(skgstat, "Variogram", recording)
     residuals = np.sin(xy[:, 0]) + xy[:, 1] / 50
     for n_lags in (20, 14):
         try:
             suggest_block_size(table(xy), residuals, n_lags=n_lags)
         except ValueError as error:
-            assert "variogram fits these residuals" in str(error)
-    assert counts == [max(wanted, 4)] * 2
+            assert "variogram cannot be fitted" in str(error)
+    assert counts == [max(expected, 4)] * 2
 
 
-def test_size_follows_the_range():
-    """Errors with a longer range ask for larger blocks; the estimate is near the truth."""
+def test_size_is_near_the_true_range():
+    """Simulated residuals with known ranges give similar sizes."""
     found = []
     for range_km in (40.0, 120.0):
         sizes = []
@@ -149,22 +149,22 @@ def test_size_follows_the_range():
     assert all(0.5 < ratio < 2 for ratio in found)
 
 
-def test_impossible_sizes(monkeypatch):
-    """Too few places, residuals that are constant, missing or too few, and no fit."""
+def test_invalid_input_is_refused(monkeypatch):
+    """Too few locations, constant, missing or too few residuals, and unknown models."""
     xy, residuals = field(60)
     X = table(xy)
-    with pytest.raises(ValueError, match=r"residuals that differ; found 60 locations and a spread"):
+    with pytest.raises(ValueError, match=r"found 60 locations and residuals with a range of 0\."):
         suggest_block_size(X, np.zeros(60))
-    assert suggest_block_size(X, residuals / 1e3) > 0  # small ones differ too
+    assert suggest_block_size(X, residuals / 1e3) > 0  # small residuals are valid
     assert suggest_block_size(X.iloc[:30], residuals[:30].tolist()) > 0
-    with pytest.raises(ValueError, match="needs 30 locations"):
+    with pytest.raises(ValueError, match=r"at least 30 locations .* found 29"):
         suggest_block_size(X.iloc[:29], residuals[:29])
     with pytest.raises(ValueError, match="residuals hold NaN or inf in 1 rows"):
         suggest_block_size(X, np.r_[np.nan, np.ones(59)])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         suggest_block_size(X, residuals[:59])
-    with pytest.raises(ValueError, match=r"No 'nonsense' variogram fits these residuals: \S"):
+    with pytest.raises(ValueError, match=r"'nonsense' variogram cannot be fitted: \S"):
         suggest_block_size(X, residuals, model="nonsense")
     monkeypatch.setitem(sys.modules, "skgstat", None)
-    with pytest.raises(ImportError, match=r"^suggest_block_size needs .* \"sptgnn-sklearn\[demo\]"):
+    with pytest.raises(ImportError, match=r"^suggest_block_size needs scikit-gstat.*\[demo\]"):
         suggest_block_size(X, residuals)

@@ -1,4 +1,4 @@
-"""The comparison: pooled scores, honest folds, and what models state about uncertainty."""
+"""Comparison of models: pooled scores, complete folds, and intervals."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 from joblib import cpu_count
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
@@ -22,12 +23,11 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info
 
 from sptgnn_sklearn.metrics import concordance_correlation, interval_coverage, residual_morans_i
-from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.model_selection.comparison import compare_models
+from sptgnn_sklearn.model_selection import SpatialBlockKFold, compare_models
 
 
-class Stated(RegressorMixin, BaseEstimator):
-    """Predicts 0 with a standard deviation of 2 and quantiles that equal their levels."""
+class ConstantUncertainty(RegressorMixin, BaseEstimator):
+    """Regressor with mean 0, standard deviation 2 and quantiles that equal their levels."""
 
     def fit(self, X, y):
         return self
@@ -40,24 +40,24 @@ class Stated(RegressorMixin, BaseEstimator):
         return np.tile(quantiles, (len(X), 1))
 
 
-def survey(n=60, seed=0):
+def make_samples(n=60, seed=0):
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(rng.uniform(size=(n, 3)), columns=["x", "y", "ndvi"])
     X.index = [f"sample {row}" for row in range(n)]
     return X, 2 * X["ndvi"] + np.sin(3 * X["x"]) + rng.normal(scale=0.1, size=n)
 
 
-def run(models, folds, X=None, y=None, **settings):
+def compare(models, folds, X=None, y=None, **settings):
     if X is None:
-        X, y = survey()
+        X, y = make_samples()
     return compare_models(models, X, y, folds, progress=False, **settings)
 
 
 def test_scores_are_pooled_over_folds():
-    """Every score equals that of scikit-learn's out-of-fold predictions taken together."""
-    X, y = survey()
+    """Each score equals that of scikit-learn's pooled out-of-fold predictions."""
+    X, y = make_samples()
     folds = SpatialBlockKFold(4)
-    table = run({"line": LinearRegression()}, {"block": folds}).table.iloc[0]
+    table = compare({"line": LinearRegression()}, {"block": folds}).table.iloc[0]
     expected = cross_val_predict(LinearRegression(), X, y, cv=folds)
     assert table["R2"] == pytest.approx(r2_score(y, expected))
     assert table["RMSE"] == pytest.approx(root_mean_squared_error(y, expected))
@@ -66,16 +66,16 @@ def test_scores_are_pooled_over_folds():
     assert np.isnan(table["coverage"])
 
 
-def test_folds_beside_one_another_score_alike():
-    """In workers, the same predictions in the same places, and warnings as they were filtered."""
-    models = {"line": LinearRegression(), "stated": Stated()}
+def test_parallel_folds_give_the_same_predictions():
+    """Predictions of joblib workers equal those of one process, row by row."""
+    models = {"line": LinearRegression(), "constant": ConstantUncertainty()}
     folds = {"block": SpatialBlockKFold(4)}
-    one, two = run(models, folds), run(models, folds, n_jobs=2)
+    one, two = compare(models, folds), compare(models, folds, n_jobs=2)
     pd.testing.assert_frame_equal(one.predictions, two.predictions)
 
 
 class CountThreads(RegressorMixin, BaseEstimator):
-    """Predicts the largest number of threads that a library would take."""
+    """Regressor that predicts the largest number of threads of a native library."""
 
     def fit(self, X, y):
         self.threads_ = max((pool["num_threads"] for pool in threadpool_info()), default=1)
@@ -86,18 +86,18 @@ class CountThreads(RegressorMixin, BaseEstimator):
 
 
 def test_workers_share_the_processors(monkeypatch):
-    """Also where the environment tells each library to take more."""
+    """The limit overrides environment variables that request more threads."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
-    found = run({"count": CountThreads()}, {"block": SpatialBlockKFold(4)}, n_jobs=2)
+    found = compare({"count": CountThreads()}, {"block": SpatialBlockKFold(4)}, n_jobs=2)
     assert (found.predictions["mean"] == max(1, cpu_count() // 2)).all()
 
 
 def test_predictions_keep_the_order_and_the_labels_of_rows():
-    """Each row of X is found again with its label, place, target, fold and prediction."""
-    X, y = survey()
+    """Each row has the label, coordinates, target, fold and prediction of its row in X."""
+    X, y = make_samples()
     folds = KFold(3, shuffle=True, random_state=0)
-    found = run({"line": LinearRegression()}, {"random": folds}).select("random", "line")
+    found = compare({"line": LinearRegression()}, {"random": folds}).select("random", "line")
     assert found["row"].tolist() == X.index.tolist()
     np.testing.assert_array_equal(found[["x", "y"]], X[["x", "y"]])
     np.testing.assert_array_equal(found["observed"], y)
@@ -107,30 +107,32 @@ def test_predictions_keep_the_order_and_the_labels_of_rows():
         np.testing.assert_allclose(found["mean"].iloc[test], model.predict(X.iloc[test]))
 
 
-def test_every_pair_of_folds_and_model_has_its_row():
-    """The table lists all models under the first kind of folds, then under the next."""
+def test_table_has_one_row_per_folds_and_model():
+    """All models are listed for the first kind of folds, then for the next."""
     models = {"line": LinearRegression(), "mean": DummyRegressor()}
-    table = run(models, {"random": KFold(3), "block": SpatialBlockKFold(3)}).table
+    table = compare(models, {"random": KFold(3), "block": SpatialBlockKFold(3)}).table
     assert list(zip(table["folds"], table["model"], strict=True)) == [
         ("random", "line"), ("random", "mean"), ("block", "line"), ("block", "mean"),
     ]  # fmt: skip
     assert (table["fit_seconds"] > 0).all()
 
 
-def test_intervals_are_quantiles_where_a_model_has_them():
-    """predict_quantiles goes before the normal interval, which std alone gives."""
-    X, y = survey()
-    found = run({"stated": Stated()}, {"random": KFold(3)}, X, y - 1, coverage=0.8)
-    rows = found.select("random", "stated")
+def test_intervals_are_quantiles_if_the_model_has_them():
+    """predict_quantiles takes precedence over the normal interval."""
+    X, y = make_samples()
+    found = compare(
+        {"constant": ConstantUncertainty()}, {"random": KFold(3)}, X, y - 1, coverage=0.8
+    )
+    rows = found.select("random", "constant")
     np.testing.assert_allclose(rows[["std", "lower", "upper"]], np.tile([2, 0.1, 0.9], (60, 1)))
     assert found.table["coverage"].iloc[0] == ((y - 1 >= 0.1) & (y - 1 <= 0.9)).mean()
-    assert found.level == 0.8
+    assert found.coverage == 0.8
 
 
 def test_intervals_from_a_standard_deviation_are_normal():
-    """A model with return_std only gets mean and normal quantiles of it."""
+    """A model with only return_std gets a normal interval."""
     gaussian = GaussianProcessRegressor(alpha=0.1)
-    result = run({"gp": gaussian}, {"random": KFold(3)})
+    result = compare({"gp": gaussian}, {"random": KFold(3)})
     rows = result.select("random", "gp")
     assert (rows["std"] > 0).all()
     np.testing.assert_allclose(rows["upper"], rows["mean"] + norm.ppf(0.95) * rows["std"])
@@ -148,28 +150,39 @@ def test_intervals_from_a_standard_deviation_are_normal():
     ids=["pipeline", "search", "search of a pipeline"],
 )
 def test_uncertainty_is_found_inside_pipelines_and_searches(wrap):
-    """What a wrapped model states is not lost, and its transformers are applied."""
+    """Intervals of a wrapped model are used, and its transformers are applied."""
     gaussian = GaussianProcessRegressor(alpha=0.1)
-    found = run({"model": wrap(gaussian)}, {"random": KFold(3)}).select("random", "model")
+    found = compare({"model": wrap(gaussian)}, {"random": KFold(3)}).select("random", "model")
     assert (found["std"] > 0).all()
-    X, y = survey()
+    X, y = make_samples()
     expected = cross_val_predict(wrap(gaussian), X, y, cv=KFold(3))
     np.testing.assert_allclose(found["mean"], expected)
 
 
-def test_training_mean_takes_any_table_and_states_no_uncertainty():
-    """DummyRegressor ignores text columns; its standard deviation of zero is no interval."""
-    X, y = survey()
+def test_transformed_targets_are_predicted_on_the_original_scale():
+    """The regressor inside a TransformedTargetRegressor is not used on its own."""
+    X, y = make_samples()
+    model = TransformedTargetRegressor(
+        LinearRegression(), func=np.negative, inverse_func=np.negative
+    )
+    found = compare({"model": model}, {"random": KFold(3)}, X, y).select("random", "model")
+    expected = cross_val_predict(model, X, y, cv=KFold(3))
+    np.testing.assert_allclose(found["mean"], expected)
+
+
+def test_training_mean_has_no_intervals():
+    """DummyRegressor ignores text columns; a standard deviation of zero gives no interval."""
+    X, y = make_samples()
     X = X.assign(soil="clay")
-    result = run({"mean": DummyRegressor()}, {"random": KFold(3)}, X, y)
+    result = compare({"mean": DummyRegressor()}, {"random": KFold(3)}, X, y)
     assert np.isnan(result.table["coverage"].iloc[0])
     assert result.select("random", "mean")[["std", "lower", "upper"]].isna().all(axis=None)
     assert result.table["R2"].iloc[0] < 0
 
 
-def test_folds_as_splitter_labels_or_splits_are_the_same():
-    """Three ways to say which rows are held out give the same predictions."""
-    X, y = survey()
+def test_all_forms_of_folds_give_the_same_predictions():
+    """A splitter, labels and pairs of the same folds are equivalent."""
+    X, y = make_samples()
     label = np.arange(60) % 4
     pairs = [(np.flatnonzero(label != k), np.flatnonzero(label == k)) for k in range(4)]
 
@@ -184,15 +197,15 @@ def test_folds_as_splitter_labels_or_splits_are_the_same():
         "series": pd.Series(label, index=X.index),
         "pairs": pairs,
     }
-    result = run({"line": LinearRegression()}, kinds, X, y)
+    result = compare({"line": LinearRegression()}, kinds, X, y)
     means = [result.select(kind, "line")["mean"] for kind in kinds]
     for mean in means[1:]:
         np.testing.assert_array_equal(mean, means[0])
 
 
-def test_rows_left_out_of_training_by_a_buffer_stay_out():
-    """A splitter with a buffer trains on fewer rows than the other folds hold."""
-    X, y = survey()
+def test_buffered_rows_are_not_trained_on():
+    """With a buffer, models are fitted to the training rows of the splitter."""
+    X, y = make_samples()
     sizes = []
 
     class Counter(LinearRegression):
@@ -200,64 +213,65 @@ def test_rows_left_out_of_training_by_a_buffer_stay_out():
             sizes.append(len(X))
             return super().fit(X, y)
 
-    run({"line": Counter()}, {"block": SpatialBlockKFold(3, buffer=0.1)}, X, y)
+    compare({"line": Counter()}, {"block": SpatialBlockKFold(3, buffer=0.1)}, X, y)
     expected = [len(train) for train, _ in SpatialBlockKFold(3, buffer=0.1).split(X)]
     assert sizes == expected
     assert sum(sizes) < 2 * len(X)
 
 
-def test_models_given_are_not_fitted():
-    """Models are cloned for each fold."""
+def test_models_are_cloned():
+    """The models passed are not fitted."""
     model = LinearRegression()
-    run({"line": model}, {"random": KFold(3)})
+    compare({"line": model}, {"random": KFold(3)})
     assert not hasattr(model, "coef_")
 
 
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        (ShuffleSplit(2, random_state=0), "must test each row once"),
-        ([(np.arange(30), np.arange(30, 60))], "30 rows are never tested"),
-        (np.where(np.arange(60) < 3, np.nan, 1.0), "3 rows have no label"),
-        (np.zeros(60), "without training rows"),
+        (ShuffleSplit(2, random_state=0), "exactly once"),
+        ([(np.arange(30), np.arange(30, 60))], "30 of 60 rows are in no test set"),
+        (np.where(np.arange(60) < 3, np.nan, 1.0), "3 missing"),
+        (np.zeros(60), "60 labels of 1 folds"),
+        (None, "found None"),
     ],
 )
-def test_folds_that_do_not_test_each_row_once_are_refused(folds, message):
-    """The message names the kind of folds and counts the rows."""
-    with pytest.raises(ValueError, match=message):
-        run({"line": LinearRegression()}, {"random": folds})
+def test_incomplete_folds_are_refused(folds, message):
+    """The error names the kind of folds and what was found."""
+    with pytest.raises(ValueError, match=rf"^folds\['random'\] .*{message}"):
+        compare({"line": LinearRegression()}, {"random": folds})
 
 
-def test_bad_arguments_are_named():
-    """No models, no folds, a length or an unknown name: each has its own message."""
-    X, y = survey()
-    with pytest.raises(ValueError, match="at least one model"):
-        run({}, {"random": KFold(3)})
-    with pytest.raises(ValueError, match="at least one model"):
-        run({"line": LinearRegression()}, {})
+def test_invalid_arguments_are_named():
+    """Empty models or folds, different lengths and unknown names have their own messages."""
+    X, y = make_samples()
+    with pytest.raises(ValueError, match="found 0 models and 1 "):
+        compare({}, {"random": KFold(3)})
+    with pytest.raises(ValueError, match="found 1 models and 0 "):
+        compare({"line": LinearRegression()}, {})
     with pytest.raises(ValueError, match="60 rows and y 59"):
-        run({"line": LinearRegression()}, {"random": KFold(3)}, X, y[:-1])
-    result = run({"line": LinearRegression()}, {"random": KFold(3)})
-    with pytest.raises(ValueError, match="choose from \\['line'\\]"):
+        compare({"line": LinearRegression()}, {"random": KFold(3)}, X, y[:-1])
+    result = compare({"line": LinearRegression()}, {"random": KFold(3)})
+    with pytest.raises(ValueError, match="one of \\['line'\\]"):
         result.select("random", "lime")
-    with pytest.raises(ValueError, match="choose from \\['random'\\]"):
+    with pytest.raises(ValueError, match="one of \\['random'\\]"):
         result.select("block", "line")
 
 
 def test_arrays_have_positions_as_labels():
-    """A bare array works too; its first two columns are the coordinates."""
-    X, y = survey()
+    """The first two columns of an array are the coordinates."""
+    X, y = make_samples()
     folds = {"random": GroupKFold(3).split(X, y, groups=np.arange(60))}
-    result = run({"line": LinearRegression()}, folds, X.to_numpy(), y.to_numpy())
+    result = compare({"line": LinearRegression()}, folds, X.to_numpy(), y.to_numpy())
     found = result.select("random", "line")
     assert found["row"].tolist() == list(range(60))
     np.testing.assert_array_equal(found["x"], X["x"])
     assert result.axes == ("0", "1")
-    assert not result.frame.geographic
+    assert not result.reference.geographic
 
 
 def test_coordinates_and_crs_reach_morans_i():
-    """Moran's I is taken at the named columns, along great circles for a geographic system."""
+    """Moran's I uses the named columns, and great circles for a geographic CRS."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame(
         {
@@ -268,20 +282,22 @@ def test_coordinates_and_crs_reach_morans_i():
     )
     y = X["N"] + rng.normal(size=80)
     folds = {"random": KFold(4)}
-    result = run(
+    result = compare(
         {"mean": DummyRegressor()}, folds, X, y, coordinates=("E", "N"), crs=4326, n_neighbors=5
     )
     rows = result.select("random", "mean")
     expected = residual_morans_i(y, rows["mean"], X[["E", "N"]], crs=4326, n_neighbors=5)
     assert result.table["moran_i"].iloc[0] == pytest.approx(expected)
     assert expected > 0.5
-    assert result.frame.geographic
+    assert result.reference.geographic
     assert result.axes == ("E", "N")
 
 
-def test_markdown_has_one_line_for_each_row_and_straight_columns():
-    """The text is a Markdown table whose columns line up, with a dash where nothing is stated."""
-    text = run({"line": LinearRegression(), "stated": Stated()}, {"random": KFold(3)}).to_markdown()
+def test_markdown_columns_are_aligned():
+    """There is one line per row, and a dash for a model without intervals."""
+    text = compare(
+        {"line": LinearRegression(), "constant": ConstantUncertainty()}, {"random": KFold(3)}
+    ).to_markdown()
     lines = text.splitlines()
     assert len(lines) == 4
     assert len({len(line) for line in lines}) == 1
@@ -292,19 +308,19 @@ def test_markdown_has_one_line_for_each_row_and_straight_columns():
 
 
 @pytest.mark.parametrize(("scale", "digits"), [(1e-3, 7), (1.0, 4), (1e5, 0)])
-def test_markdown_shows_errors_of_any_unit_with_four_digits(scale, digits):
-    """RMSE has as many decimals as the unit of the target needs, the same in every row."""
-    X, y = survey()
-    models = {"stated": Stated(), "mean": DummyRegressor()}
-    result = run(models, {"random": KFold(3)}, X, scale * y)
+def test_markdown_shows_rmse_with_four_digits(scale, digits):
+    """The number of decimals depends on the unit of the target and is the same in all rows."""
+    X, y = make_samples()
+    models = {"constant": ConstantUncertainty(), "mean": DummyRegressor()}
+    result = compare(models, {"random": KFold(3)}, X, scale * y)
     position = [cell.strip() for cell in result.to_markdown().split("|")].index("RMSE")
     for line, rmse in zip(result.to_markdown().splitlines()[2:], result.table["RMSE"], strict=True):
         assert line.split("|")[position].strip() == f"{rmse:.{digits}f}"
 
 
-def test_progress_is_shown_only_when_wanted(capsys):
-    """A bar on stderr names folds and model; nothing is printed without it."""
-    X, y = survey()
+def test_progress_bar(capsys):
+    """The bar on stderr names folds and model; progress=False prints nothing."""
+    X, y = make_samples()
     folds = {"random": KFold(3)}
     compare_models({"line": LinearRegression()}, X, y, folds, progress=False)
     assert capsys.readouterr() == ("", "")
