@@ -1,77 +1,85 @@
-"""Targets of few values: quantiles moved to the values and spread between them; the command."""
+"""Scores for targets with few distinct values."""
 
 import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from benchmarks import ties
+from benchmarks import discrete_target
+from benchmarks.discrete_target import (
+    discrete_quantiles,
+    to_continuous,
+    to_observed_values,
+    value_probabilities,
+)
 from benchmarks.experiments import Experiment, PredictionStore
-from benchmarks.tables import Task, read
-from benchmarks.discrete_target import dealt, quantiles_of_shares, shares_of_values, spread
+from benchmarks.tables import Task, read_table
 from benchmarks.uncertainty import LEVELS
 
 Y = np.repeat([0.0, 1.0, 4.0], [2, 6, 2])
 
 
-def test_shares_are_those_of_the_distribution():
-    """Of what is nearer to a value than to the others; quantiles of shares are steps."""
+def test_probabilities_of_a_normal_distribution():
+    """A value gets the probability nearest to it; discrete quantiles are a step function."""
     values = np.array([-1.0, 0.0, 3.0])
-    shares = shares_of_values(norm.ppf(LEVELS)[None], values)
+    probabilities = value_probabilities(norm.ppf(LEVELS)[None], values)
     expected = np.diff(norm.cdf([-np.inf, -0.5, 1.5, np.inf]))
-    np.testing.assert_allclose(shares[0], expected, atol=0.003)
-    steps = quantiles_of_shares(np.array([[0.25, 0.5, 0.25]]), values)[0]
+    np.testing.assert_allclose(probabilities[0], expected, atol=0.003)
+    steps = discrete_quantiles(np.array([[0.25, 0.5, 0.25]]), values)[0]
     np.testing.assert_array_equal(np.unique(steps, return_counts=True)[1], [50, 100, 49])
     np.testing.assert_array_equal(steps[[49, 50]], [-1.0, 0.0])
 
 
-def test_densities_are_dealt_as_often_as_values_occur():
-    """On average over rows, and a row that leans to one side keeps leaning."""
+def test_densities_get_the_training_frequencies():
+    """Frequencies hold on average over rows, and rows keep their order."""
     quantiles = norm.ppf(LEVELS) + np.array([[0.0], [1.0], [2.0], [3.0]])
-    found = dealt(quantiles, Y)
-    shares = np.mean(found[..., None] == np.unique(Y), axis=(0, 1))
-    np.testing.assert_allclose(shares, [0.2, 0.6, 0.2], atol=0.02)
-    assert (np.diff(found.mean(axis=1)) > 0).all()
+    discrete = to_observed_values(quantiles, Y)
+    frequencies = np.mean(discrete[..., None] == np.unique(Y), axis=(0, 1))
+    np.testing.assert_allclose(frequencies, [0.2, 0.6, 0.2], atol=0.02)
+    assert (np.diff(discrete.mean(axis=1)) > 0).all()
 
 
-def test_shares_are_spread_between_values():
-    """Evenly to halfway to the next value; the ends stay the least and greatest value."""
-    found = spread(quantiles_of_shares(np.array([[0.2, 0.6, 0.2]]), np.unique(Y)), Y)[0]
+def test_frequencies_are_spread_between_values():
+    """They are spread evenly to the midpoints; the ends are the smallest and largest value."""
+    discrete = discrete_quantiles(np.array([[0.2, 0.6, 0.2]]), np.unique(Y))
+    continuous = to_continuous(discrete, Y)[0]
     expected = np.interp([0.1, 0.2, 0.5, 0.8, 0.9], [0, 0.2, 0.8, 1], [0, 0.5, 2.5, 4])
-    np.testing.assert_allclose(found[[19, 39, 99, 159, 179]], expected, atol=0.05)
-    assert (np.diff(found) >= 0).all()
+    np.testing.assert_allclose(continuous[[19, 39, 99, 159, 179]], expected, atol=0.05)
+    assert (np.diff(continuous) >= 0).all()
 
 
-def test_the_command(tmp_path, monkeypatch):
-    """Reads what the benchmark of uncertainty kept, and says where it kept nothing."""
-    import pandas as pd
-
+def test_command_line(tmp_path, monkeypatch):
+    """The scores of stored quantiles are written; missing quantiles are an error."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.uniform(size=(60, 3)), columns=["x", "y", "rain"])
     table["target_clay"] = rng.choice(Y, 60)
     table["meta_fold_random"] = table["meta_fold_block"] = np.arange(60) % 2
     table.to_parquet(tmp_path / "soil.parquet")
-    command = ["ties", "--table", str(tmp_path / "soil.parquet"), "--target", "target_clay"]
-    command += ["--out", str(tmp_path / "out"), "--predictions", str(tmp_path / "kept")]
+    command = ["benchmark", "--table", str(tmp_path / "soil.parquet"), "--target", "target_clay"]
+    command += ["--out", str(tmp_path / "out"), "--predictions", str(tmp_path / "stored")]
     monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit, match=r"Run benchmarks.uncertainty first: no fold 0 of sptgnn"):
-        ties.main()
+    with pytest.raises(SystemExit, match=r"sptgnn for fold 0; run benchmarks.uncertainty"):
+        discrete_target.main()
     task = Task("soil", "target_clay")
-    data = read(tmp_path / "soil.parquet", task)
+    data = read_table(tmp_path / "soil.parquet", task)
+    store = PredictionStore(tmp_path / "stored")
     for kind, folds in data.folds.items():
         for label in (0, 1):
             test = folds == label
-            sure = np.repeat(data.y[test][:, None], len(LEVELS), axis=1)
+            exact = np.repeat(data.y[test][:, None], len(LEVELS), axis=1)
             wide = 1 + norm.ppf(LEVELS) + np.zeros((test.sum(), 1))
-            for model, stated in (("sptgnn", wide), ("quantile_forest", sure)):
-                PredictionStore(tmp_path / "kept").keep(Experiment(task, kind, model, 0), label, {"mean": stated})
-    ties.main()
-    record = json.loads((tmp_path / "out" / "ties-soil-target_clay.json").read_text())
-    assert record["values"] == 3
+            for model, quantiles in (("sptgnn", wide), ("quantile_forest", exact)):
+                store.save(Experiment(task, kind, model, 0), label, {"mean": quantiles})
+    discrete_target.main()
+    path = tmp_path / "out" / "discrete-target-soil-target_clay.json"
+    record = json.loads(path.read_text())
+    assert record["distinct_values"] == 3
     assert record["share_of_the_8_most_frequent"] == 1
-    forms = record["block"]
-    assert forms["quantile forest"]["crps"] == 0
-    assert forms["quantile forest, spread between values"]["crps"] > 0
-    assert forms["SpTGNN, dealt to values"]["crps"] < forms["SpTGNN"]["crps"]
+    scores = record["block"]
+    assert scores["quantile forest"]["crps"] == 0
+    assert scores["quantile forest, spread between values"]["crps"] > 0
+    assigned = scores["SpTGNN, assigned to observed values"]
+    assert assigned["crps"] < scores["SpTGNN"]["crps"]

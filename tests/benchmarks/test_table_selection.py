@@ -1,0 +1,35 @@
+"""Command-line options that select tables."""
+
+import argparse
+
+import pytest
+
+from benchmarks.simulated_surveys import SIMULATED_SURVEYS
+from benchmarks.table_selection import add_table_arguments, selected_tables
+from benchmarks.tables import Task
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser()
+    add_table_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_one_table_with_its_roles(parquet):
+    """--table and --target select one Parquet file."""
+    (source,) = selected_tables(parse("--table", str(parquet), "--target", "target_soc", "--log"))
+    assert source.task == Task("soil", "target_soc", log=True)
+    assert len(source.load().y) == 200
+
+
+def test_simulated_surveys():
+    """--simulated without names selects all surveys."""
+    assert [s.task.table for s in selected_tables(parse("--simulated"))] == list(SIMULATED_SURVEYS)
+
+
+def test_missing_selection_and_missing_file(tmp_path):
+    """Both end the program with a message."""
+    with pytest.raises(SystemExit, match="--simulated"):
+        selected_tables(parse())
+    with pytest.raises(SystemExit, match=r"meuse.parquet does not exist"):
+        selected_tables(parse("--data", str(tmp_path), "--tables", "meuse"))
