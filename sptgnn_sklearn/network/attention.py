@@ -20,16 +20,16 @@ from .message_passing import (
 )
 
 _N_BASES = 8  # radial bases for each edge feature
-_BASIS_REACH = 2.5  # the outermost bases, in standard deviations of the log distance
-_SLOPE_RATE = 8.0  # distance decay must move far in few steps, so its parameter is amplified
-_START_SLOPES = (0.0, 0.5, 1.0, 2.0)  # heads start as inverse-distance weights of these powers
+_BASIS_LIMIT = 2.5  # center of the outermost bases, in standard deviations of the log distance
+_SLOPE_RATE = 8.0  # scales the learned slope, which would need too many steps otherwise
+_INITIAL_SLOPES = (0.0, 0.5, 1.0, 2.0)  # heads start as inverse-distance weights of these powers
 
 
 class EdgeScale(nn.Module):
-    """Distances of any unit to standardised logarithms, on the scale of the training graph.
+    """Standardized log distances, scaled by the edges of the training graph.
 
-    The logarithm is what inverse-distance weights are linear in. A floor of a tenth of the typical
-    distance keeps coincident rows finite. A distance that is not known (NaN) counts as typical.
+    Inverse-distance weights are log-linear in distance. A floor of a tenth of the median distance
+    keeps coincident rows finite. Missing distances (NaN) become 0, the mean.
     """
 
     def __init__(self, n_features: int):
@@ -42,9 +42,9 @@ class EdgeScale(nn.Module):
         self.register_buffer("spread", torch.ones(n_features))
 
     def fit(self, distances: Tensor) -> None:
-        """Set the scale from the distances (n_edges, F) of the training graph."""
-        typical = distances.nanmedian(dim=0).values
-        self.floor = torch.where(typical > 0, 0.1 * typical, torch.ones_like(typical))
+        """Set floor, center and spread from the distances (n_edges, F) of the training graph."""
+        median = distances.nanmedian(dim=0).values
+        self.floor = torch.where(median > 0, 0.1 * median, torch.ones_like(median))
         logs = (distances + self.floor).log()
         for feature, values in enumerate(logs.T):
             known = values[~values.isnan()]
@@ -57,12 +57,12 @@ class EdgeScale(nn.Module):
 
 
 class RelationalGraphAttention(nn.Module):
-    """Attention over the neighbours of each relation, with a "nobody" that may take the weight.
+    """Graph attention within each relation, with unassigned attention.
 
-    logit = LeakyReLU(a q_i + b k_j) - slope log d_ij + bases(edge_ij) W, a softmax within each
-    relation (relational graph attention; Busbridge et al. 2019, eq. 3 and 6) whose last place is
-    "nobody" with logit 0: a row without informative neighbours receives little. The sums over
-    neighbours themselves are those of `aggregation.aggregate`.
+    logit = LeakyReLU(a q_i + b k_j) - slope log d_ij + bases(edge_ij) W, with a softmax over the
+    neighbors of each relation (Busbridge et al. 2019, eq. 3 and 6). An extra entry with logit 0
+    takes the unassigned attention, so that a row without informative neighbors receives small
+    messages. `message_passing.aggregate` computes the sums over neighbors.
     """
 
     def __init__(self, shape: NetworkShape):
@@ -71,26 +71,26 @@ class RelationalGraphAttention(nn.Module):
         n_relations = len(a.relations)
         self.heads = (n_relations, a.n_heads)
         self.messages = a.messages
-        self.receiver = MemberLinear(a.n_members, a.hidden_size, n_relations * a.n_heads)
-        self.sender = nn.Parameter(torch.zeros(a.n_members, n_relations, a.hidden_size, a.n_heads))
+        self.query = MemberLinear(a.n_members, a.hidden_size, n_relations * a.n_heads)
+        self.key = nn.Parameter(torch.zeros(a.n_members, n_relations, a.hidden_size, a.n_heads))
         n_bases = len(a.edge_features) * _N_BASES
         self.bases = nn.Parameter(torch.zeros(a.n_members, n_relations, n_bases, a.n_heads))
-        self.level = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
+        self.bias = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
         self.slope_change = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
-        start = torch.tensor(_START_SLOPES).repeat(math.ceil(a.n_heads / 4))[: a.n_heads]
+        initial = torch.tensor(_INITIAL_SLOPES).repeat(math.ceil(a.n_heads / 4))[: a.n_heads]
         has_own = torch.tensor([feature >= 0 for feature in a.own_feature]).float()
-        self.register_buffer("start_slope", has_own[:, None] * start[None, :])
+        self.register_buffer("initial_slope", has_own[:, None] * initial[None, :])
         own = F.one_hot(
             torch.tensor([max(feature, 0) for feature in a.own_feature], dtype=torch.long),
             max(len(a.edge_features), 1),
         )
-        self.register_buffer("own_feature", own.float())  # (R, F), one where it is
-        self.register_buffer("centers", torch.linspace(-_BASIS_REACH, _BASIS_REACH, _N_BASES))
+        self.register_buffer("own_feature", own.float())  # (R, F), one-hot
+        self.register_buffer("centers", torch.linspace(-_BASIS_LIMIT, _BASIS_LIMIT, _N_BASES))
 
     def reset_parameters(self, generators: Sequence[torch.Generator]) -> None:
-        """Draw the sender weights of each member from its own generator."""
+        """Draw the key weights of each member from its own generator."""
         with torch.no_grad():
-            for weight, generator in zip(self.sender, generators, strict=True):
+            for weight, generator in zip(self.key, generators, strict=True):
                 weight.normal_(generator=generator).mul_(1 / math.sqrt(weight.shape[1]))
 
     def forward(
@@ -101,23 +101,24 @@ class RelationalGraphAttention(nn.Module):
         spread: Tensor,
         keep: Tensor,
     ) -> AggregatedMessages:
-        """Return what the rows receive.
+        """Aggregate the messages of the neighbors.
 
         Parameters
         ----------
         state : Tensor of shape (M, B, D)
-        sent : Sent
-        around : Neighbourhood
+            Target nodes.
+        source_features : SourceFeatures
+        neighborhood : Neighborhood
         spread : Tensor of shape (F,)
             Standard deviation of each log distance.
         keep : Tensor of shape (M, R, B, K), bool
-            Neighbours that are there.
+            False for padding and dropped neighbors.
         """
-        query = self.receiver(state).unflatten(-1, self.heads).transpose(1, 2)  # (M, R, B, H)
+        query = self.query(state).unflatten(-1, self.heads).transpose(1, 2)  # (M, R, B, H)
         return aggregate(
             query,
-            self.sender,
-            source_features.table or self.distance_logits(spread),
+            self.key,
+            source_features.distance_logits or self.distance_logits(spread),
             source_features,
             neighborhood.source_index,
             neighborhood.edges,
@@ -126,15 +127,15 @@ class RelationalGraphAttention(nn.Module):
         )
 
     def distance_logits(self, spread: Tensor) -> DistanceLogits:
-        """Trust by distance alone, feature by feature, (M, R, F, T, H)."""
-        centers, start_slope = self.get_buffer("centers"), self.get_buffer("start_slope")
+        """Return the logits of each edge feature on the distance grid, (M, R, F, T, H)."""
+        centers, initial_slope = self.get_buffer("centers"), self.get_buffer("initial_slope")
         own = self.get_buffer("own_feature")
-        places = distance_grid(spread)
+        grid = distance_grid(spread)
         gap = centers[1] - centers[0]
-        bases = torch.exp(-(((places[:, None] - centers) / gap) ** 2))  # (T, bases)
-        bend = bases @ self.bases.unflatten(2, (own.shape[1], _N_BASES))  # (M, R, F, T, H)
-        slope = start_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
-        line = self.level[:, :, None, None, :] - (
-            places[:, None] * spread[:, None, None] * slope[:, :, None, None, :]
+        bases = torch.exp(-(((grid[:, None] - centers) / gap) ** 2))  # (T, bases)
+        curve = bases @ self.bases.unflatten(2, (own.shape[1], _N_BASES))  # (M, R, F, T, H)
+        slope = initial_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
+        line = self.bias[:, :, None, None, :] - (
+            grid[:, None] * spread[:, None, None] * slope[:, :, None, None, :]
         )
-        return DistanceLogits(bend + own[:, :, None, None] * line)
+        return DistanceLogits(curve + own[:, :, None, None] * line)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
-IMAGERY = "imagery"  # the stream whose last column is one where a row has no image
+IMAGERY = "imagery"  # name of the image stream, whose last column is 1 in rows without image
 
 
 @dataclass(repr=False, eq=False)
@@ -93,7 +93,7 @@ class NetworkConfig(BaseEstimator):
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Layer sizes and ingredients of a network for one table: NetworkConfig and the table's part.
+    """Layer sizes and components of the network for one table.
 
     Parameters
     ----------
@@ -136,56 +136,56 @@ class NetworkShape:
 
     @classmethod
     def from_config(cls, config: NetworkConfig, **table: Any) -> NetworkShape:
-        """Join the settings of a config with what the table decides."""
+        """Combine a `NetworkConfig` with the fields that depend on the table."""
         names = {field.name for field in fields(cls)} & {field.name for field in fields(config)}
         return cls(**{name: getattr(config, name) for name in names}, **table)
 
 
 class SourceNodes(NamedTuple):
-    """Training rows as their neighbours see them; computed without gradient."""
+    """Encoded training rows, the source nodes of all edges; computed without gradient."""
 
     states: list[Tensor]  # one for each layer: (M, N, D)
-    baseline: Tensor  # (M, N), the part of the target that needs no neighbour
-    targets: Tensor  # (N,), standardised
+    baseline: Tensor  # (M, N), prediction without neighbors
+    targets: Tensor  # (N,), standardized
 
 
 class Neighborhood(NamedTuple):
-    """Who sends to each row of a batch."""
+    """Neighbor indices and edge features of a batch of rows."""
 
-    source_index: Tensor  # (M, R, B, K), positions in the context, -1 is nobody
-    edges: Tensor  # (M, R, B, K, F), standardised log distances of `EdgeScale`
+    source_index: Tensor  # (M, R, B, K), indices of source nodes; -1 is no neighbor
+    edges: Tensor  # (M, R, B, K, F), standardized log distances of `EdgeScale`
 
 
 class EncodedNodes(NamedTuple):
-    """What rows are before they receive anything."""
+    """States of rows before message passing, and the losses of the router."""
 
     state: Tensor  # (M, B, D)
-    baseline: Tensor  # (M, B), the part of the target that needs no neighbour
+    baseline: Tensor  # (M, B), prediction without neighbors
     balance: Tensor  # (M,), load-balance loss of the router
-    z_loss: Tensor  # (M,), keeps router logits small
+    z_loss: Tensor  # (M,), penalty on large router logits
 
 
 class NodePredictions(NamedTuple):
-    """What the heads say about each row, in standardised units of the target."""
+    """Output of the network, in standardized units of the target."""
 
     mean: Tensor  # (M, B)
     log_variance: Tensor  # (M, B)
     baseline: Tensor  # (M, B), trained by its own loss and detached in the mean
     balance: Tensor  # (M,), load-balance loss of the router
-    z_loss: Tensor  # (M,), keeps router logits small
+    z_loss: Tensor  # (M,), penalty on large router logits
 
 
 class ImageEncoders(Protocol):
-    """Image encoders of the members, as the network calls them.
+    """Interface of the ensemble members' image encoders.
 
-    `encoders.finetuning.MemberEncoders` is the implementation.
+    `encoders.finetuning.MemberEncoders` implements it.
     """
 
     def __call__(self, groups: Sequence[Any], n_rows: int) -> Tensor:
         """Encode each member's own rows: (M, n_rows, D + 1)."""
 
     def encode_for_all(self, groups: Any, n_rows: int) -> Tensor:
-        """Encode the same rows by every member: (M, n_rows, D + 1)."""
+        """Encode the same rows with the encoder of every member: (M, n_rows, D + 1)."""
 
     def resized(self, n_members: int) -> ImageEncoders:
         """Return encoders for another number of members."""

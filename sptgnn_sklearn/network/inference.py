@@ -1,4 +1,4 @@
-"""Running a network over many rows in bounded memory: the context once, then any queries."""
+"""Inference in row chunks: encode the source nodes once, then predict any rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .sptgnn import SpTGNN
 
 @dataclass
 class NodeTensors:
-    """Tensors of some rows, training or query.
+    """Network inputs of training or query rows.
 
     Attributes
     ----------
     streams : dict of str to Tensor of shape (n, width) or (M, n, width)
-        The latter where members read differently.
-    description : dict of str to Tensor of shape (n, d)
-        What edge features are taken from.
+        Input streams; with a member axis where each member has its own image encoder.
+    edge_inputs : dict of str to Tensor of shape (n, d)
+        Coordinates between which edge features are distances.
     """
 
     streams: dict[str, Tensor]
@@ -41,60 +41,57 @@ class NodeTensors:
         )
 
     def take(self, index: Tensor) -> NodeTensors:
-        """Return the rows at some positions (m,)."""
+        """Return the rows at indices (m,)."""
         return NodeTensors(
             {name: values.index_select(-2, index) for name, values in self.streams.items()},
             {name: values.index_select(0, index) for name, values in self.edge_inputs.items()},
         )
 
-    def streams_at(self, index: Tensor) -> dict[str, Tensor]:
-        """Streams (M, B, width) of each member's rows at (M, B) positions."""
-        return {name: _pick(values, index) for name, values in self.streams.items()}
+    def gather_streams(self, index: Tensor) -> dict[str, Tensor]:
+        """Return streams (M, B, width) of each member's own rows at indices (M, B)."""
+        return {name: _take_by_member(values, index) for name, values in self.streams.items()}
 
-    def streams_of(self, part: slice, members: int) -> dict[str, Tensor]:
-        """Streams (M, B, width) of the rows of a slice, the same ones for all members."""
+    def expand_streams(self, part: slice, n_members: int) -> dict[str, Tensor]:
+        """Return streams (M, B, width) of a slice of rows, which are the same for all members."""
         return {
-            name: values[..., part, :].expand(members, -1, -1)
+            name: values[..., part, :].expand(n_members, -1, -1)
             for name, values in self.streams.items()
         }
 
 
 def gather_edge_distances(
-    target_nodes: Mapping[str, Tensor], source_index: Tensor, context: Mapping[str, Tensor]
+    target_inputs: Mapping[str, Tensor], source_index: Tensor, source_inputs: Mapping[str, Tensor]
 ) -> Tensor:
-    """Distances (B, R, K, F) of rows to their senders; NaN is not known.
+    """Return the distances (B, R, K, F) between rows and their neighbors; NaN where missing.
 
     Parameters
     ----------
-    receivers : mapping of str to Tensor of shape (B, d)
-        `Rows.description` of the rows.
-    senders : Tensor of shape (B, R, K)
-        Positions in the context; nobody counts as the first.
-    context : mapping of str to Tensor of shape (N, d)
-        `Rows.description` of the context.
+    target_inputs : mapping of str to Tensor of shape (B, d)
+        `NodeTensors.edge_inputs` of the rows.
+    source_index : Tensor of shape (B, R, K)
+        Indices of source nodes; -1 gives the distance to the first one.
+    source_inputs : mapping of str to Tensor of shape (N, d)
+        `NodeTensors.edge_inputs` of the source nodes.
     """
-    places = source_index.clamp(min=0).long()
+    index = source_index.clamp(min=0).long()
     distances = pairwise_edge_distances(
-        {name: values[:, None, None, :] for name, values in target_nodes.items()},
-        {name: _at(values, places) for name, values in context.items()},
+        {name: values[:, None, None, :] for name, values in target_inputs.items()},
+        {name: _take_rows(values, index) for name, values in source_inputs.items()},
     )
     return torch.stack([distances[name] for name in EDGE_FEATURES if name in distances], dim=-1)
 
 
 def build_neighborhood(
     network: SpTGNN,
-    target_nodes: Mapping[str, Tensor],
+    target_inputs: Mapping[str, Tensor],
     source_index: Tensor,
-    context: Mapping[str, Tensor],
+    source_inputs: Mapping[str, Tensor],
 ) -> Neighborhood:
-    """Neighbourhood of rows that send to all members alike; arguments as in `edge_distances`."""
-    members = network.shape.n_members
-    edges = network.edge_scale(gather_edge_distances(target_nodes, source_index, context))
-    neighborhood = (
-        source_index.transpose(0, 1).long(),
-        edges.transpose(0, 1),
-    )  # relations before rows
-    return Neighborhood(*(values.expand(members, *values.shape) for values in neighborhood))
+    """Return a neighborhood that all members share; arguments as in `gather_edge_distances`."""
+    n_members = network.shape.n_members
+    edges = network.edge_scale(gather_edge_distances(target_inputs, source_index, source_inputs))
+    shared = source_index.transpose(0, 1).long(), edges.transpose(0, 1)  # (R, B, K, ...)
+    return Neighborhood(*(values.expand(n_members, *values.shape) for values in shared))
 
 
 def build_context(
@@ -104,41 +101,41 @@ def build_context(
     targets: Tensor,
     chunk: int | None = None,
 ) -> SourceNodes:
-    """States of the training rows at each layer, and their baseline.
+    """Encode the training rows as source nodes.
 
     Parameters
     ----------
     network : SpTGNN
         In evaluation mode.
-    rows : Rows
+    rows : NodeTensors
         Training rows.
-    around : function of a slice of rows
-        Their neighbours, never themselves; asked for if there is more than one layer.
+    neighborhood : function of a slice of rows
+        Their neighbors, without themselves; called only for more than one attention layer.
     targets : Tensor of shape (n,)
-        Standardised targets.
+        Standardized targets.
+    chunk : int, default=None
+        Rows per chunk, as in `map_row_chunks`.
     """
     a = network.shape
     state = targets.new_empty((a.n_members, len(rows), a.hidden_size))
     baseline = targets.new_empty((a.n_members, len(rows)))
 
     def encode(part: slice) -> None:
-        encoded = network.encode(rows.streams_of(part, a.n_members))
+        encoded = network.encode(rows.expand_streams(part, a.n_members))
         state[:, part], baseline[:, part] = encoded.state, encoded.baseline
 
     def propagate(part: slice) -> None:
-        above[:, part] = network.propagate(
+        next_state[:, part] = network.propagate(
             layer, states[-1][:, part], source_features, neighborhood(part)
         )[0]
 
     map_row_chunks(encode, len(rows), targets.device, chunk)
     states = [state]
     for layer in range(a.n_layers - 1 if a.relations else 0):
-        source_features, above = (
-            network.cache_projections(layer, SourceFeatures.from_nodes(states[-1])),
-            torch.empty_like(state),
-        )
+        source_features = network.cache_projections(layer, SourceFeatures.from_nodes(states[-1]))
+        next_state = torch.empty_like(state)
         map_row_chunks(propagate, len(rows), targets.device, chunk)
-        states.append(above)
+        states.append(next_state)
     return SourceNodes(states, baseline, targets)
 
 
@@ -147,34 +144,36 @@ def predict_nodes(
     rows: NodeTensors,
     source_index: Tensor,
     source_features: Sequence[SourceFeatures],
-    context: Mapping[str, Tensor],
+    source_inputs: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance (M, n) of rows that receive from the context.
+    """Return mean and log-variance (M, n) of rows.
 
-    A row's result depends on the row and the context alone, not on the other rows.
+    The prediction of a row does not depend on the other rows.
 
     Parameters
     ----------
     network : SpTGNN
         In evaluation mode.
-    rows : Rows
-    senders : Tensor of shape (n, R, K)
-    sent : sequence of Sent
-        By the context, in each layer.
-    context : mapping of str to Tensor
-        `Rows.description` of the context.
+    rows : NodeTensors
+    source_index : Tensor of shape (n, R, K)
+    source_features : sequence of SourceFeatures
+        Of each attention layer.
+    source_inputs : mapping of str to Tensor
+        `NodeTensors.edge_inputs` of the source nodes.
+    chunk : int, default=None
+        Rows per chunk, as in `map_row_chunks`.
     """
-    members = network.shape.n_members
-    mean = torch.empty((members, len(rows)), device=source_index.device)
+    n_members = network.shape.n_members
+    mean = torch.empty((n_members, len(rows)), device=source_index.device)
     log_variance = torch.empty_like(mean)
 
-    def work(part: slice) -> None:
-        neighborhood = _neighborhood(network, rows, source_index, part, context)
-        output = network(rows.streams_of(part, members), neighborhood, source_features)
+    def predict_chunk(part: slice) -> None:
+        neighborhood = _slice_neighborhood(network, rows, source_index, part, source_inputs)
+        output = network(rows.expand_streams(part, n_members), neighborhood, source_features)
         mean[:, part], log_variance[:, part] = output.mean, output.log_variance
 
-    map_row_chunks(work, len(rows), mean.device, chunk)
+    map_row_chunks(predict_chunk, len(rows), mean.device, chunk)
     return mean, log_variance
 
 
@@ -186,32 +185,33 @@ def predict_encoded(
     neighborhood: Callable[[slice], Neighborhood],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance (M, n) of rows of the context, whose states are known.
+    """Return mean and log-variance (M, n) of source nodes, whose states are encoded already.
 
     Parameters
     ----------
     network : SpTGNN
         In evaluation mode.
-    context : Context
-    sent : sequence of Sent
-        By the context, in each layer.
+    context : SourceNodes
+    source_features : sequence of SourceFeatures
+        Of each attention layer.
     index : Tensor of shape (M, n)
-        Each member's rows.
-    around : function of a slice of the index
-        Their neighbours.
+        Indices of each member's rows.
+    neighborhood : function of a slice of the index
+        Neighbors of these rows.
+    chunk : int, default=None
+        Rows per chunk, as in `map_row_chunks`.
     """
     mean = context.targets.new_empty(index.shape)
     log_variance = torch.empty_like(mean)
 
-    def work(part: slice) -> None:
-        at = index[:, part]
-        state = context.states[0].gather(1, at.unsqueeze(-1).expand(-1, -1, network.width))
-        found = network.attend(
-            state, context.baseline.gather(1, at), neighborhood(part), source_features
-        )
+    def predict_chunk(part: slice) -> None:
+        rows = index[:, part]
+        state = context.states[0].gather(1, rows.unsqueeze(-1).expand(-1, -1, network.width))
+        baseline = context.baseline.gather(1, rows)
+        found = network.decode(state, baseline, neighborhood(part), source_features)
         mean[:, part], log_variance[:, part] = found
 
-    map_row_chunks(work, index.shape[1], mean.device, chunk)
+    map_row_chunks(predict_chunk, index.shape[1], mean.device, chunk)
     return mean, log_variance
 
 
@@ -220,43 +220,43 @@ def explain_nodes(
     rows: NodeTensors,
     source_index: Tensor,
     source_features: Sequence[SourceFeatures],
-    context: Mapping[str, Tensor],
+    source_inputs: Mapping[str, Tensor],
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return gates (M, n, E) and attention (M, R, n, K) of rows; arguments are those of `run`."""
+    """Return gates (M, n, E) and attention weights (M, R, n, K); see `predict_nodes`."""
     a, k = network.shape, source_index.shape[-1]
     gates = torch.empty((a.n_members, len(rows), a.n_experts), device=source_index.device)
     weights = gates.new_empty((a.n_members, len(a.relations), len(rows), k))
 
-    def work(part: slice) -> None:
-        neighborhood = _neighborhood(network, rows, source_index, part, context)
-        streams = rows.streams_of(part, a.n_members)
+    def explain_chunk(part: slice) -> None:
+        neighborhood = _slice_neighborhood(network, rows, source_index, part, source_inputs)
+        streams = rows.expand_streams(part, a.n_members)
         gates[:, part], weights[:, :, part] = network.explain(
             streams, neighborhood, source_features
         )
 
-    map_row_chunks(work, len(rows), gates.device, chunk)
+    map_row_chunks(explain_chunk, len(rows), gates.device, chunk)
     return gates, weights
 
 
-def _neighborhood(
+def _slice_neighborhood(
     network: SpTGNN,
     rows: NodeTensors,
     source_index: Tensor,
     part: slice,
-    context: Mapping[str, Tensor],
+    source_inputs: Mapping[str, Tensor],
 ) -> Neighborhood:
-    target_nodes = {name: values[part] for name, values in rows.edge_inputs.items()}
-    return build_neighborhood(network, target_nodes, source_index[part], context)
+    target_inputs = {name: values[part] for name, values in rows.edge_inputs.items()}
+    return build_neighborhood(network, target_inputs, source_index[part], source_inputs)
 
 
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    """Rows (*places, d) of values (n, d)."""
-    return values.index_select(0, places.flatten()).view(*places.shape, values.shape[-1])
+def _take_rows(values: Tensor, index: Tensor) -> Tensor:
+    """Return rows (*index, d) of values (n, d)."""
+    return values.index_select(0, index.flatten()).view(*index.shape, values.shape[-1])
 
 
-def _pick(values: Tensor, index: Tensor) -> Tensor:
-    """Rows at (M, B) positions of values (n, width) or (M, n, width)."""
+def _take_by_member(values: Tensor, index: Tensor) -> Tensor:
+    """Return rows at indices (M, B) of values (n, width) or (M, n, width)."""
     if values.dim() == 2:
         return values.index_select(0, index.flatten()).view(*index.shape, -1)
     return values[torch.arange(len(values), device=index.device)[:, None], index]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class MemberLinear(nn.Module):
-    """One affine map for each member: (M, B, n_in) to (M, B, n_out)."""
+    """Linear layer of each ensemble member: (M, B, n_in) to (M, B, n_out)."""
 
     def __init__(self, n_members: int, n_in: int, n_out: int, zero: bool = False):
         super().__init__()
@@ -26,14 +26,14 @@ class MemberLinear(nn.Module):
                 weight.normal_(generator=generator).mul_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.shape[-1] == 1:  # products of matrices are slow for a single column
+        if self.weight.shape[-1] == 1:  # matrix products are slow for a single column
             column = self.weight.transpose(1, 2)
             return torch.linalg.vecdot(x.to(column.dtype), column).unsqueeze(-1) + self.bias
         return torch.baddbmm(self.bias, x, self.weight)
 
 
 class MemberNorm(nn.Module):
-    """Layer normalisation with one gain and offset for each member."""
+    """Layer normalization with a gain and an offset for each ensemble member."""
 
     def __init__(self, n_members: int, width: int):
         super().__init__()
@@ -45,13 +45,13 @@ class MemberNorm(nn.Module):
 
 
 class StreamEncoder(nn.Module):
-    """One stream to one state: a two-layer network beside a linear path."""
+    """Encoder of one input stream: a two-layer perceptron with a linear skip connection."""
 
     def __init__(self, n_members: int, n_in: int, hidden: int, width: int):
         super().__init__()
-        self.into = MemberLinear(n_members, n_in, hidden)
-        self.out = MemberLinear(n_members, hidden, width)
-        self.straight = MemberLinear(n_members, n_in, width)
+        self.hidden = MemberLinear(n_members, n_in, hidden)
+        self.output = MemberLinear(n_members, hidden, width)
+        self.skip = MemberLinear(n_members, n_in, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(F.silu(self.into(x))) + self.straight(x)
+        return self.output(F.silu(self.hidden(x))) + self.skip(x)

@@ -1,14 +1,13 @@
-"""The sums over neighbours that relational attention takes, with little memory traffic.
+"""Weighted sums over neighbors for relational attention, with a hand-written backward pass.
 
-The plain form makes several arrays with an entry for each member, relation, row, neighbour and
-unit of the state, and spends most of its time moving them. Here the derivative is written out, so
-that the backward pass gathers again what it would have to keep, and what a distance adds to the
-logit is read from a table. On a processor the loops over edges are compiled (`kernels`) and run in
-as many threads as torch has; elsewhere, and in double precision, they are a few tensor operations.
-`tests/test_aggregation.py` holds both against the plain form.
+The plain form of these sums writes arrays over members, relations, rows, neighbors and state units,
+and spends most of its time on memory traffic. Here the backward pass gathers the neighbors again
+instead of keeping them, and the logits of distances are interpolated on a grid. On a CPU the loops
+over edges are compiled (`cpu_kernels`) and run in torch's number of threads; on other devices, and
+in double precision, the same sums are tensor operations.
 
-Letters in shape comments: S slices (members times relations), B rows, K neighbours, H heads, D
-width of a state, F edge features, T places of the table, P columns of what is carried.
+Letters in shape comments: M members, N source nodes, R relations, B rows, K neighbors, H heads, D
+width of a state, F edge features, T grid points, P extra columns.
 """
 
 from __future__ import annotations
@@ -27,83 +26,86 @@ from . import cpu_kernels as kernels
 
 __all__ = ["AggregatedMessages", "DistanceLogits", "SourceFeatures", "aggregate", "distance_grid"]
 
-_LEAK = 0.2  # slope of the leaky rectifier below zero
-_GRID_REACH = 5.0  # the table goes so far, in standard deviations of the log distance
-_GRID_STEPS = 16  # places of the table for each standard deviation
+_LEAKY_SLOPE = 0.2  # of the leaky ReLU
+_GRID_LIMIT = 5.0  # last grid point, in standard deviations of the log distance
+_GRID_STEPS = 16  # grid steps for each standard deviation
 
 
 class DistanceLogits(NamedTuple):
-    """What distances add to the logits, at evenly spaced places and straight between them."""
+    """Logits of edge features on the distance grid, interpolated linearly between grid points."""
 
     values: Tensor  # (M, R, F, T, H)
 
 
 class SourceFeatures(NamedTuple):
-    """What the rows of a context send in one layer.
+    """Features of the source nodes in one attention layer.
 
-    A row's state, what it carries beside, and, where weights no longer change, the products of its
-    state with the heads stand side by side, so that a neighbour is one place in memory.
+    The state of a node, its extra columns and, for fixed weights, the projections of its state by
+    the key weights are adjacent in memory, so that a neighbor is read from one location.
     """
 
-    rows: Tensor  # (M, N, D + P + products + padding), takes no gradient
-    n_carried: int = 0  # P
-    product: int = -1  # place of the first product (R H); < 0: they are taken edge by edge
-    table: DistanceLogits | None = (
-        None  # what distances add to the logits, where weights no longer change
-    )
+    rows: Tensor  # (M, N, D + P + projections + padding), without gradient
+    n_extras: int = 0  # P
+    projection_start: int = -1  # first column of the projections (R H); < 0: computed by edge
+    distance_logits: DistanceLogits | None = None  # for fixed weights
 
     @classmethod
-    def from_nodes(cls, states: Tensor, carried: Tensor | None = None) -> SourceFeatures:
-        """Put states (M, N, D) and carried values (M, N, P) side by side."""
-        parts = [states] if carried is None else [states, carried]
-        n_carried = 0 if carried is None else carried.shape[-1]
-        return cls(_side_by_side(parts), n_carried)
+    def from_nodes(cls, states: Tensor, extras: Tensor | None = None) -> SourceFeatures:
+        """Concatenate states (M, N, D) and extra columns (M, N, P)."""
+        parts = [states] if extras is None else [states, extras]
+        n_extras = 0 if extras is None else extras.shape[-1]
+        return cls(_concatenate_columns(parts), n_extras)
 
     @torch.no_grad()
-    def with_cached_projections(self, sender: Tensor, table: DistanceLogits) -> SourceFeatures:
-        """Add what follows from weights that no longer change.
+    def with_cached_projections(
+        self, key: Tensor, distance_logits: DistanceLogits
+    ) -> SourceFeatures:
+        """Add the projections of the states, for fixed weights.
 
         Parameters
         ----------
-        sender : Tensor of shape (M, R, D, H)
-        table : Table
+        key : Tensor of shape (M, R, D, H)
+        distance_logits : DistanceLogits
         """
-        if _way(self.rows) is not _Compiled:
-            return self._replace(table=table)
-        width = sender.shape[2]
-        known = self.rows[..., : width + self.n_carried]
-        heads = sender.permute(0, 2, 1, 3).flatten(2)  # (M, D, R H)
-        products = known[..., :width] @ heads
+        if _backend(self.rows) is not _CompiledBackend:
+            return self._replace(distance_logits=distance_logits)
+        width = key.shape[2]
+        features = self.rows[..., : width + self.n_extras]
+        heads = key.permute(0, 2, 1, 3).flatten(2)  # (M, D, R H)
+        projections = features[..., :width] @ heads
         return self._replace(
-            rows=_side_by_side([known, products]), product=known.shape[-1], table=table
+            rows=_concatenate_columns([features, projections]),
+            projection_start=features.shape[-1],
+            distance_logits=distance_logits,
         )
 
 
-def _side_by_side(parts: list[Tensor]) -> Tensor:
-    """Join columns (M, N, width); on a processor rows fill cache lines."""
+def _concatenate_columns(parts: list[Tensor]) -> Tensor:
+    """Concatenate columns (M, N, width), padded on a CPU to whole cache lines."""
     width = sum(part.shape[-1] for part in parts)
-    missing = -width % kernels.CACHE_LINE_FLOATS if _way(parts[0]) is _Compiled else 0
-    return torch.cat([*parts, parts[0].new_zeros((*parts[0].shape[:2], missing))], dim=-1)
+    compiled = _backend(parts[0]) is _CompiledBackend
+    n_padding = -width % kernels.CACHE_LINE_FLOATS if compiled else 0
+    return torch.cat([*parts, parts[0].new_zeros((*parts[0].shape[:2], n_padding))], dim=-1)
 
 
 class AggregatedMessages(NamedTuple):
-    """What rows receive in one layer."""
+    """Sums over the neighbors of each row in one attention layer."""
 
-    weights: Tensor  # (M, R, B, K, H), without gradient
-    states: Tensor | None  # (M, R, B, D), each head with its own slice of the senders' states
-    sums: Tensor  # (M, R, B, H, 1 + P + F): weights; carried values; edge features
+    weights: Tensor  # (M, R, B, K, H), attention weights without gradient
+    states: Tensor | None  # (M, R, B, D), each head with its own slice of the source states
+    sums: Tensor  # (M, R, B, H, 1 + P + F): of ones, extra columns and edge features
 
 
 def distance_grid(like: Tensor) -> Tensor:
-    """Return the places (T,) at which a `Table` has values, in standardised log distances."""
-    n = int(2 * _GRID_REACH * _GRID_STEPS) + 1
-    return torch.linspace(-_GRID_REACH, _GRID_REACH, n, dtype=like.dtype, device=like.device)
+    """Return the grid points (T,) of `DistanceLogits`, in standardized log distances."""
+    n = int(2 * _GRID_LIMIT * _GRID_STEPS) + 1
+    return torch.linspace(-_GRID_LIMIT, _GRID_LIMIT, n, dtype=like.dtype, device=like.device)
 
 
 def aggregate(
     query: Tensor,
-    sender: Tensor,
-    table: DistanceLogits,
+    key: Tensor,
+    distance_logits: DistanceLogits,
     source_features: SourceFeatures,
     source_index: Tensor,
     edges: Tensor,
@@ -111,293 +113,290 @@ def aggregate(
     *,
     messages: bool,
 ) -> AggregatedMessages:
-    """Weigh the neighbours of each row and sum up what they send.
+    """Compute attention weights and the weighted sums over the neighbors of each row.
 
-    ``logit_ij = LeakyReLU(query_i + states_j sender) + sum_f table_f(edges_ijf)``, a softmax over
-    the neighbours j and a "nobody" of logit 0. Edge features beyond the table are extrapolated.
+    ``logit_ij = LeakyReLU(query_i + states_j key) + sum_f distance_logits_f(edges_ijf)``, with a
+    softmax over the neighbors j and one unassigned entry of logit 0. Edge features beyond the grid
+    are extrapolated.
 
     Parameters
     ----------
     query : Tensor of shape (M, R, B, H)
-    sender : Tensor of shape (M, R, D, H)
-    table : Table
-    sent : Sent
-        By the context.
-    senders : Tensor of shape (M, R, B, K)
-        Positions in the context; those below zero count as zero, and should not be kept.
+    key : Tensor of shape (M, R, D, H)
+    distance_logits : DistanceLogits
+    source_features : SourceFeatures
+    source_index : Tensor of shape (M, R, B, K)
+        Indices of source nodes; negative ones are read as 0 and must not be kept.
     edges : Tensor of shape (M, R, B, K, F)
-        Standardised log distances; take no gradient.
+        Standardized log distances, without gradient.
     keep : Tensor of shape (M, R, B, K), bool
-        Neighbours that are there.
+        False for padding and dropped neighbors.
     messages : bool
-        Whether states are summed up too.
+        Whether to aggregate the states, too.
 
     Returns
     -------
-    Received
+    AggregatedMessages
     """
-    fixed = _Fixed(
+    constants = _Constants(
         *(source_features.rows, source_index, edges, keep),
-        n_carried=source_features.n_carried,
-        product=source_features.product,
+        n_extras=source_features.n_extras,
+        projection_start=source_features.projection_start,
         messages=messages,
-        learning=torch.is_grad_enabled(),
+        needs_grad=torch.is_grad_enabled(),
     )
-    weights, received, sums = _Aggregate.apply(query, sender, table.values, *fixed)
-    return AggregatedMessages(weights, received if messages else None, sums)
+    weights, states, sums = _Aggregate.apply(query, key, distance_logits.values, *constants)
+    return AggregatedMessages(weights, states if messages else None, sums)
 
 
 class _Aggregate(torch.autograd.Function):
-    """`aggregate` with its derivative written out.
+    """`aggregate` with its derivative.
 
-    With weights w, their derivatives g, and "nobody" whose load is zero, the derivative of the
-    logits is ``w (g - sum_k w_k g_k)``; all else follows by the chain rule.
+    With weights w and their derivatives g, where the unassigned entry has g = 0, the derivative of
+    the logits is ``w (g - sum_k w_k g_k)``; the rest is the chain rule.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         query: Tensor,
-        sender: Tensor,
-        table: Tensor,
+        key: Tensor,
+        grid_logits: Tensor,
         *arguments: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        fixed = _Fixed(*arguments)
-        weights, slopes, received, sums = _way(query).forward(query, sender, table, fixed)
-        ctx.save_for_backward(sender, table, weights, slopes, *fixed[:4])
-        ctx.others = fixed[4:]
+        constants = _Constants(*arguments)
+        forward = _backend(query).forward
+        weights, slopes, states, sums = forward(query, key, grid_logits, constants)
+        ctx.save_for_backward(key, grid_logits, weights, slopes, *constants[:4])
+        ctx.options = constants[4:]
         ctx.mark_non_differentiable(weights)
-        return weights, received, sums
+        return weights, states, sums
 
     @staticmethod
     def backward(
-        ctx: Any, _: Tensor, d_received: Tensor, d_sums: Tensor
+        ctx: Any, _: Tensor, d_states: Tensor, d_sums: Tensor
     ) -> tuple[Tensor | None, ...]:
-        sender, table, weights, slopes, *tensors = ctx.saved_tensors
-        fixed = _Fixed(*tensors, *ctx.others)
-        found = _way(weights).backward(sender, table, fixed, weights, slopes, d_received, d_sums)
-        return *found, *(None for _ in fixed)
+        key, grid_logits, weights, slopes, *tensors = ctx.saved_tensors
+        constants = _Constants(*tensors, *ctx.options)
+        backward = _backend(weights).backward
+        gradients = backward(key, grid_logits, constants, weights, slopes, d_states, d_sums)
+        return *gradients, *(None for _ in constants)
 
 
-class _Fixed(NamedTuple):
-    """What takes no gradient; see `aggregate`."""
+class _Constants(NamedTuple):
+    """Arguments without gradient; see `aggregate`."""
 
     rows: Tensor
     source_index: Tensor
     edges: Tensor
     keep: Tensor
-    n_carried: int
-    product: int
+    n_extras: int
+    projection_start: int
     messages: bool
-    learning: bool  # whether there is a way back
+    needs_grad: bool
 
 
-class _Compiled:
-    """Edge by edge in compiled loops; a thread works on one member and relation at a time."""
+class _CompiledBackend:
+    """Compiled loops over edges; each thread computes one member and relation at a time."""
 
     @staticmethod
     def forward(
-        query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
+        query: Tensor, key: Tensor, grid_logits: Tensor, constants: _Constants
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        members, relations, n_rows, n_heads = query.shape
-        shape, k, width = (
-            (members, relations, n_rows),
-            fixed.source_index.shape[-1],
-            sender.shape[2],
-        )
-        n_loads = 1 + fixed.n_carried + fixed.edges.shape[-1]
+        n_members, n_relations, n_rows, n_heads = query.shape
+        shape, k = (n_members, n_relations, n_rows), constants.source_index.shape[-1]
+        n_values = 1 + constants.n_extras + constants.edges.shape[-1]
         weights = query.new_empty((*shape, k, n_heads))
-        slopes = weights if fixed.learning else weights[:, :, :0]
+        slopes = weights if constants.needs_grad else weights[:, :, :0]
         slopes = torch.empty_like(slopes, memory_format=torch.contiguous_format)
-        received = query.new_empty((*shape, width if fixed.messages else 0))
-        sums = query.new_empty((*shape, n_heads, n_loads))
-        learnt = [_array(query), _array(sender.transpose(2, 3)), _array(table)]
+        states = query.new_empty((*shape, key.shape[2] if constants.messages else 0))
+        sums = query.new_empty((*shape, n_heads, n_values))
+        learned = [_as_numpy(query), _as_numpy(key.transpose(2, 3)), _as_numpy(grid_logits)]
         lanes = (0,) * n_heads
-        edges, out = (
-            _edge_reader(fixed),
-            [_array(values) for values in (weights, slopes, received, sums)],
-        )
+        edges = _edge_reader(constants)
+        out = [_as_numpy(values) for values in (weights, slopes, states, sums)]
+        first = constants.projection_start
 
-        def work(m: int, r: int) -> None:
-            query_, heads, table_ = (values[m, r] for values in learnt)
+        def run_kernel(m: int, r: int) -> None:
+            query_, heads, grid_logits_ = (values[m, r] for values in learned)
             kernels.aggregate_forward(
                 lanes,
                 query_,
                 heads,
-                fixed.product + r * n_heads if fixed.product >= 0 else -1,
-                table_,
-                *_TABLE,
+                first + r * n_heads if first >= 0 else -1,
+                grid_logits_,
+                *_GRID,
                 *edges(m, r),
-                np.float32(_LEAK),
-                fixed.messages,
+                np.float32(_LEAKY_SLOPE),
+                constants.messages,
                 *(values[m, r] for values in out),
             )
 
-        _each(work, members, relations)
-        return weights, slopes, received, sums
+        _for_each_relation(run_kernel, n_members, n_relations)
+        return weights, slopes, states, sums
 
     @staticmethod
     def backward(
-        sender: Tensor,
-        table: Tensor,
-        fixed: _Fixed,
+        key: Tensor,
+        grid_logits: Tensor,
+        constants: _Constants,
         weights: Tensor,
         slopes: Tensor,
-        d_received: Tensor,
+        d_states: Tensor,
         d_sums: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        members, relations, n_rows, _, n_heads = weights.shape
-        d_query = weights.new_empty((members, relations, n_rows, n_heads))
-        d_sender = torch.empty_like(sender.transpose(2, 3), memory_format=torch.contiguous_format)
-        d_table = torch.empty_like(table, memory_format=torch.contiguous_format)
+        n_members, n_relations, n_rows, _, n_heads = weights.shape
+        d_query = weights.new_empty((n_members, n_relations, n_rows, n_heads))
+        d_key = torch.empty_like(key.transpose(2, 3), memory_format=torch.contiguous_format)
+        d_grid_logits = torch.empty_like(grid_logits, memory_format=torch.contiguous_format)
         lanes = (0,) * n_heads
-        heads, edges = _array(sender.transpose(2, 3)), _edge_reader(fixed)
-        given = [_array(values) for values in (weights, slopes, d_received, d_sums)]
-        out = [_array(values) for values in (d_query, d_sender, d_table)]
+        heads, edges = _as_numpy(key.transpose(2, 3)), _edge_reader(constants)
+        given = [_as_numpy(values) for values in (weights, slopes, d_states, d_sums)]
+        out = [_as_numpy(values) for values in (d_query, d_key, d_grid_logits)]
 
-        def work(m: int, r: int) -> None:
+        def run_kernel(m: int, r: int) -> None:
             kernels.aggregate_backward(
                 lanes,
                 heads[m, r],
-                *_TABLE,
+                *_GRID,
                 *edges(m, r),
-                fixed.messages,
+                constants.messages,
                 *(values[m, r] for values in given),
                 *(values[m, r] for values in out),
             )
 
-        _each(work, members, relations)
-        return d_query, d_sender.transpose(2, 3), d_table
+        _for_each_relation(run_kernel, n_members, n_relations)
+        return d_query, d_key.transpose(2, 3), d_grid_logits
 
 
-def _array(values: Tensor) -> np.ndarray:
+def _as_numpy(values: Tensor) -> np.ndarray:
     return values.detach().contiguous().numpy()
 
 
-def _edge_reader(fixed: _Fixed) -> Callable[[int, int], tuple[np.ndarray, ...]]:
-    """Context and edges of one member and relation, in the order in which kernels take them."""
-    source_features = fixed.rows.contiguous().numpy()
-    # What all members share is one array that each of them reads; it is not copied for each.
-    each = [values.numpy() for values in (fixed.source_index, fixed.edges, fixed.keep)]
+def _edge_reader(constants: _Constants) -> Callable[[int, int], tuple[np.ndarray, ...]]:
+    """Return a function from member and relation to source features and edges, for the kernels."""
+    source_features = constants.rows.contiguous().numpy()
+    # Arrays shared by all members are expanded views, which are not copied here.
+    lists = [values.numpy() for values in (constants.source_index, constants.edges, constants.keep)]
 
     def edges_of(m: int, r: int) -> tuple[np.ndarray, ...]:
-        lists = (np.ascontiguousarray(values[m, r]) for values in each)
-        return source_features[m], *lists
+        return source_features[m], *(np.ascontiguousarray(values[m, r]) for values in lists)
 
     return edges_of
 
 
-def _each(work: Callable[[int, int], None], members: int, relations: int) -> None:
-    """Call for all members and relations; each writes to places of its own."""
-    threads = min(torch.get_num_threads(), members * relations)
-    if threads < 2:
-        for m, r in product(range(members), range(relations)):
+def _for_each_relation(work: Callable[[int, int], None], n_members: int, n_relations: int) -> None:
+    """Call a function for all members and relations, in threads; each call has its own output."""
+    n_threads = min(torch.get_num_threads(), n_members * n_relations)
+    pairs = product(range(n_members), range(n_relations))
+    if n_threads < 2:
+        for m, r in pairs:
             work(m, r)
         return
-    # Threads are made anew: those of a pool that is kept would be missing after a fork.
-    with ThreadPoolExecutor(threads) as pool:
-        for future in [
-            pool.submit(work, m, r) for m, r in product(range(members), range(relations))
-        ]:
+    # A pool is made for each call, because the threads of a lasting pool do not survive a fork.
+    with ThreadPoolExecutor(n_threads) as pool:
+        for future in [pool.submit(work, m, r) for m, r in pairs]:
             future.result()
 
 
-class _Tensors:
-    """All members and relations at once, in tensor operations.
-
-    Letters in shape comments: S slices, members times relations.
-    """
+class _TensorBackend:
+    """Tensor operations over all members and relations at once."""
 
     @staticmethod
     def forward(
-        query: Tensor, sender: Tensor, table: Tensor, fixed: _Fixed
+        query: Tensor, key: Tensor, grid_logits: Tensor, constants: _Constants
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        members, relations, n_rows, n_heads = query.shape
-        source_features, loads, places, shares = _Tensors._read(fixed, sender, table)
-        key = source_features.flatten(2, 3) @ sender
-        pair = query.unsqueeze(3) + key.unflatten(2, (n_rows, -1))  # (M, R, B, K, H)
-        logits = F.leaky_relu(pair, _LEAK)
-        logits = logits + _Tensors._look_up(table, places, shares).view_as(logits)
-        logits = logits.masked_fill(~fixed.keep.unsqueeze(-1), -torch.inf)
-        nobody = torch.zeros_like(logits[..., :1, :])
-        weights = torch.cat([logits, nobody], dim=3).softmax(3)[..., :-1, :].contiguous()
-        sums = weights.transpose(3, 4) @ loads
-        received = source_features.new_empty((members, relations, n_rows, 0))
-        if fixed.messages:
-            heads = source_features.unflatten(-1, (n_heads, -1))  # (M, R, B, K, H, D / H)
-            received = (weights.unsqueeze(-1) * heads).sum(3).flatten(3)
-        return weights, torch.where(pair > 0, 1.0, _LEAK), received, sums
+        n_members, n_relations, n_rows, n_heads = query.shape
+        neighbors, values, points, shares = _TensorBackend._gather_edges(
+            constants, key, grid_logits
+        )
+        projections = neighbors.flatten(2, 3) @ key
+        pair = query.unsqueeze(3) + projections.unflatten(2, (n_rows, -1))  # (M, R, B, K, H)
+        logits = F.leaky_relu(pair, _LEAKY_SLOPE)
+        logits = logits + _TensorBackend._interpolate(grid_logits, points, shares).view_as(logits)
+        logits = logits.masked_fill(~constants.keep.unsqueeze(-1), -torch.inf)
+        unassigned = torch.zeros_like(logits[..., :1, :])
+        weights = torch.cat([logits, unassigned], dim=3).softmax(3)[..., :-1, :].contiguous()
+        sums = weights.transpose(3, 4) @ values
+        states = neighbors.new_empty((n_members, n_relations, n_rows, 0))
+        if constants.messages:
+            heads = neighbors.unflatten(-1, (n_heads, -1))  # (M, R, B, K, H, D / H)
+            states = (weights.unsqueeze(-1) * heads).sum(3).flatten(3)
+        return weights, torch.where(pair > 0, 1.0, _LEAKY_SLOPE), states, sums
 
     @staticmethod
     def backward(
-        sender: Tensor,
-        table: Tensor,
-        fixed: _Fixed,
+        key: Tensor,
+        grid_logits: Tensor,
+        constants: _Constants,
         weights: Tensor,
         slopes: Tensor,
-        d_received: Tensor,
+        d_states: Tensor,
         d_sums: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_heads = weights.shape[-1]
-        source_features, loads, places, shares = _Tensors._read(fixed, sender, table)
-        change = loads @ d_sums.transpose(3, 4)  # (M, R, B, K, H)
-        if fixed.messages:
-            heads = source_features.unflatten(-1, (n_heads, -1))
-            change = change + (heads * d_received.unflatten(-1, (n_heads, -1)).unsqueeze(3)).sum(-1)
-        change = weights * (change - (weights * change).sum(3, keepdim=True))
-        d_table = _Tensors._look_up_backward(table, places, shares, change)
-        change = change * slopes
-        d_sender = source_features.flatten(2, 3).transpose(2, 3) @ change.flatten(2, 3)
-        return change.sum(3), d_sender, d_table
+        neighbors, values, points, shares = _TensorBackend._gather_edges(
+            constants, key, grid_logits
+        )
+        d_logits = values @ d_sums.transpose(3, 4)  # (M, R, B, K, H)
+        if constants.messages:
+            heads = neighbors.unflatten(-1, (n_heads, -1))
+            d_heads = d_states.unflatten(-1, (n_heads, -1)).unsqueeze(3)
+            d_logits = d_logits + (heads * d_heads).sum(-1)
+        d_logits = weights * (d_logits - (weights * d_logits).sum(3, keepdim=True))
+        d_grid_logits = _TensorBackend._interpolate_backward(grid_logits, points, shares, d_logits)
+        d_logits = d_logits * slopes
+        d_key = neighbors.flatten(2, 3).transpose(2, 3) @ d_logits.flatten(2, 3)
+        return d_logits.sum(3), d_key, d_grid_logits
 
     @staticmethod
-    def _read(
-        fixed: _Fixed, sender: Tensor, table: Tensor
+    def _gather_edges(
+        constants: _Constants, key: Tensor, grid_logits: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """States (M, R, B, K, D) and loads of senders; places and shares (S B K, 2 F)."""
-        index, x, width = fixed.source_index.clamp(min=0), fixed.edges, sender.shape[2]
-        found = _Tensors._gather(fixed.rows, index)
-        source_features, carried = found[..., :width], found[..., width : width + fixed.n_carried]
-        loads = torch.cat([torch.ones_like(x[..., :1]), carried, x], dim=-1)
-        n_features, n_places = table.shape[2:4]
-        position = (x + _GRID_REACH) * _GRID_STEPS
-        below = position.floor().clamp(0, n_places - 2)
-        share = position - below  # below 0 or above 1 beyond the table: its ends go on straight
-        first = n_places * torch.arange(table[..., 0, 0].numel(), device=x.device)
-        first = first.view(*table.shape[:2], 1, 1, n_features)
+        """States (M, R, B, K, D) and values of neighbors; grid points and shares (edges, 2 F)."""
+        index, x, width = constants.source_index.clamp(min=0), constants.edges, key.shape[2]
+        found = _TensorBackend._gather(constants.rows, index)
+        neighbors, extras = found[..., :width], found[..., width : width + constants.n_extras]
+        values = torch.cat([torch.ones_like(x[..., :1]), extras, x], dim=-1)
+        n_features, n_points = grid_logits.shape[2:4]
+        position = (x + _GRID_LIMIT) * _GRID_STEPS
+        below = position.floor().clamp(0, n_points - 2)
+        share = position - below  # below 0 or above 1 beyond the grid: linear extrapolation
+        first = n_points * torch.arange(grid_logits[..., 0, 0].numel(), device=x.device)
+        first = first.view(*grid_logits.shape[:2], 1, 1, n_features)
         low = (below.long() + first).flatten(0, 3)
         share = share.flatten(0, 3)
-        places = torch.cat([low, low + 1], dim=-1)
-        return source_features, loads, places, torch.cat([1 - share, share], dim=-1)
+        points = torch.cat([low, low + 1], dim=-1)
+        return neighbors, values, points, torch.cat([1 - share, share], dim=-1)
 
     @staticmethod
     def _gather(values: Tensor, index: Tensor) -> Tensor:
         """Rows (M, R, B, K, width) of values (M, N, width)."""
-        members, n, width = values.shape
-        offset = n * torch.arange(members, device=index.device).view(-1, 1, 1, 1)
-        found = values.reshape(members * n, width).index_select(0, (index + offset).flatten())
+        n_members, n, width = values.shape
+        offset = n * torch.arange(n_members, device=index.device).view(-1, 1, 1, 1)
+        found = values.reshape(n_members * n, width).index_select(0, (index + offset).flatten())
         return found.view(*index.shape, width)
 
     @staticmethod
-    def _look_up(table: Tensor, places: Tensor, shares: Tensor) -> Tensor:
-        """Sum of all features' tables for each edge, (S B K, H)."""
-        flat = table.reshape(-1, table.shape[-1])
-        return F.embedding_bag(places, flat, per_sample_weights=shares, mode="sum")
+    def _interpolate(grid_logits: Tensor, points: Tensor, shares: Tensor) -> Tensor:
+        """Sum of the interpolated logits of all edge features, (edges, H)."""
+        flat = grid_logits.reshape(-1, grid_logits.shape[-1])
+        return F.embedding_bag(points, flat, per_sample_weights=shares, mode="sum")
 
     @staticmethod
-    def _look_up_backward(
-        table: Tensor, places: Tensor, shares: Tensor, d_logits: Tensor
+    def _interpolate_backward(
+        grid_logits: Tensor, points: Tensor, shares: Tensor, d_logits: Tensor
     ) -> Tensor:
-        n_heads = table.shape[-1]
+        n_heads = grid_logits.shape[-1]
         source = (d_logits.reshape(-1, 1, n_heads) * shares.unsqueeze(-1)).flatten(0, 1)
-        found = table.new_zeros((table[..., 0].numel(), n_heads))
-        return found.index_add_(0, places.flatten(), source).view_as(table)
+        found = grid_logits.new_zeros((grid_logits[..., 0].numel(), n_heads))
+        return found.index_add_(0, points.flatten(), source).view_as(grid_logits)
 
 
-_TABLE = (np.float32(-_GRID_REACH), np.float32(_GRID_STEPS))
+_GRID = (np.float32(-_GRID_LIMIT), np.float32(_GRID_STEPS))
 
 
-def _way(like: Tensor) -> type[_Compiled] | type[_Tensors]:
-    """Choose how edges are worked through."""
+def _backend(like: Tensor) -> type[_CompiledBackend] | type[_TensorBackend]:
+    """Return the backend for the device and dtype of a tensor."""
     compiled = like.device.type == "cpu" and like.dtype == torch.float32
-    return _Compiled if compiled else _Tensors
+    return _CompiledBackend if compiled else _TensorBackend

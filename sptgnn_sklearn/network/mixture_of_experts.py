@@ -10,11 +10,11 @@ from .layers import MemberLinear
 
 
 class MixtureOfExperts(nn.Module):
-    """Sparse mixture: a router picks `top_k` experts for each row; each reads all streams.
+    """Sparse mixture of experts over the encoded streams, with `top_k` experts for each row.
 
-    At this size every expert is computed and masked, which is faster than gathering rows. The
-    balance loss is that of Fedus et al. (2021), eq. 4, for top-k; the z-loss that of Zoph et al.
-    (2022), eq. 5.
+    Every expert is computed and the unused ones are masked, which is faster at this size than
+    gathering rows. The balance loss is that of Fedus et al. (2021), eq. 4, for top-k; the z-loss
+    that of Zoph et al. (2022), eq. 5.
     """
 
     def __init__(
@@ -23,8 +23,8 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         self.n_experts, self.top_k = n_experts, min(top_k, n_experts)
         self.router = MemberLinear(n_members, n_in, n_experts)
-        self.into = MemberLinear(n_members, n_in, n_experts * hidden)
-        self.out = MemberLinear(n_members, n_experts * hidden, width)
+        self.hidden = MemberLinear(n_members, n_in, n_experts * hidden)
+        self.output = MemberLinear(n_members, n_experts * hidden, width)
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return gates (M, B, E) that sum to one, balance loss (M,) and z-loss (M,)."""
@@ -40,6 +40,6 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         gates, balance, z_loss = self.gates(x)
-        hidden = F.silu(self.into(x)).unflatten(-1, (self.n_experts, -1))  # (M, B, E, hidden)
-        # A weighted sum of expert outputs is one product once the gates scale the hidden units.
-        return self.out((hidden * gates.unsqueeze(-1)).flatten(-2)), balance, z_loss
+        hidden = F.silu(self.hidden(x)).unflatten(-1, (self.n_experts, -1))  # (M, B, E, hidden)
+        # Gates scale the hidden units, so that the weighted sum of experts is a single product.
+        return self.output((hidden * gates.unsqueeze(-1)).flatten(-2)), balance, z_loss

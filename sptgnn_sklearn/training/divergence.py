@@ -84,6 +84,6 @@ def _dead_routers(graph: EnsembleModule) -> list[tuple[int, int]]:
     if network.shape.n_experts < 2 or n_rows < _ENOUGH_ROWS:
         return []
     members = network.shape.n_members
-    gates = network.gates(graph.rows.streams_of(slice(0, _LOOKED_AT), members))
+    gates = network.gates(graph.rows.expand_streams(slice(0, _LOOKED_AT), members))
     share, expert = gates.mean(1).max(1)
     return [(m, int(expert[m])) for m in range(members) if share[m] > _ALL]

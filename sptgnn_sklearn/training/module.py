@@ -123,7 +123,7 @@ class EnsembleModule(nn.Module):
 
     def forward(self, rows: Tensor, variant: Tensor) -> NodePredictions:
         """Predict a batch: row positions (M, B), and which variant of their lists they see."""
-        streams = self.rows.streams_at(rows)
+        streams = self.rows.gather_streams(rows)
         if self.data.fine_tuning is not None and self.network.image_encoders is not None:
             chips, generators = self.data.fine_tuning.chips, self.network.generators or ()
             own = [

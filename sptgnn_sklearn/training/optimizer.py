@@ -35,7 +35,7 @@ def parameter_groups(
     Offsets, gains and slopes are not shrunk, which would only bias them. The stages of an encoder
     learn the slower the lower they are (layer-wise decay; Howard & Ruder 2018, section 3.2).
     """
-    spared = ("bias", "gain", "offset", "level", "slope_change")
+    spared = ("bias", "gain", "offset", "slope_change")
     own, encoders = split_parameters(network)
     groups = [
         {

@@ -45,7 +45,7 @@ def blow_up(graph):
 def no_slope(graph):
     for network in (graph.network, graph.ema_network):
         for name, parameter in network.named_parameters():
-            if name.split(".")[0] in ("mean_head", "inject", "baseline"):
+            if name.split(".")[0] in ("mean_head", "neighbor_target_head", "baseline"):
                 parameter.zero_()
 
 
