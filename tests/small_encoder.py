@@ -1,4 +1,4 @@
-"""A small encoder in the layout of the real one, and chips for it."""
+"""A small encoder with the stages of TerraMind, and chips for it."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ SIDE, WIDTH = 16, 8
 
 
 class Patches(nn.Module):
-    """Like terratorch's embedding of a modality: tokens, and what is added to them."""
+    """Patch embedding of a modality as in terratorch: tokens and a modality embedding."""
 
     def __init__(self, channels):
         super().__init__()
@@ -22,20 +22,20 @@ class Patches(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block over tokens that mixes them."""
+    """Residual block that mixes tokens."""
 
     def __init__(self):
         super().__init__()
         self.norm1 = nn.LayerNorm(WIDTH)
-        self.into = nn.Linear(WIDTH, WIDTH)
+        self.linear = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, tokens):
-        mixed = torch.tanh(self.into(self.norm1(tokens)))
+        mixed = torch.tanh(self.linear(self.norm1(tokens)))
         return tokens + mixed + mixed.mean(1, keepdim=True)
 
 
 def small_stages(n_blocks=3, **channels):
-    """Stages from chips to embeddings, of the given channels by modality."""
+    """Return encoder stages for modalities with the given numbers of channels."""
     torch.manual_seed(0)
     embeddings = {name: Patches(n) for name, n in (channels or {"DEM": 1}).items()}
     blocks = [Block() for _ in range(n_blocks)]
@@ -43,7 +43,7 @@ def small_stages(n_blocks=3, **channels):
 
 
 def write_chips(folder, n, channels=1, seed=0, signal=None):
-    """Write n chips as .npy and return their paths; `signal` shifts their mean."""
+    """Write n .npy chips and return their paths; `signal` (n,) shifts their means."""
     rng = np.random.default_rng(seed)
     paths = []
     for i in range(n):

@@ -1,4 +1,4 @@
-"""A small survey, covariate rasters of the same world, and a counting regressor."""
+"""A small survey, covariate rasters of the same area, and a regressor that counts its calls."""
 
 from datetime import datetime
 from pathlib import Path
@@ -21,36 +21,37 @@ DATE = datetime(2012, 6, 1)
 
 
 def survey(n=160, crs=CRS):
-    """Samples of the world that the rasters show, with four covariates and a date."""
+    """Return samples of the area of the rasters, with four covariates and a date."""
     made = make_soil_survey(n, extent_km=120, range_km=40, crs=crs, random_state=0)
     pair = list(made.data.columns[:2])
     return made.data[[*pair, "date", *COVARIATES]], made.target
 
 
 def grid_transform(height=HEIGHT):
+    """Return the transform of the grid."""
     return rasterio.Affine(CELL, 0, CORNER[0], 0, -CELL, CORNER[1])
 
 
 def centers():
-    """Rows (h * w, 2) of cell centres."""
+    """Return cell centers (h * w, 2), row by row."""
     x = CORNER[0] + (np.arange(WIDTH) + 0.5) * CELL
     y = CORNER[1] - (np.arange(HEIGHT) + 0.5) * CELL
     return np.column_stack([axis.ravel() for axis in np.meshgrid(x, y)])
 
 
 def cell_table():
-    """What the model sees of every cell: the table that a map shall be equal to."""
+    """Return the table of all cells, whose predictions a map must equal."""
     world = make_soil_survey(
         extent_km=120, range_km=40, crs=CRS, random_state=0, coordinates=centers()
     ).data
     table = world[["x", "y", "date", *COVARIATES]]
-    # Heights and covariates in the precision of the rasters.
+    # Elevation and covariates in the precision of the rasters.
     numbers = {name: table[name].astype("float32") for name in COVARIATES if name != "land_use"}
     return table.assign(date=pd.Timestamp(DATE), **numbers)
 
 
 def bands_of(table):
-    """Arrays (h, w) of the covariates: numbers, and codes of the categories."""
+    """Return arrays (h, w) of the covariates, with codes for categories."""
     codes = {level: code for code, level in LAND_USES.items()}
     found = {}
     for name in COVARIATES:
@@ -61,7 +62,7 @@ def bands_of(table):
 
 
 def as_dataset(bands, crs=CRS):
-    """A Dataset of arrays on the grid."""
+    """Return an xarray.Dataset of arrays on the grid."""
     xy = centers().reshape(HEIGHT, WIDTH, 2)
     made = xr.Dataset(
         {name: (("y", "x"), values) for name, values in bands.items()},
@@ -71,7 +72,7 @@ def as_dataset(bands, crs=CRS):
 
 
 def write_raster(path, bands, *, names=None, crs=CRS, transform=None, tile=16, **options):
-    """Write a GeoTIFF of some bands, in tiles if there is a size for them."""
+    """Write a GeoTIFF, tiled unless `tile` is None; return its path."""
     bands = np.asarray(bands)
     bands = bands if bands.ndim == 3 else bands[None]
     tiled = {"tiled": True, "blockxsize": tile, "blockysize": tile} if tile else {}
@@ -95,7 +96,7 @@ def write_raster(path, bands, *, names=None, crs=CRS, transform=None, tile=16, *
 
 
 def write_stack(folder, bands, **options):
-    """Write numbers to one file of named bands and categories to another; give their paths."""
+    """Write numeric covariates to one file and categories to another; return their paths."""
     folder = Path(folder)
     numbers = {name: values for name, values in bands.items() if name != "land_use"}
     stacked = np.stack(list(numbers.values()))
@@ -106,7 +107,7 @@ def write_stack(folder, bands, **options):
 
 
 class Counting(RegressorMixin, BaseEstimator):
-    """Sums the columns, and counts how often and for how many rows it is asked."""
+    """Regressor that sums columns and counts calls of `predict` and their rows."""
 
     def __init__(self, fail_after=None, error=None, factor=1.0):
         self.fail_after = fail_after
