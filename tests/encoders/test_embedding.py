@@ -112,29 +112,6 @@ def with_gaps(folder, n=23):
     return images
 
 
-# Paths
-
-
-def test_read_paths():
-    """Text and path objects are paths; everything else, and empty text, is a missing image."""
-    import pandas as pd
-
-    values = [Path("a") / "b.tif", "c.tif", np.str_("d.tif"), "s3://x/e.tif", "C:\\f.tif"]
-    assert read_paths(values).tolist() == [str(Path("a/b.tif")), "c.tif", "d.tif", *values[3:]]
-    assert all(type(path) is str for path in read_paths(values))
-    missing = [None, float("nan"), pd.NA, pd.NaT, 0.0, 3, "", "  ", b"a.tif", ["a.tif"]]
-    assert read_paths(missing).tolist() == [None] * len(missing)
-    assert read_paths(pd.Series(["a", None], dtype="str")).tolist() == ["a", None]
-    assert read_paths([]).shape == (0,)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="file URLs are other paths on Windows")
-def test_file_urls_are_paths():
-    """With or without a host, and with their escapes."""
-    urls = ["file:///data/a%20b.tif", "file://localhost/data/c.tif"]
-    assert read_paths(urls).tolist() == ["/data/a b.tif", "/data/c.tif"]
-
-
 # What is learned
 
 

@@ -309,7 +309,11 @@ def test_columns_that_say_nothing_in_these_rows_do_no_harm():
     columns = TableSchema.fit(X, **ROLES)
     table = columns.transform(X).take(np.arange(30, 60))
     features = FeatureEncoder.fit(columns, table)
-    assert (features.time_scale, features.elevation_scale, features.covariate_axes) == (None, None, None)
+    assert (features.time_scale, features.elevation_scale, features.covariate_axes) == (
+        None,
+        None,
+        None,
+    )
     assert (features.node_features(table)["covariates"][:, :2] == 0).all()
     with pytest.raises(ValueError, match="no such column"):
         features.standard_elevation(table)
