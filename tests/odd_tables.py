@@ -1,9 +1,4 @@
-"""Tables, targets and weights of every odd kind, and what an estimator may make of them.
-
-`cases` draws what a fit and a prediction are given; `outcome` runs both and says how they ended, or
-raises an `AssertionError`: an end must be finite numbers of the right shape, or an error that was
-written for whoever gave the table.
-"""
+"""Hypothesis strategies for odd tables, targets and weights, and the allowed outcomes."""
 
 from __future__ import annotations
 
@@ -62,17 +57,17 @@ _SAID = re.compile(
 
 @dataclass
 class Case:
-    """What one fit and one prediction are given.
+    """Arguments of one fit and one prediction.
 
     Attributes
     ----------
     X, y, weight, queries
     parameters : dict
-        Of the estimator, beyond those of the smallest network.
+        Parameters of the estimator beyond those of the smallest network.
     story : list of str
-        Which kinds of columns, targets and so on were drawn.
+        Kinds of columns, targets, ... that were drawn.
     wrong : bool
-        Whether something is in it that must be refused.
+        Whether the case contains invalid input.
     """
 
     X: Any
@@ -117,7 +112,7 @@ def _sparse(fill: float) -> Callable[[list[Any]], Any]:
 
 
 def _spread(values: list[Any], scale: float = 1.0) -> Any:
-    """Numbers that differ a little from row to row, so that few of them are equal."""
+    """Return numbers that differ slightly from row to row."""
     return pd.Series(np.array(values, dtype=float) + scale * np.arange(len(values)))
 
 
@@ -294,13 +289,13 @@ _LABELS = ["clay", "sand", "ph", "lat2", "", "a b", "\N{SNOWMAN}", "X", "y2"]
 
 
 def _one_in(number: int) -> st.SearchStrategy[bool]:
-    """True so often; not where a search looks first."""
+    """Draw True with probability 1 / n."""
     return st.integers(0, number - 1).map(lambda found: found == number // 2)
 
 
 @st.composite
 def frames(draw, n: int) -> tuple[pd.DataFrame, list[str]]:
-    """Draw a table of n rows, and which kinds it is of."""
+    """Draw a table of n rows and the kinds of its columns."""
     place = draw(st.sampled_from(list(PLACES)) if draw(_one_in(2)) else st.just("cloud"))
     first, second = PLACES[place](n)
     names = draw(st.sampled_from(_NAMES if draw(_one_in(6)) else _NAMES[:4]))
@@ -387,7 +382,7 @@ CONTAINERS: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 @st.composite
 def containers(draw, frame: pd.DataFrame) -> tuple[Any, str]:
-    """Draw what holds a table: mostly a DataFrame, with an index of any kind."""
+    """Draw the container of a table: mostly a DataFrame, with any kind of index."""
     if not draw(_one_in(5)):
         index = draw(st.sampled_from(list(INDEXES)))
         return frame.set_axis(INDEXES[index](len(frame)), axis=0), f"index {index}"
@@ -542,7 +537,7 @@ WRONG_WEIGHTS: dict[str, Callable[[int], Any]] = {
 
 
 def _fitting(frame: pd.DataFrame, role: str) -> list[Any]:
-    """Return the columns that may have a role, going by their types alone."""
+    """Return the columns whose dtype allows a role."""
     kinds = {
         "time": "datetime64|period|timestamp|date32",
         "elevation": "float|int|Sparse|Int|Float|double",
@@ -557,7 +552,7 @@ def _fitting(frame: pd.DataFrame, role: str) -> list[Any]:
 
 @st.composite
 def settings_of_an_estimator(draw, frame: pd.DataFrame) -> dict[str, Any]:
-    """Draw parameters; now and then a role goes to a column that may hold anything."""
+    """Draw parameters; sometimes a role is given to an arbitrary column."""
     found: dict[str, Any] = {}
     anything = [*frame.columns, 0, 1, -1, 2]
     for role in ("time", "elevation", "site"):
@@ -629,7 +624,7 @@ QUERIES: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 @st.composite
 def cases(draw) -> Case:
-    """Draw a case: mostly something usable with something odd about it."""
+    """Draw a case: mostly valid input with something odd about it."""
     n = draw(st.integers(0 if draw(_one_in(8)) else 6, MOST_ROWS))
     frame, story = draw(frames(n))
     queries, told = frame, "queries as the table"
@@ -674,7 +669,7 @@ def cases(draw) -> Case:
 
 
 def outcome(case: Case) -> str:
-    """Fit and predict; return how it ended.
+    """Fit and predict; return the outcome.
 
     Returns
     -------
@@ -684,12 +679,12 @@ def outcome(case: Case) -> str:
     Raises
     ------
     AssertionError
-        For whatever must not happen.
+        For any other outcome.
     """
     before = _states(case)
     model = make_regressor(**{**_SMALLEST, **case.parameters})
     stage = "fit"
-    with _no_hang(), warnings.catch_warnings(record=True) as said:
+    with _no_hang(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             model.fit(case.X, case.y, sample_weight=case.weight)
@@ -698,7 +693,7 @@ def outcome(case: Case) -> str:
             stage = "answered"
         except (TypeError, ValueError) as error:
             _check_error(error)
-    _check_warnings(said)
+    _check_warnings(caught)
     for what, old, new in zip(("X", "y", "weight", "queries"), before, _states(case), strict=True):
         assert old == new, f"{what} was changed: {old}\n{new}"
     if stage != "answered":
@@ -728,14 +723,14 @@ def _no_hang() -> Iterator[None]:
 
 
 def _within(filename: str) -> str:
-    """Name a file within its project: records are read on other machines."""
+    """Return a file name relative to its project, for records of other machines."""
     parts = Path(filename).parts
     tops = [i for i, part in enumerate(parts) if part in ("site-packages", "sptgnn_sklearn")]
     return "/".join(parts[tops[0] :]) if tops else parts[-1]
 
 
 def _check_error(error: Exception) -> None:
-    """An error must have been written by those who check tables, and say what is wrong with one."""
+    """Check that an error was raised by the checks of tables and describes the problem."""
     raised = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{_within(raised.filename)}:{raised.lineno}"
     if not raised.filename.startswith(_HOMES):
@@ -754,7 +749,7 @@ def _check_warnings(said: list[warnings.WarningMessage]) -> None:
 
 
 def _states(case: Case) -> list[str]:
-    """Everything that there is to see of what is given; two NaN are the same."""
+    """Return the comparable state of the arguments; NaN equal NaN."""
     return [_state(values) for values in (case.X, case.y, case.weight, case.queries)]
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, without an expected failure."""
+"""scikit-learn's estimator checks, with no expected failure."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -32,5 +32,5 @@ pytestmark = [
 
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_check(estimator, check):
-    """Every check that scikit-learn has for an estimator passes."""
+    """Every estimator check of scikit-learn passes."""
     check(estimator)

@@ -1,4 +1,4 @@
-"""MAPIE's wrappers around the estimator, bare and at the end of a Pipeline."""
+"""Tests of MAPIE's wrappers around the estimator, alone and at the end of a Pipeline."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ SCORES = {"absolute": AbsoluteConformityScore, "standardised": StdConformityScor
 
 @pytest.fixture(scope="module")
 def rows():
-    """Matrix, target and blocks of a small survey, of which the first half is for training."""
+    """Features, target and blocks of a small survey; the first half is the training set."""
     survey = make_soil_survey(n_samples=160, random_state=0)
     table = survey.data[["lon", "lat", "elevation", "cov_0", "cov_1", "cov_2"]].fillna(0)
     return table.to_numpy(), survey.target.to_numpy(), spatial_blocks(table, n_blocks=12)
@@ -39,7 +39,7 @@ def covered(interval, y):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("model", MODELS)
 def test_split_conformal_intervals(rows, model, score):
-    """Of a fitted model, from rows it has not seen; its standard deviation varies the width."""
+    """With a prefit model; its standard deviation varies the width."""
     X, y, _ = rows
     mapie = SplitConformalRegressor(
         clone(MODELS[model]).fit(X[:80], y[:80]),
@@ -56,7 +56,7 @@ def test_split_conformal_intervals(rows, model, score):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("model", MODELS)
 def test_cross_conformal_intervals_over_spatial_blocks(rows, model, score):
-    """Each block is held out once, so that errors are those away from the data."""
+    """Each block is held out once."""
     X, y, blocks = rows
     mapie = CrossConformalRegressor(
         clone(MODELS[model]),
@@ -71,7 +71,7 @@ def test_cross_conformal_intervals_over_spatial_blocks(rows, model, score):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("model", MODELS)
 def test_jackknife_after_bootstrap_intervals(rows, model, score):
-    """Resampled with replacement: copies of a row are merged, not neighbours of each other."""
+    """Bootstrap copies of a row are merged, not neighbors of each other."""
     X, y, _ = rows
     mapie = JackknifeAfterBootstrapRegressor(
         clone(MODELS[model]),

@@ -1,4 +1,4 @@
-"""Chips around the cells of a map."""
+"""Tests of maps from models with images."""
 
 import tempfile
 from pathlib import Path
@@ -28,7 +28,7 @@ FINE = 500.0  # metres of a pixel of the imagery
 
 
 class MiddlePixel(RegressorMixin, BaseEstimator):
-    """Predicts what the middle of the chip holds."""
+    """Regressor that predicts the central pixel of the chip."""
 
     def fit(self, X, y=None):
         self.feature_names_in_ = np.array(X.columns, dtype=object)
@@ -51,7 +51,7 @@ class MiddlePixel(RegressorMixin, BaseEstimator):
 
 @pytest.fixture(scope="module")
 def imagery(tmp_path_factory):
-    """Heights in fine pixels that cover the upper half of the map."""
+    """Elevation in fine pixels that cover the upper half of the map."""
     heights = np.random.default_rng(0).normal(670, 300, (80, 224)).astype("float32")
     transform = rasterio.Affine(FINE, 0, CORNER[0], 0, -FINE, CORNER[1])
     path = tmp_path_factory.mktemp("imagery") / "dem.tif"
@@ -63,8 +63,8 @@ def covariate():
     return as_dataset({"cov_0": bands_of(cell_table())["cov_0"]})
 
 
-def test_chips_are_cut_around_the_cells(imagery, covariate):
-    """The middle of the chip is the pixel under the cell's centre; beyond the image is none."""
+def test_chips_are_centered_on_cells(imagery, covariate):
+    """The chip is centered on the cell; chips beyond the image are missing."""
     path, heights = imagery
     X = pd.DataFrame({"x": [1.0], "y": [1.0], "cov_0": [0.0], "dem": ["a.tif"]})
     model = MiddlePixel().fit(X)
@@ -82,8 +82,8 @@ def test_chips_are_cut_around_the_cells(imagery, covariate):
     assert not any(folder.exists() for folder in model.folders)
 
 
-def test_images_are_checked_first(imagery, covariate, tmp_path):
-    """Columns that are not there, files that are not there, other places, and no size."""
+def test_images_are_checked_before_mapping(imagery, covariate, tmp_path):
+    """Unknown columns, missing files, other areas and unknown sizes raise."""
     X = pd.DataFrame({"x": [1.0], "y": [1.0], "cov_0": [0.0], "dem": ["a.tif"]})
     model = MiddlePixel().fit(X)
     settings = {"crs": CRS, "verbose": 0}
@@ -103,8 +103,8 @@ def test_images_are_checked_first(imagery, covariate, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:weights=None")
-def test_network_with_images_is_mapped(imagery, covariate, tmp_path):
-    """A model that sees chips predicts what it does from chips that were cut beforehand."""
+def test_map_equals_predictions_from_extracted_chips(imagery, covariate, tmp_path):
+    """A map equals predictions from chips extracted beforehand."""
     rng = np.random.default_rng(0)
     signal = rng.normal(size=60)
     X = pd.DataFrame(

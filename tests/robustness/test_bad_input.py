@@ -1,4 +1,4 @@
-"""Tables as people really have them: what is refused, what is warned of, what simply works."""
+"""Tests of unusual tables: errors, warnings, and valid input of any kind."""
 
 import datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ CLAY, HEIGHT = RNG.uniform(size=N), RNG.normal(100, 20, N)
 
 
 def survey(**changes):
-    """A small survey; changes replace or add columns, and None drops one."""
+    """Return a small survey; arguments replace or add columns, and None drops one."""
     columns = {
         "lon": LON,
         "lat": LAT,
@@ -34,19 +34,19 @@ def survey(**changes):
 
 
 def planar(**changes):
-    """The same survey in metres."""
+    """Return the same survey in meters."""
     return survey(**{"lon": None, "lat": None, "x": 1e5 * LON, "y": 1e5 * LAT, **changes})
 
 
 def changed(values, position, value):
-    """A copy of a column with one entry replaced."""
+    """Return a copy of a column with one entry replaced."""
     values = np.array(values, dtype=object)
     values[position] = value
     return values
 
 
 def tiny(**parameters):
-    """The smallest network that has all its parts, trained for one epoch."""
+    """Return the smallest network with all components, trained for one epoch."""
     defaults = {
         "base_estimator": None,
         "n_estimators": 1,
@@ -59,7 +59,7 @@ def tiny(**parameters):
 
 
 def assert_works(X, queries=None, y=Y, sample_weight=None, **parameters):
-    """Fit and predict; every number that comes back is finite."""
+    """Fit and predict; all returned numbers must be finite."""
     model = tiny(**parameters).fit(X, y, sample_weight=sample_weight)
     found = model.predict_uncertainty(X if queries is None else queries).to_numpy()
     assert np.isfinite(found).all()
@@ -68,7 +68,7 @@ def assert_works(X, queries=None, y=Y, sample_weight=None, **parameters):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Make the test fail as soon as a network is trained."""
+    """Fail the test if a network is trained."""
 
     def train_members(*args, **kwargs):
         pytest.fail("training started")
@@ -120,8 +120,8 @@ BAD_COORDINATES = {
 
 @pytest.mark.parametrize("case", BAD_COORDINATES)
 @pytest.mark.usefixtures("no_training")
-def test_bad_coordinates_are_refused(case):
-    """The error names the column, the first row and what to do, before training."""
+def test_invalid_coordinates_raise(case):
+    """The error names the column, the first row and a remedy, before training."""
     X, parameters, message = BAD_COORDINATES[case]
     with pytest.raises(ValueError, match=message):
         tiny(**parameters).fit(X, Y)
@@ -136,15 +136,15 @@ def test_bad_coordinates_are_refused(case):
 )
 @pytest.mark.filterwarnings("ignore:n_neighbors=4 is more than")
 @pytest.mark.usefixtures("no_training")
-def test_one_place_is_refused(place, message):
-    """A spatial model of one place is a mistake in the table, most likely in the coordinates."""
+def test_single_location_raises(place, message):
+    """A single location is most likely an error in the coordinates."""
     with pytest.raises(ValueError, match=message):
         tiny(site="site" if "site" in place else None).fit(survey(**place), Y)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_sites_of_mixed_types_are_refused():
-    """Ids that cannot be sorted cannot be numbered whatever the order of the rows."""
+def test_sites_of_mixed_types_raise():
+    """Site ids of types that cannot be compared raise."""
     site = [1, 2, datetime.date(2001, 1, 1)] * (N // 3)
     with pytest.raises(ValueError, match=r"site ids cannot be sorted.*all strings or all numbers"):
         tiny(site="site").fit(survey(site=site), Y)
@@ -152,8 +152,8 @@ def test_sites_of_mixed_types_are_refused():
 
 @pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])
 @pytest.mark.usefixtures("no_training")
-def test_roles_of_absent_columns_are_refused(role):
-    """The error names the role, the column and the columns that there are."""
+def test_roles_of_missing_columns_raise(role):
+    """The error names the role, the column and the existing columns."""
     value = {"coordinates": ("lon", "altitude"), "spectral": ["altitude"]}.get(role, "altitude")
     with pytest.raises(ValueError, match=rf"{role}='altitude' .*its columns are \['lon', 'lat'"):
         tiny(**{role: value}).fit(survey(), Y)
@@ -171,7 +171,7 @@ BAD_ROLES = {
 
 @pytest.mark.parametrize("case", BAD_ROLES)
 @pytest.mark.usefixtures("no_training")
-def test_roles_that_do_not_fit_are_refused(case):
+def test_conflicting_roles_raise(case):
     """The error names the column and its roles, before training."""
     parameters, message = BAD_ROLES[case]
     with pytest.raises(ValueError, match=message):
@@ -188,7 +188,7 @@ def test_roles_that_do_not_fit_are_refused(case):
     ],
 )
 @pytest.mark.usefixtures("no_training")
-def test_unreadable_dates_are_refused(date, message):
+def test_invalid_dates_raise(date, message):
     """The error names the column, the row and the value."""
     with pytest.raises(ValueError, match=message):
         tiny(time="date").fit(survey(date=changed(["2001-05-03"] * N, 3, date)), Y)
@@ -205,15 +205,15 @@ def test_unreadable_dates_are_refused(date, message):
     ],
 )
 @pytest.mark.usefixtures("no_training")
-def test_bad_covariates_are_refused(column, error, message):
-    """The error names the column, the row and what to do, before training."""
+def test_invalid_covariates_raise(column, error, message):
+    """The error names the column, the row and a remedy, before training."""
     X = survey(clay=pd.Series(column).infer_objects())
     with pytest.raises(error, match=message):
         tiny().fit(X, Y)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_duplicated_names_are_refused():
+def test_duplicated_column_names_raise():
     """The error lists the names."""
     with pytest.raises(ValueError, match=r"X has duplicated column names: \['clay'\]"):
         tiny().fit(survey().rename(columns={"height": "clay"}), Y)
@@ -233,15 +233,15 @@ def test_duplicated_names_are_refused():
     ],
 )
 @pytest.mark.usefixtures("no_training")
-def test_bad_targets_are_refused(y, message):
-    """The error says which rows have no usable target."""
+def test_invalid_targets_raise(y, message):
+    """The error names the rows without a valid target."""
     with pytest.raises(ValueError, match=message):
         tiny().fit(survey(), y)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_targets_without_logarithm_are_refused():
-    """A logarithm of targets at or below -1 is refused with the least of them."""
+def test_log1p_of_targets_below_minus_one_raises():
+    """The error gives the smallest target."""
     with pytest.raises(ValueError, match="needs y above -1, but its least value is -4"):
         tiny(target_transform="log1p").fit(survey(), np.append(Y[1:], -4.0))
 
@@ -257,16 +257,16 @@ def test_targets_without_logarithm_are_refused():
     ],
 )
 @pytest.mark.usefixtures("no_training")
-def test_bad_weights_are_refused(weight, message):
-    """The error says what is wrong with the weights."""
+def test_invalid_sample_weights_raise(weight, message):
+    """The error names the problem of the weights."""
     with pytest.raises(ValueError, match=message):
         tiny().fit(survey(), Y, sample_weight=np.asarray(weight, dtype=float))
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 4])
 @pytest.mark.usefixtures("no_training")
-def test_too_few_rows_are_refused(n_rows):
-    """The error tells the number of rows and the least number."""
+def test_too_few_rows_raise(n_rows):
+    """The error gives the number of rows and the minimum."""
     with pytest.raises(
         ValueError, match=r"Found array with 0 sample|Found [14] sample.*minimum of 5"
     ):
@@ -299,7 +299,7 @@ BAD_PARAMETERS = [
 
 @pytest.mark.parametrize("parameters", BAD_PARAMETERS, ids=str)
 @pytest.mark.usefixtures("no_training")
-def test_bad_parameters_are_refused(parameters):
+def test_invalid_parameters_raise(parameters):
     """The error names the parameter, before training."""
     name = next(iter(parameters))
     with pytest.raises((ValueError, TypeError), match=name):
@@ -331,29 +331,29 @@ def fitted():
     ],
 )
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_bad_queries_are_refused(fitted, queries, message):
-    """Queries are checked as the training table was."""
+def test_invalid_queries_raise(fitted, queries, message):
+    """Tables are checked in predict as in fit."""
     with pytest.raises(ValueError, match=message):
         fitted.predict(queries)
 
 
-def test_columns_without_variation_are_ignored_with_a_warning():
-    """Constant and empty covariates are listed once, and the rest is used."""
+def test_constant_columns_are_ignored_with_a_warning():
+    """Constant and empty covariates are listed in one warning."""
     X = survey(one=1.0, empty=np.nan, word="a", nothing=None).drop(columns="date")
     with pytest.warns(UserWarning, match=r"are ignored: \['one', 'empty', 'word'\]") as seen:
         assert_works(X)
     assert len(seen) == 1
 
 
-def test_few_rows_have_few_neighbors_with_a_warning():
-    """Five rows have four others, whatever was asked for."""
+def test_n_neighbors_is_reduced_with_a_warning():
+    """Five rows have at most four neighbors."""
     with pytest.warns(UserWarning, match=r"n_neighbors=10 is more than the 4 other locations"):
         model = assert_works(survey()[:5], y=Y[:5], n_neighbors=10)
     assert model.kneighbors(survey()[:2], return_distance=False).shape[1] <= 5
 
 
-def test_unseen_categories_are_unknown_with_one_warning():
-    """All columns concerned are in one warning, and predictions go on."""
+def test_unseen_categories_warn_once():
+    """One warning lists all columns with unseen categories."""
     X = survey(soil=pd.Series(["loam", "peat"] * (N // 2)))
     model = tiny().fit(X, Y)
     with pytest.warns(UserWarning, match=r"{'use': 30, 'soil': 15}") as seen:
@@ -362,16 +362,16 @@ def test_unseen_categories_are_unknown_with_one_warning():
     assert np.isfinite(found).all()
 
 
-def test_unknown_coordinate_names_are_warned_of():
-    """The first two columns are taken, and the warning says how to name others."""
+def test_unknown_coordinate_names_warn():
+    """The first two columns are used, and the warning names the parameter."""
     X = survey().rename(columns={"lon": "r", "lat": "h"})
     with pytest.warns(UserWarning, match=r"the first two, 'r' and 'h', .* coordinates=\(x_column"):
         assert assert_works(X).columns_.coordinates == ("r", "h")
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
-def test_gaps_in_covariates_work(missing):
-    """Gaps of any kind, in numbers, categories and dates, in fit and in queries."""
+def test_missing_values_in_covariates(missing):
+    """Missing values of any kind are valid, in fit and predict."""
     X = survey(
         clay=changed(CLAY, [1, 5], missing),
         use=changed(survey()["use"], [1, 5], missing),
@@ -382,8 +382,8 @@ def test_gaps_in_covariates_work(missing):
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
-def test_gaps_in_queries_work_where_training_had_none(fitted, missing):
-    """A query may lack everything but its place."""
+def test_missing_values_in_queries_only(fitted, missing):
+    """All values of a query except its coordinates may be missing."""
     X = pd.DataFrame({name: [missing] * N for name in survey().columns}, index=range(N))
     found = fitted.predict_uncertainty(X.assign(lon=LON, lat=LAT))
     assert np.isfinite(found.to_numpy()).all()
@@ -428,8 +428,8 @@ COVARIATES = {
 
 
 @pytest.mark.parametrize("kind", COVARIATES)
-def test_covariates_of_every_kind_work(kind):
-    """Whatever pandas can hold is a covariate, without any warning."""
+def test_covariates_of_all_dtypes(kind):
+    """Covariates of all pandas dtypes are valid, without warnings."""
     X = survey(more=pd.Series(COVARIATES[kind]), height=None, date=None)
     model = assert_works(X)
     assert "more" in {*model.columns_.numeric, *model.columns_.categorical}
@@ -437,8 +437,8 @@ def test_covariates_of_every_kind_work(kind):
 
 
 @pytest.mark.parametrize("magnitude", [-1e30, 1e30, 1e-300])
-def test_numbers_do_not_become_infinite_on_their_way_to_the_base(magnitude):
-    """Trees read single precision, in which the largest numbers accepted still are numbers."""
+def test_large_numbers_stay_finite_in_single_precision(magnitude):
+    """The largest accepted numbers are finite in the single precision of trees."""
     X = survey(more=magnitude * np.linspace(0.1, 1, N))
     model = assert_works(X, base_estimator="xgboost")
     matrix = model.ensemble_.features.tree_features(model.columns_.transform(X))
@@ -461,23 +461,23 @@ DATES = {
 
 
 @pytest.mark.parametrize("kind", DATES)
-def test_dates_of_every_kind_work(kind):
-    """Dates make a time stream, gaps included."""
+def test_dates_of_all_kinds(kind):
+    """Dates give a time stream, with missing values."""
     dates = DATES[kind] if kind == "one day" else pd.Series(DATES[kind])
     model = assert_works(survey(date=dates), time="date")
     assert "time" in model.streams_
 
 
 def test_dates_that_are_all_missing_are_ignored():
-    """A time column without a single date is listed among what is ignored."""
+    """A time column without any date is listed as ignored."""
     with pytest.warns(UserWarning, match=r"are ignored: \['date'\]"):
         model = assert_works(survey(date=pd.NaT), time="date")
     assert "time" not in model.streams_
 
 
 @pytest.mark.parametrize("names", [["lon", "lat"], ["lon", "lat", "clay"], ["lon", "lat", "use"]])
-def test_few_columns_work(names):
-    """Coordinates alone are enough, and so is one covariate."""
+def test_tables_of_few_columns(names):
+    """Coordinates alone, or with one covariate, are valid."""
     assert_works(survey()[names])
 
 
@@ -495,20 +495,20 @@ PLACES = {
 
 @pytest.mark.parametrize("case", PLACES)
 @pytest.mark.filterwarnings("ignore:n_neighbors=4 is more than:UserWarning")
-def test_places_anywhere_work(case):
-    """Crowded places, the date line and the poles are places as good as others."""
+def test_locations_anywhere_on_earth(case):
+    """Dense clusters, the date line and the poles are valid."""
     lon, lat = PLACES[case]
     assert_works(survey(lon=lon, lat=lat))
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e9])
-def test_planar_coordinates_of_any_unit_work(scale):
-    """Nanometres and megametres are units as good as others, far from the origin too."""
+def test_planar_coordinates_of_any_unit(scale):
+    """Nanometers and megameters are valid, also far from the origin."""
     assert_works(planar(x=scale * (LON - 5), y=scale * (LAT - 1e4)))
 
 
-def test_duplicated_rows_are_a_weight():
-    """A row twice is the row with a weight of two."""
+def test_duplicated_rows_equal_weights():
+    """A row twice equals a weight of two."""
     X = survey()
     twice = np.append(np.arange(N), [3, 3, 7])
     repeated = tiny().fit(X.iloc[twice], Y[twice])
@@ -518,8 +518,8 @@ def test_duplicated_rows_are_a_weight():
     np.testing.assert_array_equal(repeated.predict(X), weighted.predict(X))
 
 
-def test_rows_of_weight_zero_may_be_the_only_ones_that_vary():
-    """What is known of absent rows only says nothing, and does no harm."""
+def test_variation_in_rows_of_weight_zero_is_ignored():
+    """Values that occur in rows of weight zero only are ignored."""
     weight = (np.arange(N) < 25).astype(float)
     X = survey(
         more=np.where(weight, 1.0, np.arange(N)),
@@ -534,14 +534,14 @@ def test_rows_of_weight_zero_may_be_the_only_ones_that_vary():
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5, -1e6])
-def test_a_constant_target_is_predicted(value):
-    """Nothing varies, so little remains to be learnt; no division by zero on the way."""
+def test_constant_target(value):
+    """A constant target is predicted without division by zero."""
     assert_works(survey(), y=np.full(N, value))
 
 
 @pytest.mark.parametrize("unit", [1e-29, 1e29])
-def test_targets_of_any_unit_work(unit):
-    """Predictions follow the unit of the target."""
+def test_targets_of_any_unit(unit):
+    """Predictions scale with the unit of the target."""
     plain = tiny().fit(survey(), Y).predict(survey())
     found = tiny().fit(survey(), unit * Y).predict(survey())
     np.testing.assert_allclose(found, np.float32(unit) * plain, rtol=1e-3, atol=1e-3 * unit)
@@ -556,8 +556,8 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("kind", INDEXES)
-def test_row_labels_do_not_matter(kind):
-    """The index of X, even with duplicates, changes nothing but the index of the answer."""
+def test_index_does_not_matter(kind):
+    """The index of X, even with duplicates, only labels the result."""
     X = survey()
     plain = assert_works(X, time="date").predict(X)
     labelled = X.set_axis(pd.Index(INDEXES[kind]), axis=0)
@@ -577,16 +577,16 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("layout", ARRAYS)
-def test_arrays_of_any_layout_work(layout):
-    """Memory layout and container change nothing."""
+def test_arrays_of_any_layout(layout):
+    """Memory layout and container do not change results."""
     X = np.column_stack([LON, LAT, CLAY, HEIGHT])
     plain = tiny(crs=4326).fit(X, Y).predict(X)
     other = ARRAYS[layout](X)
     np.testing.assert_array_equal(tiny(crs=4326).fit(other, Y).predict(other), plain)
 
 
-def test_read_only_arrays_work_and_stay():
-    """Nothing that belongs to the caller is written to."""
+def test_inputs_are_not_modified():
+    """Arrays of the caller are not written to."""
     X, y, weight = np.column_stack([LON, LAT, CLAY]), Y.copy(), np.ones(N)
     for array in (X, y, weight):
         array.setflags(write=False)
@@ -596,22 +596,22 @@ def test_read_only_arrays_work_and_stay():
     pd.testing.assert_frame_equal(table, before)
 
 
-def test_columns_named_by_numbers_work():
-    """Integers are names as good as others, and come before positions."""
+def test_integer_column_labels():
+    """Integer labels are matched before positions."""
     X = pd.DataFrame({7: CLAY, 1: LON, 0: LAT, 2: HEIGHT})
     model = assert_works(X, coordinates=(1, 0), elevation=2, crs=4326)
     assert model.columns_.coordinates == (1, 0)
     assert model.columns_.elevation == 2
 
 
-def test_a_row_of_zeros_is_predicted(fitted):
-    """Tools that probe a model with zeros get a number, with scikit-learn's own warning."""
+def test_row_of_zeros_is_predicted(fitted):
+    """Tools that probe a model with zeros get a number, with scikit-learn's warning."""
     with pytest.warns(UserWarning, match="X does not have valid feature names|not in the training"):
         assert np.isfinite(fitted.predict(np.zeros((1, 6)))).all()
 
 
-def test_signed_zeros_are_one_value():
-    """Rows that differ in the sign of a zero are one row."""
+def test_signed_zeros_are_equal():
+    """Rows that differ in the sign of a zero are merged."""
     X = planar(clay=np.where(np.arange(N) % 2, 0.0, 1.0))
     minus = X.assign(clay=np.where(np.arange(N) % 2, -0.0, 1.0))
     both = pd.concat([X, minus])
@@ -620,16 +620,16 @@ def test_signed_zeros_are_one_value():
     np.testing.assert_array_equal(found, weighted)
 
 
-def test_the_target_among_the_covariates_is_told():
-    """A score near one is no skill."""
+def test_target_among_covariates_warns():
+    """A copy of the target among the covariates is leakage."""
     survey = make_soil_survey(n_samples=30, random_state=0)
     model = SpTGNNRegressor(time="date", base_estimator=None, n_estimators=1, max_epochs=1)
     with pytest.warns(UserWarning, match=r"Column 'soc' of X is the target y.*drop"):
         model.fit(survey.data.assign(soc=survey.target), survey.target)
 
 
-def test_tables_that_pandas_does_not_know():
-    """An array of three dimensions without a column, and columns of structures from Arrow."""
+def test_unsupported_tables_raise():
+    """Arrays of three dimensions and Arrow columns of structures raise."""
     with pytest.raises(ValueError, match="X must have two dimensions and has 3"):
         SpTGNNRegressor().fit(np.empty((20, 0, 1)), np.zeros(20))
     frame = pd.DataFrame({"x": [1.0], "y": [2.0]})

@@ -1,4 +1,4 @@
-"""Threads, processes and networks: nothing is shared, nothing is left changed, nobody is called."""
+"""Tests of threads, processes, global state and network access."""
 
 import gc
 import logging
@@ -47,7 +47,7 @@ def model():
 
 
 def predict_in_threads(model, times):
-    """Predictions from eight threads, of parts of the table, each so many times."""
+    """Return predictions of eight threads, for parts of the table, repeated."""
     parts = [X.iloc[i::8] for i in range(8)]
 
     def work(part):
@@ -64,28 +64,28 @@ def assert_equal_lists(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-def test_predicting_from_many_threads(model):
-    """One fitted estimator serves eight threads at once, with the same bits."""
+def test_predict_from_many_threads(model):
+    """One fitted estimator in eight threads gives identical bits."""
     assert_equal_lists(*predict_in_threads(model, 4))
 
 
 @pytest.mark.slow
-def test_predicting_from_many_threads_for_long(model):
-    """Eight threads of a thousand predictions each."""
+def test_predict_from_many_threads_for_long(model):
+    """Eight threads with a thousand predictions each."""
     assert_equal_lists(*predict_in_threads(model, 1000))
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_fitting_side_by_side(backend):
-    """Fits in workers of joblib are those of a loop."""
+def test_parallel_fits_equal_sequential_fits(backend):
+    """Fits in joblib workers equal those of a loop."""
     alone = [fit_and_predict(seed) for seed in (1, 2, 3)]
     beside = Parallel(2, backend=backend)(delayed(fit_and_predict)(seed) for seed in (1, 2, 3))
     assert_equal_lists(alone, beside)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_use_after_fork(tmp_path):
-    """A child of a process that has trained in several threads predicts and fits."""
+def test_fit_and_predict_after_fork(tmp_path):
+    """A forked child of a multi-threaded process fits and predicts."""
     program = """
         import multiprocessing, sys, warnings
         warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads, at its call
@@ -109,7 +109,7 @@ def test_use_after_fork(tmp_path):
 
 
 def settings_of_the_process():
-    """All that belongs to the user, in a form that can be compared."""
+    """Return the global state of the process in a comparable form."""
     return {
         "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "torch draws": torch.get_rng_state().numpy().tobytes(),
@@ -128,8 +128,8 @@ def settings_of_the_process():
     }
 
 
-def test_nothing_is_left_changed(tmp_path):
-    """Fitting, predicting, saving and loading touch no global state."""
+def test_global_state_is_unchanged(tmp_path):
+    """Fit, predict, save and load do not change global state."""
     make(base_estimator=None).fit(X, Y)  # imports and first calls are over
     before = settings_of_the_process()
     one = make().fit(X, Y)
@@ -142,8 +142,8 @@ def test_nothing_is_left_changed(tmp_path):
     assert not changed
 
 
-def test_nobody_is_called(tmp_path):
-    """With sockets that cannot connect, everything but pretrained weights works."""
+def test_no_network_access(tmp_path):
+    """Everything but the download of pretrained weights works without sockets."""
     program = """
         import socket, sys
         def refuse(*args, **kwargs):
@@ -176,7 +176,7 @@ def test_nobody_is_called(tmp_path):
 
 
 def resident_mib():
-    """Memory of this process; None where the kernel does not tell."""
+    """Resident memory of this process in MiB; None if unavailable."""
     path = Path("/proc/self/statm")
     if not path.is_file():
         return None
@@ -185,8 +185,8 @@ def resident_mib():
 
 @pytest.mark.slow
 @pytest.mark.skipif(resident_mib() is None, reason="the kernel does not tell the memory")
-def test_cycles_do_not_gather_memory():
-    """Two thousand fits and predictions: memory after the first tenth is that at the end."""
+def test_memory_does_not_grow():
+    """Memory is stable over two thousand fits and predictions."""
     few, y = X.head(20), Y[:20]
     level = None
     for cycle in range(2000):
