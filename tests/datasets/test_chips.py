@@ -1,4 +1,4 @@
-"""Made-up chips: georeferenced as they say, and with a signal in bare soil."""
+"""Simulated image chips: georeferencing, formats, reproducibility and the signal in bare soil."""
 
 import os
 from pathlib import Path
@@ -28,12 +28,12 @@ def ndvi(optical):
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory):
-    """Signal and chips of 280 places."""
+    """Signal and image chips of 280 locations."""
     rng = np.random.default_rng(0)
     signal = rng.standard_normal(280)
-    places = np.column_stack([rng.uniform(29, 31, 280), rng.uniform(-1, 1, 280)])
+    coordinates = np.column_stack([rng.uniform(29, 31, 280), rng.uniform(-1, 1, 280)])
     folder = tmp_path_factory.mktemp("chips")
-    paths = write_survey_chips(folder, signal, places, elevation=rng.uniform(0, 900, 280))
+    paths = write_survey_chips(folder, signal, coordinates, elevation=rng.uniform(0, 900, 280))
     return signal, {name: np.stack([read(path) for path in paths[name]]) for name in paths}
 
 
@@ -41,8 +41,8 @@ def survey(tmp_path_factory):
     ("name", "dtype", "nodata"),
     [("S2L2A", "uint16", 0), ("S1GRD", "float32", None), ("DEM", "float32", None)],
 )
-def test_files_are_what_the_encoder_takes(name, dtype, nodata, tmp_path):
-    """Bands, their names, types and units are those of the modality."""
+def test_files_have_bands_and_units_of_modality(name, dtype, nodata, tmp_path):
+    """Number, names, data types and ranges of bands are those of the modality."""
     (path,) = write_survey_chips(tmp_path, [0.0], [[30.0, 0.0]], chip_size=48)[name]
     assert list(CHIP_COLUMNS) == ["S2L2A", "S1GRD", "DEM"]
     with rasterio.open(path) as chip:
@@ -56,7 +56,7 @@ def test_files_are_what_the_encoder_takes(name, dtype, nodata, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("crs", "place", "expected"),
+    ("crs", "location", "expected"),
     [
         ("EPSG:4326", (30.5, 0.7), "EPSG:32636"),
         ("EPSG:4326", (29.9, -0.7), "EPSG:32735"),
@@ -68,76 +68,76 @@ def test_files_are_what_the_encoder_takes(name, dtype, nodata, tmp_path):
     ],
 )
 @pytest.mark.parametrize("size", [32, 33])
-def test_place_lies_in_the_middle_pixel(crs, place, expected, size, tmp_path):
-    """Pixels of 10 m lie on their grid in a fitting system, around the place."""
-    paths = write_survey_chips(tmp_path, [0.0], [place], crs=crs, chip_size=size)
+def test_location_is_in_middle_pixel(crs, location, expected, size, tmp_path):
+    """Pixels are on the 10 m grid of the expected CRS, around the location."""
+    paths = write_survey_chips(tmp_path, [0.0], [location], crs=crs, chip_size=size)
     for (path,) in paths.values():
         with rasterio.open(path) as chip:
             assert chip.crs == rasterio.CRS.from_user_input(expected)
             to_chip = pyproj.Transformer.from_crs(crs or "EPSG:4326", expected, always_xy=True)
-            x, y = to_chip.transform(*place)
+            x, y = to_chip.transform(*location)
             grid = chip.transform
             assert (grid.a, grid.b, grid.d, grid.e) == (10, 0, 0, -10)
             assert grid.c % 10 == grid.f % 10 == 0
             assert (x - grid.c) // 10 == (grid.f - y) // 10 == size // 2
 
 
-def test_height_is_that_of_the_place(tmp_path):
-    """The pixel of the place has its height, and the slope around it is that of a field."""
+def test_elevation_of_middle_pixel(tmp_path):
+    """The middle pixel has the given elevation, and the relief around it is below 100 m."""
     paths = write_survey_chips(tmp_path, [0.0, 0.0], [[30, 0], [30, 1]], elevation=[123.0, 45.5])
     found = [read(path)[0] for path in paths["DEM"]]
     assert [heights[16, 16] for heights in found] == [123.0, 45.5]
     assert all(1 < np.ptp(heights) < 100 for heights in found)
 
 
-def test_bare_soil_darkens_and_crop_does_not(survey):
-    """A standard deviation of signal lowers bare soil's red by a sixth, and crop's not."""
+def test_signal_darkens_bare_soil_only(survey):
+    """A standard deviation of the signal lowers red reflectance of soil by a sixth, not of crop."""
     signal, chips = survey
     index = np.array([ndvi(optical.astype(float)) for optical in chips["S2L2A"]])
     slopes = {}
     for name, rank in (("bare", 0.1), ("crop", 0.9)):
         cut = np.quantile(index, rank, axis=(1, 2), keepdims=True)
-        there = index <= cut if name == "bare" else index >= cut
-        pairs = zip(chips["S2L2A"], there, strict=True)
-        red = [np.log(one[RED][where]).mean() for one, where in pairs]
+        mask = index <= cut if name == "bare" else index >= cut
+        pairs = zip(chips["S2L2A"], mask, strict=True)
+        red = [np.log(chip[RED][pixels]).mean() for chip, pixels in pairs]
         slopes[name] = np.polyfit(signal, red, 1)[0]
     assert slopes["bare"] == pytest.approx(-0.165, abs=0.025)
     assert abs(slopes["crop"]) < 0.04
 
 
 def test_fields_have_bare_and_green_patches(survey):
-    """All chips hold some of both, smooth in space; speckle in radar is not smooth."""
+    """All chips contain soil and crop in smooth patches, and radar with speckle."""
     _, chips = survey
     index = np.array([ndvi(optical.astype(float)) for optical in chips["S2L2A"]])
     assert np.quantile(index, 0.05, axis=(1, 2)).max() < 0.45
     assert np.quantile(index, 0.95, axis=(1, 2)).min() > 0.5
 
-    def alike(images):
+    def autocorrelation(images):
         return np.mean([np.corrcoef(a[:, 1:].ravel(), a[:, :-1].ravel())[0, 1] for a in images])
 
-    assert alike(index) > 0.8
-    assert alike(chips["S1GRD"][:, 0]) < 0.6
+    assert autocorrelation(index) > 0.8
+    assert autocorrelation(chips["S1GRD"][:, 0]) < 0.6
 
 
-def test_signal_can_be_learned_and_mean_brightness_is_not_enough(survey):
-    """Simple statistics tell about two thirds of the signal, one mean of all far less."""
+def test_signal_is_predictable_from_pixel_statistics(survey):
+    """Quantiles of bands explain about two thirds of the signal, mean brightness far less."""
     signal, chips = survey
     bands = np.concatenate([chips["S2L2A"], chips["S1GRD"]], axis=1).astype(float)
     statistics = [bands.mean(axis=(2, 3)), *np.quantile(bands, [0.1, 0.5, 0.9], axis=(2, 3))]
     brightness = bands[:, :12].mean(axis=(1, 2, 3))[:, None]
 
-    def skill(features):
+    def explained(features):
         forest = RandomForestRegressor(60, max_features=0.33, random_state=0)
         found = cross_val_predict(forest, features, signal, cv=KFold(5))
         return 1 - np.mean((found - signal) ** 2) / signal.var()
 
-    assert 0.5 < skill(np.hstack(statistics)) < 0.8
-    assert skill(brightness) < 0.35
+    assert 0.5 < explained(np.hstack(statistics)) < 0.8
+    assert explained(brightness) < 0.35
 
 
-def test_same_seed_same_bytes(tmp_path):
-    """Files are the same byte for byte, and those of another seed or size stand beside them."""
-    places, signal = [[30.0, 0.0], [30.1, 0.1]], [0.4, -1.0]
+def test_files_are_reproducible(tmp_path):
+    """Equal arguments give equal bytes; another seed, size or elevation has other names."""
+    coordinates, signal = [[30.0, 0.0], [30.1, 0.1]], [0.4, -1.0]
     runs = {
         "a": {},
         "b": {},
@@ -147,7 +147,7 @@ def test_same_seed_same_bytes(tmp_path):
     }
     names = {}
     for folder, options in runs.items():
-        paths = write_survey_chips(tmp_path / folder, signal, places, **options)
+        paths = write_survey_chips(tmp_path / folder, signal, coordinates, **options)
         names[folder] = {Path(path).name for files in paths.values() for path in files}
         assert names[folder] == set(os.listdir(tmp_path / folder))
         assert len(names[folder]) == 6
@@ -157,41 +157,41 @@ def test_same_seed_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_seed_decides_the_field(tmp_path):
-    """The same signal at the same place is another field with another seed, or in another row."""
-    signal, places = [0.5, 0.5], [[30.0, 0.0]] * 2
+def test_fields_differ_by_seed_and_row(tmp_path):
+    """Equal signals at one location have different fields for other seeds or rows."""
+    signal, coordinates = [0.5, 0.5], [[30.0, 0.0]] * 2
     paths = [
         path
         for seed in ([0], [1])
-        for path in write_survey_chips(tmp_path, signal, places, seed=seed)["S2L2A"]
+        for path in write_survey_chips(tmp_path, signal, coordinates, seed=seed)["S2L2A"]
     ]
     fields = [ndvi(read(path).astype(float)).ravel() for path in paths]
     assert np.abs(np.corrcoef(fields) - np.eye(4)).max() < 0.9
 
 
-def test_row_does_not_depend_on_the_others(tmp_path):
-    """The first rows of a longer survey have the same files."""
-    places, signal = [[30.0, 0.0], [30.1, 0.1], [30.2, 0.1]], [0.4, -1.0, 2.0]
-    long = write_survey_chips(tmp_path, signal, places)
-    short = write_survey_chips(tmp_path, signal[:2], places[:2])
+def test_rows_are_independent_of_others(tmp_path):
+    """The first rows of a larger survey have the same files."""
+    coordinates, signal = [[30.0, 0.0], [30.1, 0.1], [30.2, 0.1]], [0.4, -1.0, 2.0]
+    long = write_survey_chips(tmp_path, signal, coordinates)
+    short = write_survey_chips(tmp_path, signal[:2], coordinates[:2])
     assert {name: paths[:2] for name, paths in long.items()} == short
 
 
-def test_chips_that_exist_are_left(tmp_path):
-    """A second call writes the missing only."""
+def test_existing_files_are_kept(tmp_path):
+    """A second call writes missing files only."""
     paths = write_survey_chips(tmp_path, [0.4, -1.0], [[30.0, 0.0], [30.1, 0.1]])
-    kept, gone = paths["DEM"]
-    before, content = os.stat(kept).st_mtime_ns, Path(gone).read_bytes()
-    os.remove(gone)
+    kept, removed = paths["DEM"]
+    before, content = os.stat(kept).st_mtime_ns, Path(removed).read_bytes()
+    os.remove(removed)
     assert write_survey_chips(tmp_path, [0.4, -1.0], [[30.0, 0.0], [30.1, 0.1]]) == paths
     assert os.stat(kept).st_mtime_ns == before
-    assert Path(gone).read_bytes() == content
+    assert Path(removed).read_bytes() == content
 
 
-def test_wrong_arguments(tmp_path):
-    """A file is no folder, and each row needs a place."""
+def test_invalid_arguments_raise(tmp_path):
+    """The directory is not a file, and each row has a location."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file; give a directory"):
+    with pytest.raises(ValueError, match=r"directory=.*is a file"):
         write_survey_chips(tmp_path / "file", [0.0], [[30.0, 0.0]])
     with pytest.raises(ValueError, match=r"shapes \(2,\), \(1, 2\) and \(2,\)"):
         write_survey_chips(tmp_path, [0.0, 1.0], [[30.0, 0.0]])
