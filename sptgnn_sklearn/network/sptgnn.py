@@ -115,8 +115,7 @@ class SpTGNN(nn.Module):
     def _init_as_interpolation(self) -> None:
         """Initialize the mean as inverse-distance interpolation of the baseline's residuals."""
         a = self.shape
-        weight = self.neighbor_target_head.weight
-        weight = weight.view(a.n_members, len(a.relations), a.n_heads, -1)
+        weight = self.neighbor_target_head.weight.view(a.n_members, len(a.relations), a.n_heads, -1)
         initial = _INITIAL_RESIDUAL_WEIGHT / a.n_heads
         weight[:, a.relations.index("spatial"), :, _RESIDUAL] = initial
 
