@@ -1,4 +1,4 @@
-"""Identical rows merged and the rest in an order that does not depend on where they stood."""
+"""Deduplication of rows and their canonical order."""
 
 import struct
 
@@ -10,7 +10,7 @@ from sptgnn_sklearn.table.schema import SampleTable
 
 
 def crowded_table(n=200, seed=0):
-    """Rows of few values, so that many are identical, with gaps."""
+    """Return rows with few distinct values, many of them identical, and missing values."""
     rng = np.random.default_rng(seed)
     numeric = rng.integers(0, 2, (n, 2)).astype(float)
     numeric[rng.uniform(size=n) < 0.2, 0] = np.nan
@@ -27,15 +27,15 @@ def crowded_table(n=200, seed=0):
 
 
 def content(table, y, row):
-    """All that a row holds, with NaN equal to itself."""
+    """Return all values of a row, with NaN equal to itself."""
     values = [*table.coordinates[row], *table.numeric[row], *table.categories[row], y[row]]
     values += [] if table.time is None else [table.time[row]]
     values += [] if table.site is None else [table.site[row]]
-    return tuple("gap" if value != value else value for value in values)
+    return tuple("missing" if value != value else value for value in values)
 
 
-def test_merged_rows_agree_with_a_dictionary():
-    """Each distinct content is there once, with the sum of its weights, and none of weight zero."""
+def test_merged_rows_equal_those_of_a_dictionary():
+    """Each distinct row occurs once with the sum of its weights; zero weights are dropped."""
     table, y, weight = crowded_table()
     merged = deduplicate(table, y, weight)
     sums = {}
@@ -54,7 +54,7 @@ def test_merged_rows_agree_with_a_dictionary():
 
 
 def test_order_depends_on_content_only():
-    """Shuffled rows merge into the same rows, weights and order, to the last bit."""
+    """Shuffled rows give the same rows, weights and order, bit for bit."""
     table, y, weight = crowded_table()
     merged = deduplicate(table, y, weight)
     order = np.random.default_rng(1).permutation(len(y))
@@ -65,8 +65,8 @@ def test_order_depends_on_content_only():
     np.testing.assert_array_equal(again.inverse, merged.inverse[order])
 
 
-def test_a_weight_is_a_repetition():
-    """A row of weight three and the row three times merge alike."""
+def test_weights_equal_repetition():
+    """A row of weight three equals three copies of the row."""
     table, y, _ = crowded_table(40)
     weight = np.random.default_rng(2).integers(0, 4, 40)
     weighted = deduplicate(table, y, weight.astype(float))
@@ -78,8 +78,8 @@ def test_a_weight_is_a_repetition():
     )
 
 
-def test_sums_of_weights_do_not_depend_on_order():
-    """Not even in the last digit, which decides what a seed gives."""
+def test_sums_of_weights_do_not_depend_on_row_order():
+    """Sums are equal bit for bit, so that fits are too."""
     table = two_rows().take(np.zeros(50, dtype=int))
     weight = np.random.default_rng(0).uniform(size=50)
     sums = {
@@ -90,7 +90,7 @@ def test_sums_of_weights_do_not_depend_on_order():
 
 
 def two_rows(**changes):
-    """Twice the same row, the second one changed."""
+    """Return two copies of a row, with changes in the second."""
     table = SampleTable(
         coordinates=np.zeros((2, 2)),
         numeric=np.zeros((2, 1)),
@@ -116,23 +116,23 @@ def two_rows(**changes):
         {"site": None},
     ],
 )
-def test_a_difference_anywhere_keeps_rows_apart(change):
-    """Rows merge only if nothing that the model may read differs."""
+def test_rows_with_any_difference_are_not_merged(change):
+    """Rows are merged only if all model inputs are equal."""
     assert len(deduplicate(two_rows(), np.zeros(2), np.ones(2)).rows) == 1
     assert len(deduplicate(two_rows(**change), np.zeros(2), np.ones(2)).rows) == 2
     assert len(deduplicate(two_rows(), np.array([0.0, 1.0]), np.ones(2)).rows) == 2
 
 
-def test_equal_values_of_different_bits_are_equal():
-    """Negative zero is zero, and one NaN is as good as another."""
+def test_equal_values_with_different_bits_are_merged():
+    """Negative zero equals zero, and NaNs with different bits are equal."""
     table = two_rows(coordinates=[-0.0, 0.0])
     other_nan = struct.unpack("<d", struct.pack("<Q", 0xFFF8000000000123))[0]
     table.numeric[:, 0] = [np.nan, other_nan]
     assert len(deduplicate(table, np.array([-0.0, 0.0]), np.ones(2)).rows) == 1
 
 
-def test_a_row_without_a_site_is_not_one_of_that_name():
-    """A missing site is no site called None."""
+def test_missing_site_differs_from_text_none():
+    """A missing site is not merged with a site named "None"."""
     table = two_rows()
     table.site[:] = [None, None]
     assert len(deduplicate(table, np.zeros(2), np.ones(2)).rows) == 1
@@ -140,10 +140,19 @@ def test_a_row_without_a_site_is_not_one_of_that_name():
     assert len(deduplicate(table, np.zeros(2), np.ones(2)).rows) == 2
 
 
-def test_the_first_copy_stands_for_all():
-    """Of identical rows the first one of positive weight is kept."""
+def test_first_copy_is_kept():
+    """Of identical rows the first with positive weight is returned."""
     table = two_rows().take(np.array([0, 1, 0, 1]))
     merged = deduplicate(table, np.zeros(4), np.array([0.0, 2.0, 1.0, 4.0]))
     assert merged.rows.tolist() == [1]
     assert merged.weight.tolist() == [7.0]
     assert merged.inverse.tolist() == [-1, 0, 0, 0]
+
+
+def test_rows_of_a_larger_table():
+    """Positions refer to the larger table; its other rows have no distinct row."""
+    merged = deduplicate(two_rows(), np.zeros(2), np.ones(2))
+    larger = merged.among(np.array([False, True, False, True]))
+    assert larger.rows.tolist() == [1]
+    assert larger.weight.tolist() == [2.0]
+    assert larger.inverse.tolist() == [-1, 0, -1, 0]

@@ -1,4 +1,4 @@
-"""Streams, spaces and the tabular matrix, against formulas and slower ways."""
+"""Node features, relation spaces and tree features, compared with formulas."""
 
 from dataclasses import replace
 
@@ -31,24 +31,23 @@ def survey(n=60, **changes):
 
 
 def fit_features(X, **roles):
-    columns = TableSchema.fit(X, **roles)
-    table = columns.transform(X)
-    return FeatureEncoder.fit(columns, table), table
+    schema, table = TableSchema.fit_transform(X, **roles)
+    return FeatureEncoder.fit(schema, table), table
 
 
-def learn_quantiles(column):
+def fit_quantiles(column):
     X = pd.DataFrame({"x": np.arange(len(column)), "y": 0.0, "value": column})
     return fit_features(X)[0].quantiles
 
 
 def scores_of(column, known=None):
-    """Normal scores of a column by those known in training, else by itself."""
-    quantiles = learn_quantiles(column if known is None else known)
+    """Return the normal scores of a column, fitted to `known` or to itself."""
+    quantiles = fit_quantiles(column if known is None else known)
     return normal_scores(np.asarray(column, dtype=float)[:, None], quantiles).ravel()
 
 
-def test_scores_are_those_of_the_quantile_transformer():
-    """For values that all differ the map is scikit-learn's, for new values as for known ones."""
+def test_scores_equal_those_of_quantile_transformer():
+    """For distinct values the transform is scikit-learn's, for training and new values."""
     rng = np.random.default_rng(0)
     known, new = rng.lognormal(sigma=2, size=300), rng.lognormal(sigma=2.5, size=300)
     new[:20] = np.nan
@@ -58,8 +57,8 @@ def test_scores_are_those_of_the_quantile_transformer():
         np.testing.assert_allclose(scores_of(values, known), expected, atol=1e-9)
 
 
-def test_equal_values_get_their_middle_rank():
-    """Zeros that are most of a column lie in the middle of their share of the distribution."""
+def test_tied_values_have_their_middle_rank():
+    """Frequent zeros are in the middle of their share of the distribution."""
     column = np.array([0.0] * 60 + [1.0] * 20 + list(range(2, 23)))
     middle = (rankdata(column) - 1) / (len(column) - 1)
     np.testing.assert_allclose(scores_of(column), norm.ppf(middle).clip(-3, 3), atol=1e-9)
@@ -67,22 +66,22 @@ def test_equal_values_get_their_middle_rank():
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-12, 1e-3, 1e12, 1e29])
 def test_scores_do_not_depend_on_the_unit(unit):
-    """A flux of 1e-12 says as much as a distance of 1e12, and nothing overflows."""
+    """Scores of a flux of 1e-12 equal those of a distance of 1e12, without overflow."""
     column = np.random.default_rng(0).normal(size=80)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         found = scores_of(column * unit)
     np.testing.assert_allclose(found, scores_of(column), rtol=1e-6)
 
 
-def test_scores_rise_with_the_values_and_stay_in_bounds():
-    """Order is kept between and beyond the training values, within three deviations."""
+def test_scores_are_monotonic_and_bounded():
+    """Order is preserved inside and outside the training range, within three deviations."""
     found = scores_of(np.linspace(-9, 9, 1000), np.random.default_rng(0).normal(size=50))
     assert (np.diff(found) >= 0).all()
     assert found[[0, -1]].tolist() == [-3, 3]
 
 
-def test_covariate_stream_holds_scores_gaps_and_categories():
-    """Scores with the median for gaps, one indicator for each column with gaps, one-hot levels."""
+def test_covariate_stream():
+    """Normal scores (0 if missing), missing-value indicators and one-hot levels."""
     X = survey(clay=[np.nan, *range(59)])
     features, table = fit_features(X, **ROLES)
     stream = features.node_features(table)["covariates"]
@@ -95,19 +94,19 @@ def test_covariate_stream_holds_scores_gaps_and_categories():
     np.testing.assert_array_equal(stream[:, 4:], pd.get_dummies(X["use"]).to_numpy())
 
 
-def test_gaps_and_levels_that_training_had_not_are_average():
-    """A query with a new gap or an unknown category reads as the middle and as no level."""
+def test_unseen_levels_and_missing_values_of_queries():
+    """A value missing in queries only has the score 0, an unseen level only zeros."""
     features, _ = fit_features(survey(), **ROLES)
     X = survey(5, clay=np.nan, use="moor")
-    with pytest.warns(UserWarning, match="Categories that were not"):
+    with pytest.warns(UserWarning, match="{'use': 5}"):
         stream = features.node_features(features.schema.transform(X))["covariates"]
     assert stream.shape[1] == 3 + 3
     assert (stream[:, 1] == 0).all()
     assert (stream[:, 3:] == 0).all()
 
 
-def test_rare_levels_share_one_column():
-    """The thirty-two most frequent levels get a column; the others are all zeros."""
+def test_rare_levels_have_no_column():
+    """The 32 most frequent levels have a column; others are all zeros."""
     use = np.repeat([f"level {i:02}" for i in range(40)], [1] * 8 + [3] * 32)
     X = pd.DataFrame({"x": np.arange(len(use)), "y": 0.0, "use": use})
     features, table = fit_features(X)
@@ -116,11 +115,11 @@ def test_rare_levels_share_one_column():
     np.testing.assert_array_equal(stream.sum(axis=1), [0] * 8 + [1] * 96)
 
 
-def test_position_stream_is_made_of_waves():
-    """Two coordinates on the scale of the survey, with sine and cosine of four scales of each."""
+def test_position_stream():
+    """Two scaled coordinates, and sines and cosines of each at four scales."""
     X = pd.DataFrame({"x": [0.0, 6.0, 0.0, 6.0], "y": [0.0, 0.0, 8.0, 8.0]})
     features, table = fit_features(X)
-    assert features.reach == 5.0
+    assert features.plane_scale == 5.0
     stream = features.node_features(table)["position"]
     plane = np.array([[-3, -4], [3, -4], [-3, 4], [3, 4]]) / 5
     np.testing.assert_allclose(stream[:, :2], plane, rtol=1e-6)
@@ -130,7 +129,7 @@ def test_position_stream_is_made_of_waves():
 
 
 def test_position_does_not_depend_on_origin_and_unit():
-    """The same survey elsewhere, in feet or across the date line, has the same position stream."""
+    """A survey shifted, in feet or across the date line has the same position stream."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.uniform(size=30), "y": rng.uniform(size=30)})
     one = fit_features(X)
@@ -152,8 +151,8 @@ def test_position_does_not_depend_on_origin_and_unit():
     )
 
 
-def test_time_stream_holds_trend_gaps_and_season():
-    """Standardised date, unknown or not, and two harmonics of the year."""
+def test_time_stream():
+    """Standardized date, indicator of unknown dates, and two harmonics of the year."""
     X = survey()
     X.loc[3, "date"] = np.nan
     features, table = fit_features(X, **ROLES)
@@ -175,15 +174,15 @@ def test_time_stream_holds_trend_gaps_and_season():
 
 
 def test_whole_years_have_no_season():
-    """Dates that are years tell the trend only."""
+    """Years give a trend only."""
     features, table = fit_features(survey(date=np.arange(1990, 2050)), time="date")
     assert not features.seasonal
     assert features.node_features(table)["time"].shape == (60, 2)
     assert features.tree_features(table)[:, -1].tolist() == list(range(1990, 2050))
 
 
-def test_spatial_space_keeps_great_circle_distances():
-    """Distances between points of the spatial space are those on the ground."""
+def test_spatial_space_preserves_great_circle_distances():
+    """Distances in the spatial space are distances on the ground."""
     features, table = fit_features(survey(), **ROLES)
     space = features.relation_spaces(table)["spatial"]
     np.testing.assert_allclose(space.mean(axis=0), 0, atol=1e-9)
@@ -196,8 +195,8 @@ def test_spatial_space_keeps_great_circle_distances():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_spectral_space_keeps_distances_between_covariates():
-    """With few covariates the principal axes only turn the covariate stream."""
+def test_spectral_space_preserves_covariate_distances():
+    """With few covariates the principal axes are a rotation of the covariate stream."""
     features, table = fit_features(survey(), **ROLES)
     space = features.relation_spaces(table)["spectral"]
     expected = pdist(features.node_features(table)["covariates"].astype(float))
@@ -205,8 +204,8 @@ def test_spectral_space_keeps_distances_between_covariates():
     assert (np.diff(space.var(axis=0)) <= 1e-12).all()
 
 
-def test_spectral_space_of_named_columns_reads_these_only():
-    """Spectral similarity is that of the columns named, gaps in the middle."""
+def test_spectral_space_of_named_columns():
+    """Only the named columns count; missing values have the score 0."""
     X = survey()
     X.loc[2, "clay"] = np.nan
     features, table = fit_features(X, spectral=["clay"], **ROLES)
@@ -216,15 +215,15 @@ def test_spectral_space_of_named_columns_reads_these_only():
     np.testing.assert_allclose(pdist(space), pdist(scores[:, None]), atol=1e-9)
 
 
-def test_many_covariates_are_reduced_to_eight_axes():
-    """The spectral space of many bands has eight dimensions."""
+def test_spectral_space_has_at_most_eight_dimensions():
+    """Many bands are reduced to eight principal components."""
     bands = {f"band {i}": np.random.default_rng(i).normal(size=60) for i in range(20)}
     features, table = fit_features(survey(**bands), **ROLES)
     assert features.relation_spaces(table)["spectral"].shape == (60, 8)
 
 
-def test_elevation_space_is_height_with_a_pull_of_position():
-    """Height in standard deviations, beside half of the standardised position."""
+def test_elevation_space_is_height_and_weighted_position():
+    """Height in standard deviations, and position with half the weight."""
     X = survey()
     X.loc[3, "height"] = np.nan
     features, table = fit_features(X, **ROLES)
@@ -242,14 +241,14 @@ def test_elevation_space_is_height_with_a_pull_of_position():
         ({"elevation": "height"}, ["covariates", "position"], ["spatial", "spectral", "elevation"]),
     ],
 )
-def test_roles_decide_on_streams_and_spaces(roles, streams, spaces):
-    """What the table does not have is left out."""
+def test_streams_and_spaces_depend_on_roles(roles, streams, spaces):
+    """Streams and spaces without data are omitted."""
     features, table = fit_features(survey(), **roles)
     assert list(features.node_features(table)) == streams
     assert list(features.relation_spaces(table)) == spaces
 
 
-def test_coordinates_alone_have_a_position_only():
+def test_coordinates_only():
     """Without covariates there is no covariate stream and no spectral similarity."""
     features, table = fit_features(survey()[["lon", "lat"]])
     assert list(features.node_features(table)) == ["position"]
@@ -257,8 +256,8 @@ def test_coordinates_alone_have_a_position_only():
     np.testing.assert_array_equal(features.tree_features(table), survey()[["lon", "lat"]])
 
 
-def test_tabular_holds_everything_as_it_is():
-    """Trees get plain numbers, one-hot categories, the date and the season; gaps stay gaps."""
+def test_tree_features():
+    """Untransformed numbers, one-hot categories, date and season, with NaN for missing values."""
     X = survey(clay=[np.nan, *range(59)])
     features, table = fit_features(X, **ROLES)
     expected = np.column_stack(
@@ -272,12 +271,12 @@ def test_tabular_holds_everything_as_it_is():
     np.testing.assert_array_equal(features.tree_features(table), expected)
 
 
-def test_a_row_is_described_alike_alone_and_among_others():
-    """Streams, spaces and the matrix of a row do not depend on the other rows of its table."""
+def test_features_do_not_depend_on_other_rows():
+    """Streams, spaces and tree features of a row are the same in any table."""
     features, table = fit_features(survey(), **ROLES)
     some = np.array([5, 3, 3])
-    for describe in (features.node_features, features.relation_spaces):
-        whole, part = describe(table), describe(table.take(some))
+    for compute in (features.node_features, features.relation_spaces):
+        whole, part = compute(table), compute(table.take(some))
         for name in whole:
             np.testing.assert_allclose(part[name], whole[name][some], rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(
@@ -286,8 +285,8 @@ def test_a_row_is_described_alike_alone_and_among_others():
 
 
 @pytest.mark.parametrize("lat", [0.0, 51.987654321])
-def test_deviations_that_are_rounding_errors_are_no_scale(lat):
-    """One place, one date and one height have no deviation to divide by."""
+def test_rounding_errors_are_not_used_as_scale(lat):
+    """The scale of a single location, date or height is 1."""
     X = survey(lon=5.123456789, lat=lat, date=2001.1, height=[0.1] * 59 + [np.nan])
     features, table = fit_features(X, **ROLES)
     assert (features.plane_scale, features.time_scale[1], features.elevation_scale[1]) == (1, 1, 1)
@@ -301,8 +300,8 @@ def test_deviations_that_are_rounding_errors_are_no_scale(lat):
         assert np.isfinite(values).all()
 
 
-def test_columns_that_say_nothing_in_these_rows_do_no_harm():
-    """Where all that varied has gone with rows of weight zero, nothing fails or warns."""
+def test_constant_columns_in_fold_are_ignored():
+    """Columns that vary only in rows that are not fitted raise no error or warning."""
     X = survey(clay=[*range(30), *[np.nan] * 30], height=[*range(30), *[np.nan] * 30])
     X["date"] = X["date"].where(X.index < 30)
     X = X[["lon", "lat", "date", "height", "clay"]]
@@ -315,7 +314,7 @@ def test_columns_that_say_nothing_in_these_rows_do_no_harm():
         None,
     )
     assert (features.node_features(table)["covariates"][:, :2] == 0).all()
-    with pytest.raises(ValueError, match="no such column"):
+    with pytest.raises(ValueError, match="no values"):
         features.standard_elevation(table)
 
 
@@ -329,8 +328,8 @@ def with_images(gaps=(3, 8), **changes):
     return columns, replace(columns.transform(X), embedding=embedding, indices=indices)
 
 
-def test_imagery_is_standardised_and_says_where_there_is_none():
-    """Zero mean, unit deviation over the rows with images; zeros and a one elsewhere."""
+def test_imagery_stream():
+    """Standardized over rows with images; zeros and an indicator of one elsewhere."""
     columns, table = with_images()
     features = FeatureEncoder.fit(columns, table)
     stream = features.node_features(table)["imagery"]
@@ -344,8 +343,8 @@ def test_imagery_is_standardised_and_says_where_there_is_none():
 
 
 @pytest.mark.parametrize("similarity", [None, "embeddings", "indices", "covariates"])
-def test_spectral_space_is_what_is_asked_for(similarity):
-    """Distances in the space are those between embeddings, indices or covariates."""
+def test_spectral_space_follows_similarity(similarity):
+    """Distances are those between embeddings, indices or covariates."""
     columns, table = with_images()
     features = FeatureEncoder.fit(columns, table, similarity)
     space = features.relation_spaces(table)["spectral"]
@@ -359,14 +358,14 @@ def test_spectral_space_is_what_is_asked_for(similarity):
     inputs = table.indices
     if similarity != "indices":
         inputs = features.node_features(table)["imagery"][:, :-1]
-        centred = inputs[known] - inputs[known].mean(axis=0)
-        axes = np.linalg.svd(centred, full_matrices=False)[2][:8]
+        centered = inputs[known] - inputs[known].mean(axis=0)
+        axes = np.linalg.svd(centered, full_matrices=False)[2][:8]
         inputs = inputs @ axes.T
     np.testing.assert_allclose(pdist(space[known]), pdist(inputs[known]), rtol=1e-3)
 
 
-def test_images_that_do_not_vary_give_no_space():
-    """Equal embeddings tell nobody apart, and the covariates are looked at instead."""
+def test_constant_images_are_ignored():
+    """With equal embeddings, covariates define spectral similarity."""
     columns, table = with_images()
     table = replace(table, embedding=np.ones_like(table.embedding))
     features = FeatureEncoder.fit(columns, table)
@@ -375,8 +374,8 @@ def test_images_that_do_not_vary_give_no_space():
     assert "spectral" in features.relation_spaces(table)
 
 
-def test_normal_scores_know_no_smallest_unit():
-    """Values at the very end of what numbers can be get the scores of their ranks."""
+def test_normal_scores_of_extreme_units():
+    """Values at the limits of floating-point numbers have the scores of their ranks."""
     values = np.array([[0.0], [1.0], [2.0], [5.0], [7.0]])
     expected = normal_scores(values, values)
     for unit in (5e-324, 1e-320, 1e-300, 1e300):
@@ -384,3 +383,16 @@ def test_normal_scores_know_no_smallest_unit():
     beyond = normal_scores(np.array([[1e300], [-1e300]]), values * 5e-324)
     assert beyond[0] > 1
     assert beyond[1] < -1
+
+
+def test_spaces_at_other_coordinates():
+    """Moved rows keep their spectral space and height, and have the spaces of a moved table."""
+    encoder, table = fit_features(survey(), **ROLES)
+    moved = replace(table, coordinates=table.coordinates[::-1] + 0.01)
+    spaces = encoder.with_coordinates(encoder.relation_spaces(table), moved.coordinates)
+    for name, expected in encoder.relation_spaces(moved).items():
+        np.testing.assert_array_equal(spaces[name], expected)
+    np.testing.assert_allclose(encoder.coordinates(spaces["spatial"]), moved.coordinates)
+    assert list(encoder.with_coordinates({"spatial": spaces["spatial"]}, moved.coordinates)) == [
+        "spatial"
+    ]

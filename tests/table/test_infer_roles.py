@@ -1,10 +1,15 @@
-"""What columns are taken for: by name, by what they hold, and by what the user says."""
+"""Inference of roles from names, values and options."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sptgnn_sklearn.table.infer_roles import TableError, infer_roles, resolve_column
+from sptgnn_sklearn.table.infer_roles import (
+    TableError,
+    find_coordinate_pair,
+    infer_roles,
+    resolve_column,
+)
 
 
 def frame(n=100, **columns):
@@ -32,12 +37,12 @@ def numbers(n=100, seed=1):
         ("site", "ProfileID", [i // 4 for i in range(100)]),
     ],
 )
-def test_usual_names_have_their_role(role, name, values):
-    """Names that people use are recognised, in any case, with the reason said."""
+def test_recognized_names_have_their_role(role, name, values):
+    """Common names are recognized in any case, with a reason."""
     table = frame(**{name: values})
     roles = infer_roles(table, "soc")
     assert getattr(roles, role) == name
-    assert roles.reasons[role].startswith("usual name")
+    assert roles.reasons[role].startswith("recognized name")
     assert (name in roles.covariates) == (role == "elevation")
     assert roles.used.count(name) == 1
 
@@ -48,13 +53,13 @@ def test_usual_names_have_their_role(role, name, values):
         ("time", "date", ["spring", "autumn"] * 50, "spring"),
         ("time", "time", numbers(), "time"),
         ("time", "year", [None] * 100, "empty"),
-        ("elevation", "elevation", ["low", "high"] * 50, "holds no numbers"),
-        ("site", "site", ["north", "south"] * 50, "only 2 for 100 rows"),
+        ("elevation", "elevation", ["low", "high"] * 50, "not numeric"),
+        ("site", "site", ["north", "south"] * 50, "only 2 values in 100 rows"),
         ("site", "site", [f"s{i}" for i in range(100)], "different in every row"),
     ],
 )
-def test_a_usual_name_is_not_enough(role, name, values, why):
-    """A column that cannot have the role of its name has not, and the reason is said."""
+def test_unsuitable_columns_have_no_role(role, name, values, why):
+    """A column whose values do not fit the role of its name is not used, with a reason."""
     table = frame(**{name: values})
     roles = infer_roles(table, "soc")
     assert getattr(roles, role) is None
@@ -62,27 +67,27 @@ def test_a_usual_name_is_not_enough(role, name, values, why):
 
 
 @pytest.mark.parametrize("name", ["elevation_sd", "dem_slope", "update", "yearly_rain", "insight"])
-def test_names_that_merely_resemble_are_covariates(name):
-    """Slopes of an elevation model and the like have no role."""
+def test_similar_names_are_covariates(name):
+    """Columns such as slopes of an elevation model have no role."""
     roles = infer_roles(frame(**{name: numbers()}), "soc")
     assert roles.covariates == (name,)
     assert roles.time is roles.elevation is roles.site is None
 
 
-def test_the_user_overrules_the_guess():
-    """A named column has its role whatever it is called; none is no column."""
+def test_options_override_names():
+    """A column set by an option has this role; "none" assigns no column."""
     table = frame(
         elev=numbers(), height_above_drainage=numbers(seed=2), meta_year=[2001, 2002] * 50
     )
     roles = infer_roles(table, "soc", time="meta_year", elevation="height_above_drainage")
     assert (roles.time, roles.elevation) == ("meta_year", "height_above_drainage")
-    assert roles.reasons["time"] == "as you said"
+    assert roles.reasons["time"] == "as set"
     assert set(roles.covariates) == {"elev", "height_above_drainage"}
     assert infer_roles(table, "soc", elevation="none").elevation is None
 
 
-def test_planar_coordinates_go_before_geographic_ones():
-    """The second pair is not used, neither as coordinates nor as covariates."""
+def test_planar_coordinates_take_precedence():
+    """The second pair is used neither as coordinates nor as covariates."""
     table = frame(x=numbers(), y=numbers(seed=2))
     roles = infer_roles(table, "soc")
     assert roles.coordinates == ("x", "y")
@@ -98,18 +103,18 @@ def test_planar_coordinates_go_before_geographic_ones():
     [
         ("target_clay", numbers(), "name begins with target_"),
         ("META_source", ["a", "b"] * 50, "name begins with META_"),
-        ("Unnamed: 0", np.arange(100), "counts or names the rows"),
-        ("sample_nr", np.random.default_rng(0).permutation(1000)[:100], "counts or names"),
+        ("Unnamed: 0", np.arange(100), "row numbers or ids"),
+        ("sample_nr", np.random.default_rng(0).permutation(1000)[:100], "row numbers or ids"),
         ("label", [f"sample {i}" for i in range(100)], "different in every row"),
         ("surveyor", [f"name {i // 2}" for i in range(100)], "text with 50 levels"),
         ("nitrogen", ["<0.1", *(str(i) for i in range(99))], "different in every row"),
-        ("carbonate", ["<0.1"] * 2 + [str(i) for i in range(98)], "one is '<0.1'"),
-        ("country", ["NL"] * 100, "the same in every row"),
-        ("empty", [None] * 100, "the same in every row"),
+        ("carbonate", ["<0.1"] * 2 + [str(i) for i in range(98)], "'<0.1'"),
+        ("country", ["NL"] * 100, "constant"),
+        ("empty", [None] * 100, "constant"),
     ],
 )
-def test_columns_that_are_no_covariates_are_not_used(name, values, why):
-    """Other targets, ids, names and constants stay out, each with its reason."""
+def test_unsuitable_covariates_are_dropped(name, values, why):
+    """Other targets, ids, names and constants are dropped, each with a reason."""
     roles = infer_roles(frame(**{name: values}, ndvi=numbers()), "soc")
     assert why in roles.dropped[name]
     assert roles.covariates == ("ndvi",)
@@ -125,27 +130,27 @@ def test_columns_that_are_no_covariates_are_not_used(name, values, why):
         ("rain", np.arange(100) / 2),
     ],
 )
-def test_covariates_that_look_like_ids_are_used(name, values):
-    """Whole numbers that happen to differ, classes, flags and straight lines stay in."""
+def test_covariates_similar_to_ids_are_used(name, values):
+    """Distinct integers, classes, flags and linear trends are covariates."""
     assert infer_roles(frame(**{name: values}), "soc").covariates == (name,)
 
 
 def test_target_is_never_dropped_or_used():
-    """A target whose name begins with target_ is the target, and no covariate."""
+    """A target whose name begins with target_ is the target but not a covariate."""
     roles = infer_roles(frame().rename(columns={"soc": "target_soc"}), "target_soc")
     assert "target_soc" not in roles.dropped
     assert "target_soc" not in roles.used
 
 
 def test_dropped_columns_have_no_role():
-    """--drop goes before usual names."""
+    """--drop takes precedence over recognized names."""
     roles = infer_roles(frame(elev=numbers(), ndvi=numbers()), "soc", drop=["elev"])
     assert roles.elevation is None
-    assert roles.dropped == {"elev": "as you said"}
+    assert roles.dropped == {"elev": "as set"}
 
 
-def test_description_has_every_column_once():
-    """Each column of the table is in one line, and elevation in a second one as a covariate."""
+def test_description_lists_every_column_once():
+    """Each column is in one line, elevation also among the covariates."""
     table = frame(
         x=numbers(), y=numbers(), elev=numbers(), use=["a", "b"] * 50, sample=range(100), meta_a=1
     )
@@ -157,20 +162,26 @@ def test_description_has_every_column_once():
     assert "categories   1: use" in lines
 
 
-def test_tables_without_usual_coordinates_say_so():
-    """No pair is guessed from the first columns: the user is asked."""
+def test_unrecognized_coordinates_raise():
+    """The error contains the option; the first columns are not used."""
     table = frame().rename(columns={"lon": "a", "lat": "b"})
-    with pytest.raises(TableError, match="--coordinates LONGITUDE LATITUDE"):
+    with pytest.raises(TableError, match="--coordinates"):
         infer_roles(table, "soc")
     assert infer_roles(table, "soc", coordinates=("a", "b")).coordinates == ("a", "b")
-    with pytest.raises(TableError, match="two columns"):
+    with pytest.raises(TableError, match="--coordinates a a"):
         infer_roles(table, "soc", coordinates=("a", "a"))
 
 
-def test_unknown_columns_name_those_that_come_close():
-    """A misspelt name gets suggestions, a strange one the list of columns."""
+def test_unknown_columns_raise_with_suggestions():
+    """The error lists similar names, or else all columns."""
     table = frame(organic_carbon=numbers())
     with pytest.raises(TableError, match=r"--drop orgnic_carbon: .* did you mean organic_carbon"):
         resolve_column(table, "orgnic_carbon", "--drop")
-    with pytest.raises(TableError, match="there are lon, lat, soc, organic_carbon"):
+    with pytest.raises(TableError, match=r"zzz.* lon, lat, soc, organic_carbon"):
         resolve_column(table, "zzz", "--target")
+
+
+def test_coordinate_pair_of_any_table():
+    """Only recognized names count, also in tables of two columns."""
+    assert find_coordinate_pair(pd.DataFrame(columns=["lat", "clay", "lon"])) == ("lon", "lat")
+    assert find_coordinate_pair(pd.DataFrame(columns=["a", "b"])) is None
