@@ -14,23 +14,23 @@ __all__ = ["INGREDIENTS", "ablation"]
 
 # Name: the parameters of SpTGNNRegressor that are changed.
 INGREDIENTS: dict[str, dict[str, Any]] = {
-    "no base": {"base": None},
+    "no base estimator": {"base_estimator": None},
     "no graph": {"relations": ()},
     "spatial relation only": {"relations": ("spatial",)},
     "no spatial relation": {"relations": ("spectral", "elevation")},
     "no spectral relation": {"relations": ("spatial", "elevation")},
     "no elevation relation": {"relations": ("spatial", "spectral")},
-    "no messages": {"messages": False},
-    "no neighbour targets": {"neighbor_targets": False},
-    "no mixture of experts": {"n_experts": 0},
-    "no Moran penalty": {"moran_weight": 0.0},
+    "no messages": {"network__messages": False},
+    "no neighbor targets": {"network__neighbor_targets": False},
+    "no mixture of experts": {"network__n_experts": 0},
+    "no Moran penalty": {"network__moran_weight": 0.0},
     "no position": {"streams": ("covariates", "time", "imagery")},
     "no time": {"streams": ("covariates", "position", "imagery")},
-    "squared errors (beta=1)": {"beta": 1.0},
-    "one member": {"n_members": 1},
-    "ten members": {"n_members": 10},
-    "two layers": {"n_layers": 2},
-    "last epoch kept": {"early_stopping": False},
+    "squared errors (beta=1)": {"network__beta": 1.0},
+    "one ensemble member": {"n_estimators": 1},
+    "ten ensemble members": {"n_estimators": 10},
+    "two attention layers": {"network__n_layers": 2},
+    "no early stopping": {"n_iter_no_change": None},
 }
 # Ingredients that a model without such a column does not have.
 _NEEDS = {"no elevation relation": "elevation", "no time": "time"}
@@ -89,7 +89,7 @@ def ablation(
     >>> from sptgnn_sklearn.datasets import make_soil_survey
     >>> from sptgnn_sklearn.inspection import ablation
     >>> survey = make_soil_survey(n_samples=150, random_state=0)
-    >>> model = SpTGNNRegressor(n_members=2, max_epochs=5, base=None, random_state=0)
+    >>> model = SpTGNNRegressor(n_estimators=2, max_epochs=5, base_estimator=None, random_state=0)
     >>> change = {"no graph": {"relations": ()}}
     >>> found = ablation(
     ...     model, survey.data.drop(columns="date"), survey.target, cv=3, ingredients=change
@@ -133,8 +133,8 @@ def ablation(
 def _prefix(estimator: Any) -> str:
     """Return what precedes the parameters of the model inside of wrappers."""
     names = estimator.get_params()
-    before = [name.removesuffix("moran_weight") for name in names if name.endswith("moran_weight")]
-    found = [prefix for prefix in before if prefix + "n_experts" in names]
+    suffix = "n_member_groups"  # a parameter of no other estimator
+    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
     if len(found) != 1:
         raise ValueError(
             f"ablation needs one SpTGNNRegressor inside the estimator; found {len(found)} in "

@@ -86,10 +86,10 @@ def test_leave_one_table_out_means(tmp_path):
         for kind in ("random", "block"):
             record.add(make_entry(kind, "default", [10, 10, 10]))
             record.add(make_entry(kind, "no graph", [error] * 3))
-    variants = ["default", "no graph", "two layers"]
+    variants = ["default", "no graph", "two attention layers"]
     text = leave_one_table_out(Results(tmp_path), variants).to_markdown()
     assert "| no graph | -0.0100 | -0.0450 | +0.0300 |" in text
-    assert "two layers" not in text
+    assert "two attention layers" not in text
 
 
 def test_documentation_has_the_tables_of_the_records():
