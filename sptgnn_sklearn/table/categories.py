@@ -25,29 +25,14 @@ UNSEEN_CODE = -2
 
 
 def level_name(value: Any) -> str:
-    """Return a level as text; 1.0 as "1", because a gap turns a column of integers into floats.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.table.categories import level_name
-    >>> level_name(1.0), level_name(1), level_name(1.5), level_name("clay")
-    ('1', '1', '1.5', 'clay')
-    """
+    """Return a level as text; 1.0 as "1", as missing values turn integers into floats."""
     if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
 
 
 def category_levels(column: pd.Series) -> tuple[str, ...]:
-    """Return the levels that occur in a column, as sorted text.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.categories import category_levels
-    >>> category_levels(pd.Series([2.0, 10.0, None], dtype="category"))
-    ('10', '2')
-    """
+    """Return the levels that occur in a column, as sorted text."""
     return encode_categories(column)[0]
 
 
@@ -103,48 +88,12 @@ def encode_categories(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def one_hot(codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return one indicator column per level; rows with any other code are all zeros.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n,) of int
-    levels : ndarray of shape (n_levels,) of int
-        Codes that get a column.
-
-    Returns
-    -------
-    ndarray of shape (n, n_levels), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sptgnn_sklearn.table.categories import one_hot
-    >>> one_hot(np.array([1, -1, 0]), np.array([0, 1])).tolist()
-    [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
-    """
+    """Return indicators (n, n_levels) of the given codes; rows with other codes are all zeros."""
     return (codes[:, None] == levels[None, :]).astype(np.float64)
 
 
 def frequent_levels(codes: np.ndarray, max_levels: int) -> np.ndarray:
-    """Return the codes of the most frequent levels, in ascending order.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n,) of int
-    max_levels : int
-        Of equally frequent levels those with smaller codes are returned.
-
-    Returns
-    -------
-    ndarray of shape (n_levels,) of int
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sptgnn_sklearn.table.categories import frequent_levels
-    >>> frequent_levels(np.array([2, 2, 0, 0, 1, -1]), max_levels=2).tolist()
-    [0, 2]
-    """
+    """Return the codes of the most frequent levels in ascending order; ties favor small codes."""
     levels, counts = np.unique(codes[codes >= 0], return_counts=True)
     return np.sort(levels[np.argsort(-counts, kind="stable")[:max_levels]])
 

@@ -217,14 +217,14 @@ class FeatureEncoder:
 
     def covariate_space(self, table: SampleTable) -> np.ndarray | None:
         """Return leading principal components (n, c) of the covariates, or None if none varies."""
-        return _project(self._spectral_inputs(table), self.covariate_axes)
+        return _project_to_axes(self._spectral_inputs(table), self.covariate_axes)
 
     def image_space(self, table: SampleTable) -> np.ndarray | None:
         """Return leading principal components (n, c) of embeddings or indices; NaN without image.
 
         None if covariates define spectral similarity.
         """
-        return _project(self._image_inputs(table), self.image_axes)
+        return _project_to_axes(self._image_inputs(table), self.image_axes)
 
     def standard_elevation(self, table: SampleTable) -> np.ndarray:
         """Return elevation in standard deviations of the training rows; 0 if unknown."""
@@ -364,7 +364,9 @@ def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return pca.mean_, pca.components_
 
 
-def _project(inputs: np.ndarray, axes: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
+def _project_to_axes(
+    inputs: np.ndarray, axes: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray | None:
     return None if axes is None else (inputs - axes[0]) @ axes[1].T
 
 

@@ -406,7 +406,7 @@ def test_text_with_many_levels_warns():
 
 @pytest.mark.parametrize("kind", ["plain", "gaps", "categories", "constant", "array", "arrow"])
 def test_fit_transform_equals_fit_followed_by_transform(kind):
-    """Schema, arrays, dtypes and warnings are the same for every kind of column."""
+    """Schema, arrays, dtypes and warnings are the same for all kinds of columns."""
     X, roles = (
         table_with_roles(path=[f"chip{i}.tif" for i in range(12)]),
         dict(ROLES, images={"DEM": "path"}),
