@@ -50,7 +50,7 @@ _SUBJECT = re.compile(
 _SAID = re.compile(
     r"n_neighbors=\d+ is more than the|Covariates without any variation|Categories that were not|"
     r"Columns .* are the coordinates, and|Column .* holds dates and is taken|Columns .*: check crs|"
-    r"No columns with a usual coordinate name|Column .* is text with|X does not have valid feature|"
+    r"No columns have recognized|Column .* is text with|X does not have valid feature|"
     r"Column .* holds paths|X has feature names, but"
 )
 

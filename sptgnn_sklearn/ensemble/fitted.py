@@ -268,7 +268,7 @@ class Ensemble:
         training = self.knn_graph.spaces[relation]
         distances = np.linalg.norm(points[:, None] - training[lists], axis=-1)
         if relation == "spatial":
-            distances = chord_to_distance(distances, self.features.columns.reference)
+            distances = chord_to_distance(distances, self.features.schema.reference)
         return np.where(lists == NO_NEIGHBOR, np.inf, distances)
 
     def _predict(self, table: SampleTable) -> MemberPredictions:

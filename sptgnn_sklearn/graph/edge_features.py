@@ -74,7 +74,7 @@ def edge_inputs(
         inputs["image_distance"] = images
     if "elevation" in spaces:
         inputs["elevation_difference"] = features.standard_elevation(table)[:, None]
-    if features.period is not None:
+    if features.time_scale is not None:
         # Missing dates are imputed by the mean date, so that every difference is finite.
         inputs["time_difference"] = np.nan_to_num(features.standard_time(table))[:, None]
     return inputs

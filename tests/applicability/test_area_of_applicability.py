@@ -354,7 +354,7 @@ def test_conventions_of_outlier_detectors():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"columns": ["sand"]}, "columns='sand' names a column that X does not have"),
+        ({"columns": ["sand"]}, "columns='sand' is not a column of X"),
         ({"columns": []}, "columns is empty"),
         ({"importance": {"rain": 1}}, r"lacks \['clay', 'use', 'noise'\]"),
         ({"importance": [1, 2]}, "one weight for each of the 4 columns"),

@@ -25,7 +25,7 @@ ESTIMATORS = [
 pytestmark = [
     pytest.mark.filterwarnings("ignore:n_neighbors=:UserWarning"),
     pytest.mark.filterwarnings("ignore:Covariates without any variation:UserWarning"),
-    pytest.mark.filterwarnings("ignore:No columns with a usual coordinate name:UserWarning"),
+    pytest.mark.filterwarnings("ignore:No columns have recognized coordinate names:UserWarning"),
     pytest.mark.filterwarnings("ignore:Columns 0 and 1 are the coordinates:UserWarning"),
 ]
 

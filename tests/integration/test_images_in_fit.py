@@ -322,7 +322,7 @@ def test_unusable_chips(survey, quick, break_it, message):
         ({"images": None, "spectral": "indices"}, "spectral='indices' needs images"),
         ({"fine_tune": 3, "streams": ("covariates",)}, "fine_tune=3 needs the stream 'imagery'"),
         ({"fine_tune": 99}, "fine_tune=99 must be True, False or .* from 1 to 12"),
-        ({"images": {"DEM": "nowhere"}}, r"images\['DEM'\]='nowhere' names a column that X does"),
+        ({"images": {"DEM": "nowhere"}}, r"images\['DEM'\]='nowhere' is not a column of X"),
         ({"images": {"DEM": "clay"}}, "Column 'clay' has no usable image of DEM"),
         ({"images": {"DEM": "dem", "S1GRD": "dem"}}, "the column 'dem' for more than one"),
         ({"images": {}}, "must be a mapping of modality to column"),
