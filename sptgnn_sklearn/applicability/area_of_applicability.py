@@ -1,9 +1,9 @@
-"""`AreaOfApplicability`: where the training rows bear a prediction out, and where they do not."""
+"""Area of applicability: where the training data support predictions."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,11 +12,11 @@ import pandas as pd
 from joblib import effective_n_jobs
 from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from ..model_selection.splits import read_folds
+from ..model_selection.splits import Split, read_folds
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
 from .dissimilarity import (
@@ -27,75 +27,74 @@ from .dissimilarity import (
     mean_pairwise_distance,
 )
 from .encoding import EncodedCovariate
-from .feature_weights import IMPORTANCES, given_weights
+from .feature_weights import IMPORTANCES, check_weights
 
 __all__ = ["AreaOfApplicability"]
 
-_CHUNK_ROWS_DI = 65_536  # rows that are taken to the space of covariates at once
+_MAX_QUERY_ROWS = 65_536  # rows encoded at once
 
 
 class AreaOfApplicability(BaseEstimator):
-    """Tell for each row whether a model's training rows are similar enough to trust its prediction.
+    """Area of applicability of a model, from the dissimilarity of rows to its training rows.
 
-    The dissimilarity index (DI) [1]_ of a row is its distance to the nearest training row in the
-    space of the covariates, divided by the mean distance between training rows: 0 is a copy of a
-    training row, 1 is as far as two training rows are on average. Covariates are standardised on
-    the training rows and multiplied by what they are worth to the model. The index of a training
-    row is taken to the nearest row *outside its own fold* of the cross-validation, so it says what
-    distances the model's score was earned at. Rows up to a threshold of that index are inside the
-    area of applicability, where the score of that cross-validation can be expected to hold; a row
-    outside is an extrapolation. The local point density (LPD) [2]_ counts the training rows within
-    the threshold.
+    The dissimilarity index (DI) [1]_ of a row is its distance to the nearest training row in
+    covariate space, divided by the mean distance between training rows: 0 for a copy of a training
+    row, 1 for the average distance of two training rows. Covariates are standardized on the
+    training rows and multiplied by their importance to the model. For a training row, the nearest
+    training row *of another cross-validation fold* is used, so its DI reflects the distances at
+    which the model was scored. Rows with a DI up to a threshold are inside the area of
+    applicability, where the cross-validated score can be expected to hold; for rows outside, the
+    model extrapolates. The local point density (LPD) [2]_ is the number of training rows within the
+    threshold.
 
-    Names follow scikit-learn's outlier detectors: `predict` gives 1 and -1, higher scores are more
-    normal.
+    Methods are named as in scikit-learn's outlier detectors: `predict` returns 1 and -1, and higher
+    scores are more normal.
 
     Parameters
     ----------
     columns : sequence of labels or positions, default=None
-        Columns of X to measure by. None: all of them, the coordinates too, because regressors of
-        this package predict from them: a place far from all samples is then unlike them. Name the
-        covariates here to ask about these alone, and to leave out ids and paths.
+        Columns used for distances. None uses all, including the coordinates, because regressors of
+        this package predict from them: locations far from all samples are then dissimilar. List the
+        covariates to use these alone, and to exclude ids and paths.
     estimator : regressor or classifier, default=None
-        The model whose predictions are judged; its X is that of `fit`. It is used to weigh the
-        columns only. Where it is not fitted, a clone is fitted on X and y. As cloning an
-        `AreaOfApplicability` clones the model too, wrap a fitted one in
-        `sklearn.frozen.FrozenEstimator` to keep it fitted in pipelines and searches.
+        Model with the same X as `fit`, used only to compute the weights of the columns. If it is
+        not fitted, a clone is fitted to X and y. Cloning an `AreaOfApplicability` clones the model
+        too: wrap a fitted model in `sklearn.frozen.FrozenEstimator` to keep it fitted in pipelines
+        and searches.
     importance : None, str, mapping or array-like of shape (n_columns,), default=None
         Weights of the columns. Only their ratios matter.
 
-        - None: "permutation" where there is an `estimator`, else "equal".
+        - None: "permutation" if there is an `estimator`, else "equal".
         - "equal": 1 for each column.
-        - "permutation": by how much the squared error (of a classifier, the inaccuracy) rises when
-          a column is shuffled in the rows given to `fit`.
-        - "held_out": the same in rows held out by `cv`, each predicted by a clone that is fitted to
-          its fold's training rows. Costs as many fits as there are folds. Needed for models that
-          remember their training rows, such as `SpTGNNRegressor` and nearest neighbours.
+        - "permutation": increase of the squared error (for a classifier, decrease of the accuracy)
+          when a column is shuffled in the rows passed to `fit`.
+        - "held_out": the same for rows held out by `cv`, predicted by clones fitted to the training
+          rows of their fold. Requires one fit per fold. Use it for models that memorize their
+          training rows, such as `SpTGNNRegressor` and nearest neighbors.
         - "native": `feature_importances_`, or magnitudes of `coef_` times standard deviations.
         - A weight for each column, by label or in the order of `columns`.
 
-        Importances below zero are set to zero; where none is above, columns weigh the same and a
-        warning says so.
+        Negative importances are set to 0; if none is positive, all weights are equal and a warning
+        is issued.
     cv : None, array-like of shape (n_samples,), int, splitter or iterable, default=None
-        Folds of the training rows: label of each row's fold, a splitter such as
-        `SpatialBlockKFold`, a number of folds of consecutive rows, or pairs of training and test
-        rows. Take those that the model was scored by. Rows that a splitter's buffer keeps out of a
-        fold's training set do not count there. None leaves one row out at a time, which suits
-        predictions next to samples.
+        Folds of the training rows: fold labels, a splitter such as `SpatialBlockKFold`, a number of
+        unshuffled folds, or (train, test) pairs. Use the folds of the model's score. Rows that the
+        buffer of a splitter drops from a training set are not used in that fold. None is
+        leave-one-out, which suits predictions near samples.
     threshold : {"fence", "whisker", "max"} or float, default="fence"
         Largest DI inside the area, from the DI of the training rows with quartiles Q1 and Q3 (by
         linear interpolation):
 
-        - "fence": Q3 + 1.5 (Q3 - Q1), but no more than the largest. The rule of the R package CAST
-          from 0.9 on; its 0.7.1 had no upper limit.
-        - "whisker": the largest DI that is not above that fence, as in CAST to 0.7.0, which took
-          Tukey's hinges for the quartiles.
-        - "max": the largest, outliers kept.
-        - A number is the threshold itself.
+        - "fence": Q3 + 1.5 (Q3 - Q1), but at most the largest DI, as in the R package CAST since
+          0.9; its 0.7.1 had no upper limit.
+        - "whisker": the largest DI not above that fence, as in CAST up to 0.7.0, which used Tukey's
+          hinges as quartiles.
+        - "max": the largest DI, including outliers.
+        - A number: the threshold itself.
     n_repeats : int, default=5
-        How often each column is shuffled.
+        Number of times each column is shuffled.
     n_jobs : int, default=None
-        Threads of searches, and workers of shuffling. None is 1.
+        Number of threads of searches and of workers of permutation importance. None means 1.
     random_state : int, RandomState instance or None, default=None
         Seed of shuffling.
 
@@ -104,37 +103,38 @@ class AreaOfApplicability(BaseEstimator):
     threshold_ : float
         Largest DI inside the area.
     offset_ : float
-        ``-threshold_``, which `decision_function` takes from `score_samples`.
+        ``-threshold_``; `decision_function` is `score_samples` minus this offset.
     columns_ : list
-        Labels of the columns measured by.
+        Labels of the selected columns.
     weights_ : ndarray of shape (n_columns,)
-        Their weights, 0 for those that do not vary in training.
+        Their weights, 0 for columns without variation in training.
     mean_train_distance_ : float
-        Mean distance between two training rows, in standardised and weighted covariates.
+        Mean distance between two training rows, in standardized and weighted covariates.
     train_di_ : ndarray of shape (n_samples,)
-        Dissimilarity index of the training rows; NaN for those that no fold holds out.
+        Dissimilarity index of the training rows; NaN for rows in no test set.
     train_lpd_ : ndarray of shape (n_samples,)
-        Local point density of the training rows among the training rows of their fold; NaN as
-        above.
+        Local point density of the training rows among the training rows of their fold; NaN for rows
+        in no test set.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns of X, where it has string names.
+        Names of the columns of X, if they are strings.
 
     Notes
     -----
-    Categories (text, pandas categories) become one column for each level, standardised and with the
-    weight of their column, as in CAST. A level that no training row has is none of these columns,
-    so the row is away from all training rows. Dates are decimal years. Missing values are refused:
-    leave cells without data out, and impute the others as the model does.
+    Categories (text, pandas categories) are one-hot encoded, and their columns are standardized and
+    weighted as the original column, as in CAST. Rows with an unseen level have none of these
+    columns, so they are distant from all training rows. Dates are decimal years. Missing values are
+    refused: exclude cells without data, and impute others as for the model.
 
-    Training rows are at distance 0 of themselves, so `predict` finds all of them inside and there
-    is no `fit_predict`: ``train_di_ > threshold_`` tells which are far from the rest. CAST counts
-    rows nearer than the threshold; here the threshold itself counts, so that the LPD is at least 1
-    exactly where `predict` gives 1.
+    Training rows have distance 0 from themselves, so `predict` returns 1 for all of them and there
+    is no `fit_predict`: ``train_di_ > threshold_`` selects rows that are far from the others. CAST
+    counts rows nearer than the threshold; here rows at the threshold count as well, so that the LPD
+    is at least 1 exactly if `predict` returns 1.
 
-    The mean distance is taken over all pairs of up to 20,000 training rows, and beyond from as many
-    evenly spaced among the sorted rows. Neither their order nor the units of columns matter.
+    The mean distance is computed over all pairs of up to 20,000 training rows; of more rows, 20,000
+    evenly spaced ones of the sorted rows are used. The order of rows and the units of columns have
+    no influence.
 
     References
     ----------
@@ -202,14 +202,14 @@ class AreaOfApplicability(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None):
-        """Learn the space of covariates and the threshold from the model's training rows.
+        """Fit the encoding of covariates, their weights and the threshold to the training rows.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            The rows that the model was trained on, with all columns that it was given.
+            Training rows of the model, with all its columns.
         y : array-like of shape (n_samples,), default=None
-            Their target: needed to shuffle columns or to fit the estimator, else not used.
+            Target, used for permutation importance and to fit the estimator.
 
         Returns
         -------
@@ -218,8 +218,8 @@ class AreaOfApplicability(BaseEstimator):
         Raises
         ------
         ValueError
-            If a column has gaps, holds what cannot be compared or does not exist, no column varies,
-            weights or folds do not fit the table, or an importance cannot be had.
+            If a column is unknown, has missing values or too many levels, no column varies, weights
+            or folds do not match X, or importances cannot be computed.
         """
         self._validate_params()
         X = check_table(self, X, reset=True)
@@ -227,18 +227,22 @@ class AreaOfApplicability(BaseEstimator):
         if len(frame) < 2:
             raise ValueError(
                 f"Found array with {len(frame)} sample(s) (n_samples={len(frame)}) while a minimum "
-                "of 2 is required: distances need two rows."
+                "of 2 is required to compute distances."
             )
         self._labels = tuple(frame.columns)
-        self.columns_ = _choose_columns(frame, self.columns)
+        self.columns_ = _select_columns(frame, self.columns)
         covariates = [EncodedCovariate.fit(frame[label], label) for label in self.columns_]
         splits = None if self.cv is None else read_folds(self.cv, X, y)
-        weights = self._weigh(X, y, splits)
-        self.weights_ = np.where([one.varies for one in covariates], weights, 0.0)
-        _report_constant(self.columns_, weights, self.weights_)
-        self._covariates = [one for one in zip(covariates, self.weights_, strict=True) if one[1]]
+        weights = self._compute_weights(X, y, splits)
+        self.weights_ = np.where([covariate.varies for covariate in covariates], weights, 0.0)
+        _check_variation(self.columns_, weights, self.weights_)
+        self._covariates = [
+            (covariate, weight)
+            for covariate, weight in zip(covariates, self.weights_, strict=True)
+            if weight
+        ]
 
-        points = self._points(frame)
+        points = self._encode(frame)
         self.mean_train_distance_ = mean_pairwise_distance(points)
         points /= self.mean_train_distance_
         self.train_di_ = held_out_distances(points, splits)
@@ -249,12 +253,12 @@ class AreaOfApplicability(BaseEstimator):
         return self
 
     def predict(self, X):
-        """Tell which rows are inside the area of applicability.
+        """Predict whether rows are inside the area of applicability.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Rows of any number, such as all cells of a map.
+            Rows, for example all cells of a map; they are processed in chunks.
 
         Returns
         -------
@@ -264,7 +268,7 @@ class AreaOfApplicability(BaseEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def decision_function(self, X):
-        """Return how far rows are inside the area: the threshold minus their DI.
+        """Return the threshold minus the dissimilarity index; negative outside the area.
 
         Parameters
         ----------
@@ -273,12 +277,11 @@ class AreaOfApplicability(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Negative outside.
         """
         return self.score_samples(X) - self.offset_
 
     def score_samples(self, X):
-        """Return minus the dissimilarity index, the higher the more alike.
+        """Return the negative dissimilarity index; higher is more similar.
 
         Parameters
         ----------
@@ -291,7 +294,7 @@ class AreaOfApplicability(BaseEstimator):
         return -self.dissimilarity_index(X)
 
     def dissimilarity_index(self, X):
-        """Return the distance to the nearest training row over the mean distance of training rows.
+        """Return the dissimilarity index (DI): distance to the nearest over mean training distance.
 
         Parameters
         ----------
@@ -300,20 +303,20 @@ class AreaOfApplicability(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            0 for a copy of a training row; no unit.
+            Without unit; 0 for a copy of a training row.
         """
-        return self._in_chunks(
+        return self._apply_in_chunks(
             X, lambda points, workers: self._tree.query(points, workers=workers)[0]
         )
 
-    def local_point_density(self, X, *, most=None):
-        """Return how many training rows are within the threshold of each row.
+    def local_point_density(self, X, *, max_count=None):
+        """Return the local point density (LPD): training rows within the threshold of each row.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-        most : int, default=None
-            Count no further than this; a small number is several times faster where there are many.
+        max_count : int, default=None
+            Largest count; a small number is several times faster if there are many training rows.
             None counts all.
 
         Returns
@@ -324,49 +327,60 @@ class AreaOfApplicability(BaseEstimator):
         Raises
         ------
         ValueError
-            If `most` is not a number of 1 or more.
+            If `max_count` is not an integer of at least 1.
         """
-        if most is not None and (not isinstance(most, Integral) or most < 1):
-            raise ValueError(f"most must be a whole number of 1 or more, or None; found {most!r}.")
-        cap = None if most is None else int(most)
-        return self._in_chunks(
+        if max_count is not None and (not isinstance(max_count, Integral) or max_count < 1):
+            raise ValueError(
+                f"max_count must be an integer of at least 1 or None; found {max_count!r}."
+            )
+        limit = None if max_count is None else int(max_count)
+        return self._apply_in_chunks(
             X,
-            lambda points, workers: count_within(self._tree, points, self.threshold_, workers, cap),
+            lambda points, workers: count_within(
+                self._tree, points, self.threshold_, workers, limit
+            ),
         )
 
-    def _in_chunks(self, X: Any, measure: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    def _apply_in_chunks(
+        self, X: Any, function: Callable[[np.ndarray, int], np.ndarray]
+    ) -> np.ndarray:
+        """Apply a function of encoded rows and a number of threads to chunks of X."""
         check_is_fitted(self)
         frame = as_dataframe(check_table(self, X, reset=False))
-        if set(frame.columns) != set(self._labels):  # names are missing here or were in fit
+        if set(frame.columns) != set(self._labels):  # X has no names, or had none in fit
             frame = frame.set_axis(list(self._labels), axis=1)
         workers = effective_n_jobs(self.n_jobs)
         parts = [
-            measure(self._points(part) / self.mean_train_distance_, workers)
-            for part in _chunks(frame)
+            function(self._encode(frame.iloc[rows]) / self.mean_train_distance_, workers)
+            for rows in gen_batches(len(frame), _MAX_QUERY_ROWS)
         ]
         return np.concatenate(parts)
 
-    def _points(self, frame: pd.DataFrame) -> np.ndarray:
+    def _encode(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return rows as points in the space of weighted covariates."""
         return np.column_stack(
-            [weight * one.standardized(frame[one.label]) for one, weight in self._covariates]
+            [
+                weight * covariate.standardize(frame[covariate.label])
+                for covariate, weight in self._covariates
+            ]
         )
 
-    def _weigh(self, X: Any, y: Any, splits: list | None) -> np.ndarray:
-        kind = self.importance
-        if kind is None:
-            kind = "equal" if self.estimator is None else "permutation"
-        if not isinstance(kind, str):
-            return given_weights(kind, self.columns_)
-        if kind == "equal":
+    def _compute_weights(self, X: Any, y: Any, splits: list[Split] | None) -> np.ndarray:
+        importance = self.importance
+        if importance is None:
+            importance = "equal" if self.estimator is None else "permutation"
+        if not isinstance(importance, str):
+            return check_weights(importance, self.columns_)
+        if importance == "equal":
             return np.ones(len(self.columns_))
         if self.estimator is None:
-            raise ValueError(f"importance={kind!r} needs a model: give it as estimator.")
-        if y is None and kind != "native":
-            raise ValueError(f"importance={kind!r} requires y to be passed, but y is None.")
+            raise ValueError(f"importance={importance!r} needs a model: pass it as estimator.")
+        if y is None and importance != "native":
+            raise ValueError(f"importance={importance!r} requires y to be passed, but y is None.")
         if y is not None:
             y = column_or_1d(y)
             check_consistent_length(X, y)
-        found = IMPORTANCES[kind](
+        weights = IMPORTANCES[importance](
             self.estimator,
             X,
             y,
@@ -375,16 +389,16 @@ class AreaOfApplicability(BaseEstimator):
             n_jobs=self.n_jobs,
             random_state=check_random_state(self.random_state),
         )
-        found = found[[self._labels.index(label) for label in self.columns_]]
-        if not (found > 0).any():
+        weights = weights[[self._labels.index(label) for label in self.columns_]]
+        if not (weights > 0).any():
             warnings.warn(
-                f"importance={kind!r} finds no column that helps {type(self.estimator).__name__}; "
-                "all columns weigh the same.",
+                f"importance={importance!r} gives no column of {type(self.estimator).__name__} a "
+                "positive weight; all weights are set to 1.",
                 UserWarning,
                 stacklevel=3,
             )
-            return np.ones(len(found))
-        return np.maximum(found, 0.0)
+            return np.ones(len(weights))
+        return np.maximum(weights, 0.0)
 
     def _find_threshold(self, index: np.ndarray) -> float:
         if isinstance(self.threshold, str):
@@ -392,35 +406,31 @@ class AreaOfApplicability(BaseEstimator):
         return float(self.threshold)
 
 
-def _choose_columns(frame: pd.DataFrame, columns: Iterable[Hashable] | None) -> list[Hashable]:
+def _select_columns(frame: pd.DataFrame, columns: Iterable[Hashable] | None) -> list[Hashable]:
     if columns is None:
         return list(frame.columns)
-    chosen = list(dict.fromkeys(find_column(frame, label, "columns") for label in columns))
-    if not chosen:
-        raise ValueError("columns is empty: name at least one column, or give None for all.")
-    return chosen
+    selected = list(dict.fromkeys(find_column(frame, label, "columns") for label in columns))
+    if not selected:
+        raise ValueError("columns is empty: list at least one column, or pass None for all.")
+    return selected
 
 
-def _report_constant(columns: list[Hashable], wanted: np.ndarray, weights: np.ndarray) -> None:
+def _check_variation(columns: list[Hashable], weights: np.ndarray, used: np.ndarray) -> None:
+    """Warn of weighted columns that are constant in training; raise if there are no others."""
     constant = [
         label
-        for label, before, after in zip(columns, wanted, weights, strict=True)
-        if before and not after
+        for label, weight, used_weight in zip(columns, weights, used, strict=True)
+        if weight and not used_weight
     ]
-    if not weights.any():
+    if not used.any():
         raise ValueError(
-            f"No column with a weight varies in the training rows (constant: {constant}): there is "
-            "no distance to measure. Check how they were joined, or name other columns."
+            f"columns must include one that varies in the training rows; constant: {constant}. "
+            "Check how the covariates were joined, or list other columns."
         )
     if constant:
         warnings.warn(
-            f"Columns without any variation in the training rows get weight 0: {constant}. "
-            "Whether a row is unlike the training rows in these is not seen.",
+            f"Columns {constant} are constant in the training rows and get weight 0. "
+            "Dissimilarity in these columns is not detected.",
             UserWarning,
             stacklevel=3,
         )
-
-
-def _chunks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(frame), _CHUNK_ROWS_DI):
-        yield frame.iloc[start : start + _CHUNK_ROWS_DI]

@@ -1,7 +1,7 @@
-"""How far rows are from training rows in a space of covariates: plain distances and counts.
+"""Distances to training rows and counts of training rows in covariate space.
 
-Points are rows of covariates that were standardised and weighted elsewhere. A division into folds
-is a list of pairs (training rows, test rows); None is leave-one-out.
+Points are rows of standardized and weighted covariates. Folds are a list of (train, test) row
+positions, or None for leave-one-out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
+from sklearn.utils import gen_batches
+
+from ..model_selection.splits import Split
 
 __all__ = [
     "THRESHOLDS",
@@ -20,26 +23,25 @@ __all__ = [
     "mean_pairwise_distance",
 ]
 
-FoldSplits = Sequence[tuple[np.ndarray, np.ndarray]]
-# Up to so many rows all pairs are measured, which takes some seconds.
-_ALL_PAIRS = 20_000
-_MAX_DISTANCE_CELLS = 4_000_000  # of a matrix of distances held at once
-# For fewer queries than this all distances are faster than a tree.
-_FEW = 32
-# The radius that a row lies at exactly must include it, however its distance was rounded.
-_DISTANCE_ROUNDING = 1e-12
+# The mean over all pairs of so many rows takes some seconds.
+_MAX_PAIRED_ROWS = 20_000
+_MAX_DISTANCES = 4_000_000  # entries of a distance matrix in memory
+# With fewer queries, all distances are faster than a tree.
+_MIN_TREE_QUERIES = 32
+# Rows at exactly the radius are counted, whatever the rounding of their distance.
+_RADIUS_TOLERANCE = 1e-12
 
 
-def mean_pairwise_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
-    """Return the mean distance between two different rows, over all pairs.
+def mean_pairwise_distance(points: np.ndarray, max_rows: int = _MAX_PAIRED_ROWS) -> float:
+    """Return the mean distance over all pairs of rows.
 
     Parameters
     ----------
     points : ndarray of shape (n, d)
         At least two rows.
-    most : int, default=20000
-        Of more rows than this, so many are taken: evenly spaced ones among the sorted rows, so that
-        the result does not depend on their order.
+    max_rows : int, default=20000
+        If there are more rows, this number of evenly spaced ones of the sorted rows is used, so
+        that the result does not depend on the order of rows.
 
     Returns
     -------
@@ -52,22 +54,21 @@ def mean_pairwise_distance(points: np.ndarray, most: int = _ALL_PAIRS) -> float:
     >>> mean_pairwise_distance(np.array([[0.0], [1.0], [3.0]]))
     2.0
     """
-    if len(points) > most:
+    if len(points) > max_rows:
         rank = np.lexsort(points.T[::-1])
-        points = points[rank[np.linspace(0, len(points) - 1, most).round().astype(np.int64)]]
+        points = points[rank[np.linspace(0, len(points) - 1, max_rows).round().astype(np.int64)]]
     n = len(points)
-    step = max(1, _MAX_DISTANCE_CELLS // n)
     total = 0.0
-    for start in range(0, n, step):
-        # Each pair once: the block on the diagonal holds its pairs twice.
-        block = cdist(points[start : start + step], points[start:])
+    for rows in gen_batches(n, max(1, _MAX_DISTANCES // n)):
+        # Pairs of rows of the batch are twice in the block, all others once.
+        block = cdist(points[rows], points[rows.start :])
         width = len(block)
         total += block[:, :width].sum() / 2 + block[:, width:].sum()
     return float(total / (n * (n - 1) / 2))
 
 
-def held_out_distances(points: np.ndarray, splits: FoldSplits | None) -> np.ndarray:
-    """Return each row's distance to the nearest training row of the fold that holds it out.
+def held_out_distances(points: np.ndarray, splits: Sequence[Split] | None) -> np.ndarray:
+    """Return the distance from each row to the nearest training row of its fold.
 
     Parameters
     ----------
@@ -77,14 +78,12 @@ def held_out_distances(points: np.ndarray, splits: FoldSplits | None) -> np.ndar
     Returns
     -------
     ndarray of shape (n,)
-        NaN for rows that no fold holds out.
+        NaN for rows in no test set.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.applicability.dissimilarity import (
-    ...     held_out_distances,
-    ... )
+    >>> from sptgnn_sklearn.applicability.dissimilarity import held_out_distances
     >>> points = np.array([[0.0], [1.0], [3.0], [7.0]])
     >>> held_out_distances(points, None).tolist()
     [1.0, 1.0, 2.0, 4.0]
@@ -94,17 +93,19 @@ def held_out_distances(points: np.ndarray, splits: FoldSplits | None) -> np.ndar
     """
     if splits is None:
         return cKDTree(points).query(points, k=[2])[0][:, 0]
-    found = np.full(len(points), np.nan)
+    distances = np.full(len(points), np.nan)
     for train, test in splits:
-        if len(test) < _FEW:
-            found[test] = cdist(points[test], points[train]).min(axis=1)
+        if len(test) < _MIN_TREE_QUERIES:
+            distances[test] = cdist(points[test], points[train]).min(axis=1)
         else:
-            found[test] = cKDTree(points[train]).query(points[test])[0]
-    return found
+            distances[test] = cKDTree(points[train]).query(points[test])[0]
+    return distances
 
 
-def held_out_counts(points: np.ndarray, splits: FoldSplits | None, radius: float) -> np.ndarray:
-    """Return how many training rows of the fold that holds a row out are within a radius of it.
+def held_out_counts(
+    points: np.ndarray, splits: Sequence[Split] | None, radius: float
+) -> np.ndarray:
+    """Return the number of training rows of each row's fold within a radius.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def held_out_counts(points: np.ndarray, splits: FoldSplits | None, radius: float
     Returns
     -------
     ndarray of shape (n,)
-        NaN for rows that no fold holds out.
+        NaN for rows in no test set.
 
     Examples
     --------
@@ -126,14 +127,14 @@ def held_out_counts(points: np.ndarray, splits: FoldSplits | None, radius: float
     """
     if splits is None:
         return count_within(cKDTree(points), points, radius) - 1.0
-    found = np.full(len(points), np.nan)
+    counts = np.full(len(points), np.nan)
     for train, test in splits:
-        if len(test) < _FEW:
-            near = cdist(points[test], points[train]) <= radius * (1 + _DISTANCE_ROUNDING)
-            found[test] = near.sum(axis=1)
+        if len(test) < _MIN_TREE_QUERIES:
+            near = cdist(points[test], points[train]) <= radius * (1 + _RADIUS_TOLERANCE)
+            counts[test] = near.sum(axis=1)
         else:
-            found[test] = count_within(cKDTree(points[train]), points[test], radius)
-    return found
+            counts[test] = count_within(cKDTree(points[train]), points[test], radius)
+    return counts
 
 
 def count_within(
@@ -141,9 +142,9 @@ def count_within(
     queries: np.ndarray,
     radius: float,
     workers: int = 1,
-    most: int | None = None,
+    max_count: int | None = None,
 ) -> np.ndarray:
-    """Return how many points of a tree are within a radius of each query, its edge included.
+    """Return the number of points of a tree within a radius of each query, inclusive.
 
     Parameters
     ----------
@@ -151,9 +152,9 @@ def count_within(
     queries : ndarray of shape (m, d)
     radius : float
     workers : int, default=1
-        Threads.
-    most : int, default=None
-        Count no further than this, which is faster where there are many. None counts all.
+        Number of threads.
+    max_count : int, default=None
+        Largest count, which is faster if there are many points. None counts all.
 
     Returns
     -------
@@ -166,33 +167,33 @@ def count_within(
     >>> count_within(cKDTree([[0.0], [1.0]]), [[0.5], [2.0]], radius=1.0).tolist()
     [2, 1]
     """
-    reach = radius * (1 + _DISTANCE_ROUNDING)
-    if most is not None:
-        most = min(most, tree.n)
-        step = max(1, _MAX_DISTANCE_CELLS // most)
-        bound = np.nextafter(reach, np.inf)  # the search leaves out what is at its bound
-        pieces = np.split(queries, range(step, len(queries), step))
-        nearest = (
-            tree.query(piece, k=range(1, most + 1), distance_upper_bound=bound, workers=workers)[0]
-            for piece in map(np.asarray, pieces)
+    limit = radius * (1 + _RADIUS_TOLERANCE)
+    if max_count is not None:
+        max_count = min(max_count, tree.n)
+        step = max(1, _MAX_DISTANCES // max_count)
+        bound = np.nextafter(limit, np.inf)  # distance_upper_bound is exclusive
+        ranks = range(1, max_count + 1)
+        distances = (
+            tree.query(np.asarray(batch), k=ranks, distance_upper_bound=bound, workers=workers)[0]
+            for batch in np.split(queries, range(step, len(queries), step))
         )
-        return np.concatenate([(distance <= reach).sum(axis=1) for distance in nearest])
-    found = tree.query_ball_point(queries, reach, workers=workers, return_length=True)
-    return np.asarray(found, dtype=np.int64)
+        return np.concatenate([(distance <= limit).sum(axis=1) for distance in distances])
+    counts = tree.query_ball_point(queries, limit, workers=workers, return_length=True)
+    return np.asarray(counts, dtype=np.int64)
 
 
-def _fence(index: np.ndarray) -> float:
+def _upper_fence(index: np.ndarray) -> float:
     lower, upper = np.quantile(index, [0.25, 0.75])
     return float(upper + 1.5 * (upper - lower))
 
 
 def _whisker(index: np.ndarray) -> float:
-    return float(index[index <= _fence(index)].max())
+    return float(index[index <= _upper_fence(index)].max())
 
 
-# From the training rows' index of dissimilarity to the largest one that is still applicable.
+# Rules for the threshold, from the dissimilarity index of the training rows.
 THRESHOLDS: Mapping[str, Callable[[np.ndarray], float]] = {
-    "fence": lambda index: min(_fence(index), float(index.max())),
+    "fence": lambda index: min(_upper_fence(index), float(index.max())),
     "whisker": _whisker,
     "max": lambda index: float(index.max()),
 }

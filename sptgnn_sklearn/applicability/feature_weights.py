@@ -1,7 +1,7 @@
-"""What each column of X is worth to a regressor, as weights of an index of dissimilarity.
+"""Weights of the columns of X for the dissimilarity index.
 
-Three ways: the loss that shuffling a column causes in given rows, the same in rows that were held
-out from the regressor, or what the regressor itself says of its columns.
+Weights are permutation importances of training rows or of held-out rows, the importances or
+coefficients of the model, or numbers given by the user.
 """
 
 from __future__ import annotations
@@ -19,22 +19,29 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["IMPORTANCES", "given_weights", "model_importance", "out_of_block", "permutation"]
+from ..meta_estimators import wrapped_estimator
+from ..model_selection.splits import Split
 
-WeightSplits = Sequence[tuple[np.ndarray, np.ndarray]]
-_INNER = ("best_estimator_", "regressor_")
-_BY_SHUFFLING = 'Use importance="permutation" or "held_out", or give the weights.'
+__all__ = [
+    "IMPORTANCES",
+    "check_weights",
+    "held_out_weights",
+    "native_weights",
+    "permutation_weights",
+]
+
+_ALTERNATIVES = 'Use importance="permutation" or "held_out", or pass the weights.'
 
 
-def permutation(
-    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
+def permutation_weights(
+    estimator: Any, X: Any, y: np.ndarray, splits: Sequence[Split] | None = None, **settings: Any
 ) -> np.ndarray:
-    """Return the loss that shuffling each column of the given rows causes.
+    """Return permutation importances of the columns of X.
 
     Parameters
     ----------
     estimator : regressor or classifier
-        Where it is not fitted, a clone is fitted to X and y.
+        If it is not fitted, a clone is fitted to X and y.
     X : DataFrame or ndarray of shape (n, p)
     y : ndarray of shape (n,)
     splits : object, default=None
@@ -45,35 +52,37 @@ def permutation(
     Returns
     -------
     ndarray of shape (p,)
-        Mean rise of the squared error, or for a classifier mean fall of the accuracy. Negative
-        where shuffling helped.
+        Mean increase of the squared error, or for a classifier mean decrease of the accuracy;
+        negative if shuffling improved the predictions.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
-    >>> from sptgnn_sklearn.applicability.feature_weights import permutation
+    >>> from sptgnn_sklearn.applicability.feature_weights import permutation_weights
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
-    >>> found = permutation(LinearRegression(), X, 3 * X[:, 0], n_repeats=2, random_state=0)
-    >>> (found > 1).tolist()
+    >>> weights = permutation_weights(
+    ...     LinearRegression(), X, 3 * X[:, 0], n_repeats=2, random_state=0
+    ... )
+    >>> (weights > 1).tolist()
     [True, False]
     """
-    fitted = _fitted(estimator, X, y)
-    return _shuffled(fitted, X, y, is_regressor(estimator), settings)
+    fitted = _ensure_fitted(estimator, X, y)
+    return _permutation_loss(fitted, X, y, is_regressor(estimator), settings)
 
 
-def out_of_block(
-    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
+def held_out_weights(
+    estimator: Any, X: Any, y: np.ndarray, splits: Sequence[Split] | None = None, **settings: Any
 ) -> np.ndarray:
-    """Return the loss that shuffling each column causes in rows that were not trained on.
+    """Return permutation importances of the columns of X in held-out rows.
 
-    A clone is fitted to each fold's training rows and predicts its test rows; columns are shuffled
-    over all test rows together, so folds may be as small as one row.
+    A clone is fitted to the training rows of each fold and predicts its test rows. Columns are
+    shuffled over the test rows of all folds together, so folds of a single row are possible.
 
     Parameters
     ----------
     estimator, X, y, **settings
-        As in `permutation`; here X and y are always fitted to.
+        As in `permutation_weights`; the estimator is always fitted again.
     splits : list of (train, test)
 
     Returns
@@ -85,25 +94,26 @@ def out_of_block(
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.applicability.feature_weights import out_of_block
+    >>> from sptgnn_sklearn.applicability.feature_weights import held_out_weights
     >>> X = np.random.default_rng(0).normal(size=(100, 2))
     >>> folds = list(KFold(5).split(X))
-    >>> found = held_out(LinearRegression(), X, X[:, 0], folds, n_repeats=2, random_state=0)
-    >>> (found > 1).tolist()
+    >>> settings = {"n_repeats": 2, "random_state": 0}
+    >>> weights = held_out_weights(LinearRegression(), X, X[:, 0], folds, **settings)
+    >>> (weights > 1).tolist()
     [True, False]
     """
     if splits is None:
-        raise ValueError('importance="held_out" needs folds: give them as cv.')
+        raise ValueError('importance="held_out" needs folds: pass them as cv.')
     if isinstance(estimator, FrozenEstimator):
-        estimator = estimator.estimator  # which has to be fitted anew
+        estimator = estimator.estimator  # a frozen estimator is not fitted again
     models = [
         clone(estimator).fit(_safe_indexing(X, train), _safe_indexing(y, train))
         for train, _ in splits
     ]
     rows = np.concatenate([test for _, test in splits])
-    together = _OfFolds(models, np.cumsum([len(test) for _, test in splits])[:-1])
-    return _shuffled(
-        together,
+    pooled = _PooledFolds(models, np.cumsum([len(test) for _, test in splits])[:-1])
+    return _permutation_loss(
+        pooled,
         _safe_indexing(X, rows),
         _safe_indexing(y, rows),
         is_regressor(estimator),
@@ -111,16 +121,16 @@ def out_of_block(
     )
 
 
-def model_importance(
-    estimator: Any, X: Any, y: np.ndarray, splits: WeightSplits | None = None, **settings: Any
+def native_weights(
+    estimator: Any, X: Any, y: np.ndarray, splits: Sequence[Split] | None = None, **settings: Any
 ) -> np.ndarray:
-    """Return what a regressor says of its columns: its `feature_importances_` or `coef_`.
+    """Return `feature_importances_` or scaled magnitudes of `coef_` for the columns of X.
 
     Parameters
     ----------
     estimator : regressor
-        Itself with one of these attributes, or a search, a pipeline or a transform of the target
-        around one that has them. Where it is not fitted, a clone is fitted to X and y.
+        Regressor with one of these attributes, optionally inside searches, Pipelines and
+        TransformedTargetRegressors. If it is not fitted, a clone is fitted to X and y.
     X : DataFrame or ndarray of shape (n, p)
     y : ndarray of shape (n,)
     splits, **settings : object
@@ -129,64 +139,63 @@ def model_importance(
     Returns
     -------
     ndarray of shape (p,)
-        Importances, or magnitudes of coefficients times the standard deviations of the columns that
-        they belong to.
+        Importances, or magnitudes of coefficients times the standard deviations of their columns.
 
     Raises
     ------
     ValueError
-        If the regressor has neither attribute, or steps before it make other columns of X.
+        If the regressor has neither attribute, or the steps before it output other columns.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
-    >>> from sptgnn_sklearn.applicability.feature_weights import model_importance
+    >>> from sptgnn_sklearn.applicability.feature_weights import native_weights
     >>> X = np.array([[0.0, 10.0], [1.0, 30.0], [2.0, 20.0]])
     >>> model = LinearRegression().fit(X, X @ [1.0, 0.1])
-    >>> (model_importance(model, X, None) / X.std(axis=0)).round(6).tolist()
+    >>> (native_weights(model, X, None) / X.std(axis=0)).round(6).tolist()
     [1.0, 0.1]
     """
     n_columns = X.shape[1]
-    model, steps = _innermost_estimator(_fitted(estimator, X, y))
-    place = np.arange(n_columns)
+    model, transformers = _unwrap_model(_ensure_fitted(estimator, X, y))
+    columns = np.arange(n_columns)
     inputs = X
-    for step in steps:
-        place = place[_kept_columns(step, inputs)]
-        inputs = step.transform(inputs)
-    found = getattr(model, "feature_importances_", None)
-    if found is None and hasattr(model, "coef_"):
+    for transformer in transformers:
+        columns = columns[_kept_columns(transformer, inputs)]
+        inputs = transformer.transform(inputs)
+    importances = getattr(model, "feature_importances_", None)
+    if importances is None and hasattr(model, "coef_"):
         coefficients = np.abs(np.asarray(model.coef_, dtype=np.float64))
         coefficients = np.atleast_2d(coefficients).mean(axis=0)
-        found = coefficients * np.asarray(inputs, dtype=np.float64).std(axis=0)
-    if found is None:
+        importances = coefficients * np.asarray(inputs, dtype=np.float64).std(axis=0)
+    if importances is None:
         raise ValueError(
             f"importance='native': {type(model).__name__} has neither feature_importances_ nor "
-            f"coef_. {_BY_SHUFFLING}"
+            f"coef_. {_ALTERNATIVES}"
         )
-    if len(found) != len(place):
+    if len(importances) != len(columns):
         raise ValueError(
-            f"importance='native': {type(model).__name__} has importances of {len(found)} columns "
-            f"and X has {n_columns}. {_BY_SHUFFLING}"
+            f"importance='native': {type(model).__name__} has importances of {len(importances)} "
+            f"columns, but X has {n_columns}. {_ALTERNATIVES}"
         )
-    weights = np.zeros(n_columns)  # of columns that a step left out
-    weights[place] = found
+    weights = np.zeros(n_columns)  # 0 for columns that a step dropped
+    weights[columns] = importances
     return weights
 
 
 IMPORTANCES: Mapping[str, Callable[..., np.ndarray]] = {
-    "permutation": permutation,
-    "held_out": out_of_block,
-    "native": model_importance,
+    "permutation": permutation_weights,
+    "held_out": held_out_weights,
+    "native": native_weights,
 }
 
 
-def given_weights(given: Any, columns: Sequence[Hashable]) -> np.ndarray:
-    """Return weights that a user gave, in the order of the columns.
+def check_weights(importance: Any, columns: Sequence[Hashable]) -> np.ndarray:
+    """Check the weights given by the user, and return them in the order of the columns.
 
     Parameters
     ----------
-    given : mapping or Series by label, or array-like of shape (p,)
+    importance : mapping or Series by label, or array-like of shape (p,)
     columns : sequence of p labels
 
     Returns
@@ -196,64 +205,64 @@ def given_weights(given: Any, columns: Sequence[Hashable]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a column has no weight, one is unknown, or weights are negative, infinite or all 0.
+        If a column has no weight, a label is unknown, or weights are negative, infinite or all 0.
 
     Examples
     --------
-    >>> from sptgnn_sklearn.applicability.feature_weights import given_weights
-    >>> given_weights({"clay": 1, "rain": 2}, ["rain", "clay"]).tolist()
+    >>> from sptgnn_sklearn.applicability.feature_weights import check_weights
+    >>> check_weights({"clay": 1, "rain": 2}, ["rain", "clay"]).tolist()
     [2.0, 1.0]
     """
-    if isinstance(given, pd.Series):
-        given = given.to_dict()
-    if isinstance(given, Mapping):
-        lacking = [label for label in columns if label not in given]
-        unknown = [label for label in given if label not in columns]
+    if isinstance(importance, pd.Series):
+        importance = importance.to_dict()
+    if isinstance(importance, Mapping):
+        lacking = [label for label in columns if label not in importance]
+        unknown = [label for label in importance if label not in columns]
         if lacking or unknown:
             raise ValueError(
-                f"importance must give a weight to each column measured by: it lacks {lacking} and "
-                f"has {unknown} besides. Give 0 to a column that shall not count."
+                f"importance must hold a weight for each selected column; missing {lacking}, "
+                f"unknown {unknown}. Use 0 to ignore a column."
             )
-        given = [given[label] for label in columns]
-    weights = np.asarray(given, dtype=np.float64)
+        importance = [importance[label] for label in columns]
+    weights = np.asarray(importance, dtype=np.float64)
     if weights.shape != (len(columns),):
         raise ValueError(
-            f"importance must hold one weight for each of the {len(columns)} columns measured by; "
-            f"its shape is {weights.shape}."
+            f"importance must hold one weight for each of the {len(columns)} selected columns; "
+            f"found shape {weights.shape}."
         )
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise ValueError(
-            "importance must hold finite weights of 0 or more, and one above 0; "
+            "importance must hold finite weights of at least 0, not all 0; "
             f"found {weights.tolist()}."
         )
     return weights
 
 
-class _OfFolds:
-    """Predicts the test rows of all folds, one fold after the other, each by its own model."""
+class _PooledFolds:
+    """Predictor of the concatenated test rows of all folds, with one model per fold."""
 
     def __init__(self, models: list[Any], ends: np.ndarray) -> None:
         self.models = models
         self.ends = ends
 
-    # permutation_importance takes nothing without this method, but only predicts.
-    def fit(self, X: Any, y: Any) -> _OfFolds:
+    # permutation_importance requires this method, but does not call it.
+    def fit(self, X: Any, y: Any) -> _PooledFolds:
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict each part of the rows by its own model."""
+        """Predict the test rows of each fold with its model."""
         parts = np.split(np.arange(X.shape[0]), self.ends)
-        found = [
-            model.predict(_safe_indexing(X, part))
-            for model, part in zip(self.models, parts, strict=True)
+        predictions = [
+            model.predict(_safe_indexing(X, rows))
+            for model, rows in zip(self.models, parts, strict=True)
         ]
-        return np.concatenate(found)
+        return np.concatenate(predictions)
 
 
-def _shuffled(
+def _permutation_loss(
     estimator: Any, X: Any, y: np.ndarray, regression: bool, settings: Mapping[str, Any]
 ) -> np.ndarray:
-    # A squared error and not R2, because differences of it can be pooled over rows.
+    # Unlike R2, squared errors can be pooled over the rows of all folds.
     score = _negative_squared_error if regression else _accuracy
     return permutation_importance(estimator, X, y, scoring=score, **settings).importances_mean
 
@@ -266,7 +275,7 @@ def _accuracy(estimator: Any, X: Any, y: np.ndarray) -> float:
     return float(np.mean(np.asarray(estimator.predict(X)) == y))
 
 
-def _fitted(estimator: Any, X: Any, y: Any) -> Any:
+def _ensure_fitted(estimator: Any, X: Any, y: Any) -> Any:
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -274,43 +283,43 @@ def _fitted(estimator: Any, X: Any, y: Any) -> Any:
     return estimator
 
 
-def _innermost_estimator(estimator: Any) -> tuple[Any, list[Any]]:
-    """Return the innermost model and the transformers before it."""
-    steps: list[Any] = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            found = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-            steps += found[:-1]
-            estimator = found[-1]
-            continue
-        inner = [getattr(estimator, name) for name in _INNER if hasattr(estimator, name)]
+def _unwrap_model(estimator: Any) -> tuple[Any, list[Any]]:
+    """Return the model inside meta-estimators and the transformers of its pipelines."""
+    transformers: list[Any] = []
+    while not hasattr(estimator, "feature_importances_"):
         if isinstance(estimator, FrozenEstimator):
-            inner = [estimator.estimator]
-        if not inner or hasattr(estimator, "feature_importances_"):
-            return estimator, steps
-        estimator = inner[0]
+            estimator = estimator.estimator
+            continue
+        inner = wrapped_estimator(estimator)
+        if inner is None:
+            break
+        if isinstance(estimator, Pipeline):
+            steps = [step for _, step in estimator.steps[:-1]]
+            transformers += [step for step in steps if step not in (None, "passthrough")]
+        estimator = inner
+    return estimator, transformers
 
 
-def _kept_columns(step: Any, X: Any) -> list[int]:
-    """Return which input column each output column of a transformer is."""
-    names = [str(label) for label in X.columns] if hasattr(X, "columns") else None
+def _kept_columns(transformer: Any, X: Any) -> list[int]:
+    """Return the input position of each output column of a transformer."""
+    names_in = [str(label) for label in X.columns] if hasattr(X, "columns") else None
+    names_in = names_in or [f"x{position}" for position in range(X.shape[1])]
     try:
-        made = [str(name) for name in step.get_feature_names_out()]
+        names_out = [str(name) for name in transformer.get_feature_names_out()]
     except (AttributeError, ValueError):
-        made = []
-    known = names or [f"x{position}" for position in range(X.shape[1])]
-    place = [_feature_position(name, known) for name in made]
-    if not place or None in place or len(set(place)) < len(place):
+        names_out = []
+    positions = [_feature_position(name, names_in) for name in names_out]
+    if not positions or None in positions or len(set(positions)) < len(positions):
         raise ValueError(
-            f"importance='native': the step {type(step).__name__} makes columns that are not those "
-            f"of X. {_BY_SHUFFLING}"
+            f"importance='native': the step {type(transformer).__name__} outputs columns that are "
+            f"not columns of X. {_ALTERNATIVES}"
         )
-    return [found for found in place if found is not None]
+    return [position for position in positions if position is not None]
 
 
-def _feature_position(name: str, known: list[str]) -> int | None:
-    """Return the position of a name; column transformers put their own before it."""
+def _feature_position(name: str, names_in: list[str]) -> int | None:
+    """Return the position of an output name, with or without the prefix of a ColumnTransformer."""
     for candidate in (name, name.partition("__")[2]):
-        if candidate in known:
-            return known.index(candidate)
+        if candidate in names_in:
+            return names_in.index(candidate)
     return None
