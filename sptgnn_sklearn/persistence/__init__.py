@@ -1,1 +1,1 @@
-"""Save and load fitted estimators without executing code."""
+"""Files of fitted estimators, loaded without executing code."""

@@ -1,4 +1,4 @@
-"""What a model keeps when it is given away: what predictions need, and no exact place."""
+"""Removal of training data and exact coordinates from a model that is shared."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from xgboost import XGBRegressor
 from ..ensemble.fitted import Ensemble
 from ..graph.knn_graph import KNNGraph
 from ..spatial.crs import SpatialReference
-from .xgboost_json import as_text, from_text
+from .xgboost_json import booster_from_json, booster_to_json
 
 __all__ = ["drop_training_rows"]
 
-_CELL_DEGREES, _METRES = 0.01, 1000.0  # of the grid, where none is given: about a kilometre
-_COORDINATES = 2  # the first columns of what the base reads
+_DEGREES, _METERS = 0.01, 1000.0  # default cell sizes, about a kilometer
+_N_COORDINATES = 2  # the first features of the tabular base model
 
 
 def drop_training_rows(
     ensemble: Ensemble, reference: SpatialReference, grid: float | None = None
 ) -> Ensemble:
-    """Return an ensemble that predicts from node states at places on a coarse grid.
+    """Return an ensemble without training rows, with coordinates rounded to a grid.
 
     Parameters
     ----------
     ensemble : Ensemble
-    frame : Frame
-        Of the coordinates.
+    reference : SpatialReference
+        That of the coordinates.
     grid : float, default=None
-        Side of a cell in the unit of the coordinates. None: 0.01 degrees, or 1000 metres.
+        Cell size in the unit of the coordinates. None is 0.01 degrees or 1000 meters.
 
     Returns
     -------
     Ensemble
-        With the same network. Places are the middles of their cells, in the search, in the edges
-        and in the splits of the base.
+        With the same network and node states. Locations are cell centers in the neighbor search
+        and in the edge features; splits of the base model by coordinates lie on cell edges.
 
     Raises
     ------
     ValueError
-        If the unit of the coordinates is not known and no grid is given, the grid is not positive,
-        or the base may hold rows.
+        If the grid is not positive, or missing for coordinates of unknown unit, or if the base
+        model may contain training rows.
     """
-    side = _cell_side(reference, grid)
+    side = _cell_size(reference, grid)
     base = ensemble.base
     if base is not None and type(base) is not XGBRegressor:
         raise ValueError(
-            f"training_data=False cannot answer for base={base!r}, which may hold training rows: "
-            "fit with base='xgboost' or base=None, or save with training_data=True."
+            f"training_data=False is not supported for base_estimator={base!r}, which may contain "
+            "training rows: fit with base_estimator='xgboost' or None, or save with "
+            "training_data=True."
         )
     spaces = ensemble.knn_graph.spaces
-    ground = ensemble.edge_inputs["distance"].cpu().numpy().astype(np.float64)
-    places = _cell_centers(ensemble.features.coordinates(ground), side)
-    moved = ensemble.features.moved({"spatial": ground, **spaces}, places)
+    plane = ensemble.edge_inputs["distance"].cpu().numpy().astype(np.float64)
+    rounded = _round_to_centers(ensemble.features.coordinates(plane), side)
+    moved = ensemble.features.with_coordinates({"spatial": plane, **spaces}, rounded)
     distance = torch.from_numpy(moved["spatial"].astype(np.float32))
     return replace(
         ensemble,
@@ -63,40 +64,40 @@ def drop_training_rows(
             **ensemble.edge_inputs,
             "distance": distance.to(ensemble.edge_inputs["distance"].device),
         },
-        base=None if base is None else _coarser_splits(base, side),
+        base=None if base is None else _round_splits(base, side),
         training=None,
     )
 
 
-def _cell_side(reference: SpatialReference, grid: float | None) -> float:
+def _cell_size(reference: SpatialReference, grid: float | None) -> float:
     if grid is not None:
         if not (np.isfinite(grid) and grid > 0):
             raise ValueError(f"coordinate_grid={grid!r} must be a positive number.")
         return float(grid)
     if reference.geographic:
-        return _CELL_DEGREES
+        return _DEGREES
     if reference.unit in ("metre", "meter"):
-        return _METRES
+        return _METERS
     raise ValueError(
-        f"The unit of the coordinates ({reference.unit}) does not tell how far a kilometre is: fit "
-        "with crs, or give coordinate_grid, the side of a cell in that unit."
+        f"coordinate_grid has no default for coordinates in unit {reference.unit!r}: fit with crs, "
+        "or pass coordinate_grid, the cell size in that unit."
     )
 
 
-def _cell_centers(values: np.ndarray, side: float) -> np.ndarray:
+def _round_to_centers(values: np.ndarray, side: float) -> np.ndarray:
     return (np.floor(values / side) + 0.5) * side
 
 
-def _coarser_splits(base: XGBRegressor, side: float) -> XGBRegressor:
-    """Return boosted trees whose splits of coordinates lie on the edges of cells.
+def _round_splits(base: XGBRegressor, side: float) -> XGBRegressor:
+    """Return trees whose splits by coordinates are rounded to cell edges.
 
-    Splits lie between values of rows, so that each would tell a coordinate of some row.
+    A split lies between the values of two rows, so that exact splits would reveal coordinates.
     """
-    model = as_text(base)
+    model = booster_to_json(base)
     for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
-        inner = [left >= 0 for left in tree["left_children"]]
-        for node, column in enumerate(tree["split_indices"]):
-            if inner[node] and column < _COORDINATES:
+        has_children = [left >= 0 for left in tree["left_children"]]
+        for node, feature in enumerate(tree["split_indices"]):
+            if has_children[node] and feature < _N_COORDINATES:
                 split = tree["split_conditions"][node]
                 tree["split_conditions"][node] = float(np.round(split / side) * side)
-    return from_text(XGBRegressor(**base.get_params()), model)
+    return booster_from_json(XGBRegressor(**base.get_params()), model)

@@ -1,4 +1,7 @@
-"""A fitted estimator as a file, and back."""
+"""Fitted estimators in files.
+
+Files of released versions will load in all later versions, beginning with the first release.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from ..encoders.terramind_images import TerraMindImages
 from ..ensemble.fitted import Ensemble
 from ..utils.codec import decode, encode
 from ..utils.safe_file import FileError, read, write
 from .anonymize import drop_training_rows
-from .registry import registry
+from .registry import make_registry
 
 __all__ = ["load_model", "save_model"]
 
 SCHEMA = 1
 _MODEL_KIND = "model"
 _PACKAGES = ("sptgnn-sklearn", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
-_LOCAL_PATH_PARAMETERS = ("cache_dir", "checkpoint_dir")
-ModelParts = tuple[dict[str, Any], dict[str, Any]]
+_Parts = tuple[dict[str, Any], dict[str, Any]]
 
 
 def save_model(
@@ -36,22 +39,22 @@ def save_model(
     training_data: bool = True,
     coordinate_grid: float | None = None,
 ) -> None:
-    """Write an estimator's parameters and what it has learned to a file.
+    """Write the parameters and fitted attributes of an estimator to a file.
 
     Parameters
     ----------
     path : path-like
     params : mapping of str to object
-        As get_params gives them.
+        From ``get_params(deep=False)``.
     fitted : mapping of str to object
-        Attributes, with columns_ and ensemble_ among them.
+        Fitted attributes, including columns_ and ensemble_.
     training_data, coordinate_grid : bool, float or None
         See `SpTGNNRegressor.save`.
 
     Raises
     ------
     ValueError
-        If something has no form in a file.
+        If an object has no codec, or training data cannot be removed.
     OSError
         If the file cannot be written.
     """
@@ -64,33 +67,36 @@ def save_model(
         )
     params["callbacks"] = None
     if coordinate_grid is not None and training_data:
-        raise ValueError("coordinate_grid goes with training_data=False only.")
+        raise ValueError(
+            f"coordinate_grid={coordinate_grid!r} requires training_data=False; found True."
+        )
     fitted["ensemble_"] = fitted["ensemble_"].to("cpu")
     if not training_data:
-        params, fitted = _anonymized_state(params, fitted, coordinate_grid)
+        params = _without_local_paths(params)
+        fitted = _without_training_data(fitted, coordinate_grid)
     try:
-        state, arrays = encode({"params": params, "fitted": fitted}, registry())
+        state, arrays = encode({"params": params, "fitted": fitted}, make_registry())
     except TypeError as error:
         raise ValueError(f"The model cannot be saved: {error}") from error
-    columns = fitted["columns_"]
+    schema = fitted["columns_"]
     content = {
         "schema": SCHEMA,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **_installed_versions()},
         "training_data": training_data,
-        # For people and other programs; what is loaded is the state.
+        # For people and other programs; only the state is loaded.
         "columns": {
-            "crs": columns.reference.crs,
-            "coordinates": [str(label) for label in columns.coordinates],
-            "numeric": [str(label) for label in columns.numeric],
-            "categorical": {str(k): list(levels) for k, levels in columns.categorical.items()},
+            "crs": schema.reference.crs,
+            "coordinates": [str(label) for label in schema.coordinates],
+            "numeric": [str(label) for label in schema.numeric],
+            "categorical": {str(k): list(levels) for k, levels in schema.categorical.items()},
         },
         "state": state,
     }
     write(path, _MODEL_KIND, content, arrays)
 
 
-def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> ModelParts:
-    """Read parameters and learned attributes from a file.
+def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> _Parts:
+    """Read the parameters and fitted attributes of an estimator from a file.
 
     Parameters
     ----------
@@ -105,101 +111,104 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> Mod
     Raises
     ------
     ValueError
-        If the file is cut, changed or foreign, or of a version that cannot be read.
+        If the file is damaged, was not written by this package, or has another schema.
     OSError
-        If there is no such file.
+        If the file cannot be read.
 
     Warns
     -----
     UserWarning
-        If the file was written beside an xgboost or torch with another major version.
+        If the file was written with another major version of xgboost, torch or scikit-learn.
     """
     content, arrays = read(path, _MODEL_KIND)
     try:
         schema, versions = content["schema"], dict(content["versions"])
-        if schema != SCHEMA:
-            by = versions.get("sptgnn-sklearn")
-            raise FileError(
-                f"{str(path)!r} has schema {schema!r}, written by sptgnn-sklearn {by}, and this "
-                f"version reads schema {SCHEMA}: load it with that version."
-            )
-        state = content["state"]
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{str(path)!r} does not say what it holds.") from error
-    parts = decode(state, arrays, registry(tuple(trusted)))
+        raise FileError(f"{str(path)!r} has no schema or no versions ({error}).") from error
+    if schema != SCHEMA:
+        raise FileError(
+            f"{str(path)!r} has schema {schema!r}, written by sptgnn-sklearn "
+            f"{versions.get('sptgnn-sklearn')}, and this version reads schema {SCHEMA}: load it "
+            "with that version."
+        )
+    parts = decode(content.get("state"), arrays, make_registry(tuple(trusted)))
     _warn_other_versions(path, versions)
     try:
         params, fitted = parts["params"], parts["fitted"]
-        _check_model(fitted["ensemble_"])
+        _check_ensemble(fitted["ensemble_"])
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{str(path)!r} lacks a part of the model ({error}).") from error
     return params, fitted
 
 
-def _anonymized_state(
-    params: dict[str, Any], fitted: dict[str, Any], grid: float | None
-) -> ModelParts:
-    """Return both without rows, exact places, and paths of this machine."""
-    params = {name: None if name in _LOCAL_PATH_PARAMETERS else v for name, v in params.items()}
-    if isinstance(params.get("encoder_weights"), (str, os.PathLike)):
-        params["encoder_weights"] = Path(params["encoder_weights"]).name
+def _without_local_paths(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters without the folders of this machine; weights keep their file name."""
+    params = {**params, "checkpoint_dir": None}
+    images = params.get("images")
+    if isinstance(images, TerraMindImages):
+        weights = images.weights
+        name = Path(weights).name if isinstance(weights, str | os.PathLike) else weights
+        params["images"] = replace(images, weights=name, cache_dir=None)
+    return params
+
+
+def _without_training_data(fitted: dict[str, Any], grid: float | None) -> dict[str, Any]:
+    """Return fitted attributes without training rows, exact coordinates and local folders."""
     ensemble = drop_training_rows(fitted["ensemble_"], fitted["columns_"].reference, grid)
     fitted = {**fitted, "ensemble_": ensemble}
     fitted.pop("oob_prediction_", None)
     if fitted.get("embedder_") is not None:
         fitted["embedder_"] = replace(fitted["embedder_"], directory=None)
-    return params, fitted
+    return fitted
 
 
-def _check_model(ensemble: Ensemble) -> None:
-    """Raise a FileError if arrays do not belong together: loops in compiled code trust them."""
+def _check_ensemble(ensemble: Ensemble) -> None:
+    """Raise a FileError if array shapes do not match: compiled loops do not check bounds."""
     if not isinstance(ensemble, Ensemble):
-        raise FileError("The file holds no ensemble.")
+        raise FileError(f"The file has a {type(ensemble).__name__} in the place of an Ensemble.")
     context, shape = ensemble.context, ensemble.network.shape
-    n, members = len(context.targets), shape.n_members
+    n, n_members = len(context.targets), shape.n_members
     spaces = list(ensemble.knn_graph.spaces.values())
-    fits = (
+    matching = (
         n > 0
         and context.targets.shape == (n,)
-        and context.baseline.shape == (members, n)
+        and context.baseline.shape == (n_members, n)
         and len(context.states) == (shape.n_layers if shape.relations else 1)
-        and all(state.shape == (members, n, shape.hidden_size) for state in context.states)
+        and all(state.shape == (n_members, n, shape.hidden_size) for state in context.states)
         and all(space.ndim == 2 and len(space) == n for space in spaces)
         and all(v.dim() == 2 and len(v) == n for v in ensemble.edge_inputs.values())
-        and tuple(ensemble.knn_graph.spaces) == tuple(ensemble.relations) == tuple(shape.relations)
+        and tuple(ensemble.knn_graph.spaces) == tuple(shape.relations)
         and ensemble.n_neighbors > 0
     )
     floats = [*context.states, context.baseline, context.targets, *ensemble.edge_inputs.values()]
-    if not fits or any(str(values.dtype) != "torch.float32" for values in floats):
-        raise FileError("Arrays of the model do not belong together.")
+    if not matching or any(str(values.dtype) != "torch.float32" for values in floats):
+        raise FileError("Arrays of the model differ in shape or type.")
     if any(space.dtype != np.float64 for space in spaces):
-        raise FileError("The search vectors are not of double precision.")
+        raise FileError("The vectors of the neighbor search are not float64.")
 
 
-def _versions() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # run from a folder of sources
+        except PackageNotFoundError:  # imported from a source folder
             continue
     return found
 
 
 def _warn_other_versions(path: Any, written: Mapping[str, str]) -> None:
-    here = _versions()
-    odd = [
-        f"{name} {written[name]} (here {here[name]})"
+    installed = _installed_versions()
+    different = [
+        f"{name} {written[name]} (installed: {installed[name]})"
         for name in ("torch", "xgboost", "scikit-learn")
-        if name in written and name in here
-        if str(written[name]).split(".")[0] != here[name].split(".")[0]
+        if name in written and name in installed
+        if str(written[name]).split(".")[0] != installed[name].split(".")[0]
     ]
-    if odd:
+    if different:
         warnings.warn(
-            f"{str(path)!r} was written beside {', '.join(odd)}: compare some predictions with "
-            "those that were made then.",
+            f"{str(path)!r} was written with {', '.join(different)}: compare some predictions with "
+            "those of that version.",
             UserWarning,
             stacklevel=4,
         )

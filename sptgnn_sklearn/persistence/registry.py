@@ -1,6 +1,6 @@
-"""What a fitted estimator consists of, as it stands in files.
+"""Classes in the files of fitted estimators, with the codecs of those that are not dataclasses.
 
-The names on the left are those of files: they stay when a class is renamed or moved.
+Files contain the keys of these dictionaries: a class can move to another module without a change.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from ..encoders.embedder import ChipEmbedder
 from ..encoders.embedding import ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import EncoderSource, FrozenEncoder
+from ..encoders.terramind_images import TerraMindImages
 from ..ensemble.fitted import Ensemble, TrainingRows
 from ..ensemble.member_folds import MemberFolds
 from ..graph.knn_graph import KNNGraph
 from ..images.modalities import Modality
-from ..network.config import NetworkShape, SourceNodes
+from ..network.config import NetworkConfig, NetworkShape, SourceNodes
 from ..network.sptgnn import SpTGNN
 from ..spatial.crs import SpatialReference
 from ..table.deduplication import DeduplicatedRows
@@ -34,102 +35,102 @@ from ..uncertainty.error_correlation import ErrorCorrelogram
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry
 from ..utils.safe_file import FileError
-from .xgboost_json import pack_booster as pack_trees
-from .xgboost_json import unpack_booster as unpack_trees
+from .xgboost_json import pack_booster, unpack_booster
 
-__all__ = ["registry"]
+__all__ = ["make_registry"]
 
 _CLASSES: dict[str, type] = {
-    "Architecture": NetworkShape,
+    "Blend": Blend,
     "Calibration": Calibration,
     "ChipEmbedder": ChipEmbedder,
-    "Columns": TableSchema,
-    "Context": SourceNodes,
+    "ChipLoader": ChipLoader,
+    "DeduplicatedRows": DeduplicatedRows,
     "EncoderSource": EncoderSource,
     "Ensemble": Ensemble,
-    "ErrorCorrelation": ErrorCorrelogram,
-    "Features": FeatureEncoder,
-    "Frame": SpatialReference,
+    "ErrorCorrelogram": ErrorCorrelogram,
+    "FeatureEncoder": FeatureEncoder,
     "ImageColumn": ImageColumn,
-    "Imagery": ChipLoader,
-    "Judgement": Postprocessor,
-    "Merged": DeduplicatedRows,
+    "MemberFolds": MemberFolds,
+    "MemberPredictions": MemberPredictions,
     "Modality": Modality,
-    "Partitions": MemberFolds,
-    "Predicted": MemberPredictions,
-    "Stacking": Blend,
-    "TargetScale": TargetScaler,
+    "NetworkConfig": NetworkConfig,
+    "NetworkShape": NetworkShape,
+    "Postprocessor": Postprocessor,
+    "SourceNodes": SourceNodes,
+    "SpatialReference": SpatialReference,
+    "TableSchema": TableSchema,
+    "TargetScaler": TargetScaler,
+    "TerraMindImages": TerraMindImages,
     "TrainingRows": TrainingRows,
 }
-_HARMLESS = ("numpy.dtype",)  # of the nodes of trees; skops leaves it to its callers
-_MOST_LAYERS = 64  # so that a file cannot ask for endless work
+_SAFE_TYPES = ("numpy.dtype",)  # part of every tree ensemble, but not trusted by skops itself
+_MAX_LAYERS = 64  # bounds the work that a hostile file can cause
 
 
-def registry(trusted: tuple[str, ...] = ()) -> Registry:
-    """Return the classes that a model file may hold.
+def make_registry(trusted: tuple[str, ...] = ()) -> Registry:
+    """Return the classes that a model file may contain.
 
     Parameters
     ----------
     trusted : tuple of str
-        Types of other packages that a base estimator may consist of, beside those of scikit-learn
-        and numpy that skops trusts.
+        Types of a base estimator beyond those of scikit-learn and numpy that skops trusts.
     """
     codecs = {
-        "Searcher": Codec(KNNGraph, _pack_searcher, lambda given: KNNGraph(**given)),
+        "KNNGraph": Codec(KNNGraph, _pack_knn_graph, lambda packed: KNNGraph(**packed)),
         "SpTGNN": Codec(SpTGNN, _pack_network, _unpack_network),
         "FrozenEncoder": Codec(FrozenEncoder, _pack_encoder, _unpack_encoder),
-        "XGBRegressor": Codec(XGBRegressor, pack_trees, unpack_trees),
-        "RandomState": Codec(np.random.RandomState, _pack_random, _unpack_random),
+        "XGBRegressor": Codec(XGBRegressor, pack_booster, unpack_booster),
+        "RandomState": Codec(np.random.RandomState, _pack_random_state, _unpack_random_state),
         "estimator": Codec(
             BaseEstimator,
             _pack_estimator,
-            lambda given: _unpack_estimator(given, trusted),
+            lambda packed: _unpack_estimator(packed, trusted),
             subclasses=True,
         ),
     }
     return Registry(_CLASSES, codecs)
 
 
-def _pack_searcher(knn_graph: KNNGraph) -> dict[str, Any]:
-    return {"spaces": knn_graph.spaces, "workers": knn_graph.workers}
+def _pack_knn_graph(graph: KNNGraph) -> dict[str, Any]:
+    return {"spaces": graph.spaces, "workers": graph.workers}
 
 
 def _pack_network(network: SpTGNN) -> dict[str, Any]:
-    encoders, about = network.image_encoders, None
+    encoders, settings = network.image_encoders, None
     if isinstance(encoders, MemberEncoders):
-        about = {
-            "source": _known_source(encoders),
-            "tuned": encoders.tuned,
+        settings = {
+            "source": _require_source(encoders),
+            "fine_tune": encoders.fine_tune,
             "recompute": encoders.recompute,
         }
     return {
         "shape": network.shape,
-        "encoders": about,
+        "encoders": settings,
         "weights": {name: values.cpu() for name, values in network.state_dict().items()},
     }
 
 
-def _unpack_network(given: dict[str, Any]) -> SpTGNN:
-    shape, about, weights = given["shape"], given["encoders"], given["weights"]
-    if shape.n_layers > _MOST_LAYERS:
-        raise FileError(f"The network has {shape.n_layers} layers.")
+def _unpack_network(packed: dict[str, Any]) -> SpTGNN:
+    shape, settings, weights = packed["shape"], packed["encoders"], packed["weights"]
+    if shape.n_layers > _MAX_LAYERS:
+        raise FileError(f"The network has {shape.n_layers} layers; at most {_MAX_LAYERS} are read.")
     if any(values.dtype != torch.float32 for values in weights.values()):
-        raise FileError("The network has weights that are not of single precision.")
-    # Shapes first, without memory for them: weights that do not fit are refused before it is taken.
+        raise FileError("The network has weights that are not float32.")
+    # On the meta device, so that weights of other shapes raise before memory is allocated.
     with torch.device("meta"):
         encoders = None
-        if about is not None:
+        if settings is not None:
             width = weights["image_encoders.center"].shape[0]
             with torch.device("cpu"):
-                stages = about["source"].build()
+                stages = settings["source"].build()
             encoders = MemberEncoders(
                 stages,
                 shape.n_members,
-                about["tuned"],
+                settings["fine_tune"],
                 np.zeros(width),
                 np.ones(width),
-                recompute=about["recompute"],
-                source=about["source"],
+                recompute=settings["recompute"],
+                source=settings["source"],
             )
         network = SpTGNN(shape, encoders)
     network.load_state_dict(weights, assign=True)
@@ -138,51 +139,53 @@ def _unpack_network(given: dict[str, Any]) -> SpTGNN:
 
 def _pack_encoder(encoder: FrozenEncoder) -> dict[str, Any]:
     weights = {name: values.cpu() for name, values in encoder.stages.state_dict().items()}
-    return {"source": _known_source(encoder), "weights": weights}
+    return {"source": _require_source(encoder), "weights": weights}
 
 
-def _unpack_encoder(given: dict[str, Any]) -> FrozenEncoder:
-    stages = given["source"].build()
-    stages.load_state_dict(given["weights"])
-    return FrozenEncoder(stages, source=given["source"])
+def _unpack_encoder(packed: dict[str, Any]) -> FrozenEncoder:
+    stages = packed["source"].build()
+    stages.load_state_dict(packed["weights"])
+    return FrozenEncoder(stages, source=packed["source"])
 
 
-def _known_source(encoder: FrozenEncoder | MemberEncoders) -> EncoderSource:
+def _require_source(encoder: FrozenEncoder | MemberEncoders) -> EncoderSource:
     if encoder.source is None:
-        raise TypeError("an image encoder that was not built by its name has no codec.")
+        raise TypeError("an image encoder that was not built by name has no codec.")
     return encoder.source
 
 
-def _pack_random(state: np.random.RandomState) -> list[Any]:
+def _pack_random_state(state: np.random.RandomState) -> list[Any]:
     return list(state.get_state(legacy=True))
 
 
-def _unpack_random(given: list[Any]) -> np.random.RandomState:
+def _unpack_random_state(packed: list[Any]) -> np.random.RandomState:
     state = np.random.RandomState()
-    state.set_state(tuple(given))
+    state.set_state(tuple(packed))
     return state
 
 
 def _pack_estimator(estimator: BaseEstimator) -> np.ndarray:
-    return np.frombuffer(_skops().dumps(estimator), np.uint8)
+    return np.frombuffer(_import_skops_io().dumps(estimator), np.uint8)
 
 
-def _unpack_estimator(given: np.ndarray, trusted: tuple[str, ...]) -> BaseEstimator:
-    skops, content = _skops(), given.tobytes()
-    unknown = sorted(set(skops.get_untrusted_types(data=content)) - {*_HARMLESS, *trusted})
+def _unpack_estimator(packed: np.ndarray, trusted: tuple[str, ...]) -> BaseEstimator:
+    skops_io, content = _import_skops_io(), packed.tobytes()
+    trusted = (*_SAFE_TYPES, *trusted)
+    unknown = sorted(set(skops_io.get_untrusted_types(data=content)) - set(trusted))
     if unknown:
         raise FileError(
-            f"The base consists of types that are not trusted: {unknown}. Where you trust who "
-            f"wrote the file, pass trusted={unknown}."
+            f"The base estimator contains types that are not trusted: {unknown}. If you trust the "
+            f"author of the file, pass trusted={unknown}."
         )
-    return skops.loads(content, trusted=[*_HARMLESS, *trusted])
+    return skops_io.loads(content, trusted=list(trusted))
 
 
-def _skops() -> Any:
+def _import_skops_io() -> Any:
     try:
         import skops.io
     except ImportError as error:
         raise ImportError(
-            "A base other than 'xgboost' is saved by skops: pip install 'sptgnn-sklearn[save]'."
+            "A base_estimator other than 'xgboost' is saved with skops: pip install "
+            "'sptgnn-sklearn[save]'."
         ) from error
     return skops.io

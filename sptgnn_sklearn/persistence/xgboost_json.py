@@ -1,7 +1,6 @@
-"""Boosted trees as text that is looked through before XGBoost reads it.
+"""Boosted trees in XGBoost's JSON format, validated before XGBoost reads them.
 
-XGBoost trusts what it reads: places of nodes beyond the end of a tree are read all the same. So
-trees are kept in its JSON format, and every place is checked first.
+XGBoost does not check node indices when it loads a model, and reads beyond the end of a tree.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from xgboost import XGBRegressor
 
 from ..utils.safe_file import FileError
 
-__all__ = ["as_text", "from_text", "pack_booster", "unpack_booster"]
+__all__ = ["booster_from_json", "booster_to_json", "pack_booster", "unpack_booster"]
 
-_MOST_TEXT = 2**31  # bytes of a model, so that a small file cannot fill the memory
-_BY_NODE = (
+_MAX_JSON_BYTES = 2**31  # bounds the memory of a small file that decompresses to a large one
+_NODE_FIELDS = (
     "left_children",
     "right_children",
     "parents",
@@ -30,101 +29,107 @@ _BY_NODE = (
     "loss_changes",
     "sum_hessian",
 )
-_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_CATEGORY_FIELDS = (
+    "categories",
+    "categories_nodes",
+    "categories_segments",
+    "categories_sizes",
+)
+_NO_PARENT = 2**31 - 1
 
 
 def pack_booster(model: XGBRegressor) -> dict[str, Any]:
-    """Take a regressor, fitted or not, apart."""
+    """Return parameters and compressed trees of a regressor, fitted or not."""
     fitted = model.__sklearn_is_fitted__()
-    text = zlib.compress(json.dumps(as_text(model)).encode()) if fitted else b""
-    return {"params": model.get_params(), "booster": np.frombuffer(text, np.uint8)}
+    content = zlib.compress(json.dumps(booster_to_json(model)).encode()) if fitted else b""
+    return {"params": model.get_params(), "booster": np.frombuffer(content, np.uint8)}
 
 
-def unpack_booster(given: dict[str, Any]) -> XGBRegressor:
-    """Put a regressor together again.
+def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
+    """Return the regressor that `pack_booster` packed.
 
     Raises
     ------
     FileError
-        If its trees are none.
+        If its trees are truncated or invalid.
     """
-    model = XGBRegressor(**given["params"])
-    packed = given["booster"].tobytes()
-    if not packed:
+    model = XGBRegressor(**packed["params"])
+    content = packed["booster"].tobytes()
+    if not content:
         return model
-    reader = zlib.decompressobj()
-    text = reader.decompress(packed, _MOST_TEXT)
-    if not reader.eof:
-        raise FileError("The trees of the base are cut.")
-    return from_text(model, json.loads(text))
+    decompressor = zlib.decompressobj()
+    text = decompressor.decompress(content, _MAX_JSON_BYTES)
+    if not decompressor.eof:
+        raise FileError("Corrupt XGBoost model: truncated trees.")
+    return booster_from_json(model, json.loads(text))
 
 
-def as_text(model: XGBRegressor) -> dict[str, Any]:
+def booster_to_json(model: XGBRegressor) -> dict[str, Any]:
     """Return the trees of a fitted regressor in XGBoost's JSON format."""
     return json.loads(bytes(model.get_booster().save_raw("json")))
 
 
-def from_text(model: XGBRegressor, trees: dict[str, Any]) -> XGBRegressor:
-    """Give trees in XGBoost's JSON format to a regressor.
+def booster_from_json(model: XGBRegressor, content: dict[str, Any]) -> XGBRegressor:
+    """Load trees in XGBoost's JSON format into a regressor.
 
     Raises
     ------
     FileError
-        If a tree has places that are not there.
+        If a tree is invalid.
     """
-    _check_booster(trees)
-    model.load_model(bytearray(json.dumps(trees).encode()))
+    _check_booster(content)
+    model.load_model(bytearray(json.dumps(content).encode()))
     return model
 
 
-def _check_booster(model: dict[str, Any]) -> None:
-    learner = model["learner"]
-    n_columns = _is_integer(learner["learner_model_param"]["num_feature"])
+def _check_booster(content: dict[str, Any]) -> None:
+    learner = content["learner"]
+    n_features = _parse_int(learner["learner_model_param"]["num_feature"])
     booster = learner["gradient_booster"]
     if booster["name"] != "gbtree":
-        raise FileError(f"The base is a {booster['name']!r} booster; trees are expected.")
-    trees = booster["model"]["trees"]
-    if len(trees) != len(booster["model"]["tree_info"]):
-        raise FileError("The base lacks trees.")
-    if _is_integer(booster["model"]["gbtree_model_param"]["num_trees"]) != len(trees):
-        raise FileError("The base lacks trees.")
-    if any(group != 0 for group in booster["model"]["tree_info"]):
-        raise FileError("Trees of the base belong to groups of which there is one only.")
-    steps = booster["model"]["iteration_indptr"]
-    if steps != sorted(steps) or not set(steps) <= set(range(len(trees) + 1)):
-        raise FileError("Rounds of the base name trees that are not there.")
+        raise FileError(f"Unsupported XGBoost model: booster {booster['name']!r}, not 'gbtree'.")
+    trees, groups = booster["model"]["trees"], booster["model"]["tree_info"]
+    n_trees = _parse_int(booster["model"]["gbtree_model_param"]["num_trees"])
+    if not len(trees) == len(groups) == n_trees:
+        raise FileError(f"Corrupt XGBoost model: {len(trees)} trees, {n_trees} declared.")
+    if any(group != 0 for group in groups):
+        raise FileError("Unsupported XGBoost model: more than one output group.")
+    rounds = booster["model"]["iteration_indptr"]
+    if rounds != sorted(rounds) or not set(rounds) <= set(range(len(trees) + 1)):
+        raise FileError("Corrupt XGBoost model: boosting round out of range.")
     for tree in trees:
-        _check_tree(tree, n_columns)
+        _check_tree(tree, n_features)
 
 
-def _check_tree(tree: dict[str, Any], n_columns: int) -> None:
+def _check_tree(tree: dict[str, Any], n_features: int) -> None:
     n = len(tree["left_children"])
-    sizes = {len(tree[name]) for name in _BY_NODE} | {_is_integer(tree["tree_param"]["num_nodes"])}
-    if n == 0 or sizes != {n} or any(tree[name] for name in _CATEGORIES):
-        raise FileError("A tree of the base lacks nodes.")
-    if _is_integer(tree["tree_param"]["size_leaf_vector"]) > 1:
-        raise FileError("Leaves of the base have more than one value.")
-    left, right, column, kind, parent = (
+    sizes = {len(tree[name]) for name in _NODE_FIELDS}
+    sizes.add(_parse_int(tree["tree_param"]["num_nodes"]))
+    if n == 0 or sizes != {n} or any(tree[name] for name in _CATEGORY_FIELDS):
+        raise FileError("Corrupt XGBoost model: arrays of a tree differ in length.")
+    if _parse_int(tree["tree_param"]["size_leaf_vector"]) > 1:
+        raise FileError("Unsupported XGBoost model: leaves with more than one value.")
+    left, right, feature, kind, parent = (
         np.asarray(tree[name])
         for name in ("left_children", "right_children", "split_indices", "split_type", "parents")
     )
-    if any(values.dtype.kind != "i" for values in (left, right, column, kind, parent)):
-        raise FileError("Nodes of the base are not told by whole numbers.")
-    nodes, inner = np.arange(n), left != -1
-    # Children come after their parents, so that no way through a tree goes on for ever.
-    sound = (
-        (inner == (right != -1)).all()
-        and (left[inner] > nodes[inner]).all()
-        and (right[inner] > nodes[inner]).all()
+    if any(values.dtype.kind != "i" for values in (left, right, feature, kind, parent)):
+        raise FileError("Corrupt XGBoost model: indices are not integers.")
+    nodes, has_children = np.arange(n), left != -1
+    # Children have larger indices than their parents, so that no path through a tree is endless.
+    valid = (
+        (has_children == (right != -1)).all()
+        and (left[has_children] > nodes[has_children]).all()
+        and (right[has_children] > nodes[has_children]).all()
         and (np.maximum(left, right) < n).all()
-        and ((column >= 0) & (column < max(n_columns, 1))).all()
+        and ((feature >= 0) & (feature < max(n_features, 1))).all()
         and (kind == 0).all()
-        and ((parent >= 0) & ((parent < n) | (parent == 2**31 - 1))).all()
+        and ((parent >= 0) & ((parent < n) | (parent == _NO_PARENT))).all()
     )
-    if not sound:
-        raise FileError("Nodes of the base lead to places that are not there.")
+    if not valid:
+        raise FileError("Corrupt XGBoost model: node or feature index out of range.")
 
 
-def _is_integer(text: Any) -> int:
-    """Return a whole number that XGBoost keeps as text."""
+def _parse_int(text: Any) -> int:
+    """Return an integer that XGBoost stores as text."""
     return int(str(text))

@@ -1,4 +1,4 @@
-"""Rows computed side by side: each part once, no gradients, and threads as they were."""
+"""Chunks of rows in threads: each is computed once, without gradients, and thread counts return."""
 
 import threading
 
@@ -18,14 +18,14 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_each_part_is_computed_once_without_gradients(threads):
-    """By as many threads as torch has, each with one of its own."""
+def test_each_chunk_is_computed_once_without_gradients(threads):
+    """In at most as many threads as torch has, each of which uses one itself."""
     x = torch.ones(40, requires_grad=True)
     found = torch.zeros(40)
     seen = []
 
-    def work(part):
-        found[part] += x[part] * 2
+    def work(rows):
+        found[rows] += x[rows] * 2
         seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
 
     with torch.enable_grad():
@@ -38,12 +38,12 @@ def test_each_part_is_computed_once_without_gradients(threads):
     assert torch.get_num_threads() == threads
 
 
-def test_errors_come_out_and_threads_are_as_they_were(threads):
-    """Also for those that are made later."""
+def test_errors_are_raised_and_thread_counts_restored(threads):
+    """Threads that start later have the same count, too."""
 
-    def fail(part):
-        if part.start:
-            raise ValueError(f"row {part.start}")
+    def fail(rows):
+        if rows.start:
+            raise ValueError(f"row {rows.start}")
 
     with pytest.raises(ValueError, match="row 2"):
         map_row_chunks(fail, 6, CPU, chunk=2)
@@ -55,36 +55,36 @@ def test_errors_come_out_and_threads_are_as_they_were(threads):
     assert later == [threads]
 
 
-def test_threads_are_fewer_for_a_while_only(threads):
-    """Never more than there were, never none, and as they were after an error too."""
-    for wanted, given in ((0, 1), (1, 1), (9, threads)):
-        with pytest.raises(ValueError, match="odd"), limit_torch_threads(wanted):
-            assert torch.get_num_threads() == given
+def test_thread_limit_is_temporary(threads):
+    """At least one thread, at most as many as before, and restored after an error."""
+    for limit, expected in ((0, 1), (1, 1), (9, threads)):
+        with pytest.raises(ValueError, match="odd"), limit_torch_threads(limit):
+            assert torch.get_num_threads() == expected
             raise ValueError("odd")
         assert torch.get_num_threads() == threads
 
 
-def test_too_little_memory_halves_the_parts(monkeypatch):
-    """What is computed stays; parts too small to be halved raise."""
+def test_out_of_memory_halves_the_chunks(monkeypatch):
+    """Finished chunks are kept; the smallest chunks raise the error."""
     monkeypatch.setattr("sptgnn_sklearn.utils.batching._MIN_CHUNK_ROWS", 2)
-    done, fits = [], 4
+    done, most_rows = [], 4
 
-    def work(part):
-        if part.stop - part.start > fits:
+    def work(rows):
+        if rows.stop - rows.start > most_rows:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        done.append((part.start, part.stop))
+        done.append((rows.start, rows.stop))
 
     map_row_chunks(work, 10, torch.device("meta"), chunk=8)
     assert done == [(0, 4), (4, 8), (8, 10)]
-    fits = 0
+    most_rows = 0
     with pytest.raises(torch.OutOfMemoryError):
         map_row_chunks(work, 10, torch.device("meta"), chunk=8)
 
 
-def test_one_part_and_other_devices_stay_in_the_calling_thread(threads):
-    """A thread costs more than it gains there."""
+def test_single_chunks_and_other_devices_use_the_calling_thread(threads):
+    """A thread would cost more than it gains there."""
     seen = []
     for n_rows, device in ((2, CPU), (6, torch.device("meta"))):
-        work = lambda part: seen.append(threading.current_thread())  # noqa: E731
+        work = lambda rows: seen.append(threading.current_thread())  # noqa: E731
         map_row_chunks(work, n_rows, device, chunk=2)
     assert seen == [threading.current_thread()] * 4

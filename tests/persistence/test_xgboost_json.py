@@ -1,0 +1,91 @@
+"""Trees of XGBoost: restored as they were, and invalid ones rejected before they are loaded."""
+
+import copy
+
+import numpy as np
+import pytest
+from xgboost import XGBRegressor
+
+from sptgnn_sklearn.persistence.xgboost_json import (
+    booster_from_json,
+    booster_to_json,
+    pack_booster,
+    unpack_booster,
+)
+from sptgnn_sklearn.utils.safe_file import FileError
+
+
+@pytest.fixture(scope="module")
+def points():
+    return np.random.default_rng(0).normal(size=(60, 3))
+
+
+@pytest.fixture(scope="module")
+def stumps(points):
+    return XGBRegressor(n_estimators=2, max_depth=2).fit(points, points.sum(1))
+
+
+def test_trees_are_restored(stumps, points):
+    again = unpack_booster(pack_booster(stumps))
+    np.testing.assert_array_equal(again.predict(points), stumps.predict(points))
+    assert again.max_depth == 2
+
+
+def test_unfitted_regressors_are_restored_unfitted():
+    again = unpack_booster(pack_booster(XGBRegressor(max_depth=3)))
+    assert not again.__sklearn_is_fitted__()
+    assert again.max_depth == 3
+
+
+def test_truncated_trees_raise(stumps):
+    packed = pack_booster(stumps)
+    with pytest.raises(FileError, match="truncated"):
+        unpack_booster({**packed, "booster": packed["booster"][:-20]})
+
+
+OUT_OF_RANGE, LENGTH = "out of range", "differ in length"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("left_children", lambda old: [len(old) + 5, *old[1:]], OUT_OF_RANGE),
+        ("left_children", lambda old: [0, *old[1:]], OUT_OF_RANGE),  # an endless path
+        ("right_children", lambda old: [-1] * len(old), OUT_OF_RANGE),
+        ("split_indices", lambda old: [77, *old[1:]], OUT_OF_RANGE),
+        ("parents", lambda old: [len(old) + 1, *old[1:]], OUT_OF_RANGE),
+        ("split_type", lambda old: [1] * len(old), OUT_OF_RANGE),
+        ("base_weights", lambda old: old[1:], LENGTH),
+        ("categories", lambda old: [1], LENGTH),
+        ("left_children", lambda old: [0.5] * len(old), "not integers"),
+        ("tree_param", lambda old: {**old, "size_leaf_vector": "3"}, "more than one value"),
+    ],
+)
+def test_invalid_trees_raise(stumps, name, change, message):
+    """XGBoost would follow their indices beyond the end of a tree."""
+    content = booster_to_json(stumps)
+    tree = content["learner"]["gradient_booster"]["model"]["trees"][1]
+    tree[name] = change(tree[name])
+    with pytest.raises(FileError, match=message):
+        booster_from_json(XGBRegressor(), content)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("name",), "dart", "'dart'"),
+        (("model", "tree_info"), [0], "2 trees, 2 declared"),
+        (("model", "tree_info"), [0, 9], "group"),
+        (("model", "gbtree_model_param", "num_trees"), "9", "2 trees, 9 declared"),
+        (("model", "iteration_indptr"), [0, 1, 9], "round out of range"),
+    ],
+)
+def test_invalid_boosters_raise(stumps, path, value, message):
+    """Trees, groups and boosting rounds must match."""
+    content = copy.deepcopy(booster_to_json(stumps))
+    target = content["learner"]["gradient_booster"]
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    with pytest.raises(FileError, match=message):
+        booster_from_json(XGBRegressor(), content)
