@@ -202,7 +202,7 @@ class EmbeddingCache:
         """Return a context with a connection in one transaction.
 
         The journal is SQLite's default: the write-ahead log needs shared memory, which network
-        file systems lack, and does not speed up a few large transactions. Connections are short,
+        file systems lack, and measures no faster for transactions of some hundred rows. Connections are short,
         so that none is carried across a fork or between threads.
         """
         assert self.folder is not None

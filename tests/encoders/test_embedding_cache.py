@@ -1,13 +1,18 @@
-"""Vectors on disk: whole or not there, shared by processes, never lost."""
+"""Embedding cache: complete rows, shared by processes, tolerant of damage and full disks."""
 
+import multiprocessing
 import os
+import signal
+import sqlite3
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sptgnn_sklearn.encoders import embedding_cache as store_module
+from sptgnn_sklearn.encoders import embedding_cache
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache, default_directory
 
 SPACE = "0a1b"
@@ -21,24 +26,24 @@ def vector(i, width=3):
     return np.full(width, i, dtype=np.float32)
 
 
-def fill(store, numbers):
-    store.put([key(i) for i in numbers], np.stack([vector(i, store.width) for i in numbers]))
+def fill(cache, numbers):
+    cache.put([key(i) for i in numbers], np.stack([vector(i, cache.width) for i in numbers]))
 
 
-def numbers_in(store, up_to):
-    """Which of the first numbers a store holds, each with its right vector."""
-    found = store.get([key(i) for i in range(up_to)])
+def numbers_in(cache, up_to):
+    """Return which of the first numbers a cache has, and check their vectors."""
+    found = cache.get([key(i) for i in range(up_to)])
     for code, value in found.items():
-        np.testing.assert_array_equal(value, vector(int.from_bytes(code, "big"), store.width))
+        np.testing.assert_array_equal(value, vector(int.from_bytes(code, "big"), cache.width))
     return sorted(int.from_bytes(code, "big") for code in found)
 
 
-def shards(folder):
-    return sorted((folder / SPACE).glob("*.safetensors"))
+def database(folder):
+    return folder / SPACE / "embeddings.sqlite3"
 
 
-def test_vectors_come_back_from_disk(tmp_path):
-    """A second store of the namespace has what the first was given, and no other has it."""
+def test_vectors_are_read_back_from_disk(tmp_path):
+    """A second cache of the namespace has the vectors of the first; another namespace does not."""
     fill(EmbeddingCache(tmp_path / "new" / "folder", SPACE, 3), range(5))
     other = EmbeddingCache(tmp_path / "new" / "folder", SPACE, 3)
     assert numbers_in(other, 8) == [0, 1, 2, 3, 4]
@@ -46,8 +51,24 @@ def test_vectors_come_back_from_disk(tmp_path):
     assert numbers_in(EmbeddingCache(tmp_path / "new" / "folder", "ffff", 3), 8) == []
 
 
-def test_new_shards_are_found_by_a_reader_that_has_read_before(tmp_path):
-    """A store that is asked for what it lacks looks for what others have written since."""
+def test_bits_of_vectors_are_kept(tmp_path):
+    """Subnormal numbers, negative zero, infinity and NaN payloads are stored bit by bit."""
+    bits = np.array([[1, 1 << 31, 0x7F800000, 0x7FC00001, 0x3DCCCCCD]], dtype=np.uint32)
+    EmbeddingCache(tmp_path, SPACE, 5).put([b"a"], bits.view(np.float32))
+    found = EmbeddingCache(tmp_path, SPACE, 5).get([b"a"])[b"a"]
+    np.testing.assert_array_equal(found.view(np.uint32), bits[0])
+    found += 1  # a copy that the caller may change
+
+
+def test_many_keys(tmp_path):
+    """More keys than a statement may have parameters, each asked for twice."""
+    fill(EmbeddingCache(tmp_path, SPACE, 3), range(1300))
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    assert len(cache.get([key(i) for i in range(1400)] * 2)) == 1300
+
+
+def test_later_writes_of_others_are_found(tmp_path):
+    """A missing key is looked up on disk again."""
     reader, writer = EmbeddingCache(tmp_path, SPACE, 3), EmbeddingCache(tmp_path, SPACE, 3)
     fill(writer, [0])
     assert numbers_in(reader, 2) == [0]
@@ -57,110 +78,101 @@ def test_new_shards_are_found_by_a_reader_that_has_read_before(tmp_path):
     assert key(1) in reader
 
 
-def test_what_is_put_is_a_copy(tmp_path):
-    """The caller may go on to use its array."""
+def test_put_copies_vectors(tmp_path):
+    """Changing the array after `put` has no effect."""
     values = np.ones((1, 3), dtype=np.float32)
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    store.put([key(1)], values)
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    cache.put([key(1)], values)
     values[:] = 7
-    assert numbers_in(store, 2) == [1]
+    assert numbers_in(cache, 2) == [1]
 
 
-@pytest.mark.parametrize("where", [0.02, 0.5, 0.98])
-@pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_a_damaged_shard_is_left_out_with_one_warning(tmp_path, damage, where):
-    """What it held can be computed again, which mends it, and other shards are not concerned."""
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    fill(store, [0, 1])
-    (first,) = shards(tmp_path)
-    fill(store, [2])
-    content = bytearray(first.read_bytes())
-    at = int(where * len(content))
-    content[at] ^= 1
-    first.write_bytes(content if damage == "flip" else content[:at])
-
+def test_damaged_rows_are_missing_with_one_warning(tmp_path):
+    """A changed bit in a vector is detected; putting the vector again repairs the row."""
+    fill(EmbeddingCache(tmp_path, SPACE, 3), range(3))
+    content = database(tmp_path).read_bytes()
+    stored = vector(1).tobytes()
+    assert content.count(stored) == 1
+    database(tmp_path).write_bytes(content.replace(stored, b"\1" + stored[1:]))
     reader = EmbeddingCache(tmp_path, SPACE, 3)
-    with pytest.warns(UserWarning, match=rf"1 file of .*{first.name}.*Delete them") as caught:
-        assert numbers_in(reader, 3) == [2]
-        assert numbers_in(reader, 3) == [2]
+    with pytest.warns(UserWarning, match=rf"{SPACE}: 1 embeddings are damaged") as caught:
+        assert numbers_in(reader, 3) == [0, 2]
+        assert numbers_in(reader, 3) == [0, 2]
     assert len(caught) == 1
-    fill(reader, [0, 1])
+    fill(reader, [1])
     assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 3) == [0, 1, 2]
 
 
-def test_foreign_files_are_no_harm(tmp_path):
-    """Foreign shards are named in a warning; what is no shard, such as a part, is passed over."""
+@pytest.mark.parametrize("where", [0.0, 0.02, 0.3, 0.6, 0.98])
+@pytest.mark.parametrize("damage", ["flip", "cut", "zero"])
+@pytest.mark.filterwarnings("ignore:Cached embeddings in .* damaged:UserWarning")
+def test_damaged_databases_are_repaired(tmp_path, damage, where):
+    """Vectors are right or missing, and can be put again."""
+    fill(EmbeddingCache(tmp_path, SPACE, 200), range(40))
+    content = bytearray(database(tmp_path).read_bytes())
+    at = int(where * len(content))
+    if damage == "flip":
+        content[at : at + 64] = bytes(b ^ 0x55 for b in content[at : at + 64])
+    elif damage == "zero":
+        content[at : at + 4096] = bytes(len(content[at : at + 4096]))
+    database(tmp_path).write_bytes(content[:at] if damage == "cut" else content)
+    cache = EmbeddingCache(tmp_path, SPACE, 200)
+    assert set(numbers_in(cache, 40)) <= set(range(40))
+    fill(cache, range(40))
+    assert numbers_in(cache, 40) == list(range(40))
+    assert numbers_in(EmbeddingCache(tmp_path, SPACE, 200), 40) == list(range(40))
+
+
+def test_foreign_file_is_renamed(tmp_path):
+    """A file of another kind is kept under another name, and a new database is started."""
+    database(tmp_path).parent.mkdir()
+    database(tmp_path).write_bytes(b"notes" * 1000)
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    with pytest.warns(UserWarning, match="damaged or foreign") as caught:
+        assert numbers_in(cache, 2) == []
+        fill(cache, [0])
+    assert len(caught) == 1
+    assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 2) == [0]
+    assert database(tmp_path).with_suffix(".damaged").read_bytes() == b"notes" * 1000
+
+
+def test_foreign_contents_of_a_database_are_ignored(tmp_path):
+    """Other widths, other types and undecodable text are missing; other tables are kept."""
     fill(EmbeddingCache(tmp_path, SPACE, 3), [0])
-    fill(EmbeddingCache(tmp_path, SPACE, 4), [1])  # its vectors have another width
-    (tmp_path / SPACE / "a.safetensors").write_bytes(b"")
-    (tmp_path / SPACE / "b.safetensors").mkdir()
-    for name in (".1f.tmp", "notes.txt", ".safetensors", "._c.safetensors"):
-        (tmp_path / SPACE / name).write_bytes(b"x")
-    with pytest.warns(UserWarning, match=r"3 files .*a\.safetensors, b\.safetensors\)|3 files"):
-        assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 3) == [0]
+    fill(EmbeddingCache(tmp_path, SPACE, 4), [1])
+    with closing(sqlite3.connect(database(tmp_path))) as connection, connection:
+        connection.execute("CREATE TABLE notes (text TEXT)")
+        connection.execute(
+            "INSERT INTO embeddings VALUES (?, CAST(X'ff41424344454647484950515253' AS TEXT), 1)",
+            [key(2)],
+        )
+        connection.execute("INSERT INTO embeddings VALUES (?, 123456789012, X'00')", [key(3)])
+    with pytest.warns(UserWarning, match="damaged"):
+        assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 4) == [0]
 
 
-def test_many_small_shards_become_one(tmp_path):
-    """The number of files stays small, and each reader finds all vectors at any time."""
-    writer, early = EmbeddingCache(tmp_path, SPACE, 3), EmbeddingCache(tmp_path, SPACE, 3)
-    for i in range(100):
-        fill(writer, [i])
-        if i == 20:
-            assert len(numbers_in(early, 100)) == 21
-        assert len(shards(tmp_path)) <= store_module.MOST_SHARDS
-    assert numbers_in(early, 100) == list(range(100))
-    assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 100) == list(range(100))
-    assert [path.name for path in (tmp_path / SPACE).iterdir() if path.suffix == ".tmp"] == []
+def test_database_with_another_table_layout_stays_unchanged(tmp_path):
+    """Vectors are kept in memory, with a warning."""
+    database(tmp_path).parent.mkdir()
+    with closing(sqlite3.connect(database(tmp_path))) as connection, connection:
+        connection.execute("CREATE TABLE embeddings (name TEXT)")
+    before = database(tmp_path).read_bytes()
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    assert numbers_in(cache, 2) == []
+    with pytest.warns(UserWarning, match="Set cache_dir"):
+        fill(cache, [0])
+    assert numbers_in(cache, 2) == [0]
+    assert database(tmp_path).read_bytes() == before
 
 
-def test_large_shards_are_not_written_again(tmp_path, monkeypatch):
-    """Work stays in proportion to what is new, however large the store is."""
-    monkeypatch.setattr(store_module, "SMALL", 1000)
-    monkeypatch.setattr(store_module, "MOST_SHARDS", 4)
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    fill(store, range(100))
-    (large,) = shards(tmp_path)
-    written = large.stat().st_ino
-    for i in range(100, 112):
-        fill(store, [i])
-    assert large.stat().st_ino == written
-    assert 1 < len(shards(tmp_path)) < 6
-    assert len(numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 200)) == 112
-
-
-def test_a_shard_that_holds_all_the_others_is_kept(tmp_path, monkeypatch):
-    """A merge that was killed before it deleted leaves one, and the next merge gives the same."""
-    monkeypatch.setattr(store_module, "MOST_SHARDS", 4)
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    for numbers in ([0, 1, 2, 3], [0], [1], [2]):
-        fill(store, numbers)
-    assert len(shards(tmp_path)) == 1
-    assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 9) == [0, 1, 2, 3]
-
-
-def test_shards_that_vanish_while_they_are_read(tmp_path, monkeypatch):
-    """A reader with an old list of shards looks again and finds what they were merged into."""
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    for i in range(store_module.MOST_SHARDS - 1):
-        fill(store, [i])
-    lists = [os.listdir(tmp_path / SPACE)]
-    fill(store, [40])
-    assert len(shards(tmp_path)) == 1
-    now = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: lists.pop() if lists else now(folder))
-    found = numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 50)
-    assert found == [*range(store_module.MOST_SHARDS - 1), 40]
-
-
-def test_two_that_merge_at_the_same_time_lose_nothing(tmp_path, monkeypatch):
-    """Writers in threads, each with its own store, merge what the others merge too."""
-    monkeypatch.setattr(store_module, "MOST_SHARDS", 3)
+def test_concurrent_writers_lose_nothing(tmp_path):
+    """Threads with caches of their own read and write the same namespace."""
 
     def work(first):
-        store = EmbeddingCache(tmp_path, SPACE, 3)
+        cache = EmbeddingCache(tmp_path, SPACE, 3)
         for i in range(first, 60, 3):
-            store.get([key(99)])  # look for the others' shards
-            fill(store, [i])
+            cache.get([key(99)])
+            fill(cache, [i])
 
     threads = [threading.Thread(target=work, args=(first,)) for first in range(3)]
     for thread in threads:
@@ -170,54 +182,115 @@ def test_two_that_merge_at_the_same_time_lose_nothing(tmp_path, monkeypatch):
     assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 60) == list(range(60))
 
 
-def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch):
-    """It works in memory alone."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_killed_writer_loses_at_most_its_last_write(tmp_path):
+    """After SIGKILL during writing, all completed writes are read and new ones succeed."""
+
+    def work():
+        cache = EmbeddingCache(tmp_path / "cache", SPACE, 300)
+        for i in range(100_000):
+            fill(cache, [i])
+            with open(tmp_path / "log", "a") as file:
+                file.write("x")
+
+    for _ in range(5):
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        time.sleep(0.15)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        done = len((tmp_path / "log").read_text()) if (tmp_path / "log").exists() else 0
+        (tmp_path / "log").unlink(missing_ok=True)
+        cache = EmbeddingCache(tmp_path / "cache", SPACE, 300)
+        assert set(range(done)) <= set(numbers_in(cache, done + 1))
+    fill(cache, [200_000])
+    assert key(200_000) in EmbeddingCache(tmp_path / "cache", SPACE, 300).get([key(200_000)])
+
+
+def test_cache_without_a_directory_is_in_memory(tmp_path, monkeypatch):
+    """Nothing is written to disk."""
     monkeypatch.chdir(tmp_path)
-    store = EmbeddingCache(None, SPACE, 3)
-    with store.lock():
-        fill(store, [0, 1])
-    assert numbers_in(store, 3) == [0, 1]
+    cache = EmbeddingCache(None, SPACE, 3)
+    with cache.lock():
+        fill(cache, [0, 1])
+    assert numbers_in(cache, 3) == [0, 1]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told_once(tmp_path):
+def test_folder_that_is_not_writable_warns_once(tmp_path):
     """Vectors stay in memory, and the warning names folder and parameter."""
     (tmp_path / "file").touch()
-    store = EmbeddingCache(tmp_path / "file", SPACE, 3)
-    with store.lock(), pytest.warns(UserWarning, match=rf"{tmp_path}.*Set cache_dir") as caught:
-        fill(store, [0])
-        fill(store, [1])
+    cache = EmbeddingCache(tmp_path / "file", SPACE, 3)
+    with cache.lock(), pytest.warns(UserWarning, match=rf"{tmp_path}.*Set cache_dir") as caught:
+        fill(cache, [0])
+        fill(cache, [1])
     assert len(caught) == 1
-    assert numbers_in(store, 3) == [0, 1]
+    assert numbers_in(cache, 3) == [0, 1]
 
 
-def test_a_full_disk_leaves_no_part_behind(tmp_path, monkeypatch):
-    """When a shard cannot be finished, its part is removed and the vectors are still known."""
+def test_read_only_database_is_read(tmp_path, monkeypatch):
+    """A cache of another user is read, and new vectors stay in memory."""
+    fill(EmbeddingCache(tmp_path, SPACE, 3), [0])
+    connect = sqlite3.connect
 
-    def full(*args):
-        raise OSError(28, "No space left on device")
+    def read_only(address, **options):
+        return connect(
+            address.replace("mode=rwc", "mode=ro").replace("mode=rw", "mode=ro"), **options
+        )
 
-    monkeypatch.setattr(os, "replace", full)
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    with pytest.warns(UserWarning, match="No space left on device"):
-        fill(store, [0])
-    assert list((tmp_path / SPACE).iterdir()) == []
-    assert numbers_in(store, 1) == [0]
+    monkeypatch.setattr(embedding_cache.sqlite3, "connect", read_only)
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    assert numbers_in(cache, 2) == [0]
+    with pytest.warns(UserWarning, match="readonly"):
+        fill(cache, [1])
+    assert numbers_in(cache, 2) == [0, 1]
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
-    """Shapes and keys that do not fit would make a shard that cannot be read."""
-    store = EmbeddingCache(tmp_path, SPACE, 3)
-    with pytest.raises(ValueError, match=r"shape \(1, 4\) where 1 keys need \(1, 3\)"):
-        store.put([key(0)], np.zeros((1, 4)))
-    with pytest.raises(ValueError, match="bytes of one length"):
-        store.put([b"a", b"bc"], np.zeros((2, 3)))
-    store.put([], np.zeros((0, 3)))
+def test_full_disk_keeps_vectors_in_memory(tmp_path, monkeypatch):
+    """A write that does not fit is undone, and earlier vectors are still read."""
+    fill(EmbeddingCache(tmp_path, SPACE, 300), [0])
+    connect = sqlite3.connect
+
+    def full(address, **options):
+        connection = connect(address, **options)
+        connection.execute("PRAGMA max_page_count = 8")
+        return connection
+
+    monkeypatch.setattr(embedding_cache.sqlite3, "connect", full)
+    cache = EmbeddingCache(tmp_path, SPACE, 300)
+    with pytest.warns(UserWarning, match="full"):
+        fill(cache, range(1, 100))
+    assert numbers_in(cache, 100) == list(range(100))
+    monkeypatch.undo()
+    assert numbers_in(EmbeddingCache(tmp_path, SPACE, 300), 100) == [0]
+    assert [path.name for path in (tmp_path / SPACE).iterdir()] == ["embeddings.sqlite3"]
+
+
+def test_locked_database_keeps_vectors_in_memory(tmp_path, monkeypatch):
+    """A lock that another process does not release is waited for, then reported."""
+    monkeypatch.setattr(embedding_cache, "_LOCK_TIMEOUT", 0.1)
+    fill(EmbeddingCache(tmp_path, SPACE, 3), [0])
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    with closing(sqlite3.connect(database(tmp_path), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert numbers_in(cache, 2) == []
+        with pytest.warns(UserWarning, match="locked"):
+            fill(cache, [1])
+    assert numbers_in(cache, 2) == [0, 1]
+
+
+def test_wrong_shapes_raise(tmp_path):
+    """Vectors must fit the keys and the width; no keys write nothing."""
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    with pytest.raises(ValueError, match=r"shape \(1, 4\); 1 keys need \(1, 3\)"):
+        cache.put([key(0)], np.zeros((1, 4)))
+    cache.put([], np.zeros((0, 3)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_holds_the_lock_at_a_time(tmp_path):
-    """Who asks for the namespace waits until the other has left it."""
+def test_lock_is_exclusive(tmp_path):
+    """A second process waits until the first leaves the lock."""
     steps = []
 
     def wait():
@@ -233,10 +306,28 @@ def test_one_holds_the_lock_at_a_time(tmp_path):
     assert steps == ["first", "second"]
 
 
+def test_folder_names_with_special_characters(tmp_path):
+    """Characters with a meaning in URIs are part of the path."""
+    folder = tmp_path / "50% #1?mode=ro é"
+    fill(EmbeddingCache(folder, SPACE, 3), [0])
+    assert database(folder).is_file()
+    assert numbers_in(EmbeddingCache(folder, SPACE, 3), 1) == [0]
+
+
+def test_relative_folder_does_not_follow_the_working_directory(tmp_path, monkeypatch):
+    """The folder is resolved when the cache is created."""
+    monkeypatch.chdir(tmp_path)
+    cache = EmbeddingCache("here", SPACE, 3)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    fill(cache, [0])
+    assert database(tmp_path / "here").is_file()
+
+
 def test_default_directory(monkeypatch, tmp_path):
-    """SPTGNN_CACHE goes before the system's cache folder, which goes before the home folder."""
+    """SPTGNN_CACHE precedes the system's cache folder, which precedes the home folder."""
     end = Path("sptgnn_sklearn", "embeddings")
-    monkeypatch.setattr(store_module.sys, "platform", "linux")
+    monkeypatch.setattr(embedding_cache.sys, "platform", "linux")
     monkeypatch.setenv("SPTGNN_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
@@ -245,8 +336,8 @@ def test_default_directory(monkeypatch, tmp_path):
     assert default_directory() == tmp_path / "own" / end
     monkeypatch.delenv("SPTGNN_CACHE")
     assert default_directory() == tmp_path / "xdg" / end
-    monkeypatch.setattr(store_module.sys, "platform", "win32")
+    monkeypatch.setattr(embedding_cache.sys, "platform", "win32")
     assert default_directory() == tmp_path / "local" / end
-    monkeypatch.setattr(store_module.sys, "platform", "linux")
+    monkeypatch.setattr(embedding_cache.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert default_directory() == tmp_path / ".cache" / end

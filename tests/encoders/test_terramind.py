@@ -23,7 +23,7 @@ from sptgnn_sklearn.table.image_columns import ImageColumn
 BANDS = {"S2L2A": 12, "S1GRD": 2, "DEM": 1}
 MODALITIES = {name: make_modality(name, ImageColumn(name), n) for name, n in BANDS.items()}
 TINY = "terramind_v1_tiny"
-RANDOM = pytest.mark.filterwarnings("ignore:encoder_weights=None")
+RANDOM = pytest.mark.filterwarnings("ignore:weights=None")
 
 
 def chips(n=2, size=32, seed=0, **bands):

@@ -13,7 +13,7 @@ from xgboost import XGBRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder
 
-pytestmark = pytest.mark.filterwarnings("ignore:encoder_weights=None")
+pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 N = 30
 
 
@@ -95,7 +95,7 @@ def test_mistakes_are_named(table, embedder):
     X, _ = table
     with pytest.raises(NotFittedError):
         embedder.transform(X)
-    with pytest.raises(ValueError, match=r"images\['DEM'\]='dem' names a column that X does not"):
+    with pytest.raises(ValueError, match=r"images\['DEM'\]='dem' is not a column of X"):
         embedder.fit(X[["x", "y"]])
     with pytest.raises(ValueError, match="'dem'"):
         embedder.fit(X.assign(dem=1.0))
