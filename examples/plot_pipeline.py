@@ -87,7 +87,7 @@ ObservedPredictedDisplay.from_predictions(
     predicted["mean"],
     predicted["lower"],
     predicted["upper"],
-    level=0.9,
+    coverage=0.9,
     ax=axes[1],
     unit="g/kg",
 )
