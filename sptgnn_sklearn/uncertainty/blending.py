@@ -1,4 +1,4 @@
-"""What base and network count for in the prediction: weights learnt on rows held out from both."""
+"""Blend of network and tabular base model, fitted on rows held out from both."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_EQUAL_SHARE_ROWS = 100  # how many held-out rows it takes to outweigh equal shares
-_NOT_BY_CHANCE = 3.84  # squared t-value that one prediction in twenty without any skill exceeds
+_PRIOR_ROWS = 100  # number of held-out rows that outweighs the prior of equal weights
+_CRITICAL_T2 = 3.84  # squared t-value, exceeded by 5 % of predictions without skill
 
 
 @dataclass(frozen=True)
 class Blend:
-    """How predictions of network and base become one, in standardised units of the target.
+    """Weighted mean of network and base model, shrunk toward the mean of the target.
+
+    The prediction is ``shrinkage * (base + weight * (network - base))`` in standardized units of
+    the target, whose mean is 0.
 
     Attributes
     ----------
-    blend : float
-        Share of the network's correction of the base that is kept, 0 to 1; 1 without a base.
-    trust : float
-        Share of the result's distance from the mean of the target that is kept, 0 to 1.
+    weight : float
+        Weight of the network, 0 to 1; 1 without a base model.
+    shrinkage : float
+        Factor on the prediction, 0 to 1.
     """
 
     weight: float
@@ -29,66 +32,66 @@ class Blend:
     def fit(
         cls, network: np.ndarray, base: np.ndarray | None, y: np.ndarray, weight: np.ndarray
     ) -> Blend:
-        """Learn both shares from predictions of rows that were held out.
+        """Fit weight and shrinkage on out-of-fold predictions.
 
         Parameters
         ----------
         network : ndarray of shape (n,)
         base : ndarray of shape (n,) or None
-            None where there is no base.
+            None without a base model.
         y : ndarray of shape (n,)
             Target, of mean 0.
         weight : ndarray of shape (n,)
+            Sample weights, of any scale.
         """
-        # A weight is a repetition of a row, but only relative to others: its unit says nothing.
         weight = weight / weight.mean()
-        blend = 1.0 if base is None else _blend_weight(network, base, y, weight)
-        found = cls(blend, 1.0).combine(network, base)
-        return cls(blend, _shrinkage(found, y, weight))
+        network_weight = 1.0 if base is None else _network_weight(network, base, y, weight)
+        blended = cls(network_weight, 1.0).combine(network, base)
+        return cls(network_weight, _shrinkage(blended, y, weight))
 
     def combine(self, network: np.ndarray, base: np.ndarray | None) -> np.ndarray:
-        """Return what both say together.
+        """Return the blended and shrunk predictions.
 
         Parameters
         ----------
         network : ndarray of shape (n,) or (M, n)
-            The latter of several members, whose mean is drawn to that of the target. How far they
-            disagree stays: not to know is no reason to be sure.
+            Of one predictor or of several members. The mean of the members is shrunk; the spread
+            between them is not.
         base : ndarray of shape (n,) or None
         """
-        found = network if base is None else base + self.weight * (network - base)
-        center = found if found.ndim == 1 else found.mean(0)
-        return found + (self.shrinkage - 1) * center
+        blended = network if base is None else base + self.weight * (network - base)
+        center = blended if blended.ndim == 1 else blended.mean(0)
+        return blended + (self.shrinkage - 1) * center
 
 
-def _blend_weight(
+def _network_weight(
     network: np.ndarray, base: np.ndarray, y: np.ndarray, weight: np.ndarray
 ) -> float:
-    """Return the share of the network's correction that serves held-out rows best.
+    """Return the least-squares weight of the network on held-out rows.
 
-    It is the least-squares share. Few held-out rows decide badly, and equal shares are hard to beat
-    then; they count as `_EQUAL_SHARE_ROWS` rows of the average size of correction.
+    Equal weights are hard to beat where held-out rows are few. They enter as a prior that counts as
+    `_PRIOR_ROWS` rows of average size of correction.
     """
     correction = network - base
-    prior = _EQUAL_SHARE_ROWS * np.average(correction**2, weights=weight)
-    gain = np.sum(weight * correction * (y - base)) + 0.5 * prior
-    size = np.sum(weight * correction**2) + prior
-    return float(np.clip(gain / size, 0.0, 1.0)) if size > 0 else 1.0
+    prior = _PRIOR_ROWS * np.average(correction**2, weights=weight)
+    numerator = np.sum(weight * correction * (y - base)) + 0.5 * prior
+    denominator = np.sum(weight * correction**2) + prior
+    return float(np.clip(numerator / denominator, 0.0, 1.0)) if denominator > 0 else 1.0
 
 
-def _shrinkage(found: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the share of a prediction that held-out rows bear out.
+def _shrinkage(predicted: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """Return the factor on predictions, from the regression of held-out targets on them.
 
-    It is the slope of the target on the prediction, shrunk as by James & Stein (positive part) so
-    far that nothing is left of a slope that chance would explain: where covariates and neighbours
-    say nothing, the mean of the target is the best that can be said.
+    The factor is the slope of that regression, at most 1, times the positive-part James-Stein
+    factor. It is 0 where the slope is not significant: without skill, the mean of the target is the
+    best prediction.
     """
-    size = np.sum(weight * found**2)
+    size = np.sum(weight * predicted**2)
     if size == 0:
         return 1.0
-    slope = np.sum(weight * found * y) / size
-    noise = np.average((y - slope * found) ** 2, weights=weight)
+    slope = np.sum(weight * predicted * y) / size
+    noise = np.average((y - slope * predicted) ** 2, weights=weight)
     if slope <= 0:
         return 0.0
-    unlikely = 1 - _NOT_BY_CHANCE * noise / (slope**2 * size)
-    return float(min(slope, 1.0) * max(unlikely, 0.0))
+    james_stein = 1 - _CRITICAL_T2 * noise / (slope**2 * size)
+    return float(min(slope, 1.0) * max(james_stein, 0.0))

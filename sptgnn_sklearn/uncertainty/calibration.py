@@ -1,7 +1,7 @@
-"""Calibration of what the ensemble states: how wide its distributions are, and of what shape.
+"""Calibration of predictive distributions: variance by distance, and shape of the errors.
 
-Learnt from the errors on rows that were held out near the data and far from them, so no data are
-set aside for it. In standardised units of the target.
+It is fitted on the out-of-fold errors of the training rows, in standardized units of the target, so
+that no data are set aside.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ from scipy.special import ndtr, ndtri
 
 __all__ = ["KINDS", "Calibration", "CalibrationData", "excess_variance"]
 
-KINDS = ("scale", "isotonic")
-_LIMIT = np.log(20.0)  # of the logarithm of the factor on variances, both ways
-_STEEPEST = 1.5  # the logarithm of the factor rises at most so much by one deviation of support
-_FLAT_ROWS = 20  # how many held-out rows it takes to outweigh a factor that is the same everywhere
-_NORMAL_ROWS = 50  # how many it takes to outweigh the shape of a normal distribution
-_SCORES = np.linspace(-3.0, 3.0, 121)  # normal scores at which the shape is kept
-_LEAST_SPREAD = 1e-9  # of log distances: less is rounding, as on a regular grid
-_LEAST_SHARE = 0.1  # of a squared error that is left when that of few members is taken off
+KINDS = ("scale", "quantile")
+_MAX_LOG_FACTOR = np.log(20.0)  # limit of the absolute log factor on variances
+_MAX_SLOPE = 1.5  # limit of its slope, per standard deviation of log distance
+_CONSTANT_PRIOR_ROWS = 20  # weight, in rows, of the prior that the factor is constant
+_NORMAL_PRIOR_ROWS = 50  # weight, in rows, of the prior that errors are normal
+_SHAPE_SCORES = np.linspace(-3.0, 3.0, 121)  # normal scores of the quantiles in the shape
+_MIN_SPREAD = 1e-9  # of log distances: less is rounding, as on a regular grid
+_MIN_RETAINED = 0.1  # least share of a squared error after correction for the number of members
 
 
 @dataclass(frozen=True)
 class CalibrationData:
-    """Errors on rows that were held out, and what was stated of them.
+    """Out-of-fold errors with their predicted variances.
 
     Attributes
     ----------
     error : ndarray of shape (n,)
         Target minus prediction.
     variance : ndarray of shape (n,)
-        Stated variance, of noise and of the members' disagreement.
+        Predicted variance: noise plus variance between members.
     excess : ndarray of shape (n,)
-        What of the squared error is expected only because fewer members predicted the row than
-        predict new ones; see `excess_variance`.
+        Expected part of the squared error that is due to the smaller number of members behind an
+        out-of-fold prediction; see `excess_variance`.
     distance : ndarray of shape (n,) or None
-        Mean distance to the spatial neighbours that the row had when it was held out. None where
-        the graph has no spatial relation.
+        Mean distance to the row's spatial neighbors outside its fold. None without a spatial
+        relation.
     weight : ndarray of shape (n,)
+        Sample weights.
     """
 
     error: np.ndarray
@@ -52,27 +53,28 @@ class CalibrationData:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A factor on variances that grows with distance from the data, and a shape.
+    """Variance factor that grows with the distance to the data, and the shape of the errors.
 
     Attributes
     ----------
-    level : float
-        Logarithm of the factor on variances for a row of average support.
+    log_factor : float
+        Logarithm of the factor on variances at the mean log distance.
     slope : float
-        By how much it rises for each unit of log distance; never negative.
-    centre : float
-        Log distance of average support.
-    reach : pair of float
-        Least and greatest log distance of held-out rows; the factor stays the same beyond them.
+        Increase of the log factor with log distance; never negative.
+    center : float
+        Mean log distance of the held-out rows.
+    log_distance_range : pair of float
+        Smallest and largest log distance of the held-out rows; the factor is constant beyond.
     shape : ndarray of shape (121,) or None
-        Standardised errors at the levels of the normal scores -3, -2.95, ... 3, from held-out rows.
-        None leaves the distributions as they are.
+        Quantiles of the standardized errors at the normal scores -3, -2.95, ... 3. None keeps the
+        shape of the predicted distributions.
     scores : ndarray of shape (n,)
-        Standardised errors of the held-out rows.
+        Standardized errors of the held-out rows.
 
     Examples
     --------
-    Errors that are twice as wide as stated near the data, and four times far from them:
+    Standard deviations that are too small by a factor of two near the data, and of four far from
+    them:
 
     >>> import numpy as np
     >>> from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData
@@ -81,78 +83,79 @@ class Calibration:
     >>> error = rng.normal(scale=np.where(distance > 5, 4.0, 2.0))
     >>> one = np.ones_like(error)
     >>> held_out = CalibrationData(error, one, np.zeros_like(error), distance, one)
-    >>> found = Calibration.learn(held_out, "scale")
+    >>> found = Calibration.fit(held_out, "scale")
     >>> np.sqrt(found.factor(np.array([1.0, 10.0, 100.0]))).round(1)
     array([2., 4., 4.])
     """
 
-    level: float = 0.0
+    log_factor: float = 0.0
     slope: float = 0.0
     center: float = 0.0
-    reach: tuple[float, float] = (0.0, 0.0)
+    log_distance_range: tuple[float, float] = (0.0, 0.0)
     shape: np.ndarray | None = None
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def fit(cls, found: CalibrationData, kind: str | None) -> Calibration:
-        """Learn from held-out rows.
+    def fit(cls, data: CalibrationData, kind: str | None) -> Calibration:
+        """Fit on out-of-fold errors.
 
         Parameters
         ----------
-        found : HeldOutErrors
-        kind : None, "scale" or "isotonic"
-            "scale" learns the factor; "isotonic" the shape of the standardised errors as well.
+        data : CalibrationData
+        kind : None, "scale" or "quantile"
+            "scale" fits the factor, "quantile" the factor and the shape.
         """
-        weight = found.weight / found.weight.mean()
-        kept = _kept_share(found, weight)
+        weight = data.weight / data.weight.mean()
+        retained = _retained_share(data, weight)
         scale = cls()
         if kind is not None:
-            ratio = kept * found.error**2 / found.variance
-            scale = cls._fit_scale(ratio, found.distance, weight)
-        variance = scale.factor(found.distance) * found.variance
-        score = found.error * np.sqrt(kept / variance)
-        shape = _error_shape(score, weight) if kind == "isotonic" else None
+            ratio = retained * data.error**2 / data.variance
+            scale = cls._fit_scale(ratio, data.distance, weight)
+        variance = scale.factor(data.distance) * data.variance
+        score = data.error * np.sqrt(retained / variance)
+        shape = _error_shape(score, weight) if kind == "quantile" else None
         return replace(scale, shape=shape, scores=score)
 
     @classmethod
     def _fit_scale(
         cls, ratio: np.ndarray, distance: np.ndarray | None, weight: np.ndarray
     ) -> Calibration:
-        """Fit the factor by the likelihood of normal errors.
+        """Fit the factor f by maximum likelihood of normal errors.
 
-        Per row it is, but for constants, ``log f + r / f`` with the factor f and the ratio r of
-        squared error and stated variance.
+        Up to constants the negative log-likelihood of a row is ``log f + r / f``, with the ratio r
+        of squared error and predicted variance.
         """
-        mean = float(np.average(ratio, weights=weight))  # 0 where every target is the same
-        level = float(np.log(np.clip(mean, np.exp(-_LIMIT), np.exp(_LIMIT))))
+        mean = float(np.average(ratio, weights=weight))  # 0 for a constant target
+        limits = np.exp(-_MAX_LOG_FACTOR), np.exp(_MAX_LOG_FACTOR)
+        log_factor = float(np.log(np.clip(mean, *limits)))
         log_distance = None if distance is None else _log(distance)
         if log_distance is None:
-            return cls(level)
+            return cls(log_factor)
         center = float(np.average(log_distance, weights=weight))
         spread = float(np.sqrt(np.average((log_distance - center) ** 2, weights=weight)))
-        if not spread > _LEAST_SPREAD:
-            return cls(level)
-        support = (log_distance - center) / spread
+        if not spread > _MIN_SPREAD:
+            return cls(log_factor)
+        standardized = (log_distance - center) / spread
 
-        def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-            log_factor = parameters[0] + parameters[1] * support
-            left = ratio * np.exp(-log_factor)
-            prior = _FLAT_ROWS / weight.sum() * parameters[1]
-            slopes = [np.average((1 - left) * x, weights=weight) for x in (1.0, support)]
+        def loss_and_gradient(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            log_factors = parameters[0] + parameters[1] * standardized
+            scaled = ratio * np.exp(-log_factors)
+            prior = _CONSTANT_PRIOR_ROWS / weight.sum() * parameters[1]
+            gradient = [np.average((1 - scaled) * x, weights=weight) for x in (1.0, standardized)]
             return (
-                float(np.average(log_factor + left, weights=weight) + prior * parameters[1] / 2),
-                np.array([slopes[0], slopes[1] + prior]),
+                float(np.average(log_factors + scaled, weights=weight) + prior * parameters[1] / 2),
+                np.array([gradient[0], gradient[1] + prior]),
             )
 
         best = minimize(
-            loss,
-            np.array([level, 0.0]),
+            loss_and_gradient,
+            np.array([log_factor, 0.0]),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-_LIMIT, _LIMIT), (0.0, _STEEPEST)],
+            bounds=[(-_MAX_LOG_FACTOR, _MAX_LOG_FACTOR), (0.0, _MAX_SLOPE)],
         ).x
-        reach = (float(log_distance.min()), float(log_distance.max()))
-        return cls(float(best[0]), float(best[1] / spread), center, reach)
+        log_distance_range = (float(log_distance.min()), float(log_distance.max()))
+        return cls(float(best[0]), float(best[1] / spread), center, log_distance_range)
 
     def factor(self, distance: np.ndarray | None) -> np.ndarray | float:
         """Return the factor on the variances of rows.
@@ -160,47 +163,54 @@ class Calibration:
         Parameters
         ----------
         distance : ndarray of shape (n,) or None
-            Mean distance to their spatial neighbours.
+            Mean distance to their spatial neighbors.
         """
         if self.slope == 0 or distance is None:
-            return float(np.exp(self.level))
-        support = np.clip(_log(distance), *self.reach) - self.center
-        return np.exp(np.clip(self.level + self.slope * support, -_LIMIT, _LIMIT))
+            return float(np.exp(self.log_factor))
+        offset = np.clip(_log(distance), *self.log_distance_range) - self.center
+        log_factor = self.log_factor + self.slope * offset
+        return np.exp(np.clip(log_factor, -_MAX_LOG_FACTOR, _MAX_LOG_FACTOR))
 
-    def levels(self, levels: np.ndarray) -> np.ndarray:
-        """Return the levels of the stated distributions that held-out rows reach as often as given.
+    def adjust_levels(self, levels: np.ndarray) -> np.ndarray:
+        """Return the levels at which predicted quantiles have the given coverage.
 
         Parameters
         ----------
         levels : ndarray
             Between 0 and 1.
+
+        Returns
+        -------
+        ndarray of the same shape
+            The predicted quantiles at these levels lie above the given shares of held-out rows.
         """
         if self.shape is None:
             return levels
-        wanted = ndtri(levels)
-        found = np.interp(wanted, _SCORES, self.shape)
-        # Farther out than held-out rows can tell the shape goes on as it ends.
-        for end, beyond in ((0, wanted < _SCORES[0]), (-1, wanted > _SCORES[-1])):
-            steepness = max(self.shape[end] / _SCORES[end], 1e-3)
-            farther = self.shape[end] + steepness * (wanted - _SCORES[end])
-            found = np.where(beyond, farther, found)
+        score = ndtri(levels)
+        found = np.interp(score, _SHAPE_SCORES, self.shape)
+        # Linear extrapolation beyond the normal scores of the shape.
+        for end, beyond in ((0, score < _SHAPE_SCORES[0]), (-1, score > _SHAPE_SCORES[-1])):
+            steepness = max(self.shape[end] / _SHAPE_SCORES[end], 1e-3)
+            extrapolated = self.shape[end] + steepness * (score - _SHAPE_SCORES[end])
+            found = np.where(beyond, extrapolated, found)
         return ndtr(found)
 
 
 def excess_variance(between: np.ndarray, n_predicted: np.ndarray, n_members: int) -> np.ndarray:
-    """Return what squared errors lose when all members predict a row and not only some.
+    """Return the part of squared errors that is due to averaging fewer members.
 
-    The mean of m independent members errs by their variance over m beyond what they have in common;
-    a row that m of M members predicted would have lost ``v / m - v / M``.
+    The mean of m members with independent errors of variance v has an error variance of ``v / m``
+    beyond their common error: predictions by m of M members exceed those by all M by
+    ``v / m - v / M``.
 
     Parameters
     ----------
     between : ndarray of shape (n,)
         Variance of the members around their mean (divided by M).
     n_predicted : ndarray of shape (n,)
-        How many members predicted each row.
+        Number of members that predicted each row.
     n_members : int
-        How many predict new rows.
+        Number of members that predict new rows.
 
     Examples
     --------
@@ -215,32 +225,32 @@ def excess_variance(between: np.ndarray, n_predicted: np.ndarray, n_members: int
     return variance * np.maximum(1 / n_predicted - 1 / n_members, 0.0)
 
 
-def _kept_share(found: CalibrationData, weight: np.ndarray) -> np.ndarray:
-    """Return the share of each squared error that is not due to few members.
+def _retained_share(data: CalibrationData, weight: np.ndarray) -> np.ndarray:
+    """Return the share of each squared error that remains without the excess variance.
 
-    A single squared error may be less than its expected excess, so that a share is taken off
-    instead: that which the excess has in the error that is expected of the row.
+    Shares are removed instead of differences, because a single squared error may be smaller than
+    its expected excess.
     """
-    stated = found.variance
-    scale = np.average(found.error**2 / stated, weights=weight)
-    expected = np.maximum(scale * stated, np.finfo(float).tiny)
-    return np.maximum(1 - found.excess / expected, _LEAST_SHARE)
+    scale = np.average(data.error**2 / data.variance, weights=weight)
+    expected = np.maximum(scale * data.variance, np.finfo(float).tiny)
+    return np.maximum(1 - data.excess / expected, _MIN_RETAINED)
 
 
 def _error_shape(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return quantiles of standardised errors, which are drawn to the normal ones where rows lack.
+    """Return quantiles of standardized errors, shrunk toward the normal ones where rows are few.
 
-    The rows are pooled with a normal sample of the weight of `_NORMAL_ROWS`, and the step function
-    is turned around (a monotone map of levels, as in Kuleshov et al. 2018, ICML, section 3).
+    The errors are pooled with a normal sample that weighs `_NORMAL_PRIOR_ROWS` rows, and their
+    distribution function is inverted, which gives a monotone map of levels (Kuleshov et al. 2018,
+    ICML, section 3).
     """
     normal = ndtri((np.arange(1000) + 0.5) / 1000)
     values = np.concatenate([score, normal])
-    weights = np.concatenate([weight, np.full(len(normal), _NORMAL_ROWS / len(normal))])
+    weights = np.concatenate([weight, np.full(len(normal), _NORMAL_PRIOR_ROWS / len(normal))])
     order = np.argsort(values, kind="stable")
-    reached = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
-    return np.interp(ndtr(_SCORES), reached, values[order])
+    level = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+    return np.interp(ndtr(_SHAPE_SCORES), level, values[order])
 
 
 def _log(distance: np.ndarray) -> np.ndarray:
-    """Log distance; a row at a sample's own place is as near as can be told apart."""
+    """Return log distances; zero distance counts as the smallest positive number."""
     return np.log(np.maximum(distance, np.finfo(np.float32).tiny))

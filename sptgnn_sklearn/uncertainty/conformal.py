@@ -9,15 +9,14 @@ __all__ = ["conformal_limits"]
 
 
 def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]:
-    """Return how many standard deviations below and above its mean a new row's interval reaches.
+    """Return the limits of conformal prediction intervals, in standard deviations from the mean.
 
     Parameters
     ----------
     scores : ndarray of shape (n,)
         Errors of held-out rows over their predicted standard deviation.
     coverage : float
-        Share of new rows that intervals shall hold, between 0 and 1; what they miss lies to equal
-        parts below and above.
+        Nominal coverage, between 0 and 1, with equal tails.
 
     Returns
     -------
@@ -31,8 +30,8 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
     Notes
     -----
     The intervals ``mean + std * (low, high)`` are those of split conformal prediction with
-    standardised scores (Lei et al. 2018, J. Am. Stat. Assoc. 113, 1094-1111, section 5.2). MAPIE
-    finds their quantiles, corrected for the number of rows.
+    standardized scores (Lei et al. 2018, J. Am. Stat. Assoc. 113, 1094-1111, section 5.2). MAPIE
+    computes their quantiles with the finite-sample correction.
 
     Examples
     --------
@@ -47,16 +46,16 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
 
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
-    # MAPIE asks for so many rows on each side.
+    # MAPIE's minimum number of rows, for both tails.
     needed = 2 * int(np.ceil(max(1 / coverage, 1 / (1 - coverage)) - 1e-9))
     if len(scores) < needed:
         raise ValueError(
-            f"coverage={coverage} takes {needed} held-out rows to learn from, and there are "
-            f"{len(scores)}. predict_quantiles has no such limit."
+            f"coverage={coverage} needs {needed} held-out rows; found {len(scores)}. Use a lower "
+            "coverage or predict_quantiles, which has no such limit."
         )
-    # On standardised errors every row has the same interval, around zero: one row is enough.
+    # The interval of standardized errors is the same for every row, so one row is predicted.
     zero = DummyRegressor(strategy="constant", constant=0.0).fit([[0.0]], [0.0])
-    draws = np.random.get_state()  # noqa: NPY002
+    global_state = np.random.get_state()  # noqa: NPY002
     try:
         conformal = SplitConformalRegressor(
             zero,
@@ -67,6 +66,6 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
         conformal.conformalize(np.zeros((len(scores), 1)), scores)
         low, high = conformal.predict_interval(np.zeros((1, 1)))[1][0, :, 0]
     finally:
-        # MAPIE draws from numpy's global state, which is the user's, without any use for it here.
-        np.random.set_state(draws)  # noqa: NPY002
+        # MAPIE advances numpy's global random state, which belongs to the user.
+        np.random.set_state(global_state)  # noqa: NPY002
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Joint draws: errors of rows that are close are alike, and means over a region must know that."""
+"""Spatially correlated errors for joint predictive samples."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ..spatial.random_fields import CHUNK, matern_frequencies
 
 __all__ = ["SCORES", "ErrorCorrelogram", "matern_correlation", "quantiles_at_scores"]
 
-_NEAREST = 20  # pairs of each row with its nearest tell of short distances,
-_SCATTERED = 1500  # and all pairs of so many rows of long ones
-_BINS = 24
-_FEWEST_PAIRS = 30  # in a bin
-_COSINES = 1024
-SCORES = np.linspace(-4.0, 4.0, 65)  # normal scores at which the quantiles of a row are computed
+_N_NEAREST = 20  # nearest rows paired with each row, for short distances
+_N_PAIRED = 1500  # rows of which all pairs are used, for long distances
+_N_BINS = 24
+_MIN_PAIRS = 30  # in a bin
+_N_FREQUENCIES = 1024
+SCORES = np.linspace(-4.0, 4.0, 65)  # normal scores of the quantiles of each row
 
 
 @dataclass(frozen=True)
 class ErrorCorrelogram:
-    """How alike the standardised errors of two rows are, by their distance.
+    """Correlogram of standardized errors: their correlation as a function of distance.
 
     The correlation is ``share`` times a Matérn function of smoothness 3/2; the rest of the variance
-    is each row's own.
+    is independent between rows.
 
     Attributes
     ----------
     share : float
-        Correlation of rows that are infinitely close, 0 to 1.
+        Correlation at distance zero, 0 to 1.
     practical_range : float
         Distance at which the Matérn function has fallen to 0.05, in the unit of the positions.
 
@@ -44,7 +44,7 @@ class ErrorCorrelogram:
     ... )
     >>> draws.shape
     (2000, 300)
-    >>> found = ErrorCorrelogram.learn(draws[:, 0], line, np.random.RandomState(0))
+    >>> found = ErrorCorrelogram.fit(draws[:, 0], line, np.random.RandomState(0))
     >>> 0.6 < found.share < 1, 5 < found.practical_range < 20
     (True, True)
     """
@@ -56,42 +56,42 @@ class ErrorCorrelogram:
     def fit(
         cls, score: np.ndarray, positions: np.ndarray, rng: np.random.RandomState
     ) -> ErrorCorrelogram:
-        """Fit the correlation to the products of pairs of errors.
+        """Fit the correlogram to the products of pairs of errors, binned by distance.
 
         Parameters
         ----------
         score : ndarray of shape (n,)
-            Standardised errors.
+            Standardized errors.
         positions : ndarray of shape (n, d)
-            Where they are, in a space in which Euclidean distance is distance.
+            Coordinates with Euclidean distances.
         rng : RandomState
-            Chooses the rows of which all pairs are taken, where there are many.
+            Draws the rows of which all pairs are used.
         """
-        first, second = _pairs(positions, rng)
+        first, second = _row_pairs(positions, rng)
         distance = np.linalg.norm(positions[first] - positions[second], axis=1)
-        apart = distance > 0
-        first, second, distance = first[apart], second[apart], distance[apart]
-        if len(distance) < _FEWEST_PAIRS:
+        positive = distance > 0
+        first, second, distance = first[positive], second[positive], distance[positive]
+        if len(distance) < _MIN_PAIRS:
             return cls(0.0, 1.0)
-        # Errors have a mean of their own, and it is shared: around zero, not around that mean.
+        # Products are taken around zero, because the mean error is common to all rows.
         scale = np.mean(score**2)
         if not scale > 0:  # a constant target, predicted without error
             return cls(0.0, 1.0)
         product = score[first] * score[second] / scale
-        edges = np.geomspace(distance.min(), distance.max() * (1 + 1e-9), _BINS + 1)
-        place = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, _BINS - 1)
-        count = np.bincount(place, minlength=_BINS)
-        kept = count >= min(_FEWEST_PAIRS, count.max())
-        mean = np.bincount(place, product, _BINS)[kept] / count[kept]
-        middle = np.bincount(place, distance, _BINS)[kept] / count[kept]
+        edges = np.geomspace(distance.min(), distance.max() * (1 + 1e-9), _N_BINS + 1)
+        lag = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, _N_BINS - 1)
+        count = np.bincount(lag, minlength=_N_BINS)
+        kept = count >= min(_MIN_PAIRS, count.max())
+        correlation = np.bincount(lag, product, _N_BINS)[kept] / count[kept]
+        mean_distance = np.bincount(lag, distance, _N_BINS)[kept] / count[kept]
         low, high = float(distance.min()), float(distance.max())
         if kept.sum() < 3 or not low < high:
             return cls(0.0, 1.0)
-        start = (float(np.clip(mean[0], 0.05, 0.95)), float(np.sqrt(low * high)))
+        start = (float(np.clip(correlation[0], 0.05, 0.95)), float(np.sqrt(low * high)))
         best, _ = curve_fit(
-            lambda d, share, reach: share * matern_correlation(d, reach),
-            middle,
-            mean,
+            lambda d, share, practical_range: share * matern_correlation(d, practical_range),
+            mean_distance,
+            correlation,
             p0=start,
             sigma=1 / np.sqrt(count[kept]),
             bounds=([0.0, low], [1.0, high]),
@@ -99,7 +99,7 @@ class ErrorCorrelogram:
         return cls(float(best[0]), float(best[1]))
 
     def draw(self, positions: np.ndarray, n: int, rng: np.random.RandomState) -> np.ndarray:
-        """Draw standard normal errors at places.
+        """Draw correlated standard normal errors.
 
         Parameters
         ----------
@@ -110,24 +110,26 @@ class ErrorCorrelogram:
         Returns
         -------
         ndarray of shape (m, n)
-            The part that rows have in common is a function of the place: the same seed gives the
-            same function wherever it is evaluated.
+            The correlated part is a function of the position: the same seed gives the same function
+            at any set of positions.
         """
         frequencies = matern_frequencies(
-            _COSINES,
+            _N_FREQUENCIES,
             positions.shape[1],
             self.practical_range,
             np.random.default_rng(rng.randint(2**31)),
         )
-        weights = rng.standard_normal((2, _COSINES, n)).astype(np.float32) / np.sqrt(_COSINES)
-        found = np.empty((len(positions), n))
+        weights = rng.standard_normal((2, _N_FREQUENCIES, n)).astype(np.float32) / np.sqrt(
+            _N_FREQUENCIES
+        )
+        correlated = np.empty((len(positions), n))
         for start in range(0, len(positions), CHUNK):
             part = slice(start, min(start + CHUNK, len(positions)))
-            # Cosine and sine with weights of their own: the variance is the same everywhere.
+            # Independent weights of cosine and sine make the variance the same at all positions.
             phase = (positions[part] @ frequencies).astype(np.float32)
-            found[part] = np.cos(phase) @ weights[0] + np.sin(phase) @ weights[1]
-        own = rng.standard_normal(found.shape)
-        return np.sqrt(self.share) * found + np.sqrt(1 - self.share) * own
+            correlated[part] = np.cos(phase) @ weights[0] + np.sin(phase) @ weights[1]
+        independent = rng.standard_normal(correlated.shape)
+        return np.sqrt(self.share) * correlated + np.sqrt(1 - self.share) * independent
 
 
 def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarray:
@@ -140,14 +142,14 @@ def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarr
 
 
 def quantiles_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the quantiles of rows at normal scores, between those at `SCORES`.
+    """Interpolate the quantiles of rows at normal scores.
 
     Parameters
     ----------
     quantiles : ndarray of shape (n, 65)
-        Of each row at the levels of `SCORES`.
+        Quantiles of each row at `SCORES`.
     scores : ndarray of shape (n, k)
-        Of each row.
+        Normal scores of each row.
 
     Returns
     -------
@@ -161,19 +163,19 @@ def quantiles_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray
     array([[10. , 12.6,  0. ]])
     """
     step = SCORES[1] - SCORES[0]
-    place = np.clip(((scores - SCORES[0]) / step).astype(int), 0, len(SCORES) - 2)
-    low = np.take_along_axis(quantiles, place, axis=1)
-    high = np.take_along_axis(quantiles, place + 1, axis=1)
-    return low + (scores - SCORES[place]) / step * (high - low)
+    below = np.clip(((scores - SCORES[0]) / step).astype(int), 0, len(SCORES) - 2)
+    low = np.take_along_axis(quantiles, below, axis=1)
+    high = np.take_along_axis(quantiles, below + 1, axis=1)
+    return low + (scores - SCORES[below]) / step * (high - low)
 
 
-def _pairs(positions: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of each row with its nearest, and all pairs among some rows."""
+def _row_pairs(positions: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of each row with its nearest rows, and all pairs of a random subset."""
     n = len(positions)
-    k = min(_NEAREST + 1, n)
-    near = cKDTree(positions).query(positions, k=np.arange(1, k + 1))[1]
-    first, second = np.repeat(np.arange(n), k), near.ravel()
-    chosen = rng.permutation(n)[:_SCATTERED]
-    one, other = np.triu_indices(len(chosen), k=1)
-    first = np.concatenate([first, chosen[one]])
-    return first, np.concatenate([second, chosen[other]])
+    k = min(_N_NEAREST + 1, n)
+    nearest = cKDTree(positions).query(positions, k=np.arange(1, k + 1))[1]
+    first, second = np.repeat(np.arange(n), k), nearest.ravel()
+    subset = rng.permutation(n)[:_N_PAIRED]
+    one, other = np.triu_indices(len(subset), k=1)
+    first = np.concatenate([first, subset[one]])
+    return first, np.concatenate([second, subset[other]])

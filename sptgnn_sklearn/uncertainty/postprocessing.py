@@ -1,4 +1,4 @@
-"""What rows that members held out say about the ensemble: whom to believe, and how far."""
+"""Blend network and base model, and calibrate the result, from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MemberPredictions", "OutOfFoldPredictions", "Postprocessor"]
 
 @dataclass(frozen=True)
 class MemberPredictions:
-    """Gaussians of the members, in standardised units of the target.
+    """Gaussian predictions of the ensemble members, in standardized units of the target.
 
     Attributes
     ----------
@@ -27,25 +27,25 @@ class MemberPredictions:
 
     @property
     def total(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (n,) of the equal mixture of the members."""
+        """Mean and standard deviation (n,) of the equally weighted mixture of the members."""
         mean = self.mean.mean(0)
         return mean, np.sqrt(self.variance.mean(0) + self.mean.var(0))
 
 
 @dataclass(frozen=True)
 class OutOfFoldPredictions:
-    """What the members that did not train on a row say of it, in standardised units.
+    """Predictions of each training row by the members that held it out, in standardized units.
 
     Attributes
     ----------
     mean, noise : ndarray of shape (n,)
-        Mean of their means and of their variances; of all members where none held the row out.
+        Means of the predicted means and variances; over all members where none held the row out.
     between : ndarray of shape (n,)
-        Variance of all members' means.
+        Variance of the means of all members.
     count : ndarray of shape (n,)
-        How many members held the row out.
+        Number of members that held the row out.
     base : ndarray of shape (n,) or None
-        What the base says that was fitted without the row's fold; None where there is no base.
+        Cross-fitted predictions of the base model; None without one.
     """
 
     mean: np.ndarray
@@ -63,21 +63,20 @@ class OutOfFoldPredictions:
         all_variance: np.ndarray,
         base: np.ndarray | None,
     ) -> OutOfFoldPredictions:
-        """Collect predictions.
+        """Average the predictions of the members.
 
         Parameters
         ----------
         own_mean, own_variance : ndarray of shape (M, n)
-            Of each member for the rows that it held out; NaN elsewhere.
+            Predictions of each member for the rows that it held out; NaN elsewhere.
         all_mean, all_variance : ndarray of shape (M, n)
-            Of each member for all rows: it saw some of them in training, though not through
-            messages.
+            Predictions of each member for all rows, which include its training rows.
         base : ndarray of shape (n,) or None
         """
-        known = ~np.isnan(own_mean)
-        count = known.sum(0)
+        held_out = ~np.isnan(own_mean)
+        count = held_out.sum(0)
         mean, variance = (
-            np.where(known, values, 0.0).sum(0) / np.maximum(count, 1)
+            np.where(held_out, values, 0.0).sum(0) / np.maximum(count, 1)
             for values in (own_mean, own_variance)
         )
         return cls(
@@ -91,17 +90,17 @@ class OutOfFoldPredictions:
 
 @dataclass(frozen=True)
 class Postprocessor:
-    """How network and base are used for new rows.
+    """Blending and calibration of the predictions of new rows.
 
     Attributes
     ----------
-    stacking : Stacking
-        What network and base count for.
-    alone : Stacking
-        What the network counts for where there is no base: it is trained without it.
+    blend : Blend
+        Of network and base model.
+    network_only : Blend
+        Of the network without the base model, on which its training does not depend.
     calibration : Calibration
-    correlation : ErrorCorrelation
-        Of the standardised errors of rows by their distance.
+    correlation : ErrorCorrelogram
+        Of the standardized errors.
     """
 
     blend: Blend
@@ -112,7 +111,7 @@ class Postprocessor:
     @classmethod
     def fit(
         cls,
-        held: OutOfFoldPredictions,
+        predictions: OutOfFoldPredictions,
         y: np.ndarray,
         weight: np.ndarray,
         positions: np.ndarray,
@@ -122,61 +121,62 @@ class Postprocessor:
         calibration: str | None,
         rng: np.random.RandomState,
     ) -> Postprocessor:
-        """Learn from the rows that members held out.
+        """Fit on the rows that some member held out.
 
         Parameters
         ----------
-        held : HeldOut
+        predictions : OutOfFoldPredictions
         y, weight : ndarray of shape (n,)
-            Standardised targets and positive weights.
+            Standardized targets and positive weights.
         positions : ndarray of shape (n, d)
-            In the space of distances.
+            Coordinates with Euclidean distances.
         distance : ndarray of shape (n,) or None
-            Mean distance to the neighbours that a row had when it was held out.
+            Mean distance to a row's spatial neighbors outside its fold.
         n_members : int
-            Members that predict new rows.
-        calibration : None, "scale" or "isotonic"
+            Number of members that predict new rows.
+        calibration : None, "scale" or "quantile"
         rng : RandomState
         """
-        held_out_rows = held.count > 0
-        y, weight = y[held_out_rows], weight[held_out_rows]
-        network, between = held.mean[held_out_rows], held.between[held_out_rows]
-        base = None if held.base is None else held.base[held_out_rows]
+        rows = predictions.count > 0
+        y, weight = y[rows], weight[rows]
+        network, between = predictions.mean[rows], predictions.between[rows]
+        base = None if predictions.base is None else predictions.base[rows]
         blend = Blend.fit(network, base, y, weight)
         between = blend.weight**2 * between
         errors = CalibrationData(
             error=y - blend.combine(network, base),
-            variance=held.noise[held_out_rows] + between,
-            excess=excess_variance(between, held.count[held_out_rows], n_members),
-            distance=None if distance is None else distance[held_out_rows],
+            variance=predictions.noise[rows] + between,
+            excess=excess_variance(between, predictions.count[rows], n_members),
+            distance=None if distance is None else distance[rows],
             weight=weight,
         )
-        found = Calibration.fit(errors, calibration)
+        fitted = Calibration.fit(errors, calibration)
         return cls(
             blend=blend,
             network_only=Blend.fit(network, None, y, weight),
-            calibration=found,
-            correlation=ErrorCorrelogram.fit(found.scores, positions[held_out_rows], rng),
+            calibration=fitted,
+            correlation=ErrorCorrelogram.fit(fitted.scores, positions[rows], rng),
         )
 
     def without_base(self) -> Postprocessor:
-        """Return what would have been learnt of the means without a base."""
+        """Return the postprocessor of the network without the base model."""
         return replace(self, blend=self.network_only)
 
     def apply(
         self, network: MemberPredictions, base: np.ndarray | None, distance: np.ndarray | None
     ) -> MemberPredictions:
-        """Join the members (M, n) with the base (n,), and calibrate by the distance (n,)."""
+        """Blend the members (M, n) with the base model (n,), and calibrate by distance (n,)."""
         factor = self.calibration.factor(distance)
         mean = self.blend.combine(network.mean, base)
-        # Members keep their mean: scaling the disagreement too calibrates the whole variance.
+        # The spread between members is scaled like the noise, which scales the whole variance.
         center = mean.mean(0)
         mean = center + np.sqrt(factor) * (mean - center)
         return MemberPredictions(mean, factor * network.variance)
 
     def apply_held_out(
-        self, held: OutOfFoldPredictions, distance: np.ndarray | None
+        self, predictions: OutOfFoldPredictions, distance: np.ndarray | None
     ) -> MemberPredictions:
-        """Calibrated predictions (1, n) of the training rows without their own targets."""
-        variance = held.noise + self.blend.weight**2 * held.between
-        return self.apply(MemberPredictions(held.mean[None], variance[None]), held.base, distance)
+        """Return calibrated out-of-fold predictions (1, n) of the training rows."""
+        variance = predictions.noise + self.blend.weight**2 * predictions.between
+        network = MemberPredictions(predictions.mean[None], variance[None])
+        return self.apply(network, predictions.base, distance)

@@ -65,12 +65,10 @@ class PredictiveDistribution:
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean, aleatoric and epistemic standard deviation (n,).
 
-        The moments of each member are transformed back before they are decomposed. The mean is
-        rounded to the single precision in which the network computes.
+        The moments of each member are transformed back before they are decomposed.
         """
         means, variances = self.target.moments(self.members.mean, self.members.variance)
-        mean = self._clip(means.mean(0)).astype(np.float32).astype(np.float64)
-        return mean, np.sqrt(variances.mean(0)), means.std(0)
+        return self._clip(means.mean(0)), np.sqrt(variances.mean(0)), means.std(0)
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """Return calibrated quantiles (n, q) at levels (q,)."""
@@ -88,7 +86,7 @@ class PredictiveDistribution:
         return self._clip(self.target.inverse_transform(quantiles_at_scores(quantiles, scores)))
 
     def _standardized_quantiles(self, levels: np.ndarray) -> np.ndarray:
-        members, levels = self.members, self.calibration.levels(levels)
+        members, levels = self.members, self.calibration.adjust_levels(levels)
         return mixture_quantiles(members.mean, np.sqrt(members.variance), levels)
 
     def _clip(self, values: np.ndarray) -> np.ndarray:

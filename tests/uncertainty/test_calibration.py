@@ -1,4 +1,4 @@
-"""Calibration: known factors and shapes are found again, and few rows change little."""
+"""Calibration recovers known factors and shapes, and changes little with few rows."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def rng():
     return np.random.RandomState(0)
 
 
-def held_out(error, variance=None, excess=None, distance=None, weight=None):
+def calibration_data(error, variance=None, excess=None, distance=None, weight=None):
     one = np.ones_like(error)
     return CalibrationData(
         error,
@@ -29,117 +29,117 @@ def held_out(error, variance=None, excess=None, distance=None, weight=None):
 
 
 def test_no_calibration_changes_nothing(rng):
-    """None: factor 1 and the same levels."""
-    found = Calibration.fit(held_out(rng.normal(size=9)), None)
+    """None gives the factor 1 and unchanged levels."""
+    found = Calibration.fit(calibration_data(rng.normal(size=9)), None)
     assert found.factor(np.ones(3)) == 1.0
     levels = np.array([0.1, 0.5])
-    assert found.levels(levels) is levels
+    assert found.adjust_levels(levels) is levels
 
 
-@pytest.mark.parametrize("weight", ["one row has all", "rounding"])
-def test_distances_that_do_not_differ_say_nothing(rng, weight):
-    """Neither where one row has all the weight, nor on a grid but for rounding."""
-    if weight == "rounding":
+@pytest.mark.parametrize("case", ["weight on one row", "rounding"])
+def test_equal_distances_give_no_slope(rng, case):
+    """The slope is 0 if one row has all the weight or distances differ by rounding only."""
+    if case == "rounding":
         weights, distance = np.ones(30), 1000.0 + 1e-10 * rng.normal(size=30)
     else:
         weights, distance = np.where(np.arange(30) == 7, 1e14, 1e-320), np.arange(1.0, 31)
     found = Calibration.fit(
-        held_out(rng.normal(size=30), distance=distance, weight=weights), "isotonic"
+        calibration_data(rng.normal(size=30), distance=distance, weight=weights), "quantile"
     )
     assert found.slope == 0
-    assert np.isfinite(found.level)
+    assert np.isfinite(found.log_factor)
 
 
 @pytest.mark.parametrize("distance", [None, "same", "random"])
-def test_a_factor_that_does_not_depend_on_distance(rng, distance):
-    """Errors twice as wide as stated, for all rows alike, whatever is known of distance."""
+def test_constant_factor_is_recovered(rng, distance):
+    """Errors twice as wide as predicted give a factor of 4, with and without distances."""
     known = {"same": np.ones(N), "random": rng.uniform(1, 100, size=N), None: None}[distance]
-    found = Calibration.fit(held_out(2 * rng.normal(size=N), distance=known), "scale")
+    found = Calibration.fit(calibration_data(2 * rng.normal(size=N), distance=known), "scale")
     np.testing.assert_allclose(found.factor(known), 4, rtol=0.06)
 
 
-def test_a_factor_grows_with_distance_and_never_falls(rng):
-    """A power law of distance is recovered; errors that fall with distance leave it flat."""
+def test_factor_grows_with_distance_and_never_falls(rng):
+    """A power law of distance is recovered; errors that fall with distance give no slope."""
     distance = np.exp(rng.uniform(0, 4, size=N))
     error = distance**0.25 * rng.normal(size=N)  # variance: square root of distance
-    found = Calibration.fit(held_out(error, distance=distance), "scale")
+    found = Calibration.fit(calibration_data(error, distance=distance), "scale")
     probe = np.array([2.0, 20.0])
     np.testing.assert_allclose(found.factor(probe), probe**0.5, rtol=0.06)
     assert found.factor(np.array([1e9])) == pytest.approx(found.factor(np.array([np.exp(4.0)])))
     assert np.isfinite(found.factor(np.array([0.0, np.inf]))).all()
-    falling = Calibration.fit(held_out(error / distance**0.5, distance=distance), "scale")
+    falling = Calibration.fit(calibration_data(error / distance**0.5, distance=distance), "scale")
     assert falling.slope == 0
 
 
-def test_a_stated_variance_that_is_right_is_left_alone(rng):
-    """Heteroscedastic errors of which the variance is known need no factor."""
+def test_correct_variances_are_not_changed(rng):
+    """Heteroscedastic errors with known variance get a factor of 1 and the same levels."""
     variance = np.exp(rng.normal(size=N))
     error = np.sqrt(variance) * rng.normal(size=N)
-    found = Calibration.fit(held_out(error, variance=variance), "isotonic")
+    found = Calibration.fit(calibration_data(error, variance=variance), "quantile")
     assert found.factor(None) == pytest.approx(1, rel=0.03)
     levels = np.array([0.05, 0.3, 0.5, 0.95])
-    np.testing.assert_allclose(found.levels(levels), levels, atol=0.01)
+    np.testing.assert_allclose(found.adjust_levels(levels), levels, atol=0.01)
 
 
-def test_the_shape_of_skewed_and_heavy_errors_is_found(rng):
+def test_shape_of_heavy_tailed_and_shifted_errors_is_recovered(rng):
     """Quantiles at calibrated levels are those of the true distribution of errors."""
     for truth in (t(3, scale=1 / np.sqrt(3)), norm(loc=0.3, scale=0.9)):
         error = truth.rvs(size=N, random_state=rng)
-        found = Calibration.fit(held_out(error), "isotonic")
+        found = Calibration.fit(calibration_data(error), "quantile")
         levels = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
-        stated = norm.ppf(found.levels(levels), scale=np.sqrt(found.factor(None)))
-        np.testing.assert_allclose(stated, truth.ppf(levels), atol=0.12)
+        found_quantiles = norm.ppf(found.adjust_levels(levels), scale=np.sqrt(found.factor(None)))
+        np.testing.assert_allclose(found_quantiles, truth.ppf(levels), atol=0.12)
 
 
-def test_levels_rise_to_the_ends(rng):
-    """Never crossing, within (0, 1), beyond the levels that rows can tell as well."""
+def test_adjusted_levels_are_monotone(rng):
+    """Levels increase within [0, 1], also beyond those that the rows determine."""
     for n in (3, 30, 3000):
-        found = Calibration.fit(held_out(rng.standard_t(2, size=n)), "isotonic")
-        levels = found.levels(np.linspace(1e-5, 1 - 1e-5, 4001))
+        found = Calibration.fit(calibration_data(rng.standard_t(2, size=n)), "quantile")
+        levels = found.adjust_levels(np.linspace(1e-5, 1 - 1e-5, 4001))
         assert (np.diff(levels) >= 0).all()
         assert 0 <= levels[0] < levels[-1] <= 1
 
 
 def test_few_rows_leave_the_shape_normal(rng):
-    """Five rows say nothing about a tail."""
-    found = Calibration.fit(held_out(rng.normal(size=5)), "isotonic")
+    """Five rows change the levels of the tails by less than 0.06."""
+    found = Calibration.fit(calibration_data(rng.normal(size=5)), "quantile")
     levels = np.array([0.05, 0.5, 0.95])
-    np.testing.assert_allclose(found.levels(levels), levels, atol=0.06)
+    np.testing.assert_allclose(found.adjust_levels(levels), levels, atol=0.06)
 
 
-def test_a_weight_is_a_repetition(rng):
-    """Twice the weight is twice the row, but for what few rows are drawn to."""
+def test_weights_equal_repeated_rows(rng):
+    """Weights give the factor of repeated rows, up to the effect of the prior."""
     error, distance = rng.normal(size=400), rng.uniform(1, 9, size=400)
     weight = rng.randint(1, 4, size=400)
     copies = np.repeat(np.arange(400), weight)
-    weighted = Calibration.fit(held_out(error, distance=distance, weight=weight), "scale")
-    repeated = Calibration.fit(held_out(error[copies], distance=distance[copies]), "scale")
+    weighted = Calibration.fit(calibration_data(error, distance=distance, weight=weight), "scale")
+    repeated = Calibration.fit(calibration_data(error[copies], distance=distance[copies]), "scale")
     np.testing.assert_allclose(weighted.factor(distance), repeated.factor(distance), rtol=0.03)
 
 
 @pytest.mark.parametrize("n_members", [2, 5, 20])
-def test_the_correction_for_few_members_is_right(rng, n_members):
-    """Members with independent errors: calibrated on single ones, the ensemble is calibrated."""
-    noise, own = 1.0, 0.7
+def test_correction_for_the_number_of_members(rng, n_members):
+    """Calibration on single members with independent errors holds for their ensemble mean."""
+    noise, member_sd = 1.0, 0.7
     y = rng.normal(scale=noise, size=N)
-    members = rng.normal(scale=own, size=(n_members, N))
+    members = rng.normal(scale=member_sd, size=(n_members, N))
     single = y - members[0]
     between = members.var(0)
-    stated = noise**2 + between
+    variance = noise**2 + between
     excess = excess_variance(between, np.ones(N), n_members)
-    found = Calibration.fit(held_out(single, variance=stated, excess=excess), "scale")
-    new = rng.normal(scale=noise, size=N), rng.normal(scale=own, size=(n_members, N))
+    found = Calibration.fit(calibration_data(single, variance=variance, excess=excess), "scale")
+    new = rng.normal(scale=noise, size=N), rng.normal(scale=member_sd, size=(n_members, N))
     error = new[0] - new[1].mean(0)
     calibrated = found.factor(None) * (noise**2 + new[1].var(0))
     assert np.mean(error**2) / np.mean(calibrated) == pytest.approx(1, abs=0.05)
-    without = Calibration.fit(held_out(single, variance=stated), "scale")
-    wide = without.factor(None) * (noise**2 + new[1].var(0))
-    expected = (noise**2 + own**2 / n_members) / (noise**2 + own**2)
-    assert np.mean(error**2) / np.mean(wide) == pytest.approx(expected, abs=0.05)
+    without = Calibration.fit(calibration_data(single, variance=variance), "scale")
+    uncorrected = without.factor(None) * (noise**2 + new[1].var(0))
+    expected = (noise**2 + member_sd**2 / n_members) / (noise**2 + member_sd**2)
+    assert np.mean(error**2) / np.mean(uncorrected) == pytest.approx(expected, abs=0.05)
 
 
 def test_intervals_of_new_rows_are_calibrated():
-    """On a made-up survey central intervals of new rows hold about what they say."""
+    """On a simulated data set the coverage of central intervals is near the nominal one."""
     survey = make_soil_survey(n_samples=900, random_state=1)
     train, test = survey.data[:500], survey.data[500:]
     model = SpTGNNRegressor(time="date", elevation="elevation", random_state=0)
@@ -150,12 +150,12 @@ def test_intervals_of_new_rows_are_calibrated():
         assert found == pytest.approx(coverage, abs=0.07)
 
 
-def test_weights_do_not_matter_by_their_unit(rng):
-    """A thousandth of all weights is the same weights."""
+def test_scale_of_sample_weights_does_not_matter(rng):
+    """Weights a thousand times smaller give the same calibration."""
     error, distance = rng.normal(size=50), rng.uniform(1, 9, size=50)
     weight = rng.uniform(1, 2, size=50)
     found = [
-        Calibration.fit(held_out(error, distance=distance, weight=w), "isotonic")
+        Calibration.fit(calibration_data(error, distance=distance, weight=w), "quantile")
         for w in (weight, weight / 1000)
     ]
     np.testing.assert_allclose(found[0].factor(distance), found[1].factor(distance), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Conformal limits: the order statistics that the theory names, and their promise kept."""
+"""Conformal limits against order statistics, and their coverage."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def test_limits_are_order_statistics():
     assert (low, high) == tuple(np.sort(scores)[[48, -49]])
 
 
-def test_new_rows_are_covered_as_promised():
-    """Averaged over draws of few held-out rows, coverage is the nominal one, not below."""
+def test_average_coverage_is_nominal():
+    """The coverage averaged over many small samples of held-out rows is the nominal one."""
     rng = np.random.RandomState(0)
     found = []
     for _ in range(400):
@@ -30,8 +30,8 @@ def test_new_rows_are_covered_as_promised():
     assert np.mean(found) == pytest.approx(0.9, abs=0.01)
 
 
-def test_limits_equal_those_of_standardised_scores():
-    """MAPIE's own score for models that state a standard deviation gives the same intervals."""
+def test_limits_equal_those_of_standardized_scores():
+    """MAPIE's score for models with predicted standard deviations gives the same intervals."""
     rng = np.random.RandomState(0)
     X = rng.uniform(-3, 3, size=(300, 1))
     y = np.sin(X[:, 0]) + 0.2 * rng.normal(size=300)
@@ -51,16 +51,16 @@ def test_limits_equal_those_of_standardised_scores():
 
 
 @pytest.mark.parametrize("coverage", [0, 1, -0.5, 1.5, 0.95])
-def test_coverage_that_cannot_be_is_refused(coverage):
-    """Outside of (0, 1), or too close to its ends for the rows that there are."""
-    with pytest.raises(ValueError, match="coverage"):
+def test_invalid_coverage_raises(coverage):
+    """Coverage outside (0, 1), or too close to 0 or 1 for the number of rows, is named."""
+    with pytest.raises(ValueError, match=f"coverage.*{coverage}"):
         conformal_limits(np.arange(39.0), coverage)
 
 
-def test_intervals_of_the_estimator_hold_what_they_promise():
-    """On new rows of two surveys, for several coverages; wider ones contain narrower ones.
+def test_intervals_of_the_estimator_reach_nominal_coverage():
+    """Coverage on new rows of two data sets is nominal, and wider intervals contain narrower ones.
 
-    One survey alone says little: where its held-out rows are lucky, all its intervals are short.
+    Coverages of a single data set share the same held-out rows and vary together.
     """
     inside: dict[float, list[np.ndarray]] = {0.5: [], 0.8: [], 0.95: []}
     for seed in (2, 3):
