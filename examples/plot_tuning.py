@@ -10,8 +10,8 @@ Choose between the graph network and boosted trees, and their hyperparameters, i
 # One search for both models
 # --------------------------
 # Both estimators use the same table, so they can alternate as the last step of one Pipeline. Every
-# candidate is scored on the same blocks. Parameters of the network are reached through
-# ``network__``.
+# candidate is scored on the same blocks. With ``network=NetworkConfig()`` a search reaches the
+# parameters of the network as ``network__...``.
 
 import matplotlib.pyplot as plt
 import pandas as pd
