@@ -16,12 +16,14 @@ __all__ = [
     "category_levels",
     "encode_categories",
     "frequent_levels",
+    "has_too_many_levels",
     "level_name",
     "one_hot",
 ]
 
 MISSING_CODE = -1
 UNSEEN_CODE = -2
+_COMMON_LEVELS = 32
 
 
 def level_name(value: Any) -> str:
@@ -90,6 +92,11 @@ def encode_categories(column: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
 def one_hot(codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Return indicators (n, n_levels) of the given codes; rows with other codes are all zeros."""
     return (codes[:, None] == levels[None, :]).astype(np.float64)
+
+
+def has_too_many_levels(n_levels: int, n_rows: int) -> bool:
+    """Return whether text likely holds names or ids: over 32 levels, in under 2 rows each."""
+    return n_levels > max(_COMMON_LEVELS, n_rows / 2)
 
 
 def frequent_levels(codes: np.ndarray, max_levels: int) -> np.ndarray:

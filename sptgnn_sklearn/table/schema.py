@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
-from .categories import UNSEEN_CODE, category_codes, encode_categories
+from .categories import UNSEEN_CODE, category_codes, encode_categories, has_too_many_levels
 from .coordinate_columns import (
     as_dataframe,
     coordinate_labels,
@@ -45,8 +45,6 @@ ROLE_CONSTRAINTS: dict[str, Any] = {
     "site": "no_validation",
     "images": [Mapping, HasMethods("get_params"), None],
 }
-# Text with more distinct values than this, and one in every other row, is likely numbers or names.
-_SUSPICIOUS_LEVELS = 32
 _CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
 
@@ -435,7 +433,7 @@ def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None
             UserWarning,
             stacklevel=6,
         )
-    elif n_levels > max(_SUSPICIOUS_LEVELS, len(column) / 2):
+    elif has_too_many_levels(n_levels, len(column)):
         warnings.warn(
             f"Column {label!r} is text with {n_levels} distinct values in {len(column)} rows. "
             "Convert numbers that are stored as text (decimal commas, '<0.1'), drop sample ids, "

@@ -10,7 +10,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from sptgnn_sklearn.spatial import blocks
 from sptgnn_sklearn.spatial.blocks import assign_folds, cluster_labels, grid_labels, location_ids
-from sptgnn_sklearn.utils.validation import as_random_state
 
 
 def random_points(n=200, seed=0):
@@ -220,12 +219,3 @@ def test_fewer_blocks_than_folds_raise():
     """The error contains both numbers."""
     with pytest.raises(ValueError, match="5 folds need at least as many blocks; found 3"):
         assign_folds([0, 1, 2, 2, 2, 2], 5)
-
-
-def test_random_state_from_any_seed():
-    """A RandomState is returned unchanged; a Generator advances with each draw."""
-    state = np.random.RandomState(0)
-    assert as_random_state(state) is state
-    generator = np.random.default_rng(0)
-    first, second = (as_random_state(generator).randint(10**9) for _ in range(2))
-    assert first != second

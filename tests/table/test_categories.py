@@ -12,6 +12,7 @@ from sptgnn_sklearn.table.categories import (
     category_levels,
     encode_categories,
     frequent_levels,
+    has_too_many_levels,
     level_name,
     one_hot,
 )
@@ -98,3 +99,11 @@ def test_frequent_levels_are_sorted_by_code():
     np.testing.assert_array_equal(
         one_hot(codes[:5], np.array([0, 3])), [[0, 1]] * 2 + [[1, 0]] * 2 + [[0, 0]]
     )
+
+
+def test_many_levels_are_relative_to_rows():
+    """Up to 32 levels are common; more are too many if most rows have a level of their own."""
+    assert not has_too_many_levels(32, 32)
+    assert has_too_many_levels(33, 40)
+    assert has_too_many_levels(51, 100)
+    assert not has_too_many_levels(50, 100)
