@@ -1,4 +1,4 @@
-"""TerraMind through the real terratorch: built, loaded, pooled, and what is missing told."""
+"""TerraMind by terratorch: stages, weights, warnings and error messages."""
 
 import builtins
 import hashlib
@@ -27,6 +27,7 @@ RANDOM = pytest.mark.filterwarnings("ignore:weights=None")
 
 
 def chips(n=2, size=32, seed=0, **bands):
+    """Return random chips of n rows, of the given bands by modality."""
     rng = np.random.default_rng(seed)
     return {
         name: rng.normal(size=(n, c, size, size)).astype(np.float32)
@@ -36,7 +37,7 @@ def chips(n=2, size=32, seed=0, **bands):
 
 @pytest.fixture(scope="module")
 def model():
-    """TerraMind as terratorch builds it."""
+    """TerraMind built by terratorch."""
     registry = import_registry().BACKBONE_REGISTRY
     torch.manual_seed(3)
     return registry.build(TINY, modalities=list(BANDS), pretrained=False).eval()
@@ -51,7 +52,7 @@ def checkpoint(model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("some", [["S2L2A"], ["DEM", "S1GRD"], ["S2L2A", "S1GRD", "DEM"]])
-def test_embeddings_are_those_of_terratorch(model, checkpoint, some):
+def test_embeddings_equal_those_of_terratorch(model, checkpoint, some):
     """The mean of the last layer's tokens, for any set of modalities."""
     encoder = FrozenEncoder(build_encoder(TINY, MODALITIES, checkpoint))
     given = {name: values for name, values in chips().items() if name in some}
@@ -61,8 +62,8 @@ def test_embeddings_are_those_of_terratorch(model, checkpoint, some):
     assert encoder.width == 192
 
 
-def test_stages_that_are_split_are_the_whole(checkpoint):
-    """Trunk and last blocks one after the other give the embedding."""
+def test_split_stages_compose_to_the_encoder(checkpoint):
+    """Trunk and last blocks in sequence give the embedding."""
     stages = build_encoder(TINY, MODALITIES, checkpoint).eval()
     first, last = split_stages(stages, 2)
     given = {name: torch.from_numpy(values) for name, values in chips().items()}
@@ -74,8 +75,8 @@ def test_stages_that_are_split_are_the_whole(checkpoint):
 
 
 @RANDOM
-def test_random_weights_are_the_same_each_time():
-    """Without weights the encoder is the same in every fit, and leaves the global seed alone."""
+def test_random_weights_are_reproducible():
+    """Every build has the same weights and leaves the global seed unchanged."""
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -87,14 +88,14 @@ def test_random_weights_are_the_same_each_time():
     np.testing.assert_array_equal(first(chips()), second(chips()))
 
 
-def test_random_weights_are_told():
-    """A user should know that the encoder has learned nothing."""
+def test_random_weights_warn():
+    """An untrained encoder is rarely intended."""
     with pytest.warns(UserWarning, match="starts from random weights"):
         build_encoder(TINY, MODALITIES, None)
 
 
-def test_the_fingerprint_follows_the_weights(checkpoint, model, tmp_path):
-    """Other weights are other embeddings, which a cache must not mix."""
+def test_fingerprint_depends_on_the_weights(checkpoint, model, tmp_path):
+    """The cache must not mix embeddings of different weights."""
     changed = {name: value.clone() for name, value in model.state_dict().items()}
     changed["encoder.5.mlp.fc1.weight"][0, 0] += 1e-3
     path = tmp_path / "changed.pt"
@@ -106,34 +107,34 @@ def test_the_fingerprint_follows_the_weights(checkpoint, model, tmp_path):
     assert first != second
 
 
-def test_weights_can_be_held_to_a_digest(checkpoint):
-    """A file of other weights is refused before it is read."""
+def test_sha256_of_the_weights_is_checked(checkpoint):
+    """A file with another digest raises before it is read."""
     right = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
     build_encoder(TINY, MODALITIES, checkpoint, right.upper())
-    with pytest.raises(ValueError, match=rf"has the SHA-256 {right}, and encoder_sha256"):
+    with pytest.raises(ValueError, match=rf"has the SHA-256 {right}, but sha256"):
         build_encoder(TINY, MODALITIES, checkpoint, "0" * 64)
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         build_encoder(TINY, MODALITIES, "nowhere.pt", right)
 
 
-def test_keys_that_do_not_match_are_told(model, tmp_path):
-    """Nothing of a checkpoint is left out, or left random, without a word."""
+def test_mismatched_keys_warn(model, tmp_path):
+    """Missing, unused and misshapen keys of a checkpoint are listed."""
     weights = dict(model.state_dict())
     weights["decoder.0.weight"] = weights["decoder.1.weight"] = torch.zeros(1)
     weights["encoder.3.mlp.fc1.weight"] = torch.zeros(2, 2)
     del weights["encoder_norm.weight"]
     path = tmp_path / "odd.pt"
     torch.save({"model": weights}, path)
-    with pytest.warns(UserWarning, match="odd.pt") as told:
+    with pytest.warns(UserWarning, match="odd.pt") as caught:
         build_encoder(TINY, MODALITIES, path)
-    text = str(told[0].message)
-    assert "encoder.3.mlp.fc1.weight, encoder_norm.weight are not in it and start random" in text
-    assert "encoder.3.mlp.fc1.weight is of another shape" in text
-    assert "2 of its keys are not used: decoder (2)" in text
+    text = str(caught[0].message)
+    assert "random weights: encoder.3.mlp.fc1.weight, encoder_norm.weight" in text
+    assert "another shape are not used: encoder.3.mlp.fc1.weight" in text
+    assert "2 unknown keys are not used: decoder (2)" in text
 
 
-@pytest.mark.filterwarnings("ignore:Checkpoint .* start random")
-def test_bands_and_new_modalities(model, checkpoint):
+@pytest.mark.filterwarnings("ignore:Checkpoint .* start from random")
+def test_band_subset_and_new_modality(model, checkpoint):
     """A subset of bands keeps its pretrained weights; a new modality starts random."""
     red_green = make_modality("S2L2A", ImageColumn("a", bands=("B4", "B3")), 2)
     slope = make_modality("slope.tif", ImageColumn("b"), 3)
@@ -152,15 +153,15 @@ def test_bands_and_new_modalities(model, checkpoint):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is no file"),
+        (None, "is not a file"),
         (b"PK not a checkpoint", "cannot be read as a checkpoint"),
         ({"linear.weight": torch.zeros(3)}, "holds no weights of terramind_v1_tiny: .* another"),
         ({"encoder.0.norm1.weight": torch.zeros(768)}, r"shape \(768,\), not \(192,\)"),
         ({"encoder.0.norm1.weight": logging.Logger}, "cannot be read as a checkpoint"),
     ],
 )
-def test_files_that_are_no_weights(tmp_path, content, message):
-    """One line that says what the file is; code in it is not executed."""
+def test_files_without_weights_raise(tmp_path, content, message):
+    """The message has one line; code in the file is not executed."""
     path = tmp_path / "weights.pt"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -171,23 +172,23 @@ def test_files_that_are_no_weights(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-def test_hub_out_of_reach(monkeypatch):
-    """One line says how to do without the hub."""
+def test_unreachable_hub_raises(monkeypatch):
+    """One line explains the download by hand."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"hub .*download TerraMind_v1_tiny.pt of ibm-") as error:
+    with pytest.raises(ValueError, match=r"hub .*Download TerraMind_v1_tiny.pt of ibm-") as error:
         build_encoder(TINY, MODALITIES, "pretrained")
-    assert "encoder_weights='/path/to/TerraMind_v1_tiny.pt'" in str(error.value)
+    assert "weights='/path/to/TerraMind_v1_tiny.pt'" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_unknown_encoders():
-    """The message lists those that there are."""
-    with pytest.raises(ValueError, match="encoder='resnet' is not known; choose from"):
+def test_unknown_encoder_raises():
+    """The message lists the encoders."""
+    with pytest.raises(ValueError, match="encoder='resnet' is unknown; choose from"):
         build_encoder("resnet", MODALITIES, None)
 
 
-def test_extra_not_installed(monkeypatch):
-    """The error names the extra to install."""
+def test_missing_terratorch_names_the_extra(monkeypatch):
+    """The ImportError names the extra to install."""
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -203,11 +204,11 @@ def test_extra_not_installed(monkeypatch):
         build_encoder(TINY, MODALITIES, None)
 
 
-def test_importing_terratorch_leaves_settings_alone():
-    """Precision of products, logging and random numbers are the user's, in a fresh process."""
+def test_importing_terratorch_keeps_global_settings():
+    """Matrix precision, logging, seed and warning filters, in a fresh process."""
     code = (
         "import logging, torch, warnings\n"
-        "from sptgnn_sklearn.images.terramind import import_registry\n"
+        "from sptgnn_sklearn.encoders.terramind import import_registry\n"
         "torch.manual_seed(0); filters = list(warnings.filters)\n"
         "import_registry()\n"
         "assert torch.get_float32_matmul_precision() == 'highest'\n"
@@ -218,8 +219,8 @@ def test_importing_terratorch_leaves_settings_alone():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_images_unused_terratorch_unimported():
-    """The package itself does not pay for terratorch, rasterio or xarray."""
+def test_package_does_not_import_terratorch():
+    """The package itself imports neither terratorch, rasterio nor xarray."""
     code = (
         "import sys, sptgnn_sklearn\n"
         "heavy = {'terratorch', 'rasterio', 'xarray', 'torchvision'} & set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""TerraMindEmbedder: the embeddings of the regressor, for any estimator."""
+"""TerraMindEmbedder: embeddings of image columns for any estimator."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from small_encoder import write_chips
 from xgboost import XGBRegressor
 
-from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder
+from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder, TerraMindImages
+from sptgnn_sklearn.table.parsing import read_paths
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 N = 30
@@ -19,6 +20,7 @@ N = 30
 
 @pytest.fixture
 def table(tmp_path):
+    """A table with chips that carry the target; row 4 has none."""
     signal = np.random.default_rng(0).normal(size=N)
     X = pd.DataFrame(
         {
@@ -33,11 +35,12 @@ def table(tmp_path):
 
 @pytest.fixture
 def embedder(tmp_path):
-    return TerraMindEmbedder({"DEM": "dem"}, encoder_weights=None, cache_dir=tmp_path / "cache")
+    """A transformer with random weights."""
+    return TerraMindEmbedder({"DEM": "dem"}, weights=None, cache_dir=tmp_path / "cache")
 
 
-def test_embeddings_have_names_and_gaps(table, embedder):
-    """One row for each row, NaN without image, columns with names, as a frame if wanted."""
+def test_shape_names_and_missing_rows(table, embedder):
+    """One row per row of X, NaN without image; a DataFrame after set_output."""
     X, _ = table
     found = embedder.fit_transform(X)
     assert found.shape == (N, 192)
@@ -51,24 +54,22 @@ def test_embeddings_have_names_and_gaps(table, embedder):
     np.testing.assert_array_equal(frame, found)
 
 
-def test_it_gives_what_the_regressor_reads(table, embedder):
-    """The same chips, encoder and cache."""
+def test_embeddings_equal_those_of_the_regressor(table, embedder):
+    """SpTGNNRegressor computes the same embeddings."""
     X, signal = table
     found = embedder.fit_transform(X)
     model = SpTGNNRegressor(
-        images={"DEM": "dem"},
-        encoder_weights=None,
-        cache_dir=embedder.cache_dir,
-        base=None,
-        n_members=1,
+        images=TerraMindImages({"DEM": "dem"}, weights=None, cache_dir=embedder.cache_dir),
+        base_estimator=None,
+        n_estimators=1,
         max_epochs=1,
         n_neighbors=3,
     ).fit(X, signal)
-    np.testing.assert_array_equal(model._table(X).embedding, found)
+    np.testing.assert_array_equal(model.embedder_.embed({"DEM": read_paths(X["dem"])})[0], found)
 
 
-def test_trees_read_chips_in_a_pipeline(table, embedder):
-    """Beside other columns, with columns picked by position or name, in cross-validation."""
+def test_pipeline_with_xgboost(table, embedder):
+    """In a column transformer and in cross-validation, with columns by name or position."""
     X, signal = table
     model = make_pipeline(
         make_column_transformer((embedder, ["dem"]), remainder="passthrough"),
@@ -81,8 +82,8 @@ def test_trees_read_chips_in_a_pipeline(table, embedder):
     np.testing.assert_array_equal(by_position, embedder.fit_transform(X))
 
 
-def test_other_columns_do_not_matter(table, embedder):
-    """Columns that are no images may be added, moved or missing their values."""
+def test_other_columns_have_no_effect(table, embedder):
+    """Values of other columns are ignored; their names must be those of fit."""
     X, _ = table
     expected = embedder.fit(X).transform(X)
     with pytest.raises(ValueError, match="feature names"):
@@ -90,8 +91,8 @@ def test_other_columns_do_not_matter(table, embedder):
     np.testing.assert_array_equal(embedder.transform(X.assign(x=np.nan)), expected)
 
 
-def test_mistakes_are_named(table, embedder):
-    """Columns that are not there, values that are no files, and use before fit."""
+def test_errors_name_column_and_row(table, embedder):
+    """Missing columns, values that are not files, and use before fit."""
     X, _ = table
     with pytest.raises(NotFittedError):
         embedder.transform(X)
