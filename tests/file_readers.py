@@ -1,7 +1,7 @@
-"""Everything that reads a file, with valid files to damage; and the damage.
+"""Readers of every file format of the package, with valid files and ways to damage them.
 
-A reader is a function of a path that reads the file with all that is done to it before a fit, and
-files that it reads without complaint. To add one, write both functions and put them in `READERS`.
+To add a reader, write a function that reads a file at a path as the package does before a fit, and
+a function that writes valid files; then put both in `READERS`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ import pandas as pd
 import rasterio
 from rasterio.io import MemoryFile
 from small_rasters import CRS, Counting, write_raster
+from xgboost import XGBRegressor
 
-from sptgnn_sklearn import SpTGNNRegressor, predict_map
+from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.cli import main
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.encoders.chip_cache import ChipCache
@@ -42,60 +43,61 @@ from sptgnn_sklearn.model_selection.prediction_area import prediction_locations
 from sptgnn_sklearn.spatial.crs import resolve_crs
 from sptgnn_sklearn.table.image_columns import ImageColumn
 
-SECONDS = 5.0  # of work for one file
+SECONDS = 5.0  # processor time allowed for one file
 _RNG = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A function that reads files.
+    """A function that reads files, with valid files.
 
     Attributes
     ----------
     read : callable
         Reads the file at a path.
-    seeds : callable
-        Writes valid files to a folder, and returns their paths.
+    write_valid : callable
+        Writes valid files to a folder and returns their paths.
     errors : tuple of exception classes
-        What it may raise over a damaged file.
+        Documented errors for a damaged file.
     """
 
     read: Callable[[Path], None]
-    seeds: Callable[[Path], list[Path]]
+    write_valid: Callable[[Path], list[Path]]
     errors: tuple[type[Exception], ...] = (ValueError,)
 
 
 def outcome(reader: Reader, path: Path) -> str:
-    """Read a file: "read" or "refused"; anything else is raised.
+    """Read a file and return "read" or, after a documented error, "refused".
 
     Raises
     ------
     AssertionError
-        For an error or a warning that is not documented, or one without a message.
+        For an error of another library, one without a message, or a warning that is not a
+        UserWarning.
     """
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             reader.read(path)
             found = "read"
         except reader.errors as error:
-            allowed = type(error).__module__.startswith("sptgnn_sklearn") or _ours(error)
+            own_class = type(error).__module__.startswith("sptgnn_sklearn")
+            allowed = own_class or _raised_by_package(error)
             assert allowed, f"{type(error).__name__} of another library: {error}"
             assert str(error).strip(), f"{type(error).__name__} without a message"
             found = "refused"
-    odd = [warning for warning in said if warning.category is not UserWarning]
-    assert not odd, f"{odd[0].category.__name__}: {odd[0].message}"
+    other = [warning for warning in caught if warning.category is not UserWarning]
+    assert not other, f"{other[0].category.__name__}: {other[0].message}"
     return found
 
 
-def _ours(error: BaseException) -> bool:
-    """Tell whether an error was raised by the package itself."""
+def _raised_by_package(error: BaseException) -> bool:
+    """Return whether the innermost frame of the traceback is in the package."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    return (
-        step is not None and f"{os.sep}sptgnn_sklearn{os.sep}" in step.tb_frame.f_code.co_filename
-    )
+    folder = f"{os.sep}sptgnn_sklearn{os.sep}"
+    return step is not None and folder in step.tb_frame.f_code.co_filename
 
 
 # Damage ------------------------------------------------------------------------------------------
@@ -108,76 +110,79 @@ _WORDS = (
 
 
 def damage(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """Return a file with one to four faults; some are parts of other files."""
+    """Return the content of a file with one to four faults; some use parts of other files."""
     for _ in range(rng.choice((1, 1, 1, 2, 3, 4))):
         content = rng.choice(_FAULTS)(bytearray(content), others, rng)
     return content
 
 
-def _place(content: bytearray, rng: random.Random) -> int:
-    """A position: at the front, at the back or anywhere."""
+def _position(content: bytearray, rng: random.Random) -> int:
+    """Draw a position near the start, near the end or anywhere."""
     if not content:
         return 0
     ends = min(len(content), rng.choice((16, 64, 256)))
-    place = rng.randrange(ends) if rng.random() < 0.7 else rng.randrange(len(content))
-    return len(content) - 1 - place if rng.random() < 0.25 else place
+    position = rng.randrange(ends) if rng.random() < 0.7 else rng.randrange(len(content))
+    return len(content) - 1 - position if rng.random() < 0.25 else position
 
 
-def _bits(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+def _flip_bits(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 8, 64))):
         if content:
-            content[_place(content, rng)] ^= 1 << rng.randrange(8)
+            content[_position(content, rng)] ^= 1 << rng.randrange(8)
     return bytes(content)
 
 
-def _truncated(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+def _truncate_file(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
     return bytes(content[: rng.randrange(len(content) + 1)])
 
 
-def _spliced(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+def _splice(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
     other = rng.choice(others)
-    start, at = rng.randrange(len(other) + 1), _place(content, rng)
+    start, at = rng.randrange(len(other) + 1), _position(content, rng)
     piece = other[start : start + rng.choice((4, 64, 1024, len(other)))]
     after = at + len(piece) if rng.random() < 0.7 else at
     return bytes(content[:at]) + piece + bytes(content[after:])
 
 
-def _zeros(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
-    at, length = _place(content, rng), rng.choice((1, 4, 16, 256, 4096))
+def _fill(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+    at, length = _position(content, rng), rng.choice((1, 4, 16, 256, 4096))
     length = min(length, len(content) - at)
     content[at : at + length] = rng.choice((b"\0", b"\xff")) * length
     return bytes(content)
 
 
-def _cut_out(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
-    at = _place(content, rng)
+def _delete(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+    at = _position(content, rng)
     del content[at : at + rng.choice((1, 2, 4, 64, 1024))]
     return bytes(content)
 
 
-def _twice(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
-    at, length = _place(content, rng), rng.choice((1, 8, 64, 1024))
+def _repeat(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+    at, length = _position(content, rng), rng.choice((1, 8, 64, 1024))
     return bytes(content[: at + length]) + bytes(content[at:])
 
 
-def _number(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
-    """Write an extreme number over a field."""
+def _insert_number(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+    """Overwrite a field with an extreme number."""
     kind = rng.choice("BHIQ")
-    at = _place(content, rng) & ~(struct.calcsize(kind) - 1 if rng.random() < 0.7 else 0)
+    at = _position(content, rng) & ~(struct.calcsize(kind) - 1 if rng.random() < 0.7 else 0)
     value = rng.choice(_NUMBERS) if rng.random() < 0.7 else rng.getrandbits(64)
     packed = struct.pack(rng.choice("<>") + kind, value % 256 ** struct.calcsize(kind))
     content[at : at + len(packed)] = packed
     return bytes(content)
 
 
-def _word(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
-    """Write a text that means something over or between others."""
-    word, at = rng.choice(_WORDS), _place(content, rng)
+def _insert_word(content: bytearray, others: list[bytes], rng: random.Random) -> bytes:
+    """Overwrite or insert a text with a meaning in some format."""
+    word, at = rng.choice(_WORDS), _position(content, rng)
     content[at : at + (len(word) if rng.random() < 0.5 else 0)] = word
     return bytes(content)
 
 
-_FAULTS = (_bits, _bits, _truncated, _spliced, _zeros, _cut_out, _twice, _number, _number, _word)
+_FAULTS = (
+    *(_flip_bits, _flip_bits, _truncate_file, _splice, _fill, _delete, _repeat),
+    *(_insert_number, _insert_number, _insert_word),
+)
 
 
 # Chips -------------------------------------------------------------------------------------------
@@ -186,14 +191,14 @@ _FAULTS = (_bits, _bits, _truncated, _spliced, _zeros, _cut_out, _twice, _number
 def _geotiff(values: np.ndarray, *, mask: bool = False, names: Any = None, **options: Any) -> bytes:
     bands, height, width = values.shape
     shape = {"count": bands, "height": height, "width": width, "dtype": values.dtype}
-    place = {"transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "crs": CRS}
-    within = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True) if mask else contextlib.nullcontext()
-    with within, MemoryFile() as file:
-        with file.open(driver="GTiff", **shape, **place, **options) as made:
-            made.write(values)
-            made.descriptions = names or [None] * bands
+    grid = {"transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "crs": CRS}
+    settings = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True) if mask else contextlib.nullcontext()
+    with settings, MemoryFile() as file:
+        with file.open(driver="GTiff", **shape, **grid, **options) as raster:
+            raster.write(values)
+            raster.descriptions = names or [None] * bands
             if mask:
-                made.write_mask(values[0] > values[0].mean())
+                raster.write_mask(values[0] > values[0].mean())
         return bytes(file.read())
 
 
@@ -209,14 +214,14 @@ def _write(folder: Path, contents: dict[str, bytes]) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def _chips(folder: Path) -> list[Path]:
+def _write_chips(folder: Path) -> list[Path]:
     heights = _RNG.normal(300, 50, (1, 24, 24)).astype("float32")
     bands = _RNG.integers(1, 9000, (12, 16, 16)).astype("uint16")
     wide = _RNG.integers(1, 9000, (1, 64, 64)).astype("int16")
     names = [f"B{i}" for i in (1, 2, 3, 4, 5, 6, 7, 8)] + ["B8A", "B9", "B11", "B12"]
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16}
     rgba = _RNG.integers(0, 255, (4, 16, 16)).astype("uint8")
-    made = {
+    contents = {
         "plain.tif": _geotiff(heights),
         "deflate.tif": _geotiff(heights, compress="deflate", predictor=3, nodata=-9999),
         "lzw.tif": _geotiff(wide, compress="lzw", predictor=2, **tiles),
@@ -241,8 +246,8 @@ def _chips(folder: Path) -> list[Path]:
             warnings.simplefilter("ignore")
             with file.open(driver="PNG", count=3, height=16, width=16, dtype="uint8") as png:
                 png.write(rgba[:3])
-        made["picture.png"] = bytes(file.read())
-    return _write(folder, made)
+        contents["picture.png"] = bytes(file.read())
+    return _write(folder, contents)
 
 
 def _read_chip(path: Path) -> None:
@@ -259,19 +264,19 @@ def _read_chip(path: Path) -> None:
 
 # Rasters -----------------------------------------------------------------------------------------
 
-_PLACES = pd.DataFrame({"x": [500100.0, 500200.0], "y": [4999900.0, 4999800.0]})
+_LOCATIONS = pd.DataFrame({"x": [500100.0, 500200.0], "y": [4999900.0, 4999800.0]})
 
 
-def _rasters(folder: Path) -> list[Path]:
+def _write_rasters(folder: Path) -> list[Path]:
     values = _RNG.normal(size=(1, 40, 40)).astype("float32")
-    stepped = _RNG.integers(1, 9, (1, 40, 40)).astype("uint8")
+    codes = _RNG.integers(1, 9, (1, 40, 40)).astype("uint8")
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16}
     return _write(
         folder,
         {
             "plain.tif": _geotiff(values),
             "tiles.tif": _geotiff(values, compress="deflate", nodata=-1, **tiles),
-            "codes.tif": _geotiff(stepped, compress="lzw", nodata=0),
+            "codes.tif": _geotiff(codes, compress="lzw", nodata=0),
             "masked.tif": _geotiff(values, mask=True),
             "named.tif": _geotiff(np.concatenate([values, values]), names=["a", "b"]),
         },
@@ -279,80 +284,79 @@ def _rasters(folder: Path) -> list[Path]:
 
 
 def _read_raster(path: Path) -> None:
-    """Cut chips from a raster."""
+    """Extract chips from a raster."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"column": "path", "size": 16, "out_dir": folder, "crs": CRS}
-        extract_chips(path, _PLACES, **settings, n_jobs=1, verbose=0)
+        extract_chips(path, _LOCATIONS, **settings, n_jobs=1, verbose=0)
 
 
 def _read_area(path: Path) -> None:
-    """Take the places of a map from a raster."""
-    survey = SampleLocations(
-        _PLACES.to_numpy(), resolve_crs(CRS, ["x", "y"]), np.arange(2), ("x", "y")
+    """Draw prediction locations from the cells of a raster."""
+    samples = SampleLocations(
+        _LOCATIONS.to_numpy(), resolve_crs(CRS, ["x", "y"]), np.arange(2), ("x", "y")
     )
-    found = prediction_locations(path, survey, 50)
+    found = prediction_locations(path, samples, 50)
     assert np.isfinite(found).all()
 
 
-def _summing(columns: list[str]) -> Counting:
-    return Counting().fit(pd.DataFrame({name: [1.0] for name in columns}))
+def _fit_counting(**settings: Any) -> Counting:
+    return Counting(**settings).fit(pd.DataFrame({name: [1.0] for name in ("x", "y", "a", "b")}))
 
 
 def _read_map(path: Path) -> None:
     """Predict a map from a raster."""
-    model = _summing(["x", "y", "a", "b"])
+    model = _fit_counting()
     block_size: int | None = 16
     quiet = warnings.catch_warnings(action="ignore")
     with contextlib.suppress(Exception), quiet, rasterio.open(path) as file:
-        # One that claims to be large is read, but not in a thousand small pieces.
+        # Headers of damaged files may declare large rasters, which small blocks would slow down.
         block_size = 16 if file.width * file.height <= 40_000 else None
     predict_map(model, {"a": (path, 1), "b": 1.0}, crs=CRS, block_size=block_size, verbose=0)
 
 
-def _map_parts(folder: Path) -> list[Path]:
-    """Make what a stopped run leaves: a description, and a block that is finished."""
+def _write_interrupted_map(folder: Path) -> list[Path]:
+    """Interrupt a map after its first block, which leaves job.json and a GeoTIFF."""
     values = np.random.default_rng(0).normal(size=(16, 32)).astype("float32")
     write_raster(folder / "a.tif", values)
-    model = Counting(fail_after=1, error=KeyboardInterrupt())
-    model.fit(pd.DataFrame({name: [1.0] for name in ("x", "y", "a", "b")}))
+    model = _fit_counting(fail_after=1, error=KeyboardInterrupt())
     with contextlib.suppress(KeyboardInterrupt):
-        _map_to(folder / "stopped.tif", folder, model)
+        _predict_map_of(folder, folder / "stopped.tif", model)
     left = sorted((folder / "stopped.tif.parts").iterdir())
     return [Path(shutil.copy(path, folder)) for path in left]
 
 
-def _map_to(path: Path | None, folder: Path, model: Counting) -> Any:
+def _predict_map_of(folder: Path, path: Path | None, model: Counting) -> Any:
     source = {"a": folder / "a.tif", "b": 1.0}
     return predict_map(model, source, path=path, crs=CRS, block_size=16, verbose=0)
 
 
-def _read_map_parts(path: Path) -> None:
-    """Go on with a stopped run one file of which is damaged."""
+def _resume_map(path: Path) -> None:
+    """Resume an interrupted map one file of which is damaged."""
     folder, work = path.parent, path.parent / "again"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(folder / "stopped.tif.parts", work / "stopped.tif.parts")
     name = path.name.replace("_damaged", "")
     shutil.copy(path, work / "stopped.tif.parts" / name)
-    _map_to(work / "stopped.tif", folder, _summing(["x", "y", "a", "b"]))
+    _predict_map_of(folder, work / "stopped.tif", _fit_counting())
     with rasterio.open(work / "stopped.tif") as found:
-        assert np.allclose(found.read(1), _whole_map(folder)), "the map is not what it should be"
+        assert np.allclose(found.read(1), _whole_map(folder)), "the resumed map differs"
 
 
 @functools.cache
 def _whole_map(folder: Path) -> np.ndarray:
-    return _map_to(None, folder, _summing(["x", "y", "a", "b"]))["mean"].to_numpy()
+    return _predict_map_of(folder, None, _fit_counting())["mean"].to_numpy()
 
 
 # Tables ------------------------------------------------------------------------------------------
 
 
-def _survey() -> pd.DataFrame:
-    made = make_soil_survey(30, random_state=0)
-    return made.data.assign(soc=made.target.round(2), depth=[10, 20, 30] * 10, remark="a, b")
+def _soil_table() -> pd.DataFrame:
+    survey = make_soil_survey(30, random_state=0)
+    return survey.data.assign(soc=survey.target.round(2), depth=[10, 20, 30] * 10, remark="a, b")
 
 
-def _tables(folder: Path) -> list[Path]:
-    frame = _survey()
+def _write_csv(folder: Path) -> list[Path]:
+    frame = _soil_table()
     frame.to_csv(folder / "comma.csv", index=False)
     frame.to_csv(folder / "semicolon.csv", index=False, sep=";", decimal=",")
     frame.to_csv(folder / "tab.csv", index=False, sep="\t", encoding="utf-8-sig")
@@ -361,37 +365,37 @@ def _tables(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _parquet(folder: Path) -> list[Path]:
-    frame = _survey()
+def _write_parquet(folder: Path) -> list[Path]:
+    frame = _soil_table()
     frame.to_parquet(folder / "snappy.parquet")
     frame.astype({"land_use": "category"}).to_parquet(folder / "zstd.parquet", compression="zstd")
     return [folder / "snappy.parquet", folder / "zstd.parquet"]
 
 
 class _TableRead(Exception):
-    """The table was read; the models need not be fitted."""
+    """Raised in place of the fits, after the table was read."""
 
 
 def _read_table(path: Path) -> None:
-    """Read a table as the command line does, up to where models are fitted."""
+    """Read a table as the command line does before it fits models."""
     from unittest import mock
 
-    said = io.StringIO()
+    stderr = io.StringIO()
     out = str(path.parent / "out")
     with (
-        mock.patch("sptgnn_sklearn.cli.compare", side_effect=_TableRead),
-        contextlib.redirect_stderr(said),
+        mock.patch("sptgnn_sklearn.cli.compare_models", side_effect=_TableRead),
+        contextlib.redirect_stderr(stderr),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.suppress(_TableRead),
     ):
         assert main([str(path), "--target", "soc", "--out", out]) == 2
-        (line,) = said.getvalue().strip().split("\n")[:1]
+        (line,) = stderr.getvalue().strip().split("\n")[:1]
         assert "error: " in line
         raise _Refused(line)
 
 
 class _Refused(ValueError):
-    """What was not raised but said."""
+    """An error that the package prints, or a file that it ignores."""
 
 
 _Refused.__module__ = "sptgnn_sklearn"
@@ -403,54 +407,49 @@ _KEYS = [b"key-%d" % i for i in range(5)]
 _VECTORS = np.arange(20, dtype=np.float32).reshape(5, 4)
 
 
-def _shards(folder: Path) -> list[Path]:
+def _write_embeddings(folder: Path) -> list[Path]:
     EmbeddingCache(folder, "space", 4).put(_KEYS, _VECTORS)
-    EmbeddingCache(folder, "space", 4).put(_KEYS[:1], _VECTORS[:1])
-    return sorted((folder / "space").glob("*.safetensors"))
+    return list((folder / "space").glob("*.sqlite3"))
 
 
-def _read_shard(path: Path) -> None:
-    """Read a shard under its old name, then under that of its new content."""
-    content = path.read_bytes()
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    for name in (path.stem.split("_")[0], digest):
-        with tempfile.TemporaryDirectory() as folder:
-            space = Path(folder, "space")
-            space.mkdir()
-            (space / f"{name}.safetensors").write_bytes(content)
-            found = EmbeddingCache(folder, "space", 4).get(_KEYS)
-            for key, vector in found.items():
-                assert vector.shape == (4,) and vector.dtype == np.float32
-                if name != digest:
-                    raise AssertionError(f"{key!r} was read from a file that is not what it was")
-    if not found:
-        raise _Refused("nothing was read")
+def _read_embeddings(path: Path) -> None:
+    """Look up all keys in a database; a damaged vector must count as missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "space").mkdir()
+        name = path.name.replace("_damaged", "")
+        shutil.copy(path, Path(folder, "space", name))
+        found = EmbeddingCache(folder, "space", 4).get(_KEYS)
+    for key, vector in found.items():
+        np.testing.assert_array_equal(vector, _VECTORS[_KEYS.index(key)])
+        assert vector.dtype == np.float32
+    if len(found) < len(_KEYS):
+        raise _Refused("some vectors are missing")
 
 
-def _archive(folder: Path) -> ChipCache:
+def _make_chip_cache(folder: Path) -> ChipCache:
     chip = folder / "chip.npy"
     np.save(chip, np.full((16, 16), 500.0))
-    images = {"DEM": np.array([str(chip)], dtype=object)}
-    imagery = ChipLoader.fit(images, {"DEM": ImageColumn("path")}, chip_size=16, on_error="raise")
-    return ChipCache(imagery, images, folder)
+    paths = {"DEM": np.array([str(chip)], dtype=object)}
+    loader = ChipLoader.fit(paths, {"DEM": ImageColumn("path")}, chip_size=16, on_error="raise")
+    return ChipCache(loader, paths, folder)
 
 
 @functools.cache
-def _kept_archive() -> ChipCache:
-    return _archive(Path(tempfile.mkdtemp()))
+def _shared_chip_cache() -> ChipCache:
+    return _make_chip_cache(Path(tempfile.mkdtemp()))
 
 
-def _archives(folder: Path) -> list[Path]:
-    archive = _archive(folder)
-    (made,) = archive._folder.iterdir()
-    return [Path(shutil.copy(made, folder / "archive.chips"))]
+def _write_chip_cache(folder: Path) -> list[Path]:
+    cache = _make_chip_cache(folder)
+    (file,) = cache._folder.iterdir()
+    return [Path(shutil.copy(file, folder / "cache.chips"))]
 
 
-def _read_archive(path: Path) -> None:
-    """Open the files of an archive anew, as a process does that is sent it."""
-    archive = _kept_archive()
-    state = archive.__getstate__()
-    shutil.copy(path, archive._folder / "0.chips")
+def _read_chip_cache(path: Path) -> None:
+    """Open the files of a cache again, like a process that unpickles it."""
+    cache = _shared_chip_cache()
+    state = cache.__getstate__()
+    shutil.copy(path, cache._folder / "0.chips")
     again = object.__new__(ChipCache)
     again.__setstate__(state)
     ((_, chips),) = again.groups(np.array([0]))
@@ -460,13 +459,27 @@ def _read_archive(path: Path) -> None:
 # Saved models ------------------------------------------------------------------------------------
 
 
-def _models(folder: Path) -> list[Path]:
-    """The kept model of each schema, whole and without its rows."""
-    paths = []
-    for kept in sorted((Path(__file__).parent / "saved").glob("*.safetensors")):
-        paths += [folder / kept.name, folder / f"shared-{kept.name}"]
-        shutil.copy(kept, paths[-2])
-        SpTGNNRegressor.load(kept).save(paths[-1], training_data=False)
+@functools.cache
+def _small_model() -> SpTGNNRegressor:
+    survey = make_soil_survey(n_samples=40, random_state=5)
+    model = SpTGNNRegressor(
+        time="date",
+        elevation="elevation",
+        n_neighbors=3,
+        base_estimator=XGBRegressor(n_estimators=3, max_depth=2),
+        n_estimators=2,
+        network=NetworkConfig(hidden_size=4, n_heads=2, n_experts=2),
+        max_epochs=2,
+        random_state=0,
+    )
+    return model.fit(survey.data, survey.target)
+
+
+def _write_models(folder: Path) -> list[Path]:
+    """Save a small model with and without its training data."""
+    paths = [folder / "whole.safetensors", folder / "shared.safetensors"]
+    for path, training_data in zip(paths, (True, False), strict=True):
+        _small_model().save(path, training_data=training_data)
     return paths
 
 
@@ -475,59 +488,58 @@ def _read_model(path: Path) -> None:
 
 
 def _read_sealed_model(path: Path) -> None:
-    """Read a model whose checksum is made to fit again, as a hostile hand would."""
+    """Read a model with a valid checksum for its damaged content, as an attacker could write."""
     content = path.read_bytes()
     with contextlib.suppress(ValueError):
-        place = content.index(b'"sha256":"') + len(b'"sha256":"')
-        blank = content[:place] + b"0" * 64 + content[place + 64 :]
+        start = content.index(b'"sha256":"') + len(b'"sha256":"')
+        blank = content[:start] + b"0" * 64 + content[start + 64 :]
         digest = hashlib.sha256(blank).hexdigest().encode()
-        path.write_bytes(content[:place] + digest + content[place + 64 :])
+        path.write_bytes(content[:start] + digest + content[start + 64 :])
     model = SpTGNNRegressor.load(path)
-    # What it says no longer matters; that nothing is read beyond its end does.
+    # Wrong predictions and errors are allowed; reading beyond the end of an array is not.
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.predict(make_soil_survey(n_samples=5, random_state=0).data)
 
 
 READERS: dict[str, Reader] = {
-    "chip": Reader(_read_chip, _chips, (ChipError,)),
-    "raster to cut": Reader(_read_raster, _rasters, (ValueError, OSError)),
-    "area of a raster": Reader(_read_area, _rasters),
-    "raster to map": Reader(_read_map, _rasters, (ValueError, OSError)),
-    "stopped map": Reader(_read_map_parts, _map_parts, (ValueError, OSError)),
-    "CSV": Reader(_read_table, _tables),
-    "Parquet": Reader(_read_table, _parquet),
-    "embeddings": Reader(_read_shard, _shards),
-    "archive of chips": Reader(_read_archive, _archives),
-    "saved model": Reader(_read_model, _models),
-    "saved model, sealed": Reader(_read_sealed_model, _models),
+    "chip": Reader(_read_chip, _write_chips, (ChipError,)),
+    "raster for chips": Reader(_read_raster, _write_rasters, (ValueError, OSError)),
+    "raster as area": Reader(_read_area, _write_rasters),
+    "raster for a map": Reader(_read_map, _write_rasters, (ValueError, OSError)),
+    "interrupted map": Reader(_resume_map, _write_interrupted_map, (ValueError, OSError)),
+    "CSV": Reader(_read_table, _write_csv),
+    "Parquet": Reader(_read_table, _write_parquet),
+    "embedding cache": Reader(_read_embeddings, _write_embeddings),
+    "chip cache": Reader(_read_chip_cache, _write_chip_cache),
+    "saved model": Reader(_read_model, _write_models),
+    "saved model, sealed": Reader(_read_sealed_model, _write_models),
 }
 
 
 class Damaged:
-    """Damaged files of one reader, each by its number.
+    """Damaged files of one reader, each determined by a text.
 
     Parameters
     ----------
     name : str
-        Of a reader.
+        Name of a reader.
     folder : Path
         For valid files and the damaged one.
     """
 
     def __init__(self, name: str, folder: Path):
         self.folder = folder
-        self.paths = READERS[name].seeds(folder)
+        self.paths = READERS[name].write_valid(folder)
         self.contents = [path.read_bytes() for path in self.paths]
         self.name = name
 
-    def write(self, number: str) -> Path:
-        """Write the damaged file of a number, over the last one."""
-        rng = random.Random(f"{self.name} {number}")
-        which = rng.randrange(len(self.paths))
-        content = damage(self.contents[which], self.contents, rng)
-        path = (
-            self.folder / f"{self.paths[which].stem}_damaged{''.join(self.paths[which].suffixes)}"
-        )
+    def write(self, seed: str) -> Path:
+        """Write the damaged file of a seed, over the previous one."""
+        rng = random.Random(f"{self.name} {seed}")
+        i = rng.randrange(len(self.paths))
+        content = damage(self.contents[i], self.contents, rng)
+        suffix = "".join(self.paths[i].suffixes)
+        path = self.folder / f"{self.paths[i].stem}_damaged{suffix}"
         path.write_bytes(content)
         return path

@@ -1,13 +1,13 @@
-"""Odd tables and damaged files by the thousand, in parts that go on where they were stopped.
+"""Fuzzing of thousands of odd tables and damaged files, in parts that can be resumed.
 
     PYTHONPATH=. python tests/fuzz.py properties --examples 10000 --parts 20 --seed 0
     PYTHONPATH=. python tests/fuzz.py properties --examples 10000 --parts 20 --part 3 --seed 0
     PYTHONPATH=. python tests/fuzz.py files --minutes 60 --parts 12 --seed 0
-    PYTHONPATH=. python tests/fuzz.py again chip 0/3/1207   # one damaged file, by its number
+    PYTHONPATH=. python tests/fuzz.py again chip 0/3/1207   # one damaged file, by its seed
 
-Each part appends a line to a file in benchmarks/records/fuzz; a part that is there without failures
-is not run again. Tables are fitted in a process for each part. Files are read in one for each
-reader, with a bound on its memory; it is started anew when it dies or hangs, which is a failure.
+Each part appends a line to a file in benchmarks/records/fuzz; recorded parts without failures are
+not run again. Tables are fitted in one process per part. Files are read in one process per reader
+with limited memory; a process that dies or hangs is a failure and is replaced.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = Path(__file__).resolve().parents[1] / "benchmarks" / "records" / "fuzz"
-SPARE_MEMORY = 2 * 2**30  # that a reader may take beyond what it has when it begins
-PATIENCE = 60.0  # seconds by the clock after which a worker is taken to hang
-MOST_SHOWN = 300  # characters of a failure
+EXTRA_MEMORY = 2 * 2**30  # bytes that a reader may allocate after its start
+TIMEOUT = 60.0  # wall-clock seconds after which a worker is considered to hang
+MAX_CHARACTERS = 300  # of a reported failure
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the command line says; 1 if anything failed."""
+    """Run the command line; return 1 if anything failed."""
     options = _parser().parse_args(arguments)
     return int(options.run(options))
 
@@ -42,38 +42,38 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     kinds = parser.add_subparsers(required=True)
     tables = kinds.add_parser("properties", help="fit odd tables")
-    tables.add_argument("--examples", type=int, default=10_000, help="in all parts together")
-    tables.set_defaults(run=_properties)
+    tables.add_argument("--examples", type=int, default=10_000, help="total of all parts")
+    tables.set_defaults(run=_fit_tables)
     files = kinds.add_parser("files", help="read damaged files")
-    files.add_argument("--minutes", type=float, default=60.0, help="in all parts together")
-    files.add_argument("--readers", nargs="+", help="some of them (default: all)")
-    files.set_defaults(run=_files)
+    files.add_argument("--minutes", type=float, default=60.0, help="total of all parts")
+    files.add_argument("--readers", nargs="+", help="names of readers (default: all)")
+    files.set_defaults(run=_read_files)
     for kind in (tables, files):
         kind.add_argument("--parts", type=int, default=20)
-        kind.add_argument("--part", type=int, help="only this one, from 0")
+        kind.add_argument("--part", type=int, help="run this part only, from 0")
         kind.add_argument("--seed", type=int, default=0)
         kind.add_argument("--records", type=Path, default=RECORDS)
-    again = kinds.add_parser("again", help="read one damaged file, and show what is raised")
+    again = kinds.add_parser("again", help="read one damaged file and print its error")
     again.add_argument("reader")
-    again.add_argument("number")
-    again.set_defaults(run=_again)
-    one = kinds.add_parser("one-part")
-    one.add_argument("seed", type=int)
-    one.add_argument("examples", type=int)
-    one.set_defaults(run=_one_part)
+    again.add_argument("seed")
+    again.set_defaults(run=_read_again)
+    part = kinds.add_parser("one-part")
+    part.add_argument("seed", type=int)
+    part.add_argument("examples", type=int)
+    part.set_defaults(run=_fit_part)
     worker = kinds.add_parser("worker")
     worker.add_argument("reader")
-    worker.set_defaults(run=_worker)
+    worker.set_defaults(run=_run_worker)
     return parser
 
 
 # Tables ------------------------------------------------------------------------------------------
 
 
-def _properties(options: argparse.Namespace) -> int:
-    failed = 0
+def _fit_tables(options: argparse.Namespace) -> int:
+    n_failed = 0
     examples = -(-options.examples // options.parts)
-    for part in _todo(options, "properties.jsonl", examples=examples):
+    for part in _missing_parts(options, "properties.jsonl", examples=examples):
         seed = options.seed * 1000 + part
         command = [sys.executable, __file__, "one-part", str(seed), str(examples)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -81,17 +81,17 @@ def _properties(options: argparse.Namespace) -> int:
             found: dict[str, Any] = {"failures": {f"the process ended by {done.returncode}": 1}}
         else:
             found = json.loads(done.stdout.strip().split("\n")[-1])
-        failed += sum(found["failures"].values())
-        _append(options, "properties.jsonl", part, {"examples": examples, **found})
-    return failed > 0
+        n_failed += sum(found["failures"].values())
+        _append_record(options, "properties.jsonl", part, {"examples": examples, **found})
+    return n_failed > 0
 
 
-def _one_part(options: argparse.Namespace) -> int:
-    """Fit the tables of one part and print what came of them."""
+def _fit_part(options: argparse.Namespace) -> int:
+    """Fit the tables of one part and print the counts of their outcomes as JSON."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from odd_tables import Case, cases, outcome
 
-    ends: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     failures: Counter[str] = Counter()
 
     @seed(options.seed)
@@ -105,19 +105,20 @@ def _one_part(options: argparse.Namespace) -> int:
     @given(cases())
     def run(case: Case) -> None:
         try:
-            ends[outcome(case)] += 1
+            outcomes[outcome(case)] += 1
         except Exception as error:
-            ends["failed"] += 1
+            outcomes["failed"] += 1
             where = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
-            said = f"{type(error).__name__} ({Path(where.filename).name}): {error}"
-            if not failures[said[:MOST_SHOWN]]:
-                print(f"{said[:MOST_SHOWN]}\n    {case!r}", file=sys.stderr)
-            failures[said[:MOST_SHOWN]] += 1
+            message = f"{type(error).__name__} ({Path(where.filename).name}): {error}"
+            message = message[:MAX_CHARACTERS]
+            if not failures[message]:
+                print(f"{message}\n    {case!r}", file=sys.stderr)
+            failures[message] += 1
 
     start = time.perf_counter()
     run()
     found = {
-        "ends": dict(ends),
+        "ends": dict(outcomes),
         "failures": dict(failures),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -129,59 +130,60 @@ def _one_part(options: argparse.Namespace) -> int:
 # Files -------------------------------------------------------------------------------------------
 
 
-def _files(options: argparse.Namespace) -> int:
+def _read_files(options: argparse.Namespace) -> int:
     from file_readers import READERS, SECONDS, Damaged
 
     names = options.readers or list(READERS)
-    share = 60 * options.minutes / options.parts / len(names)
-    failed = 0
-    for part in _todo(options, "files.jsonl", minutes=options.minutes, readers=names):
-        ends: dict[str, dict[str, int]] = {}
+    seconds_per_reader = 60 * options.minutes / options.parts / len(names)
+    n_failed = 0
+    for part in _missing_parts(options, "files.jsonl", minutes=options.minutes, readers=names):
+        outcomes: dict[str, dict[str, int]] = {}
         failures: dict[str, str] = {}
         slowest = peak = 0.0
         for name in names:
             with tempfile.TemporaryDirectory() as folder, Worker(name) as worker:
                 damaged, found = Damaged(name, Path(folder)), Counter[str]()
-                end = time.monotonic() + share
+                end = time.monotonic() + seconds_per_reader
                 while time.monotonic() < end:
-                    number = f"{options.seed}/{part}/{found.total()}"
-                    said, seconds = worker.read(damaged.write(number))
+                    seed = f"{options.seed}/{part}/{found.total()}"
+                    result, seconds = worker.read(damaged.write(seed))
                     slowest = max(slowest, seconds)
-                    if said not in ("read", "refused") or seconds > SECONDS:
-                        failures[f"{name} {number}"] = f"{said[:MOST_SHOWN]} ({seconds:.1f} s)"
-                        print(f"{name} {number}: {said[:MOST_SHOWN]}", file=sys.stderr)
-                        said = "failed"
-                    found[said] += 1
-                ends[name] = dict(found)
+                    if result not in ("read", "refused") or seconds > SECONDS:
+                        message = result[:MAX_CHARACTERS]
+                        failures[f"{name} {seed}"] = f"{message} ({seconds:.1f} s)"
+                        print(f"{name} {seed}: {message}", file=sys.stderr)
+                        result = "failed"
+                    found[result] += 1
+                outcomes[name] = dict(found)
                 peak = max(peak, worker.peak_mb)
-        failed += len(failures)
+        n_failed += len(failures)
         record = {
             "minutes": options.minutes,
             "readers": names,
-            "ends": ends,
+            "ends": outcomes,
             "failures": failures,
             "slowest_s": round(slowest, 2),
             "peak_mb": round(peak),
         }
-        _append(options, "files.jsonl", part, record)
-    return failed > 0
+        _append_record(options, "files.jsonl", part, record)
+    return n_failed > 0
 
 
 class Worker:
-    """A process that reads files, with a bound on its memory; anew when it is lost.
+    """A process that reads files with limited memory, replaced when it dies or hangs.
 
     Parameters
     ----------
     name : str
-        Of a reader.
-    patience : float
-        Seconds by the clock that it is given for one file.
+        Name of a reader.
+    timeout : float
+        Wall-clock seconds for one file.
     script : path
-        That is run with the arguments "worker" and the name.
+        Script to run with the arguments "worker" and the name.
     """
 
-    def __init__(self, name: str, patience: float = PATIENCE, script: str | Path = __file__):
-        self.name, self.patience, self.script = name, patience, script
+    def __init__(self, name: str, timeout: float = TIMEOUT, script: str | Path = __file__):
+        self.name, self.timeout, self.script = name, timeout, script
         self.peak_mb = 0.0
 
     def __enter__(self) -> Worker:
@@ -192,10 +194,10 @@ class Worker:
         self._stop()
 
     def read(self, path: Path) -> tuple[str, float]:
-        """Return what came of a file, and the seconds of work that it took."""
+        """Return the outcome of a file and the seconds of processor time."""
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        answer = self._line(self.patience)
+        answer = self._read_line(self.timeout)
         if answer is None:
             ended = self.process.poll()
             self._stop()
@@ -203,7 +205,7 @@ class Worker:
             return f"the process {'hung' if ended is None else f'ended by {ended}'}", 0.0
         found = json.loads(answer)
         self.peak_mb = max(self.peak_mb, found["peak_mb"])
-        return found["said"], found["seconds"]
+        return found["outcome"], found["seconds"]
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
@@ -214,16 +216,16 @@ class Worker:
             text=True,
             bufsize=1,
         )
-        if self._line(10 * PATIENCE) is None:
+        if self._read_line(10 * TIMEOUT) is None:
             raise RuntimeError(f"no worker for {self.name} can be started")
 
     def _stop(self) -> None:
         self.process.kill()
         self.process.communicate()
 
-    def _line(self, patience: float) -> str | None:
-        """One line of what the worker says; None if it says nothing any more."""
-        ready, _, _ = select.select([self.process.stdout], [], [], patience)
+    def _read_line(self, timeout: float) -> str | None:
+        """Return a line of output; None after the timeout or the end of the process."""
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
         if not ready:
             return None
         line: str = self.process.stdout.readline()
@@ -232,34 +234,35 @@ class Worker:
         return line or None
 
 
-def _worker(options: argparse.Namespace) -> int:
-    """Read the files whose paths come in, and answer a line for each."""
+def _run_worker(options: argparse.Namespace) -> int:
+    """Read the files whose paths are on stdin, and print a line of JSON for each."""
     from file_readers import READERS, outcome
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no answer
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + SPARE_MEMORY, resource.RLIM_INFINITY))
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
+    allocated = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (allocated + EXTRA_MEMORY, resource.RLIM_INFINITY))
     print("ready", file=answers)
     for line in sys.stdin:
         start = time.process_time()
         try:
-            said = outcome(READERS[options.reader], Path(line.rstrip("\n")))
+            result = outcome(READERS[options.reader], Path(line.rstrip("\n")))
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            said = f"{type(error).__name__} at {place}: {error}"
+            location = f"{Path(where.filename).name}:{where.lineno}"
+            result = f"{type(error).__name__} at {location}: {error}"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = time.process_time() - start
-        print(json.dumps({"said": said, "seconds": seconds, "peak_mb": peak}), file=answers)
+        answer = {"outcome": result, "seconds": seconds, "peak_mb": peak}
+        print(json.dumps(answer), file=answers)
     return 0
 
 
-def _again(options: argparse.Namespace) -> int:
+def _read_again(options: argparse.Namespace) -> int:
     from file_readers import READERS, Damaged, outcome
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Damaged(options.reader, Path(folder)).write(options.number)
+        path = Damaged(options.reader, Path(folder)).write(options.seed)
         try:
             READERS[options.reader].read(path)
         except BaseException:
@@ -271,21 +274,24 @@ def _again(options: argparse.Namespace) -> int:
 # Records -----------------------------------------------------------------------------------------
 
 
-def _todo(options: argparse.Namespace, name: str, **same: Any) -> list[int]:
-    """Parts that are not on record, or with failures only."""
+def _missing_parts(options: argparse.Namespace, name: str, **settings: Any) -> list[int]:
+    """Return the parts that are not recorded without failures for the same settings."""
     path = options.records / name
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    same |= {"seed": options.seed, "parts": options.parts}
+    settings |= {"seed": options.seed, "parts": options.parts}
     done = {
         record["part"]
         for record in map(json.loads, lines)
-        if not record["failures"] and all(record.get(key) == value for key, value in same.items())
+        if not record["failures"]
+        and all(record.get(key) == value for key, value in settings.items())
     }
-    wanted = range(options.parts) if options.part is None else [options.part]
-    return [part for part in wanted if part not in done]
+    parts = range(options.parts) if options.part is None else [options.part]
+    return [part for part in parts if part not in done]
 
 
-def _append(options: argparse.Namespace, name: str, part: int, found: dict[str, Any]) -> None:
+def _append_record(
+    options: argparse.Namespace, name: str, part: int, found: dict[str, Any]
+) -> None:
     options.records.mkdir(parents=True, exist_ok=True)
     record = {"seed": options.seed, "part": part, "parts": options.parts, **found}
     with open(options.records / name, "a", encoding="utf-8") as file:

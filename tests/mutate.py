@@ -1,9 +1,8 @@
-"""Mutation testing of one module by its own tests: python tests/mutate.py graph test_graph.
+"""Mutation testing of one module: python tests/mutate.py graph/knn_graph graph/test_knn_graph.
 
-mutmut changes the module in many small ways and runs the tests on each: a change that no test
-notices survives. It works in a copy of the project, and what it finds goes to a file in
-benchmarks/records/mutation. What survived is shown to be read: some changes change nothing that
-matters, such as the words of a message.
+mutmut makes many small changes to the module in a copy of the project, and runs the tests on each.
+The number of changes that no test detects goes to a file in benchmarks/records/mutation, and these
+changes are printed, because some of them do not matter, such as the words of a message.
 """
 
 from __future__ import annotations
@@ -34,12 +33,14 @@ also_copy=
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run mutmut on a module and write what was found."""
+    """Run mutmut on a module and record the result."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("module", help="path in the package, such as metrics/accuracy")
-    parser.add_argument("tests", nargs="+", help="names of test modules, such as test_metrics")
+    parser.add_argument("module", help="path inside the package, such as metrics/accuracy")
+    parser.add_argument(
+        "tests", nargs="+", help="paths inside tests, such as metrics/test_accuracy"
+    )
     options = parser.parse_args(arguments)
-    begun = time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv*", ".git", "_build"))
@@ -54,18 +55,18 @@ def main(arguments: list[str] | None = None) -> None:
         subprocess.run([mutmut, "export-cicd-stats"], **settings, check=True)
         found = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
         if not found["killed"]:
-            parser.error("nothing was killed: the tests do not pass on the module as it is")
-        said = {"capture_output": True, "text": True, **settings}
-        listed = subprocess.run([mutmut, "results"], **said).stdout
+            parser.error("no change was detected: check that the tests pass without changes")
+        captured = {"capture_output": True, "text": True, **settings}
+        listed = subprocess.run([mutmut, "results"], **captured).stdout
         survivors = [line.split(":")[0].strip() for line in listed.splitlines() if ":" in line]
-        changes = [subprocess.run([mutmut, "show", name], **said).stdout for name in survivors]
+        changes = [subprocess.run([mutmut, "show", name], **captured).stdout for name in survivors]
     record = {
         "module": options.module,
         "tests": options.tests,
         **found,
-        # A change that makes a loop endless is noticed too.
+        # A change that makes a loop endless is detected by the timeout.
         "share_killed": round((found["killed"] + found["timeout"]) / found["total"], 3),
-        "seconds": round(time.monotonic() - begun),
+        "seconds": round(time.monotonic() - start),
         "not_killed": survivors,
     }
     RECORDS.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Damaged files of every kind that is read: read all the same, or refused with a message."""
+"""Damaged files of every format: read, or rejected with a documented error."""
 
 import sys
 import time
+import warnings
 from collections import Counter
 from types import SimpleNamespace
 
@@ -13,78 +14,75 @@ import file_readers
 import fuzz
 from file_readers import READERS, Damaged, Reader, outcome
 
-# So many damaged files of each reader; those that read quickly are read more often.
-FILES = {"chip": 150, "archive of chips": 40, "embeddings": 40}
-OTHERS = 12
+N_FILES = {"chip": 150, "chip cache": 40, "embedding cache": 40}  # fast readers
+N_FILES_DEFAULT = 12
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_valid_files_are_read(name, tmp_path):
-    """Otherwise no damage would say anything; only a picture is no chip."""
+    """Valid files are read; a PNG is not a chip."""
     for path in Damaged(name, tmp_path).paths:
         expected = "refused" if path.suffix == ".png" else "read"
         assert outcome(READERS[name], path) == expected
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_damaged_files_are_read_or_refused(name, tmp_path):
-    """No other error, no warning of a library, and no long work."""
-    damaged, ends = Damaged(name, tmp_path), Counter()
-    for i in range(FILES.get(name, OTHERS)):
+def test_damaged_files_are_read_or_rejected(name, tmp_path):
+    """Without an error or a warning of another library, in limited time."""
+    damaged, outcomes = Damaged(name, tmp_path), Counter()
+    for i in range(N_FILES.get(name, N_FILES_DEFAULT)):
         path = damaged.write(f"test/{i}")
         start = time.process_time()
-        ends[outcome(READERS[name], path)] += 1
+        outcomes[outcome(READERS[name], path)] += 1
         assert time.process_time() - start < file_readers.SECONDS
-    assert ends["refused"] > 0
+    assert outcomes["refused"] > 0
 
 
-def test_damage_follows_from_its_number(tmp_path):
-    """A failure can be had again by its number."""
+def test_damage_is_reproducible(tmp_path):
+    """The seed of a failure gives the same file again."""
     damaged = Damaged("chip", tmp_path)
     one, other = (damaged.write(f"0/0/{i}").read_bytes() for i in (1, 2))
     assert one != other
     assert damaged.write("0/0/1").read_bytes() == one
 
 
-def test_other_ends_than_the_documented_are_failures(tmp_path):
-    """An error of a library, one without a message, and a warning are not let pass."""
+def test_undocumented_outcomes_are_failures(tmp_path):
+    """Errors of other libraries or without a message, and warnings of other classes."""
 
-    def foreign(path):
+    def raise_in_python(path):
         int("x")
 
-    def silent(path):
+    def raise_without_message(path):
         raise file_readers.ChipError("")
 
-    def warning(path):
-        import warnings
-
+    def warn(path):
         warnings.warn("look", RuntimeWarning, stacklevel=1)
 
-    def other(path):
+    def raise_other_class(path):
         raise KeyError("x")
 
     for read, error in (
-        (foreign, AssertionError),
-        (silent, AssertionError),
-        (warning, AssertionError),
-        (other, KeyError),
+        (raise_in_python, AssertionError),
+        (raise_without_message, AssertionError),
+        (warn, AssertionError),
+        (raise_other_class, KeyError),
     ):
         with pytest.raises(error):
             outcome(Reader(read, lambda folder: []), tmp_path)
 
 
-def test_parts_on_record_are_not_run_again(tmp_path):
-    """Unless something failed in them, or they are of another seed or size."""
+def test_recorded_parts_are_not_run_again(tmp_path):
+    """Except parts with failures, or of another seed or size."""
     options = SimpleNamespace(records=tmp_path, seed=3, parts=4, part=None)
-    assert fuzz._todo(options, "a.jsonl", examples=50) == [0, 1, 2, 3]
+    assert fuzz._missing_parts(options, "a.jsonl", examples=50) == [0, 1, 2, 3]
     for part, failures in ((0, {}), (1, {"KeyError": 2}), (2, {})):
-        fuzz._append(options, "a.jsonl", part, {"examples": 50, "failures": failures})
-    assert fuzz._todo(options, "a.jsonl", examples=50) == [1, 3]
-    assert fuzz._todo(options, "a.jsonl", examples=60) == [0, 1, 2, 3]
+        fuzz._append_record(options, "a.jsonl", part, {"examples": 50, "failures": failures})
+    assert fuzz._missing_parts(options, "a.jsonl", examples=50) == [1, 3]
+    assert fuzz._missing_parts(options, "a.jsonl", examples=60) == [0, 1, 2, 3]
     options.part = 2
-    assert fuzz._todo(options, "a.jsonl", examples=50) == []
+    assert fuzz._missing_parts(options, "a.jsonl", examples=50) == []
     options.seed = 4
-    assert fuzz._todo(options, "a.jsonl", examples=50) == [2]
+    assert fuzz._missing_parts(options, "a.jsonl", examples=50) == [2]
 
 
 WORKER = """
@@ -97,7 +95,7 @@ def read(path):
         os.kill(os.getpid(), 9)
     if path.name == "hangs":
         time.sleep(600)
-    if path.name == "hogs":
+    if path.name == "allocates":
         bytearray(4 * 2**30)
 
 file_readers.READERS["odd"] = file_readers.Reader(read, None)
@@ -106,13 +104,13 @@ fuzz.main()
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path):
-    """Both are failures, as is too much memory, and the next file is read."""
+def test_lost_worker_is_replaced(tmp_path):
+    """A killed or hanging process and too much memory are failures; the next file is read."""
     script = tmp_path / "script.py"
     script.write_text(WORKER.format(folders=sys.path))
-    with fuzz.Worker("odd", patience=2.0, script=script) as worker:
+    with fuzz.Worker("odd", timeout=2.0, script=script) as worker:
         assert worker.read(tmp_path / "fine")[0] == "read"
         assert worker.read(tmp_path / "dies")[0] == "the process ended by -9"
         assert worker.read(tmp_path / "hangs")[0] == "the process hung"
-        assert worker.read(tmp_path / "hogs")[0].startswith("MemoryError")
+        assert worker.read(tmp_path / "allocates")[0].startswith("MemoryError")
         assert worker.read(tmp_path / "fine")[0] == "read"

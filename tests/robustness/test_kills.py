@@ -1,4 +1,4 @@
-"""Kill -9 at random moments: the next run finishes with the result of an unbroken one."""
+"""Kill -9 at random moments: the next run finishes with the result of an uninterrupted one."""
 
 import multiprocessing
 import os
@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_models import make_regressor
 from small_rasters import CRS, HEIGHT, WIDTH, Counting, write_raster
 
-from sptgnn_sklearn import predict_map
+from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.encoders.embedding import ChipLoader
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
@@ -20,18 +19,23 @@ from sptgnn_sklearn.table.image_columns import ImageColumn
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning"),
 ]
-KILLS = 20
+N_KILLS = 20
 SURVEY = make_soil_survey(n_samples=80, random_state=0)
 
 
 def train(folder):
-    """A fit of some seconds that keeps its state; its predictions."""
-    settings = {"n_estimators": 2, "hidden_size": 16, "n_neighbors": 4, "max_epochs": 60}
-    model = make_regressor(
-        **settings, base_estimator=None, random_state=0, checkpoint_dir=folder / "states"
+    """Return predictions of a fit of some seconds with checkpoints."""
+    model = SpTGNNRegressor(
+        n_neighbors=4,
+        base_estimator=None,
+        n_estimators=2,
+        network=NetworkConfig(hidden_size=16),
+        max_epochs=60,
+        checkpoint_dir=folder / "states",
+        random_state=0,
     )
     predicted = model.fit(SURVEY.data, SURVEY.target).predict(SURVEY.data)
     assert not list((folder / "states").glob("*.safetensors"))
@@ -39,7 +43,7 @@ def train(folder):
 
 
 class Mean:
-    """An encoder that takes its time."""
+    """A slow encoder: mean and standard deviation of a chip."""
 
     fingerprint, width = "mean", 2
 
@@ -50,25 +54,24 @@ class Mean:
 
 
 def embed(folder):
-    """Embeddings of some hundred chips, kept on disk as they are made."""
+    """Return the embeddings of 900 chips, cached on disk in batches."""
     paths = [str(folder.parent / "chips" / f"{i}.npy") for i in range(900)]
-    images = {"DEM": np.array(paths, dtype=object)}
-    columns = {"DEM": ImageColumn("dem")}
-    imagery = ChipLoader.fit(images, columns, chip_size=None, on_error="raise")
-    store = EmbeddingCache(folder / "store", imagery.namespace(Mean()), Mean.width)
-    return imagery.embed(images, Mean(), store, workers=1, batch_size=4)[0]
+    paths = {"DEM": np.array(paths, dtype=object)}
+    loader = ChipLoader.fit(paths, {"DEM": ImageColumn("dem")}, chip_size=None, on_error="raise")
+    cache = EmbeddingCache(folder / "cache", loader.namespace(Mean()), Mean.width)
+    return loader.embed(paths, Mean(), cache, workers=1, batch_size=4)[0]
 
 
 class Slow(Counting):
-    """A regressor that takes its time."""
+    """A slow regressor."""
 
     def predict(self, X):
         time.sleep(0.08)
         return super().predict(X)
 
 
-def draw(folder):
-    """A map of twelve blocks, each of which is kept."""
+def predict(folder):
+    """Return the bytes of a map of twelve blocks, each of which is a file."""
     rasters = {name: folder.parent / f"{name}.tif" for name in "ab"}
     model = Slow().fit(pd.DataFrame({"x": [1.0], "y": [1.0], "a": [1.0], "b": [2.0]}))
     predict_map(model, rasters, path=folder / "map.tif", block_size=16, crs=CRS, verbose=0)
@@ -78,7 +81,7 @@ def draw(folder):
 
 
 def write_inputs(folder):
-    """Chips and rasters that the work reads."""
+    """Write the chips and rasters of all kinds of work."""
     (folder / "chips").mkdir()
     for i in range(900):
         np.save(folder / "chips" / f"{i}.npy", np.full((16, 16), float(i), dtype=np.float32))
@@ -88,7 +91,7 @@ def write_inputs(folder):
 
 
 def start(work, folder):
-    """Do the work in a process of its own that writes its result when it is done."""
+    """Start a process that does the work and writes its result."""
 
     def run():
         found = work(folder)
@@ -106,27 +109,27 @@ def result(folder: Path):
     return found
 
 
-@pytest.mark.parametrize("work", [train, embed, draw], ids=lambda work: work.__name__)
-def test_killed_work_ends_as_if_it_had_not_been(work, tmp_path):
-    """Twenty kills at random moments, on the way to as many results as that takes."""
+@pytest.mark.parametrize("work", [train, embed, predict], ids=lambda work: work.__name__)
+def test_killed_work_resumes(work, tmp_path):
+    """The result is the same bit for bit after twenty kills at random moments."""
     write_inputs(tmp_path)
-    (tmp_path / "unbroken").mkdir()
-    begun = time.monotonic()
-    start(work, tmp_path / "unbroken").join()
-    whole = time.monotonic() - begun
-    expected = result(tmp_path / "unbroken")
-    rng, kills, round_ = np.random.default_rng(0), 0, 0
-    while kills < KILLS:
-        folder = tmp_path / str(round_)
+    (tmp_path / "whole").mkdir()
+    begin = time.monotonic()
+    start(work, tmp_path / "whole").join()
+    seconds = time.monotonic() - begin
+    expected = result(tmp_path / "whole")
+    rng, n_kills, n_results = np.random.default_rng(0), 0, 0
+    while n_kills < N_KILLS:
+        folder = tmp_path / str(n_results)
         folder.mkdir(exist_ok=True)
         process = start(work, folder)
-        process.join(rng.uniform(0, 0.6 * whole))
+        process.join(rng.uniform(0, 0.6 * seconds))
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
-            kills += 1
+            n_kills += 1
         process.join()
         if process.exitcode == 0:
             np.testing.assert_array_equal(result(folder), expected)
-            round_ += 1
+            n_results += 1
     start(work, folder).join()
     np.testing.assert_array_equal(result(folder), expected)
