@@ -1,7 +1,7 @@
 """Write the demo's table and figure and the benchmark tables into the README.
 
-Run after ``make demo`` and the benchmarks: ``.venv/bin/python docs/update_readme.py``. Without a run
-of the demo, its table and figure stay unchanged.
+Run after ``make demo`` and the benchmarks: ``.venv/bin/python docs/update_readme.py``. Without a
+run of the demo, its table and figure stay unchanged.
 """
 
 import json
