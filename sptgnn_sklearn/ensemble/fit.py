@@ -155,7 +155,7 @@ def fit_ensemble(
     held_out = OutOfFoldPredictions.from_members(
         trained.mean, np.exp(trained.log_variance), *predictions, base=base_predictions
     )
-    distance = spatial_distance(spaces, knn_graph.spaces, data.held_source_index[0])
+    distance = spatial_distance(spaces, knn_graph.spaces, data.held_out_neighbors[0])
     postprocessor = Postprocessor.fit(
         held_out,
         y,
@@ -252,7 +252,7 @@ def _training_set(
         weight=weight,
         candidates=np.stack(lists[: len(variants)]),
         held_out=folds.masks(n_members),
-        held_source_index=np.stack(lists[len(variants) :]),
+        held_out_neighbors=np.stack(lists[len(variants) :]),
         rounds=folds.fold_rounds(n_members),
         n_neighbors=n_neighbors,
     )

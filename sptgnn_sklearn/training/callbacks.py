@@ -1,4 +1,4 @@
-"""What happens between the steps and epochs of training, as skorch callbacks."""
+"""skorch callbacks of the training loop: clipping, averaging, early stopping and progress."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tqdm.auto import tqdm
 
 from .optimizer import split_parameters
 
-BY_MEMBER = "held_out_mse_by_member"  # in the history
+BY_MEMBER = "held_out_mse_by_member"  # key of the history
 _CLIP_NORM = 2.0
 
 
 def check_callbacks(callbacks: Sequence[object]) -> None:
-    """Raise a ValueError for what skorch cannot call."""
-    odd = [item for item in callbacks if not isinstance(item, Callback)]
-    if odd:
-        raise ValueError(f"callbacks={odd} are no instances of skorch.callbacks.Callback.")
+    """Raise ValueError for objects that are not skorch callbacks."""
+    invalid = [item for item in callbacks if not isinstance(item, Callback)]
+    if invalid:
+        raise ValueError(f"callbacks={invalid} must be instances of skorch.callbacks.Callback.")
 
 
 class ClipMembers(Callback):
-    """Clip the gradient of each member by its own norm, so that members stay independent."""
+    """Gradient clipping by the norm of each member, so that members stay independent."""
 
     def on_train_begin(self, net, **kwargs):
-        # Encoders apart: their gradients are larger and would take the step from the others.
+        # Image encoders are clipped separately, because their gradients are larger.
         self.groups = split_parameters(net.module_.network)
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
@@ -48,7 +48,7 @@ class ClipMembers(Callback):
 
 
 class AverageWeights(Callback):
-    """Move the running average of the weights after each step."""
+    """Update of the moving average of the weights after each step."""
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
@@ -56,9 +56,15 @@ class AverageWeights(Callback):
 
 
 class MemberEarlyStopping(Callback):
-    """After each epoch encode the context anew and judge each member on its held-out rows.
+    """Early stopping on held-out rows that keeps the best epoch of each member.
 
-    With early stopping, keep each member's best epoch and stop when no member improves.
+    It also encodes the source nodes anew after each epoch.
+
+    Parameters
+    ----------
+    n_iter_no_change : int or None
+        Number of epochs without improvement of any member after which training stops. None
+        evaluates no epoch and keeps the last one.
     """
 
     def __init__(self, n_iter_no_change: int | None):
@@ -66,95 +72,99 @@ class MemberEarlyStopping(Callback):
 
     def on_train_begin(self, net, **kwargs):
         net.module_.update_context()
-        self.best = np.full(net.module_.data.held_out.shape[0], np.inf)
+        self.best_score = np.full(net.module_.data.held_out.shape[0], np.inf)
         self.best_weights: dict[str, Tensor] = {}
-        self.waited, self.stopped = 0, False
+        self.n_no_change, self.stopped = 0, False
 
     def on_epoch_end(self, net, **kwargs):
-        graph = net.module_  # the TrainingGraph
-        graph.update_context()
+        module = net.module_  # EnsembleModule
+        module.update_context()
         if self.n_iter_no_change is None:
             return
-        mean, _ = graph.predict_held_out()
-        error = np.where(np.isnan(mean), 0.0, mean - graph.data.targets) ** 2 * graph.data.weight
-        known = (~np.isnan(mean) * graph.data.weight).sum(1)
-        score = error.sum(1) / np.maximum(known, 1e-12)
+        mean, _ = module.predict_held_out()
+        missing, weight = np.isnan(mean), module.data.weight
+        error = np.where(missing, 0.0, mean - module.data.targets) ** 2 * weight
+        total = (~missing * weight).sum(1)
+        score = error.sum(1) / np.maximum(total, 1e-12)
         net.history.record("held_out_mse", float(score.mean()))
         net.history.record(BY_MEMBER, score.tolist())
-        better = score < self.best
-        self.best[better] = score[better]
-        for name, value in graph.ema_network.named_parameters():
+        better = score < self.best_score
+        self.best_score[better] = score[better]
+        for name, value in module.ema_network.named_parameters():
             kept = self.best_weights.setdefault(name, value.clone())
             kept[torch.from_numpy(better)] = value[torch.from_numpy(better)]
-        self.waited = 0 if better.any() else self.waited + 1
-        if self.waited >= self.n_iter_no_change:
+        self.n_no_change = 0 if better.any() else self.n_no_change + 1
+        if self.n_no_change >= self.n_iter_no_change:
             self.stopped = True
-            raise KeyboardInterrupt  # the way in which skorch's own EarlyStopping ends a fit
+            raise KeyboardInterrupt  # as skorch's EarlyStopping does
 
     def state(self) -> dict[str, Any]:
-        """Return what has been found so far, for `resume`."""
-        return {"best": self.best, "weights": self.best_weights, "waited": self.waited}
+        """Return the state for a checkpoint."""
+        return {
+            "best_score": self.best_score,
+            "best_weights": self.best_weights,
+            "n_no_change": self.n_no_change,
+        }
 
-    def resume(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on from a `state`, with its weights on a device."""
-        self.best, self.waited = state["best"], state["waited"]
-        self.best_weights = {name: value.to(device) for name, value in state["weights"].items()}
+    def load_state(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore a `state`, with its weights on a device."""
+        self.best_score, self.n_no_change = state["best_score"], state["n_no_change"]
+        self.best_weights = {
+            name: value.to(device) for name, value in state["best_weights"].items()
+        }
 
-    def restore(self, graph: nn.Module) -> None:
-        """Give each member the weights of its best epoch."""
+    def restore_best(self, module: nn.Module) -> None:
+        """Set the weights of each member to those of its best epoch."""
         if self.best_weights:
-            graph.get_submodule("ema_network").load_state_dict(self.best_weights, strict=False)
+            module.get_submodule("ema_network").load_state_dict(self.best_weights, strict=False)
 
 
 class Progress(Callback):
-    """One bar over all epochs. Whoever starts the training closes it, however that ends."""
+    """Progress bar over all epochs; the caller must close it."""
 
-    bar: tqdm  # from the start of the training on
+    bar: tqdm  # set at the start of training
 
-    def __init__(self, n_epochs: int, held: MemberEarlyStopping):
-        self.n_epochs, self.held = n_epochs, held
+    def __init__(self, n_epochs: int, early_stopping: MemberEarlyStopping):
+        self.n_epochs, self.early_stopping = n_epochs, early_stopping
 
     def on_train_begin(self, net, **kwargs):
-        done = len(net.history)
-        self.bar = tqdm(total=self.n_epochs, initial=done, desc="training", unit="epoch")
+        n_done = len(net.history)
+        self.bar = tqdm(total=self.n_epochs, initial=n_done, desc="training", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
-        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", update_context=False)
+        self.bar.set_postfix(loss=f"{net.history[-1]['train_loss']:.3f}", refresh=False)
         self.bar.update()
 
     def on_train_end(self, net, **kwargs):
-        # A bar that ends short of its total is red in a notebook, but an early stop is no failure.
-        if self.held.stopped:
+        # tqdm colors a bar below its total red in notebooks, but early stopping is no failure.
+        if self.early_stopping.stopped:
             self.bar.total = self.bar.n = len(net.history)
             self.bar.refresh()
 
     def close(self) -> None:
-        """Leave the bar as it is, so that what follows starts on a line of its own."""
+        """Close the bar, so that later output starts on a new line."""
         if hasattr(self, "bar"):
             self.bar.close()
 
 
-def check_interrupted(net: NeuralNet, held: MemberEarlyStopping, epochs: int) -> bool:
-    """Tell the user's Ctrl-C, which skorch swallows, from stopping early.
+def check_interrupted(net: NeuralNet, early_stopping: MemberEarlyStopping, n_epochs: int) -> bool:
+    """Return whether the user interrupted training after at least one epoch, and warn.
 
-    Returns
-    -------
-    bool
-        Whether training was interrupted after at least one epoch.
+    skorch catches KeyboardInterrupt, which early stopping raises, too.
 
     Raises
     ------
     KeyboardInterrupt
-        If no epoch was whole.
+        If training was interrupted in the first epoch.
     """
-    whole = sum("train_loss" in entry for entry in net.history)
-    if held.stopped or whole >= epochs:
+    n_complete = sum("train_loss" in entry for entry in net.history)
+    if early_stopping.stopped or n_complete >= n_epochs:
         return False
-    if whole == 0:
+    if n_complete == 0:
         raise KeyboardInterrupt
     warnings.warn(
-        f"Training was interrupted after {whole} of {epochs} epochs; the estimator uses the "
-        "weights reached by then.",
+        f"Training was interrupted after {n_complete} of {n_epochs} epochs; the estimator uses the "
+        "weights of that epoch.",
         UserWarning,
         stacklevel=2,
     )

@@ -1,8 +1,8 @@
-"""Training that goes on after it was cut off: the state after each epoch, in a file.
+"""Checkpoints: the training state after each epoch in a file, to resume an interrupted fit.
 
-A file is named by a digest of all that training depends on, so that it is taken up by the same
-training only, and holds all that the next epoch reads: with it the result is that of an unbroken
-run. It is written whole or not at all, and no code is in it.
+The file name is a digest of all inputs of the training, so that only an identical fit resumes from
+it. The file holds the complete state, so that the result equals that of an uninterrupted run bit
+for bit. It is written atomically and contains no code.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .callbacks import MemberEarlyStopping
 __all__ = ["Checkpoint", "digest"]
 
 _CHECKPOINT_KIND = "checkpoint"
-_PLAIN = (bool, int, float, str, list, np.generic)
+_SAVED_TYPES = (bool, int, float, str, list, np.generic)
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """Return a digest of named arrays, tensors and things that their text tells apart.
+    """Return a digest of named arrays, tensors and objects with a distinctive repr.
 
     Examples
     --------
@@ -49,84 +49,87 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 class Checkpoint(Callback):
-    """Writes the state of training after each epoch, and begins from the one that it finds.
+    """Callback that saves the training state after each epoch and resumes from it.
 
     Parameters
     ----------
     path : Path
-        Of the file; its folder is made.
-    held : HeldOut
-    rate : LRScheduler
-    orders : sequence of RandomState
-        From which the order of rows is drawn.
+        File name; the folder is created.
+    early_stopping : MemberEarlyStopping
+    scheduler : LRScheduler
+    rngs : sequence of RandomState
+        Random states of the row order of each member.
     """
 
     def __init__(
         self,
         path: Path,
-        held: MemberEarlyStopping,
-        rate: Callback,
-        orders: Sequence[np.random.RandomState],
+        early_stopping: MemberEarlyStopping,
+        scheduler: Callback,
+        rngs: Sequence[np.random.RandomState],
     ):
-        self.path, self.held, self.rate, self.orders = path, held, rate, orders
+        self.path, self.early_stopping = path, early_stopping
+        self.scheduler, self.rngs = scheduler, rngs
 
-    def find(self) -> int:
-        """Read the file if there is one that can be read; return the epochs that are done."""
-        self.found: dict[str, Any] | None = None
+    def load(self) -> int:
+        """Read the file if it exists and is valid; return the number of completed epochs."""
+        self.loaded: dict[str, Any] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             content, arrays = read(self.path, _CHECKPOINT_KIND)
-            self.found = decode(content, arrays, Registry.empty())
+            self.loaded = decode(content, arrays, Registry.empty())
         except FileNotFoundError:
             return 0
         except FileError as error:
             warnings.warn(
-                f"The checkpoint cannot be used, and training starts anew: {error}",
+                f"The checkpoint cannot be read and training starts from the beginning: {error}",
                 UserWarning,
                 stacklevel=2,
             )
             return 0
-        return len(self.found["history"])
+        return len(self.loaded["history"])
 
     def on_train_begin(self, net, **kwargs):
-        if self.found is None:
+        if self.loaded is None:
             return
-        state, graph = self.found, net.module_
-        graph.network.load_state_dict(state["network"])
-        graph.ema_network.load_state_dict(state["ema_network"])
-        graph.steps = state["steps"]
+        state, module = self.loaded, net.module_
+        module.network.load_state_dict(state["network"])
+        module.ema_network.load_state_dict(state["ema_network"])
+        module.n_steps = state["n_steps"]
         net.optimizer_.load_state_dict(state["optimizer"])
-        self.rate.lr_scheduler_.load_state_dict(state["rate"])
-        self.rate.batch_idx_ = state["batch"]
-        self.held.resume(state["held"], next(graph.network.parameters()).device)
-        for generator, numbers in zip(graph.network.generators or (), state["draws"], strict=True):
-            generator.set_state(numbers)
-        for order, numbers in zip(self.orders, state["orders"], strict=True):
-            order.set_state(numbers)
+        self.scheduler.lr_scheduler_.load_state_dict(state["scheduler"])
+        self.scheduler.batch_idx_ = state["scheduler_step"]
+        device = next(module.network.parameters()).device
+        self.early_stopping.load_state(state["early_stopping"], device)
+        generators = module.network.generators or ()
+        for generator, saved in zip(generators, state["generators"], strict=True):
+            generator.set_state(saved)
+        for rng, saved in zip(self.rngs, state["rngs"], strict=True):
+            rng.set_state(saved)
         net.history.extend({**entry, "batches": []} for entry in state["history"])
-        self.found = None
-        graph.update_context()
+        self.loaded = None
+        module.update_context()
 
     def on_epoch_end(self, net, **kwargs):
-        graph = net.module_
+        module = net.module_
         state = {
-            "network": dict(graph.network.state_dict()),
-            "ema_network": dict(graph.ema_network.state_dict()),
-            "steps": graph.steps,
+            "network": dict(module.network.state_dict()),
+            "ema_network": dict(module.ema_network.state_dict()),
+            "n_steps": module.n_steps,
             "optimizer": net.optimizer_.state_dict(),
-            "rate": self.rate.lr_scheduler_.state_dict(),
-            "batch": self.rate.batch_idx_,
-            "held": self.held.state(),
-            "draws": [generator.get_state() for generator in graph.network.generators or ()],
-            "orders": [order.get_state(legacy=True) for order in self.orders],
-            # What the callbacks of users record may be anything; batches are recorded by none.
+            "scheduler": self.scheduler.lr_scheduler_.state_dict(),
+            "scheduler_step": self.scheduler.batch_idx_,
+            "early_stopping": self.early_stopping.state(),
+            "generators": [g.get_state() for g in module.network.generators or ()],
+            "rngs": [rng.get_state(legacy=True) for rng in self.rngs],
+            # Entries of other types, which the user's callbacks may record, are not saved.
             "history": [
-                {k: v for k, v in entry.items() if isinstance(v, _PLAIN) and k != "batches"}
+                {k: v for k, v in entry.items() if isinstance(v, _SAVED_TYPES) and k != "batches"}
                 for entry in net.history
             ],
         }
         write(self.path, _CHECKPOINT_KIND, *encode(state, Registry.empty()))
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)

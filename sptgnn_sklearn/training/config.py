@@ -9,25 +9,24 @@ from pathlib import Path
 import numpy as np
 from skorch.callbacks import Callback
 
-# Held-out rows are served best after some 250 steps, whatever the size of the table.
-_LEAST_EPOCHS, _MOST_EPOCHS, _TARGET_STEPS = 10, 30, 240
-_LEAST_STEPS = 120  # of the smallest tables, in any number of epochs
+# The held-out error is lowest after about 250 steps, whatever the size of the table.
+_MIN_EPOCHS, _MAX_EPOCHS, _TARGET_STEPS = 10, 30, 240
+_MIN_STEPS = 120  # for the smallest tables, in any number of epochs
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
+    """Settings of the training loop.
 
     Parameters
     ----------
     max_epochs : int or None
-        None takes as many as some 240 steps need, between 10 and 30; more where these are fewer
-        than 120 steps; 30 where image encoders are tuned.
+        None uses 10 to 30 epochs, for about 240 steps; more epochs if 30 have fewer than 120 steps;
+        at least 30 if image encoders are fine-tuned.
     batch_size : int or None
-        None takes a twentieth of the rows, between 32 and 256; of more than 16,000 rows a 64th, up
-        to 1024.
+        None uses a twentieth of the rows, between 32 and 256; above 16,000 rows a 64th, up to 1024.
     learning_rate, weight_decay : float
-        Peak of the one-cycle schedule; decay of AdamW.
+        Peak learning rate of the one-cycle schedule; weight decay of AdamW.
     n_iter_no_change : int or None
         Early stopping: number of epochs without improvement of any member after which training
         stops; each member keeps its best epoch on its held-out rows. None trains all epochs and
@@ -35,15 +34,16 @@ class TrainingConfig:
     beta, moran_weight : float
         See `losses.SpTGNNLoss`.
     encoder_learning_rate, layer_decay : float
-        Peak for the last stage of the image encoders; factor from each stage to the one below.
+        Peak learning rate of the last stage of the image encoders; factor from each stage to the
+        one below.
     augment : bool
-        Turn and mirror chips at random.
+        Rotate and flip image chips at random.
     callbacks : sequence of skorch callbacks
-        The user's own.
+        Additional callbacks.
     verbose : int
-        0 silent, 1 one progress bar, 2 a line for each epoch.
+        0: silent, 1: a progress bar, 2: a line for each epoch.
     checkpoints : Path or None
-        Folder in which the state after each epoch is kept until training is done.
+        Folder for the training state after each epoch, which is deleted at the end of the fit.
     """
 
     max_epochs: int | None = None
@@ -60,16 +60,16 @@ class TrainingConfig:
     verbose: int = 0
     checkpoints: Path | None = None
 
-    def batch(self, n_rows: int) -> int:
-        """Rows of each member in a step."""
-        few, many = np.clip(n_rows // 20, 32, 256), min(n_rows // 64, 1024)
-        return min(n_rows, self.batch_size or int(max(few, many)))
+    def resolve_batch_size(self, n_rows: int) -> int:
+        """Return the number of rows of each member in a step."""
+        small, large = np.clip(n_rows // 20, 32, 256), min(n_rows // 64, 1024)
+        return min(n_rows, self.batch_size or int(max(small, large)))
 
-    def epochs(self, n_rows: int, *, fine_tuning: bool = False) -> int:
-        """Epochs for a table of so many rows, with image encoders that are tuned or not."""
+    def resolve_epochs(self, n_rows: int, *, fine_tuning: bool = False) -> int:
+        """Return the number of epochs for a number of training rows."""
         if self.max_epochs is not None:
             return self.max_epochs
-        steps = -(-n_rows // self.batch(n_rows))
-        least = _MOST_EPOCHS if fine_tuning else _LEAST_EPOCHS
-        wanted = min(max(least, -(-_TARGET_STEPS // steps)), _MOST_EPOCHS)
-        return max(wanted, -(-_LEAST_STEPS // steps))
+        steps = -(-n_rows // self.resolve_batch_size(n_rows))
+        least = _MAX_EPOCHS if fine_tuning else _MIN_EPOCHS
+        epochs = min(max(least, -(-_TARGET_STEPS // steps)), _MAX_EPOCHS)
+        return max(epochs, -(-_MIN_STEPS // steps))

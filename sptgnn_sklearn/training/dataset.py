@@ -13,14 +13,14 @@ from ..network.inference import NodeTensors
 
 @dataclass(frozen=True)
 class FineTuningData:
-    """What tuning image encoders takes.
+    """Image chips and initial encoders for fine-tuning.
 
     Attributes
     ----------
-    chips : ChipArchive
-        Of all training rows.
+    chips : ChipCache
+        Image chips of all training rows.
     encoders : MemberEncoders
-        From which the members start.
+        Initial encoders of the members.
     """
 
     chips: ChipCache
@@ -29,24 +29,26 @@ class FineTuningData:
 
 @dataclass
 class TrainingSet:
-    """What the members are trained on.
+    """Training rows, targets and neighbor lists of the ensemble members.
 
     Attributes
     ----------
-    rows : Rows
+    rows : NodeTensors
         All training rows.
     targets, weight : ndarray of shape (n,)
+        Standardized targets and sample weights.
     candidates : ndarray of shape (V, n, R, C) of int32
-        Neighbour lists by variant: the true ones first, then those of each far partition.
+        Candidate neighbors in each graph variant: first the nearest rows, then the nearest rows
+        outside the row's own block, for each partition into blocks.
     held_out : ndarray of shape (M, n) of bool
         Rows that each member does not train on.
-    held_senders : ndarray of shape (n_rounds, n, R, K)
-        Neighbours of each row outside its own fold of each round of members.
+    held_out_neighbors : ndarray of shape (n_rounds, n, R, K)
+        Nearest rows outside the row's own fold, for each round of cross-fitting folds.
     rounds : ndarray of shape (M,)
-        The round that each member belongs to.
+        Round of folds of each member.
     n_neighbors : int
-    tuned : TunedImagery or None
-        None where image encoders are not tuned.
+    fine_tuning : FineTuningData or None
+        None without fine-tuning of image encoders.
     """
 
     rows: NodeTensors
@@ -54,12 +56,12 @@ class TrainingSet:
     weight: np.ndarray
     candidates: np.ndarray
     held_out: np.ndarray
-    held_source_index: np.ndarray
+    held_out_neighbors: np.ndarray
     rounds: np.ndarray
     n_neighbors: int
     fine_tuning: FineTuningData | None = None
 
     def for_members(self, members: np.ndarray) -> TrainingSet:
-        """Return the set as the given members see it."""
+        """Return the training set of a subset of the members."""
         changed = {"held_out": self.held_out[members], "rounds": self.rounds[members]}
         return TrainingSet(**{**vars(self), **changed})

@@ -1,8 +1,7 @@
-"""Training of all members in one pass, through skorch.
+"""Training loop of all ensemble members in one batched pass, with skorch.
 
-skorch runs the loop; what is particular to this method is in four small pieces around it: the
-module (`training_graph.EnsembleModule`), the batches (`MemberBatches`), the loss
-(`losses.SpTGNNLoss`) and the callbacks.
+skorch runs the loop over the module (`EnsembleModule`), the batches (`MemberBatches`), the loss
+(`SpTGNNLoss`) and the callbacks.
 """
 
 from __future__ import annotations
@@ -40,27 +39,27 @@ from .losses import SpTGNNLoss
 from .module import EnsembleModule
 from .optimizer import one_cycle, parameter_groups
 
-_LEAST_BATCH = 32  # rows of a step below which halving would not help
-_ROWS_OF_A_THREAD = 512  # in a step, of all members
+_MIN_BATCH = 32  # batch size below which it is not halved
+_ROWS_PER_THREAD = 512  # rows of all members in a step
 
 
 @dataclass
 class TrainingResult:
-    """Trained members.
+    """Trained network and out-of-fold predictions.
 
     Attributes
     ----------
     network : SpTGNN
-        In evaluation mode, on CPU.
+        In evaluation mode, on the CPU.
     mean, log_variance : ndarray of shape (M, n)
-        Each member's predictions of the rows that were held out from it; NaN elsewhere.
+        Each member's predictions of its held-out rows; NaN elsewhere.
     history : list of dict
         One entry for each epoch.
     imagery : Tensor of shape (M, n, d) or None
-        The image stream of the training rows, where encoders were tuned.
+        Image stream of the training rows; None without fine-tuning.
     checkpoints : tuple of Path
-        Files that are of no use once the fit is done; none after an interruption, as training can
-        go on from it.
+        Files to delete at the end of the fit; empty after an interruption, so that a later fit can
+        resume.
     """
 
     network: SpTGNN
@@ -74,143 +73,147 @@ class TrainingResult:
 def train_members(
     shape: NetworkShape,
     data: TrainingSet,
-    schedule: TrainingConfig,
+    config: TrainingConfig,
     seeds: Sequence[int],
     device: str = "cpu",
 ) -> TrainingResult:
     """Train one member for each seed, all in one batched pass.
 
+    Diverged training is repeated once with a tenth of the learning rate. If a batch exceeds the
+    memory of the GPU, training is repeated with half the batch size.
+
     Parameters
     ----------
-    architecture : Architecture
+    shape : NetworkShape
         With as many members as seeds.
     data : TrainingSet
-    schedule : Schedule
+    config : TrainingConfig
     seeds : sequence of int
-        One for each member: its initial weights, its dropout and its order of rows.
+        Seed of each member, for its initial weights, its dropout and its row order.
     device : str
-        Where a GPU has too little memory for a batch, training starts again with half of it.
 
     Raises
     ------
-    TrainingFault
-        If training led nowhere, at a tenth of the learning rate either.
+    TrainingDivergedError
+        If training diverged with the lower learning rate, too.
     """
-    slowed, too_many = False, None
+    lowered, initial_batch = False, None
     while True:
         try:
-            trained = _train_members(shape, data, schedule, seeds, device)
+            trained = _train_members(shape, data, config, seeds, device)
             break
-        except TrainingDivergedError as fault:
-            if slowed:
+        except TrainingDivergedError as error:
+            if lowered:
                 raise TrainingDivergedError(
-                    f"{fault} A tenth of the learning rate did not help. Look for extreme values "
+                    f"{error} A tenth of the learning rate did not help. Look for extreme values "
                     "in y and in the covariates, try target_transform='log1p' for a skewed target, "
-                    "or set learning_rate, n_experts or max_epochs yourself."
-                ) from fault
-            slowed = True
-            schedule = _lower_learning_rate(schedule)
+                    "or change learning_rate, n_experts or max_epochs."
+                ) from error
+            lowered = True
+            config = _lower_learning_rate(config)
             warnings.warn(
-                f"{fault} Training starts again with learning_rate={schedule.learning_rate:.3g}.",
+                f"{error} Training is repeated with learning_rate={config.learning_rate:.3g}.",
                 UserWarning,
                 stacklevel=2,
             )
             continue
         except torch.OutOfMemoryError:
-            batch = schedule.batch(int((~data.held_out).sum(1).max()))
-            if batch <= _LEAST_BATCH:
+            batch = config.resolve_batch_size(int((~data.held_out).sum(1).max()))
+            if batch <= _MIN_BATCH:
                 raise
-        # Not while the exception lives, which holds what was allocated.
+        # Outside of the except block, because the exception holds references to tensors.
         torch.cuda.empty_cache()
-        too_many = too_many or batch
-        schedule = replace(schedule, batch_size=batch // 2)
-    if too_many:
+        initial_batch = initial_batch or batch
+        config = replace(config, batch_size=batch // 2)
+    if initial_batch:
         warnings.warn(
-            f"The GPU has too little memory for batches of {too_many} rows of each member; they "
-            f"were halved. batch_size={schedule.batch_size} spares the attempts.",
+            f"The GPU has too little memory for batches of {initial_batch} rows of each member. "
+            f"Training used batch_size={config.batch_size}; set it to avoid failed attempts.",
             UserWarning,
             stacklevel=2,
         )
     return trained
 
 
-def _lower_learning_rate(schedule: TrainingConfig) -> TrainingConfig:
+def _lower_learning_rate(config: TrainingConfig) -> TrainingConfig:
     return replace(
-        schedule,
-        learning_rate=schedule.learning_rate / 10,
-        encoder_learning_rate=schedule.encoder_learning_rate / 10,
+        config,
+        learning_rate=config.learning_rate / 10,
+        encoder_learning_rate=config.encoder_learning_rate / 10,
     )
 
 
 def _train_members(
     shape: NetworkShape,
     data: TrainingSet,
-    schedule: TrainingConfig,
+    config: TrainingConfig,
     seeds: Sequence[int],
     device: str,
 ) -> TrainingResult:
-    graph = _make_module(shape, data, schedule, seeds, device)
+    module = _make_module(shape, data, config, seeds, device)
     n_rows = int((~data.held_out).sum(1).max())
-    orders = [np.random.RandomState(seed) for seed in seeds]
-    epochs = schedule.epochs(n_rows, fine_tuning=data.fine_tuning is not None)
-    steps = -(-n_rows // schedule.batch(n_rows))
+    rngs = [np.random.RandomState(seed) for seed in seeds]
+    batch_size = config.resolve_batch_size(n_rows)
+    n_epochs = config.resolve_epochs(n_rows, fine_tuning=data.fine_tuning is not None)
+    n_steps = -(-n_rows // batch_size)
     groups = parameter_groups(
-        graph.network,
-        learning_rate=schedule.learning_rate,
-        weight_decay=schedule.weight_decay,
-        encoder_learning_rate=schedule.encoder_learning_rate,
-        layer_decay=schedule.layer_decay,
+        module.network,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        encoder_learning_rate=config.encoder_learning_rate,
+        layer_decay=config.layer_decay,
     )
-    held = MemberEarlyStopping(schedule.n_iter_no_change)
-    rate = one_cycle([group["lr"] for group in groups], epochs * steps)
-    progress = Progress(epochs, held)
+    early_stopping = MemberEarlyStopping(config.n_iter_no_change)
+    scheduler = one_cycle([group["lr"] for group in groups], n_epochs * n_steps)
+    progress = Progress(n_epochs, early_stopping)
     callbacks: list[tuple[str, Callback]] = [
         ("clip", ClipMembers()),
         ("average", AverageWeights()),
-        ("watch", DivergenceMonitor()),
-        ("rate", rate),
-        ("held_out", held),
-        *((f"user_{i}", callback) for i, callback in enumerate(schedule.callbacks)),
+        ("divergence", DivergenceMonitor()),
+        ("scheduler", scheduler),
+        ("early_stopping", early_stopping),
+        *((f"user_{i}", callback) for i, callback in enumerate(config.callbacks)),
     ]
-    checkpoint, done = None, 0
-    if schedule.checkpoints is not None:
-        name = _checkpoint_name(shape, data, schedule, seeds, device)
-        checkpoint = Checkpoint(schedule.checkpoints / f"{name}.safetensors", held, rate, orders)
-        done = checkpoint.find()
+    checkpoint, n_done = None, 0
+    if config.checkpoints is not None:
+        name = _checkpoint_name(shape, data, config, seeds, device)
+        path = config.checkpoints / f"{name}.safetensors"
+        checkpoint = Checkpoint(path, early_stopping, scheduler, rngs)
+        n_done = checkpoint.load()
         callbacks.append(("checkpoint", checkpoint))
-    if schedule.verbose == 1:
+    if config.verbose == 1:
         callbacks.append(("progress", progress))
-    if schedule.verbose > 1:
+    if config.verbose > 1:
         callbacks.append(("log", PrintLog(keys_ignored=BY_MEMBER)))
     net = MemberNet(
-        graph,
-        SpTGNNLoss(beta=schedule.beta, moran_weight=schedule.moran_weight),
+        module,
+        SpTGNNLoss(beta=config.beta, moran_weight=config.moran_weight),
         optimizer=lambda _, lr: torch.optim.AdamW(groups, lr=lr, fused=True),
-        lr=schedule.learning_rate,
-        max_epochs=epochs - done,
-        batch_size=schedule.batch(n_rows),
-        iterator_train=partial(MemberBatches, data=data, orders=orders, device=device),
+        lr=config.learning_rate,
+        max_epochs=n_epochs - n_done,
+        batch_size=batch_size,
+        iterator_train=partial(MemberBatches, data=data, rngs=rngs, device=device),
         train_split=None,
         callbacks=callbacks,
         callbacks__print_log=None,
         callbacks__train_loss=None,
         callbacks__valid_loss=None,
         callbacks__epoch_timer=None,
-        verbose=int(schedule.verbose > 1),
+        verbose=int(config.verbose > 1),
         device=device,
     )
-    # Of few rows a thread computes less than the others wait for it; chips are work enough.
+    # Synchronization costs more than it gains with few rows per thread, except with image chips.
     n_threads = torch.get_num_threads()
     if data.fine_tuning is None:
-        n_threads = len(seeds) * schedule.batch(n_rows) // _ROWS_OF_A_THREAD
+        n_threads = len(seeds) * batch_size // _ROWS_PER_THREAD
     try:
         with closing(progress), limit_torch_threads(n_threads):
             net.fit(np.arange(n_rows), None)
-        interrupted = check_interrupted(net, held, epochs)
-        trained = _finish(graph, held, list(net.history))
+        interrupted = check_interrupted(net, early_stopping, n_epochs)
+        trained = _make_result(module, early_stopping, list(net.history))
     except (TrainingDivergedError, torch.OutOfMemoryError):
         if checkpoint is not None:
-            checkpoint.discard()  # there is no way on from there
+            checkpoint.discard()  # it would diverge again
         raise
     if checkpoint is not None and not interrupted:
         trained.checkpoints = (checkpoint.path,)
@@ -220,80 +223,81 @@ def _train_members(
 def _make_module(
     shape: NetworkShape,
     data: TrainingSet,
-    schedule: TrainingConfig,
+    config: TrainingConfig,
     seeds: Sequence[int],
     device: str,
 ) -> EnsembleModule:
-    """Return members with their first weights, among their rows."""
+    """Return the module with the initial weights of the members."""
     encoders = None if data.fine_tuning is None else data.fine_tuning.encoders.resized(len(seeds))
     network = SpTGNN(shape, encoders)
     network.reset_parameters([torch.Generator().manual_seed(seed) for seed in seeds])
     network.generators = None
-    graph = EnsembleModule(network, data, schedule.augment).to(device)
+    module = EnsembleModule(network, data, config.augment).to(device)
     network.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    return graph
+    return module
 
 
-def _finish(
-    graph: EnsembleModule, held: MemberEarlyStopping, history: list[dict]
+def _make_result(
+    module: EnsembleModule, early_stopping: MemberEarlyStopping, history: list[dict]
 ) -> TrainingResult:
-    """Return each member at its best, with what it says of the rows held out from it."""
-    held.restore(graph)
-    graph.update_context()
-    mean, log_variance = graph.predict_held_out()
-    check_divergence(graph, mean)
-    bank = None if graph.data.fine_tuning is None else graph.get_buffer(f"stream_{IMAGERY}").cpu()
-    return TrainingResult(graph.ema_network.cpu(), mean, log_variance, history, bank)
+    """Restore the best epoch of each member, and predict its held-out rows."""
+    early_stopping.restore_best(module)
+    module.update_context()
+    mean, log_variance = module.predict_held_out()
+    check_divergence(module, mean)
+    fine_tuned = module.data.fine_tuning is not None
+    imagery = module.get_buffer(f"stream_{IMAGERY}").cpu() if fine_tuned else None
+    return TrainingResult(module.ema_network.cpu(), mean, log_variance, history, imagery)
 
 
 def _checkpoint_name(
     shape: NetworkShape,
     data: TrainingSet,
-    schedule: TrainingConfig,
+    config: TrainingConfig,
     seeds: Sequence[int],
     device: str,
 ) -> str:
-    """Return the digest of all that the result of training depends on."""
-    silent = replace(schedule, callbacks=(), verbose=0, checkpoints=None)
-    about = (shape, silent, [int(seed) for seed in seeds], device, data.n_neighbors)
+    """Return a digest of all inputs of the training."""
+    relevant = replace(config, callbacks=(), verbose=0, checkpoints=None)
+    settings = (shape, relevant, [int(seed) for seed in seeds], device, data.n_neighbors)
     rows = {
         f"{kind} {name}": values
-        for kind, tensors in (("stream", data.rows.streams), ("about", data.rows.edge_inputs))
+        for kind, tensors in (("stream", data.rows.streams), ("edges", data.rows.edge_inputs))
         for name, values in tensors.items()
     }
     fine_tuning = (
         None
         if data.fine_tuning is None
-        else (data.fine_tuning.encoders.source, data.fine_tuning.encoders.fine_tuning)
+        else (data.fine_tuning.encoders.source, data.fine_tuning.encoders.fine_tune)
     )
     return digest(
         {
             **rows,
-            "about": (about, fine_tuning, torch.__version__, np.__version__),
+            "settings": (settings, fine_tuning, torch.__version__, np.__version__),
             "targets": data.targets,
             "weight": data.weight,
             "candidates": data.candidates,
             "held_out": data.held_out,
-            "held_source_index": data.held_source_index,
+            "held_out_neighbors": data.held_out_neighbors,
         }
     )
 
 
 def concatenate_members(parts: Sequence[TrainingResult], shape: NetworkShape) -> TrainingResult:
-    """Join members that were trained in groups into one network."""
+    """Concatenate members trained in groups to one network."""
     if len(parts) == 1:
         return parts[0]
     encoders = parts[0].network.image_encoders
-    banks = [part.imagery for part in parts if part.imagery is not None]
+    imagery = [part.imagery for part in parts if part.imagery is not None]
     if encoders is not None:
         encoders = encoders.resized(shape.n_members)
     network = SpTGNN(shape, encoders).eval()
-    pieces = [part.network.state_dict() for part in parts]
+    states = [part.network.state_dict() for part in parts]
     shared = {name for name, _ in network.named_buffers()}
     network.load_state_dict(
         {
-            name: value if name in shared else torch.cat([piece[name] for piece in pieces])
-            for name, value in pieces[0].items()
+            name: value if name in shared else torch.cat([state[name] for state in states])
+            for name, value in states[0].items()
         }
     )
     return TrainingResult(
@@ -301,13 +305,13 @@ def concatenate_members(parts: Sequence[TrainingResult], shape: NetworkShape) ->
         np.concatenate([part.mean for part in parts]),
         np.concatenate([part.log_variance for part in parts]),
         [entry for part in parts for entry in part.history],
-        torch.cat(banks) if banks else None,
+        torch.cat(imagery) if imagery else None,
         tuple(file for part in parts for file in part.checkpoints),
     )
 
 
 class MemberNet(NeuralNet):
-    """A skorch net that reads its losses once an epoch, so that a GPU is never waited for."""
+    """skorch net that reads the losses once per epoch, to avoid synchronization with the GPU."""
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:

@@ -1,4 +1,4 @@
-"""What training minimises: beta-NLL, squared errors, router losses and the Moran's I penalty."""
+"""Training loss: beta-NLL, squared errors, router losses and a penalty on Moran's I."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from ..network.config import NodePredictions
 
 
 def beta_nll(mean: Tensor, log_variance: Tensor, target: Tensor, beta: float) -> Tensor:
-    """Gaussian negative log-likelihood times stop_gradient(variance)**beta, row by row.
+    """Return the beta-NLL of each row: Gaussian NLL times stop_gradient(variance)**beta.
 
-    Seitzer et al. (2022), eq. 4: beta 0 is the likelihood, beta 1 weighs rows as squared error.
+    Seitzer et al. (2022), eq. 4: beta 0 is the likelihood; with beta 1 the mean has the gradient of
+    squared error.
     """
     nll = 0.5 * (log_variance + (target - mean).square() * (-log_variance).exp())
     return nll * (beta * log_variance.detach()).exp()
 
 
 def nearest_in_batch(positions: Tensor, n_neighbors: int) -> Tensor:
-    """Positions (M, B, d) to the nearest other rows of the batch, (M, B, K)."""
+    """Return the nearest other rows of the batch (M, B, K) by positions (M, B, d)."""
     if positions.device.type == "cpu":
-        # A tree needs a twentieth of the time of all distances between a thousand rows.
+        # A tree takes a twentieth of the time of all distances between a thousand rows.
         n_neighbors = min(n_neighbors, positions.shape[1] - 1)
         return torch.from_numpy(
             np.stack([_nearest_others(part, n_neighbors) for part in positions.numpy()])
@@ -33,36 +34,36 @@ def nearest_in_batch(positions: Tensor, n_neighbors: int) -> Tensor:
 
 
 def _nearest_others(points: np.ndarray, n_neighbors: int) -> np.ndarray:
-    """Return the nearest other points (n, K); of those at one place each has all but itself."""
+    """Return the nearest other points (n, K), which include coincident points."""
     found = cKDTree(points).query(points, k=n_neighbors + 1)[1]
-    itself = found == np.arange(len(points))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # more rows at one place than are looked for
-    return found[~itself].reshape(len(points), n_neighbors)
+    is_self = found == np.arange(len(points))[:, None]
+    is_self[~is_self.any(axis=1), -1] = True  # more coincident points than neighbors
+    return found[~is_self].reshape(len(points), n_neighbors)
 
 
 def batch_morans_i(values: Tensor, neighbors: Tensor) -> Tensor:
-    """Moran's I with row-standardised weights of K neighbours: (M, B), (M, B, K) to (M,).
+    """Return Moran's I (M,) of values (M, B) with row-standardized weights of neighbors (M, B, K).
 
-    The torch twin of `metrics.morans_i`: I = sum_i z_i mean_j(z_j) / sum_i z_i**2 (Moran 1950).
+    I = sum_i z_i mean_j(z_j) / sum_i z_i**2 (Moran 1950), as in `metrics.morans_i`.
     """
     z = values - values.mean(1, keepdim=True)
-    neighborhood = z.gather(1, neighbors.flatten(1)).view(neighbors.shape).mean(-1)
-    return (z * neighborhood).sum(1) / z.square().sum(1).clamp(min=1e-12)
+    lag = z.gather(1, neighbors.flatten(1)).view(neighbors.shape).mean(-1)
+    return (z * lag).sum(1) / z.square().sum(1).clamp(min=1e-12)
 
 
 class SpTGNNLoss(nn.Module):
-    """The sum of the losses of all members; each member's part depends on that member alone.
+    """Sum of the independent losses of the ensemble members.
 
     Parameters
     ----------
     beta : float
         Exponent of the beta-NLL.
     moran_weight : float
-        Of (I(residual) - E[I])**2, on the batch's own spatial neighbours.
+        Weight of (I(residual) - E[I])**2, with spatial neighbors within the batch.
     balance_weight, z_weight : float
-        Of the router's losses.
+        Weights of the router's losses.
     n_neighbors : int
-        Neighbours of Moran's I.
+        Number of neighbors in Moran's I.
     """
 
     def __init__(
@@ -78,23 +79,23 @@ class SpTGNNLoss(nn.Module):
         self.balance_weight, self.z_weight = balance_weight, z_weight
         self.n_neighbors = n_neighbors
 
-    def forward(self, output: NodePredictions, truth: dict[str, Tensor]) -> Tensor:
-        """Loss of a batch.
+    def forward(self, output: NodePredictions, row_data: dict[str, Tensor]) -> Tensor:
+        """Return the loss of a batch.
 
         Parameters
         ----------
-        output : Output
-        truth : dict
+        output : NodePredictions
+        row_data : dict
             ``target`` and ``weight`` of shape (M, B), ``position`` of shape (M, B, d).
         """
-        target, weight = truth["target"], truth["weight"]
+        target, weight = row_data["target"], row_data["weight"]
         squared = (target - output.mean).square()
         rows = beta_nll(output.mean, output.log_variance, target, self.beta) + 0.5 * squared
         rows = rows + (target - output.baseline).square()
         members = (rows * weight).sum(1) / weight.sum(1)
         members = members + self.balance_weight * output.balance + self.z_weight * output.z_loss
         if self.moran_weight and target.shape[1] > 2:
-            neighbors = nearest_in_batch(truth["position"], self.n_neighbors)
+            neighbors = nearest_in_batch(row_data["position"], self.n_neighbors)
             index = batch_morans_i(target - output.mean, neighbors)
             members = members + self.moran_weight * (index + 1 / (target.shape[1] - 1)).square()
         return members.sum()

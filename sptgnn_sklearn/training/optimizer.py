@@ -1,4 +1,4 @@
-"""What the optimiser is told: learning rates, decays and their course, group by group."""
+"""AdamW parameter groups and the one-cycle learning rate schedule."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 from ..network.sptgnn import SpTGNN
 
-_ENCODER_DECAY = 0.05  # weight decay of encoders, as in the fine-tuning of vision transformers
+_ENCODER_DECAY = 0.05  # weight decay, as is usual in fine-tuning of vision transformers
 
 
 def split_parameters(network: SpTGNN) -> tuple[list[tuple[str, nn.Parameter]], ...]:
-    """Return the named parameters of the graph network, and of the image encoders."""
+    """Return the named parameters of the graph network and of the image encoders."""
     named = list(network.named_parameters())
     return (
         [pair for pair in named if not pair[0].startswith("image_encoders.")],
@@ -30,34 +30,34 @@ def parameter_groups(
     encoder_learning_rate: float,
     layer_decay: float,
 ) -> list[dict[str, Any]]:
-    """Return groups for AdamW, with their learning rates and decays.
+    """Return parameter groups for AdamW with their learning rates and weight decays.
 
-    Offsets, gains and slopes are not shrunk, which would only bias them. The stages of an encoder
-    learn the slower the lower they are (layer-wise decay; Howard & Ruder 2018, section 3.2).
+    Biases, gains, offsets and slopes have no weight decay. Learning rates of an encoder's stages
+    decrease from the last to the first (layer-wise decay; Howard & Ruder 2018, section 3.2).
     """
-    spared = ("bias", "gain", "offset", "slope_change")
-    own, encoders = split_parameters(network)
+    no_decay = ("bias", "gain", "offset", "slope_change")
+    graph_network, encoders = split_parameters(network)
     groups = [
         {
-            "params": [p for name, p in own if name.endswith(spared) is flag],
-            "weight_decay": 0.0 if flag else weight_decay,
+            "params": [p for name, p in graph_network if name.endswith(no_decay) is excluded],
+            "weight_decay": 0.0 if excluded else weight_decay,
             "lr": learning_rate,
         }
-        for flag in (False, True)
+        for excluded in (False, True)
     ]
     stages: dict[int, list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in encoders:
         stages.setdefault(int(name.split(".")[2]), []).append((name, parameter))
-    for stage, members in stages.items():
+    for stage, parameters in stages.items():
         below_last = max(stages) - stage
-        for flag in (False, True):
-            # Member axis included, matrices have three axes; norms and offsets have fewer.
-            chosen = [p for _, p in members if (p.dim() < 3) is flag]
+        for excluded in (False, True):
+            # With the member axis, matrices have three axes; norms and biases have fewer.
+            chosen = [p for _, p in parameters if (p.dim() < 3) is excluded]
             if chosen:
                 groups.append(
                     {
                         "params": chosen,
-                        "weight_decay": 0.0 if flag else _ENCODER_DECAY,
+                        "weight_decay": 0.0 if excluded else _ENCODER_DECAY,
                         "lr": encoder_learning_rate * layer_decay**below_last,
                     }
                 )
@@ -65,11 +65,11 @@ def parameter_groups(
 
 
 def one_cycle(peaks: list[float], total_steps: int) -> LRScheduler:
-    """Return one rise and fall of all rates to their peaks (Smith & Topin 2019)."""
+    """Return the one-cycle schedule of all groups with their peak rates (Smith & Topin 2019)."""
     return LRScheduler(
         policy=torch.optim.lr_scheduler.OneCycleLR,
         max_lr=peaks,
-        # The policy divides by the length of its phases: a run of a few steps gets a longer cycle.
+        # OneCycleLR divides by the length of its phases, so very short runs need a longer cycle.
         total_steps=max(total_steps + 1, 12),
         pct_start=0.2,
         step_every="batch",
