@@ -24,7 +24,7 @@ _TREE_PARAMETERS = (
     *("n_estimators", "learning_rate", "max_depth", "min_child_weight", "subsample"),
     *("colsample_bytree", "reg_lambda"),
 )
-_N_COORDINATES = 2  # the first columns of `FeatureEncoder.tree_features`
+_COORDINATE_COLUMNS = 2  # the first columns of `FeatureEncoder.tree_features`
 
 
 class XGBoostBaseline(RegressorMixin, BaseEstimator):
@@ -227,11 +227,11 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         inputs = features.tree_features(table)
         if self.use_coordinates:
             return inputs
-        if inputs.shape[1] == _N_COORDINATES:
+        if inputs.shape[1] == _COORDINATE_COLUMNS:
             raise ValueError(
                 "use_coordinates=False leaves no features: X has no covariates that vary."
             )
-        return inputs[:, _N_COORDINATES:]
+        return inputs[:, _COORDINATE_COLUMNS:]
 
 
 def _location_folds(table: SampleTable, rng: np.random.RandomState) -> np.ndarray:

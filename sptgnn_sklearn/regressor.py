@@ -358,15 +358,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         mean : ndarray of shape (n_samples,)
-            In the unit of y, in single precision.
+            In the unit of y.
         std : ndarray of shape (n_samples,)
             Total of aleatoric and epistemic. Only returned if `return_std` is True.
         """
         mean, aleatoric, epistemic = self._predict(X).moments()
-        mean = mean.astype(np.float32)
-        if not return_std:
-            return mean
-        return mean, np.hypot(aleatoric, epistemic).astype(np.float32)
+        return (mean, np.hypot(aleatoric, epistemic)) if return_std else mean
 
     def predict_uncertainty(self, X, coverage=None):
         """Predict the mean and its aleatoric and epistemic uncertainty.

@@ -11,7 +11,7 @@ PHRASES = [
     *(r"tells?[ _]of", r"whom to", r"asks? for", r"asked for", r"says? nothing", r"is no place"),
     *(r"bears? (it|them|this|a prediction) out", r"bear out", r"nobody", r"is told", r"are told"),
     *(r"holds? what", r"goes by", r"go by", r"led nowhere", r"who sends", r"said aloud"),
-    *(r"is said", r"are said", r"says? so", r"looks? at when", r"for ever", r"as far as"),
+    *(r"is said", r"are said", r"says? so", r"looks? at when", r"for ever\b", r"as far as"),
     *(
         r"deals? out",
         r"dealt to",
