@@ -90,7 +90,7 @@ class ChipEmbedder:
         return cls(chip_loader, frozen, cache_directory(images.cache_dir), workers, verbose)
 
     def embed(self, paths: ImagePaths) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Compute or look up embeddings.
+        """Compute embeddings, or take them from the cache.
 
         Parameters
         ----------
@@ -125,10 +125,7 @@ def fit_embedder(
     n_jobs: int | None,
     verbose: int,
 ) -> ChipEmbedder | None:
-    """Fit the embedder of the table's images; None without image columns.
-
-    The parameters are those of `ChipEmbedder.fit`, with the paths taken from `table`.
-    """
+    """Fit a `ChipEmbedder` to the images of a table; None without image columns."""
     if images is None:
         return None
     return ChipEmbedder.fit(
@@ -159,14 +156,7 @@ def add_image_features(
 
 
 def cache_directory(cache_dir: str | PathLike[str] | bool | None) -> Path | None:
-    """Return the cache folder set by the parameter `cache_dir`, or None for no cache on disk.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.encoders.embedder import cache_directory
-    >>> cache_directory(False) is None, cache_directory("embeddings").name
-    (True, 'embeddings')
-    """
+    """Return the cache folder set by the parameter `cache_dir`, or None for no cache on disk."""
     if cache_dir is False:
         return None
     if cache_dir is None:

@@ -24,9 +24,9 @@ class TerraMindImages(BaseEstimator):
     Parameters
     ----------
     columns : mapping of str to label, position or ImageColumn
-        Columns of chip paths (GeoTIFF or ``.npy``) by modality. TerraMind knows "S2L2A", "S2L1C",
-        "S1GRD", "S1RTC", "DEM" and "RGB"; any other name is a new modality, whose patch embedding
-        starts from random weights. Rows may lack any image. Needs the extra "images".
+        Columns of chip paths (GeoTIFF or ``.npy``) by modality. TerraMind's modalities are "S2L2A",
+        "S2L1C", "S1GRD", "S1RTC", "DEM" and "RGB"; any other name is a new modality, whose patch
+        embedding starts from random weights. Rows may lack any image. Requires the extra "images".
     encoder : str, default="terramind_v1_tiny"
         "terramind_v1_tiny", "_small", "_base" or "_large", built by terratorch.
     weights : "pretrained", path or None, default="pretrained"

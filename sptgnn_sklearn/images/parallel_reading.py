@@ -26,14 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ReadJob:
-    """A distinct set of chips to encode.
-
-    Attributes
-    ----------
-    key : bytes
-        Cache key of the set.
-    files : tuple of (modality, path, digest)
-    """
+    """Cache key of a distinct set of chips to encode, with modality, path and digest of each."""
 
     key: bytes
     files: tuple[tuple[str, str, bytes], ...]

@@ -30,24 +30,9 @@ RasterOpener = Callable[[], contextlib.AbstractContextManager[ReadWindow]]
 class Raster:
     """Metadata of a raster file, dataset or array.
 
-    Attributes
-    ----------
-    name : str
-    crs : rasterio.CRS or None
-    transform : affine.Affine
-        From (column, row) to coordinates; its first six numbers are used.
-    shape : tuple of (int, int)
-        Height and width.
-    dtype : dtype
-    nodata : float or None
-    bands : tuple of int
-        Selected bands, from 1.
-    descriptions : tuple of (str or None)
-        Names of the selected bands.
-    block : tuple of (int, int)
-        Height and width of a stored block.
-    identity : str or None
-        Description of the files and their state; None for rasters identified by their pixels only.
+    `transform` maps (column, row) to coordinates by its first six numbers. `bands` are the selected
+    bands, from 1. `identity` describes the files and their state; None if only the pixels identify
+    the raster.
     """
 
     name: str

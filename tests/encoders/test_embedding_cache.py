@@ -61,7 +61,7 @@ def test_bits_of_vectors_are_kept(tmp_path):
 
 
 def test_many_keys(tmp_path):
-    """More keys than a statement may have parameters, each asked for twice."""
+    """More keys than a statement may have parameters, each requested twice."""
     fill(EmbeddingCache(tmp_path, SPACE, 3), range(1300))
     cache = EmbeddingCache(tmp_path, SPACE, 3)
     assert len(cache.get([key(i) for i in range(1400)] * 2)) == 1300
@@ -151,11 +151,14 @@ def test_foreign_contents_of_a_database_are_ignored(tmp_path):
         assert numbers_in(EmbeddingCache(tmp_path, SPACE, 3), 4) == [0]
 
 
-def test_database_with_another_table_layout_stays_unchanged(tmp_path):
-    """Vectors are kept in memory, with a warning."""
+@pytest.mark.parametrize(
+    "columns", ["name TEXT", "key BLOB, vector BLOB, checksum BLOB CHECK (length(checksum) = 3)"]
+)
+def test_database_with_another_table_layout_stays_unchanged(tmp_path, columns):
+    """Vectors are kept in memory, with a warning; only corrupt databases are renamed."""
     database(tmp_path).parent.mkdir()
     with closing(sqlite3.connect(database(tmp_path))) as connection, connection:
-        connection.execute("CREATE TABLE embeddings (name TEXT)")
+        connection.execute(f"CREATE TABLE embeddings ({columns})")
     before = database(tmp_path).read_bytes()
     cache = EmbeddingCache(tmp_path, SPACE, 3)
     assert numbers_in(cache, 2) == []

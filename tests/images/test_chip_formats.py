@@ -188,10 +188,10 @@ def test_read_bytes_reports_missing_permission(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     path.write_bytes(b"content")
 
-    def refuse(*args, **kwargs):
+    def deny(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("os.open", refuse)
+    monkeypatch.setattr("os.open", deny)
     with pytest.raises(ChipError, match=r"^cannot be read \(Permission denied\)$"):
         read_bytes(str(path))
 
