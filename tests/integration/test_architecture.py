@@ -18,8 +18,8 @@ LAYERS = [
     {"spatial"},
     {"table"},
     {"graph", "images", "metrics", "uncertainty"},
-    {"datasets", "encoders", "inspection", "maps", "model_selection", "network"},
-    {"applicability", "plotting", "training"},
+    {"datasets", "encoders", "maps", "model_selection", "network"},
+    {"applicability", "inspection", "plotting", "training"},
     {"ensemble"},
     {"baseline", "persistence"},
     {"regressor"},
@@ -47,7 +47,7 @@ LIBRARIES = {
     "torch_geometric": {"graph.knn_graph"},
     "xgboost": {"ensemble.base_regressor", "persistence.*"},
 }
-# Steps that know neither tables nor estimators. NetworkConfig is a parameter object of scikit-learn.
+# Steps without tables and estimators. NetworkConfig is a parameter object of scikit-learn.
 WITHOUT = {
     "network": {"pandas", "sklearn"},
     "training": {"pandas", "sklearn"},

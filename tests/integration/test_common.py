@@ -6,7 +6,7 @@ from small_models import make_regressor
 
 from sptgnn_sklearn import AreaOfApplicability, XGBoostBaseline
 
-# Small and quick, yet trained to the end: the checks also ask for skill.
+# Small, but fully trained: some checks require skill.
 ESTIMATORS = [
     AreaOfApplicability(),
     XGBoostBaseline(n_estimators=20, random_state=0),
@@ -21,7 +21,7 @@ ESTIMATORS = [
     ),
 ]
 
-# What the checks' made-up tables rightly make the estimators say.
+# Warnings that are right for the artificial tables of the checks.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:n_neighbors=:UserWarning"),
     pytest.mark.filterwarnings("ignore:Covariates without any variation:UserWarning"),

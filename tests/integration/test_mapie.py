@@ -21,7 +21,7 @@ MODEL = make_regressor(
     base_estimator=None, n_estimators=2, hidden_size=8, n_experts=2, max_epochs=5, random_state=0
 )
 MODELS = {"bare": MODEL, "pipeline": make_pipeline(FunctionTransformer(), MODEL)}
-SCORES = {"absolute": AbsoluteConformityScore, "standardised": StdConformityScore}
+SCORES = {"absolute": AbsoluteConformityScore, "standardized": StdConformityScore}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from small_rasters import (
 
 from sptgnn_sklearn import extract_chips, predict_map
 
-FINE = 500.0  # metres of a pixel of the imagery
+FINE = 500.0  # meters per pixel of the imagery
 
 
 class MiddlePixel(RegressorMixin, BaseEstimator):
