@@ -178,7 +178,7 @@ def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
     if grid.crs is None:
         warnings.warn(
             "The covariates have no CRS; that of the estimator is assumed "
-            f"({_format_crs(reference)}). Write it into the raster, or call dataset.rio.write_crs.",
+            f"({_shorten_crs(reference)}). Write it into the raster, or call dataset.rio.write_crs.",
             UserWarning,
             stacklevel=4,
         )
@@ -220,7 +220,7 @@ def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
         )
 
 
-def _format_crs(reference: SpatialReference | None) -> str:
+def _shorten_crs(reference: SpatialReference | None) -> str:
     return "unknown too" if reference is None or reference.crs is None else reference.crs[:60]
 
 
