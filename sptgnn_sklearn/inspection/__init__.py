@@ -1,6 +1,6 @@
-"""What a model looks at, what its parts are worth, and where its errors lie together.
+"""Explanations of fitted models: importance of columns, ablation and local Moran's I.
 
-`SpTGNNRegressor.attention` and `SpTGNNRegressor.expert_weights` tell of single predictions.
+For single predictions see `SpTGNNRegressor.attention_weights` and `SpTGNNRegressor.expert_weights`.
 """
 
 from .ablation import ablation

@@ -1,4 +1,4 @@
-"""What each ingredient of the method is worth on a table: refits with one of them changed."""
+"""Ablation study: cross-validated score after changing one ingredient of the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv, cross_validate
 
 __all__ = ["INGREDIENTS", "ablation"]
 
-# Name: the parameters of SpTGNNRegressor that are changed.
+# Changed parameters of SpTGNNRegressor by name of the variant.
 INGREDIENTS: dict[str, dict[str, Any]] = {
     "no base estimator": {"base_estimator": None},
     "no graph": {"relations": ()},
@@ -32,8 +32,8 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "two attention layers": {"network__n_layers": 2},
     "no early stopping": {"n_iter_no_change": None},
 }
-# Ingredients that a model without such a column does not have.
-_NEEDS = {"no elevation relation": "elevation", "no time": "time"}
+# Variants that equal the model as given if this parameter is None.
+_REQUIRED_COLUMNS = {"no elevation relation": "elevation", "no time": "time"}
 
 
 def ablation(
@@ -47,41 +47,43 @@ def ablation(
     groups: Any = None,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
-    """Refit with each ingredient changed, and tell what that does to the score.
+    """Cross-validate a model with one ingredient changed at a time (ablation study).
 
     Parameters
     ----------
-    estimator : SpTGNNRegressor, or a Pipeline or other wrapper that holds one
-        With `random_state` set, or differences are of seeds as well.
+    estimator : SpTGNNRegressor, or a Pipeline or other meta-estimator around one
+        Set its `random_state`, otherwise differences include those of seeds.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     cv : int, splitter or iterable of (train, test), default=None
-        Folds, the same for all. None is five random folds; spatial ones are better.
+        Folds, the same for all variants. None means five unshuffled folds; spatial folds are
+        recommended.
     ingredients : mapping of str to mapping of parameters, default=None
-        What is changed, by name. None takes those of the study in the documentation, without
-        those that need a column which the estimator was not given.
+        Changed parameters of `SpTGNNRegressor` by name of the variant, for example
+        ``{"no experts": {"network__n_experts": 0}}``. None uses the variants of the study in the
+        documentation, without those of columns that the estimator does not use.
     scoring : str or callable, default=None
-        None is R2.
+        Score as in `cross_validate`. None means R2.
     groups : array-like of shape (n_samples,), default=None
-        For `cv`.
+        Groups passed to `cv`.
     n_jobs : int, default=None
-        Folds at a time.
+        Number of folds fitted in parallel.
 
     Returns
     -------
     DataFrame
-        A line for the estimator as it is ("as given") and one for each change: mean and std of the
-        score over folds, and mean and std of its difference to the first line, fold by fold.
+        One row for the unchanged estimator ("as given") and one per variant, with the mean and
+        standard deviation over folds of the score and of its difference to the first row.
 
     Raises
     ------
     ValueError
-        If there is no SpTGNNRegressor inside, or a change is of an unknown parameter.
+        If `estimator` contains no SpTGNNRegressor, or a changed parameter is unknown.
 
     Notes
     -----
-    Folds share training rows, so their spread is less than that of new surveys: a mean difference
-    of less than one standard deviation shows nothing.
+    Folds share training rows, so scores vary less between folds than between independent samples:
+    a mean difference below one standard deviation is not evidence of an effect.
 
     Examples
     --------
@@ -90,39 +92,37 @@ def ablation(
     >>> from sptgnn_sklearn.inspection import ablation
     >>> survey = make_soil_survey(n_samples=150, random_state=0)
     >>> model = SpTGNNRegressor(n_estimators=2, max_epochs=5, base_estimator=None, random_state=0)
-    >>> change = {"no graph": {"relations": ()}}
-    >>> found = ablation(
-    ...     model, survey.data.drop(columns="date"), survey.target, cv=3, ingredients=change
+    >>> changes = {"no graph": {"relations": ()}}
+    >>> table = ablation(
+    ...     model, survey.data.drop(columns="date"), survey.target, cv=3, ingredients=changes
     ... )
-    >>> found.index.tolist()
+    >>> table.index.tolist()
     ['as given', 'no graph']
-    >>> found.columns.tolist()
+    >>> table.columns.tolist()
     ['score', 'score_std', 'difference', 'difference_std']
     """
-    prefix = _prefix(estimator)
-    known = estimator.get_params()
+    prefix = _parameter_prefix(estimator)
+    parameters = estimator.get_params()
     if ingredients is None:
         ingredients = {
-            name: change
-            for name, change in INGREDIENTS.items()
-            if known.get(prefix + _NEEDS.get(name, ""), "none needed") is not None
+            name: changes
+            for name, changes in INGREDIENTS.items()
+            if parameters.get(prefix + _REQUIRED_COLUMNS.get(name, ""), "none") is not None
         }
-    # Splits are drawn once, so that differences are paired whatever the splitter.
+    # Folds are drawn once, so that differences are paired even with a random splitter.
     splits = list(check_cv(5 if cv is None else cv).split(X, y, groups))
     scores = {}
-    for name, change in {"as given": {}, **ingredients}.items():
-        model = clone(estimator).set_params(
-            **{prefix + parameter: value for parameter, value in change.items()}
-        )
+    for name, changes in {"as given": {}, **ingredients}.items():
+        model = _with_parameters(estimator, prefix, changes)
         scores[name] = cross_validate(
             model, X, y, cv=splits, scoring=scoring, n_jobs=n_jobs, error_score="raise"
         )["test_score"]
-    found = np.array(list(scores.values()))
-    difference = found - found[0]
+    score = np.array(list(scores.values()))
+    difference = score - score[0]
     return pd.DataFrame(
         {
-            "score": found.mean(axis=1),
-            "score_std": found.std(axis=1, ddof=1),
+            "score": score.mean(axis=1),
+            "score_std": score.std(axis=1, ddof=1),
             "difference": difference.mean(axis=1),
             "difference_std": difference.std(axis=1, ddof=1),
         },
@@ -130,14 +130,28 @@ def ablation(
     )
 
 
-def _prefix(estimator: Any) -> str:
-    """Return what precedes the parameters of the model inside of wrappers."""
+def _with_parameters(estimator: Any, prefix: str, changes: Mapping[str, Any]) -> Any:
+    """Return a clone with some parameters of its SpTGNNRegressor changed."""
+    model = clone(estimator)
+    network = f"{prefix}network"
+    if model.get_params()[network] is None and any(
+        name.startswith("network__") for name in changes
+    ):
+        # Parameters of the network can be set on an instance only.
+        from ..network.config import NetworkConfig
+
+        model.set_params(**{network: NetworkConfig()})
+    return model.set_params(**{prefix + name: value for name, value in changes.items()})
+
+
+def _parameter_prefix(estimator: Any) -> str:
+    """Return the prefix of the parameters of the SpTGNNRegressor inside meta-estimators."""
+    unique = "n_member_groups"  # no other regressor has this parameter
     names = estimator.get_params()
-    suffix = "n_member_groups"  # a parameter of no other estimator
-    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
-    if len(found) != 1:
+    prefixes = [name.removesuffix(unique) for name in names if name.endswith(unique)]
+    if len(prefixes) != 1:
         raise ValueError(
-            f"ablation needs one SpTGNNRegressor inside the estimator; found {len(found)} in "
+            f"estimator must contain one SpTGNNRegressor; found {len(prefixes)} in "
             f"{type(estimator).__name__}."
         )
-    return found[0]
+    return prefixes[0]

@@ -1,4 +1,4 @@
-"""A fitted estimator at a glance: what it took which column for, as a table for notebooks."""
+"""HTML table of the column roles and held-out R2 of a fitted estimator."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from html import escape
 import numpy as np
 from sklearn.metrics import r2_score
 
+from ..spatial.crs import SpatialReference
 from ..table.schema import TableSchema
 
 __all__ = ["fitted_facts", "out_of_fold_r2", "table_html"]
 
 _NONE = "–"
-_MOST_NAMES = 12  # of covariates; a survey may have hundreds
-_LONGEST_CRS = 40  # characters; a system without an authority is a page of text
-_CELL = "text-align: left; padding: 0.1em 1em 0.1em 0; vertical-align: top"
+_MAX_NAMES = 12  # tables can have hundreds of covariates
+_MAX_CRS_LENGTH = 40  # the WKT of a CRS without an authority code is a page of text
+_CELL_STYLE = "text-align: left; padding: 0.1em 1em 0.1em 0; vertical-align: top"
 
 
 def fitted_facts(
-    columns: TableSchema,
+    schema: TableSchema,
     *,
     relations: Sequence[str],
     streams: Sequence[str],
@@ -28,22 +29,22 @@ def fitted_facts(
     n_members: int,
     r2: float,
 ) -> dict[str, str]:
-    """Return what there is to know of a fit, in the order in which it is read.
+    """Return column roles, relations, rows and held-out R2 of a fitted estimator as text.
 
     Parameters
     ----------
-    columns : Columns
+    schema : TableSchema
         Roles of the columns.
     relations, streams : sequence of str
-        Those in use.
+        Relations and streams of the fitted network.
     weight : ndarray of shape (m,)
-        Of the distinct rows.
+        Weights of the distinct training rows.
     n_rows : int
-        Rows that were fitted, copies counted.
+        Number of training rows, including duplicates.
     n_members : int
-        Members of the ensemble.
+        Number of ensemble members.
     r2 : float
-        R2 on held-out rows; NaN is unknown.
+        R2 on held-out rows; NaN if unknown.
 
     Examples
     --------
@@ -53,25 +54,25 @@ def fitted_facts(
     >>> from sptgnn_sklearn.inspection.html_repr import fitted_facts
     >>> X = pd.DataFrame({"lon": [5.0, 6.0], "lat": [52.0, 53.0], "clay": [0.1, 0.2]})
     >>> settings = {"relations": ["spatial"], "streams": ["covariates"], "weight": np.ones(2)}
-    >>> facts = fitted_facts(TableSchema.learn(X), **settings, n_rows=2, n_members=5, r2=0.5)
+    >>> facts = fitted_facts(TableSchema.fit(X), **settings, n_rows=2, n_members=5, r2=0.5)
     >>> facts["coordinates"], facts["covariates"], facts["time"]
     ('lon, lat (EPSG:4326, distances in km)', 'clay', '–')
     """
     facts = {
-        "coordinates": f"{_names(columns.coordinates)} ({_system(columns)})",
-        "time": _label(columns.time),
-        "elevation": _label(columns.elevation),
-        "site": _label(columns.site),
-        "images": ", ".join(f"{name}: {label}" for name, label in columns.images.items()) or _NONE,
-        "covariates": _names([*columns.numeric, *columns.categorical]),
-        "ignored": _names(columns.ignored),
-        "relations": _names(relations),
-        "streams": _names(streams),
+        "coordinates": f"{_format_names(schema.coordinates)} ({_describe_crs(schema.reference)})",
+        "time": _format_label(schema.time),
+        "elevation": _format_label(schema.elevation),
+        "site": _format_label(schema.site),
+        "images": ", ".join(f"{name}: {label}" for name, label in schema.images.items()) or _NONE,
+        "covariates": _format_names([*schema.numeric, *schema.categorical]),
+        "ignored": _format_names(schema.ignored),
+        "relations": _format_names(relations),
+        "streams": _format_names(streams),
         "rows": f"{n_rows}" if n_rows == len(weight) else f"{n_rows}, {len(weight)} distinct",
         "members": f"{n_members}",
         "held-out R²": _NONE if np.isnan(r2) else f"{r2:.2f}",
     }
-    if not columns.ignored:
+    if not schema.ignored:
         del facts["ignored"]
     return facts
 
@@ -79,12 +80,14 @@ def fitted_facts(
 def out_of_fold_r2(
     y: np.ndarray, predicted: np.ndarray, weight: np.ndarray, held_out: np.ndarray
 ) -> float:
-    """Return R2 on the rows (n,) that were held out from a member; NaN where these are too few.
+    """Return R2 on the rows held out from an ensemble member; NaN for fewer than two rows.
 
     Parameters
     ----------
     y, predicted, weight : ndarray of shape (n,)
+        Targets, out-of-fold predictions and sample weights.
     held_out : ndarray of shape (n_members, n) of bool
+        Rows held out from each ensemble member.
 
     Examples
     --------
@@ -101,12 +104,7 @@ def out_of_fold_r2(
 
 
 def table_html(facts: Mapping[str, str]) -> str:
-    """Return facts as an HTML table; what they hold is escaped.
-
-    Parameters
-    ----------
-    facts : mapping of str to str
-        A line each.
+    """Return names and texts as the rows of an HTML table, escaped.
 
     Examples
     --------
@@ -117,30 +115,30 @@ def table_html(facts: Mapping[str, str]) -> str:
     ... )
     (True, False)
     """
-    lines = "".join(
-        f'<tr><th scope="row" style="{_CELL}">{escape(name)}</th>'
-        f'<td style="{_CELL}">{escape(text)}</td></tr>'
+    rows = "".join(
+        f'<tr><th scope="row" style="{_CELL_STYLE}">{escape(name)}</th>'
+        f'<td style="{_CELL_STYLE}">{escape(text)}</td></tr>'
         for name, text in facts.items()
     )
-    # Without colours of its own it is read on light and on dark pages.
-    return f'<table class="sptgnn-summary" style="margin: 0.5em 0"><tbody>{lines}</tbody></table>'
+    # Without colors it is readable on light and dark pages.
+    return f'<table class="sptgnn-summary" style="margin: 0.5em 0"><tbody>{rows}</tbody></table>'
 
 
-def _label(label: Hashable | None) -> str:
+def _format_label(label: Hashable | None) -> str:
     return _NONE if label is None else str(label)
 
 
-def _names(labels: Iterable[Hashable]) -> str:
+def _format_names(labels: Iterable[Hashable]) -> str:
     names = [str(label) for label in labels]
-    if len(names) <= _MOST_NAMES:
+    if len(names) <= _MAX_NAMES:
         return ", ".join(names) or _NONE
-    return f"{', '.join(names[:_MOST_NAMES])} … ({len(names)} in all)"
+    return f"{', '.join(names[:_MAX_NAMES])} … ({len(names)} in all)"
 
 
-def _system(columns: TableSchema) -> str:
-    """Return what the coordinates mean, in a few words."""
-    frame = columns.reference
-    if frame.crs is None:
-        return "a plane of unknown unit"
-    short = frame.crs if len(frame.crs) <= _LONGEST_CRS else f"{frame.crs[:_LONGEST_CRS]}…"
-    return f"{short}, distances in {'m' if frame.unit == 'metre' else frame.unit}"
+def _describe_crs(reference: SpatialReference) -> str:
+    """Return the CRS, shortened if it is long, and the unit of distances."""
+    crs = reference.crs
+    if crs is None:
+        return "planar, unit unknown"
+    short = crs if len(crs) <= _MAX_CRS_LENGTH else f"{crs[:_MAX_CRS_LENGTH]}…"
+    return f"{short}, distances in {'m' if reference.unit == 'metre' else reference.unit}"

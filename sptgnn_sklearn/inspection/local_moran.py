@@ -1,4 +1,4 @@
-"""Where errors of the same sign lie together: local Moran's I."""
+"""Local Moran's I: clusters and outliers of values, such as residuals."""
 
 from __future__ import annotations
 
@@ -29,34 +29,35 @@ def local_morans_i(
     alpha: float = 0.05,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Return local Moran's I: which rows are like, or unlike, their neighbours.
+    """Return local Moran's I: the similarity of each value to its neighbors.
 
-    Of residuals it shows where a model errs in one direction over a whole neighbourhood, and so
-    where a covariate, or the range of the graph, is missing.
+    For residuals, clusters show areas in which a model is biased, for example because a covariate
+    is missing or the neighborhoods of the graph are too small.
 
     Parameters
     ----------
     values : array-like of shape (n_samples,)
-        Such as held-out residuals.
+        Values, for example out-of-fold residuals.
     coordinates : array-like of shape (n_samples, 2) or DataFrame
     crs, n_neighbors
         As in `morans_i`.
     n_permutations : int, default=999
-        Conditional permutations for p-values.
+        Number of conditional permutations for the p-values.
     alpha : float, default=0.05
-        False discovery rate of what is called significant [2]_.
+        False discovery rate of the column significant [2]_.
     random_state : int, default=0
+        Seed of the permutations.
 
     Returns
     -------
     DataFrame of shape (n_samples, 4)
-        Columns local_i, p_value (two-sided), quadrant ("high-high": high among high neighbours, and
-        so on) and significant. The index is that of `coordinates`, where it has one.
+        Columns local_i, p_value (two-sided), quadrant ("high-low": a high value among low
+        neighbors) and significant, with the index of `coordinates` if it is a DataFrame.
 
     Raises
     ------
     ValueError
-        As `morans_i` does, and if values are all equal or `alpha` is not between 0 and 1.
+        As in `morans_i`, and if all values are equal or `alpha` is not between 0 and 1.
 
     References
     ----------
@@ -72,28 +73,33 @@ def local_morans_i(
     >>> from sptgnn_sklearn.inspection import local_morans_i
     >>> rng = np.random.default_rng(0)
     >>> xy = rng.uniform(size=(300, 2))
-    >>> error = rng.normal(size=300) + 4 * (np.linalg.norm(xy - 0.5, axis=1) < 0.2)
-    >>> found = local_morans_i(error, xy)
-    >>> found.loc[found["significant"], "quadrant"].value_counts().index[0]
+    >>> residuals = rng.normal(size=300) + 4 * (np.linalg.norm(xy - 0.5, axis=1) < 0.2)
+    >>> table = local_morans_i(residuals, xy)
+    >>> table.loc[table["significant"], "quadrant"].value_counts().index[0]
     'high-high'
     """
     (values,) = aligned_vectors(values=values)
-    xy, frame, _ = locate_coordinates(coordinates, None, crs)
+    xy, reference, _ = locate_coordinates(coordinates, None, crs)
     if len(xy) != len(values):
-        raise ValueError(f"coordinates have {len(xy)} rows, values {len(values)}; pair them up.")
+        raise ValueError(
+            f"values and coordinates must have the same length; found {len(values)} values and "
+            f"{len(xy)} rows of coordinates."
+        )
     require_count("n_neighbors", n_neighbors)
     require_count("n_permutations", n_permutations)
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie between 0 and 1; found {alpha!r}.")
+        raise ValueError(f"alpha must be between 0 and 1; found {alpha!r}.")
     if not np.ptp(values) > 0:
-        raise ValueError("Local Moran's I is not defined for values that are all equal.")
+        raise ValueError("values must not be all equal: local Moran's I is then undefined.")
     from esda import Moran_Local, fdr
 
-    graph = neighbor_weights(to_metric_coordinates(xy, frame), min(n_neighbors, len(values) - 1))
+    graph = neighbor_weights(
+        to_metric_coordinates(xy, reference), min(n_neighbors, len(values) - 1)
+    )
     with warnings.catch_warnings():
-        # It tells of the two-sided p-values of its next version, which are those taken here.
+        # esda announces two-sided p-values, which are computed below anyway.
         warnings.simplefilter("ignore", DeprecationWarning)
-        found = Moran_Local(
+        moran = Moran_Local(
             values,
             graph,
             transformation="r",
@@ -102,12 +108,12 @@ def local_morans_i(
             keep_simulations=False,
             n_jobs=1,
         )
-    p_value = np.minimum(2 * np.asarray(found.p_sim, dtype=float), 1.0)
+    p_value = np.minimum(2 * np.asarray(moran.p_sim, dtype=float), 1.0)
     return pd.DataFrame(
         {
-            "local_i": np.asarray(found.Is, dtype=float),
+            "local_i": np.asarray(moran.Is, dtype=float),
             "p_value": p_value,
-            "quadrant": _QUADRANTS[np.asarray(found.q, dtype=int) - 1],
+            "quadrant": _QUADRANTS[np.asarray(moran.q, dtype=int) - 1],
             "significant": p_value <= fdr(p_value, alpha),
         },
         index=coordinates.index if isinstance(coordinates, pd.DataFrame) else None,
