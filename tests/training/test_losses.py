@@ -1,4 +1,4 @@
-"""Losses against closed forms and against the metrics that users see."""
+"""Losses against closed forms, torch's losses and the public metrics."""
 
 import numpy as np
 import pytest
@@ -24,30 +24,30 @@ def test_beta_zero_is_the_gaussian_likelihood():
     )
 
 
-def test_beta_one_gives_the_mean_the_gradient_of_squared_error():
-    """With beta 1 the variance no longer weighs the gradient of the mean."""
+def test_mean_has_the_gradient_of_squared_error_with_beta_one():
+    """With beta 1 the variance does not weight the gradient of the mean."""
     mean, log_variance, target = gaussian()
     mean.requires_grad_()
     beta_nll(mean, log_variance, target, 1.0).sum().backward()
     torch.testing.assert_close(mean.grad, mean.detach() - target)
 
 
-def test_moran_penalty_is_the_metric():
-    """The index in the loss equals the metric that users are shown, on the same neighbours."""
+def test_morans_i_equals_the_metric():
+    """Moran's I in the loss equals the public metric with the same neighbors."""
     rng = np.random.RandomState(0)
-    places, values = rng.uniform(size=(60, 2)), rng.normal(size=60) + 3
-    neighbors = nearest_in_batch(torch.from_numpy(places)[None], 8)
+    positions, values = rng.uniform(size=(60, 2)), rng.normal(size=60) + 3
+    neighbors = nearest_in_batch(torch.from_numpy(positions)[None], 8)
     index = batch_morans_i(torch.from_numpy(values)[None], neighbors)
     assert float(index[0]) == pytest.approx(
-        metric_morans_i(values, places, n_neighbors=8), abs=1e-10
+        metric_morans_i(values, positions, n_neighbors=8), abs=1e-10
     )
 
 
 def test_moran_penalty_grows_with_autocorrelation():
-    """Residuals that copy a spatial trend cost more than the same residuals in random order."""
+    """Residuals with a spatial trend have a larger loss than the same residuals shuffled."""
     rng = np.random.RandomState(0)
-    places = torch.from_numpy(rng.uniform(size=(1, 80, 2))).float()
-    trend = places[..., 0]
+    positions = torch.from_numpy(rng.uniform(size=(1, 80, 2))).float()
+    trend = positions[..., 0]
     shuffled = trend[:, torch.from_numpy(rng.permutation(80))]
     loss = {
         name: float(
@@ -58,7 +58,7 @@ def test_moran_penalty_grows_with_autocorrelation():
                 {
                     "target": torch.zeros(1, 80),
                     "weight": torch.ones(1, 80),
-                    "position": places,
+                    "position": positions,
                 },
             )
         )
@@ -72,8 +72,8 @@ def test_moran_penalty_grows_with_autocorrelation():
     assert loss["off"] < loss["trend"]
 
 
-def test_a_weight_is_a_repetition():
-    """A row of weight two costs what the row twice costs."""
+def test_weight_of_two_equals_a_repeated_row():
+    """A row of weight two contributes to the loss as the row twice does."""
     mean, log_variance, target = gaussian(shape=(1, 5))
     zero = torch.zeros(1, dtype=torch.float64)
     weight = torch.tensor([[1.0, 2.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
@@ -89,10 +89,10 @@ def test_a_weight_is_a_repetition():
     torch.testing.assert_close(weighted, repeated)
 
 
-def test_members_are_judged_apart():
-    """The gradient of one member does not change with the other member's errors."""
+def test_losses_of_members_are_independent():
+    """The gradient of one member does not depend on the other member's errors."""
     mean, log_variance, target = gaussian(shape=(2, 30))
-    place = torch.rand(2, 30, 2, generator=torch.Generator().manual_seed(0)).double()
+    position = torch.rand(2, 30, 2, generator=torch.Generator().manual_seed(0)).double()
 
     def gradient(other):
         values = mean.clone()
@@ -101,8 +101,17 @@ def test_members_are_judged_apart():
         zero = torch.zeros(2, dtype=torch.float64)
         SpTGNNLoss(moran_weight=0.1)(
             NodePredictions(values, log_variance, values, zero, zero),
-            {"target": target, "weight": torch.ones_like(target), "position": place},
+            {"target": target, "weight": torch.ones_like(target), "position": position},
         ).backward()
         return values.grad[0]
 
     torch.testing.assert_close(gradient(0.0), gradient(7.0))
+
+
+def test_coincident_rows_have_other_rows_as_neighbors():
+    """A row is never its own neighbor, even among more coincident rows than neighbors."""
+    positions = torch.zeros(1, 12, 2)
+    neighbors = nearest_in_batch(positions, 3)
+    assert neighbors.shape == (1, 12, 3)
+    assert (neighbors != torch.arange(12)[None, :, None]).all()
+    assert all(len(set(row.tolist())) == 3 for row in neighbors[0])

@@ -1,4 +1,4 @@
-"""Learning rates and decays, group by group."""
+"""Learning rates and weight decays of the parameter groups."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def make_network(fine_tuning=True):
 
 @pytest.mark.parametrize("fine_tuning", [True, 2])
 def test_every_parameter_is_in_one_group(fine_tuning):
-    """None is left as it is, and none is moved twice."""
+    """The groups contain every parameter exactly once."""
     network = make_network(fine_tuning)
     groups = parameter_groups(network, **RATES)
     grouped = [id(p) for group in groups for p in group["params"]]
@@ -34,21 +34,21 @@ def test_every_parameter_is_in_one_group(fine_tuning):
     assert set(grouped) == {id(p) for p in network.parameters()}
 
 
-def test_stages_learn_the_slower_the_lower_they_are():
-    """Each stage has half the rate of the one above it; the network has its own."""
+def test_learning_rate_decays_with_the_depth_of_the_stage():
+    """Each encoder stage has half the rate of the next one; the network has its own rate."""
     network = make_network()
     rate = {
         id(p): group["lr"] for group in parameter_groups(network, **RATES) for p in group["params"]
     }
-    own, encoders = split_parameters(network)
-    assert {rate[id(p)] for _, p in own} == {2e-3}
+    graph_network, encoders = split_parameters(network)
+    assert {rate[id(p)] for _, p in graph_network} == {2e-3}
     for name, parameter in encoders:
         stage = int(name.split(".")[2])  # patches, three blocks, pooling
         assert rate[id(parameter)] == pytest.approx(1e-4 * 0.5 ** (4 - stage))
 
 
-def test_offsets_and_norms_are_not_shrunk():
-    """Decay acts on matrices, of the network and of the encoders."""
+def test_biases_and_norms_have_no_weight_decay():
+    """Weight decay acts on the matrices of the network and of the encoders."""
     network = make_network()
     decay = {
         id(p): group["weight_decay"]

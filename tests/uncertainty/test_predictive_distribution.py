@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.table.target_scaling import TargetScaler
 from sptgnn_sklearn.uncertainty.calibration import Calibration
 from sptgnn_sklearn.uncertainty.error_correlation import SCORES
@@ -56,3 +58,21 @@ def test_rows_without_finite_prediction_are_named():
     """The error gives the number and the positions of the rows."""
     with pytest.raises(ValueError, match=r"1 of 3 rows.*\[1\]"):
         distribution([[0.0, np.nan, 0.0]], np.ones((1, 3)))
+
+
+def test_predict_raises_for_rows_without_finite_prediction(monkeypatch):
+    """The estimator returns no NaN if a member's prediction is not finite."""
+    survey = make_soil_survey(n_samples=60, random_state=0)
+    model = SpTGNNRegressor(n_estimators=2, base_estimator=None, max_epochs=2, random_state=0)
+    model.fit(survey.data, survey.target)
+    predict = type(model.ensemble_).predict
+
+    def predict_nan(self, table):
+        found = predict(self, table)
+        found.mean[0, 3] = np.nan
+        return found
+
+    monkeypatch.setattr(type(model.ensemble_), "predict", predict_nan)
+    for method in (model.predict, model.predict_uncertainty, model.predict_interval):
+        with pytest.raises(ValueError, match=r"1 of 60 rows.*\[3\]"):
+            method(survey.data)
