@@ -17,10 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from small_models import make_regressor
 from torch_geometric.data import HeteroData
 
-from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.ensemble.fitted import mean_neighbor_distance
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
 from sptgnn_sklearn.uncertainty.blending import Blend
@@ -223,14 +222,6 @@ def test_blend_lies_between_base_and_network(survey, base):
     assert not np.allclose(network, alone, rtol=0.01)
 
 
-def test_mean_neighbor_distance_ignores_missing_neighbors():
-    """Missing neighbors are ignored; without any neighbor the distance is infinite."""
-    training = np.array([[0.0], [10.0], [20.0]])
-    source_index = np.array([[0, 1], [2, -1], [-1, -1]])
-    found = mean_neighbor_distance(np.array([[1.0], [1.0], [1.0]]), training, source_index)
-    np.testing.assert_allclose(found, [5.0, 19.0, np.inf])
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -349,18 +340,6 @@ def test_pickle_and_clone(fitted, survey):
     assert parameters == expected
 
 
-def test_source_features_are_cached_but_not_pickled(fitted, survey):
-    """Source features are computed once per process."""
-    fitted.predict(survey.data)
-    ready = fitted.ensemble_.source_features
-    fitted.predict(survey.data)
-    assert fitted.ensemble_.source_features is ready
-    loaded = pickle.loads(pickle.dumps(fitted))
-    assert "source_features" not in vars(loaded.ensemble_)
-    loaded.predict(survey.data)
-    assert "source_features" in vars(loaded.ensemble_)
-
-
 def test_grid_search_over_model_and_baseline(survey):
     """One search over spatial blocks compares SpTGNN with the XGBoost baseline."""
     pipe = make_pipeline(small())
@@ -379,6 +358,36 @@ def test_grid_search_over_model_and_baseline(survey):
     assert len(search.cv_results_["params"]) == 3
     assert np.isfinite(search.cv_results_["mean_test_moran"]).all()
     assert search.predict(survey.data).shape == (150,)
+
+
+def test_grid_search_reaches_nested_parameters(survey):
+    """Parameters of the network and the base estimator are searched together."""
+    model = SpTGNNRegressor(
+        time="date",
+        network=NetworkConfig(n_experts=0),
+        n_estimators=1,
+        max_epochs=1,
+        random_state=0,
+    )
+    grid = {"network__hidden_size": [4, 8], "base_estimator": [None, Ridge()]}
+    search = GridSearchCV(model, grid, cv=2).fit(survey.data, survey.target)
+    assert search.best_estimator_.network.n_experts == 0
+    assert {p["network__hidden_size"] for p in search.cv_results_["params"]} == {4, 8}
+    assert (
+        search.best_estimator_.ensemble_.network.width
+        == search.best_params_["network__hidden_size"]
+    )
+    assert model.network.hidden_size == 64
+
+
+def test_predict_equals_the_mean_bit_for_bit(survey):
+    """Also for a target with a large offset; predict assigns no attribute."""
+    model = small(base_estimator="xgboost").fit(survey.data, survey.target + 1e7)
+    before = dict(vars(model))
+    mean = model.predict(survey.data)
+    assert vars(model) == before
+    np.testing.assert_array_equal(mean, model.predict_uncertainty(survey.data)["mean"])
+    assert len(np.unique(mean)) == len(mean)
 
 
 def test_nested_cross_validation(survey):

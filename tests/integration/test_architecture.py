@@ -258,3 +258,36 @@ def test_imports_are_read_in_every_form(source, expected):
     (found,) = read_imports("cli", source)
     target = None if source.startswith("import sptgnn") else inner(found)
     assert (target, found.function, found.typing_only) == expected
+
+
+# Modules that the tests of another module cover.
+WITHOUT_TEST_FILE = {
+    "__main__": "runs cli.main; tests/test_cli.py",
+}
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def test_every_module_has_a_test_file():
+    """The test file of a module is at the mirrored path, but for a few listed modules."""
+    modules = {name for name, path in PATHS.items() if path.name != "__init__.py"}
+    missing = {
+        name
+        for name in modules
+        if not (
+            TESTS / Path(*name.split(".")[:-1]) / f"test_{name.rpartition('.')[2]}.py"
+        ).is_file()
+    }
+    assert missing == set(WITHOUT_TEST_FILE)
+    assert len(WITHOUT_TEST_FILE) <= 10
+
+
+def test_modules_are_short():
+    """A module has at most 600 lines, that of the estimator 800."""
+    lines = {name: path.read_text("utf-8").count("\n") for name, path in PATHS.items()}
+    assert lines.pop("regressor") <= 800
+    assert {name: count for name, count in lines.items() if count > 600} == {}
+
+
+def test_estimators_have_few_parameters():
+    """What few users set belongs to the nested parameter objects."""
+    assert len(sptgnn_sklearn.SpTGNNRegressor().get_params(deep=False)) <= 28

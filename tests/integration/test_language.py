@@ -11,7 +11,14 @@ PHRASES = [
     *(r"tells?[ _]of", r"whom to", r"asks? for", r"asked for", r"says? nothing", r"is no place"),
     *(r"bears? (it|them|this|a prediction) out", r"bear out", r"nobody", r"is told", r"are told"),
     *(r"holds? what", r"goes by", r"go by", r"led nowhere", r"who sends", r"said aloud"),
-    *(r"is said", r"are said", r"says? so", r"looks? at when", r"for ever\b", r"as far as (possible|they|it|neighbors|errors)"),
+    *(
+        r"is said",
+        r"are said",
+        r"says? so",
+        r"looks? at when",
+        r"for ever\b",
+        r"as far as (possible|they|it|neighbors|errors)",
+    ),
     *(
         r"deals? out",
         r"dealt to",
@@ -30,7 +37,14 @@ PHRASES = [
         r"hides? from",
     ),
     *(r"surprise", r"worth knowing", r"seen through", r"made of what", r"neighbour", r"centre"),
-    *(r"standardis", r"optimis(e|ation)", r"colour", r"metres?\b(?! per)", r"normalis", r"regularis"),
+    *(
+        r"standardis",
+        r"optimis(e|ation)",
+        r"colour",
+        r"metres?\b(?! per)",
+        r"normalis",
+        r"regularis",
+    ),
 ]
 PATTERN = re.compile(r"(?<![\w`/.-])(" + "|".join(PHRASES) + r")", re.IGNORECASE)
 # Names and quotations of others: coordinate systems, units in files, titles of papers.
