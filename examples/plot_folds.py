@@ -128,7 +128,7 @@ bars = axes[0].barh(list(scores), list(scores.values()), color="#999999", height
 bars[list(scores).index("kNNDM")].set_color("#0072B2")
 axes[0].axvline(on_map, color="#D55E00", label="accuracy of the map")
 axes[0].bar_label(bars, fmt="%.2f", label_type="center", color="white")
-axes[0].set(xlabel="R² of held-out samples", xlim=(0, 1.4 * max(scores.values())))
+axes[0].set(xlabel="R² of held-out samples", xlim=(0, 1.6 * max(scores.values())))
 axes[0].invert_yaxis()
 axes[0].legend(frameon=False, loc="upper right")
 axes[0].spines[["top", "right"]].set_visible(False)
