@@ -178,7 +178,8 @@ def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
     if grid.crs is None:
         warnings.warn(
             "The covariates have no CRS; that of the estimator is assumed "
-            f"({_shorten_crs(reference)}). Write it into the raster, or call dataset.rio.write_crs.",
+            f"({_shorten_crs(reference)}). Write one into the raster, or call "
+            "dataset.rio.write_crs.",
             UserWarning,
             stacklevel=4,
         )
