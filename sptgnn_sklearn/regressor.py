@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .encoders.embedder import add_image_features, fit_embedder
-from .encoders.terramind_images import TerraMindImages
+from .encoders.terramind_images import TerraMindImages, as_terramind_images
 from .ensemble.base_regressor import make_base
 from .ensemble.fit import FineTuning, fit_ensemble
 from .ensemble.fitted import Ensemble
@@ -275,6 +275,27 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set parameters, also nested ones such as ``network__hidden_size``.
+
+        Nested parameters of ``network=None`` and of a mapping of images create a `NetworkConfig`
+        and a `TerraMindImages`.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self
+        """
+        nested = {name.partition("__")[0] for name in params if "__" in name} - set(params)
+        if "network" in nested and self.network is None:
+            self.network = NetworkConfig()
+        if "images" in nested:
+            self.images = as_terramind_images(self.images)
+        return super().set_params(**params)
 
     def fit(self, X, y, sample_weight=None):
         """Build the graph and train the ensemble.

@@ -380,6 +380,16 @@ def test_grid_search_reaches_nested_parameters(survey):
     assert model.network.hidden_size == 64
 
 
+def test_set_params_creates_nested_objects():
+    """Nested parameters are reached from the defaults, and unknown ones are named."""
+    model = SpTGNNRegressor(images={"DEM": "dem"})
+    model.set_params(network__n_heads=2, images__fine_tune=True)
+    assert model.network.n_heads == 2
+    assert (model.images.columns, model.images.fine_tune) == ({"DEM": "dem"}, True)
+    with pytest.raises(ValueError, match="'heads' .* NetworkConfig"):
+        SpTGNNRegressor().set_params(network__heads=2)
+
+
 def test_predict_equals_the_mean_bit_for_bit(survey):
     """Also for a target with a large offset; predict assigns no attribute."""
     model = small(base_estimator="xgboost").fit(survey.data, survey.target + 1e7)
