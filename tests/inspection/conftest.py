@@ -3,7 +3,6 @@
 import pytest
 
 from sptgnn_sklearn import SpTGNNRegressor
-from sptgnn_sklearn.datasets import make_soil_survey
 
 
 @pytest.fixture(scope="package")
@@ -20,11 +19,6 @@ def make_model():
         return SpTGNNRegressor(**{**settings, **parameters})
 
     return make
-
-
-@pytest.fixture(scope="package")
-def survey():
-    return make_soil_survey(n_samples=150, random_state=0)
 
 
 @pytest.fixture(scope="package")

@@ -85,14 +85,14 @@ def test_folds_depend_on_random_state():
     folds = fold_labels(SpatialBlockKFold(), X)
     np.testing.assert_array_equal(fold_labels(SpatialBlockKFold(), X), folds)
     assert (fold_labels(SpatialBlockKFold(random_state=1), X) != folds).any()
-    dealt = dict(method="grid", spacing=60.0, balance=False)
-    in_order = fold_labels(SpatialBlockKFold(**dealt), X)
-    shuffled = fold_labels(SpatialBlockKFold(**dealt, shuffle=True), X)
+    settings = dict(method="grid", spacing=60.0, balance=False)
+    in_order = fold_labels(SpatialBlockKFold(**settings), X)
+    shuffled = fold_labels(SpatialBlockKFold(**settings, shuffle=True), X)
     assert (in_order != shuffled).any()
-    again = fold_labels(SpatialBlockKFold(**dealt, shuffle=True), X)
+    again = fold_labels(SpatialBlockKFold(**settings, shuffle=True), X)
     np.testing.assert_array_equal(again, shuffled)
     assert (
-        fold_labels(SpatialBlockKFold(**dealt, shuffle=True, random_state=1), X) != shuffled
+        fold_labels(SpatialBlockKFold(**settings, shuffle=True, random_state=1), X) != shuffled
     ).any()
 
 
