@@ -113,8 +113,6 @@ def build_context(
         Their neighbors, without themselves; called only for more than one attention layer.
     targets : Tensor of shape (n,)
         Standardized targets.
-    chunk : int, default=None
-        Rows per chunk, as in `map_row_chunks`.
     """
     a = network.shape
     state = targets.new_empty((a.n_members, len(rows), a.hidden_size))
@@ -198,8 +196,6 @@ def predict_encoded(
         Indices of each member's rows.
     neighborhood : function of a slice of the index
         Neighbors of these rows.
-    chunk : int, default=None
-        Rows per chunk, as in `map_row_chunks`.
     """
     mean = context.targets.new_empty(index.shape)
     log_variance = torch.empty_like(mean)

@@ -275,7 +275,7 @@ class SpTGNN(nn.Module):
 
     @staticmethod
     def neighbor_target_inputs(sums: Tensor, baseline: Tensor) -> Tensor:
-        """Return the aggregated targets of the neighbors as inputs of the heads.
+        """Return inputs (M, B, R H (4 + F)) of the heads from the targets of the neighbors.
 
         For each relation and head, with the attention mass s = sum_j w_ij: the centered target
         sum_j w_ij y_j - s m_i, the residual sum_j w_ij (y_j - m_j), its variance, s, and the mean
@@ -289,10 +289,6 @@ class SpTGNN(nn.Module):
         sums : Tensor of shape (M, R, B, H, 4 + F)
             Weighted sums of the last layer.
         baseline : Tensor of shape (M, B)
-
-        Returns
-        -------
-        Tensor of shape (M, B, R H (4 + F))
         """
         attention_mass, target, residual, square, *edges = sums.unbind(-1)  # each (M, R, B, H)
         centered_target = target - attention_mass * baseline[:, None, :, None]

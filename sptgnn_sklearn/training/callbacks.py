@@ -58,13 +58,8 @@ class AverageWeights(Callback):
 class MemberEarlyStopping(Callback):
     """Early stopping on held-out rows that keeps the best epoch of each member.
 
-    It also encodes the source nodes anew after each epoch.
-
-    Parameters
-    ----------
-    n_iter_no_change : int or None
-        Number of epochs without improvement of any member after which training stops. None
-        evaluates no epoch and keeps the last one.
+    It also encodes the source nodes anew after each epoch. With `n_iter_no_change=None` no epoch is
+    evaluated and the last one is kept.
     """
 
     def __init__(self, n_iter_no_change: int | None):

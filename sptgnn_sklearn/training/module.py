@@ -35,13 +35,6 @@ class EnsembleModule(nn.Module):
 
     The averaged network encodes the source nodes once per epoch, predicts the held-out rows, and is
     the result of training.
-
-    Parameters
-    ----------
-    network : SpTGNN
-    data : TrainingSet
-    augment : bool, default=True
-        Rotate and flip image chips at random.
     """
 
     def __init__(self, network: SpTGNN, data: TrainingSet, augment: bool = True):
