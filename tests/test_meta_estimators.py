@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
 
 from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertainty
-from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import interval_coverage
 
 SMALL = {
@@ -21,11 +20,6 @@ SMALL = {
     "max_epochs": 3,
     "random_state": 0,
 }
-
-
-@pytest.fixture(scope="module")
-def survey():
-    return make_soil_survey(n_samples=120, random_state=0)
 
 
 @pytest.fixture(scope="module")

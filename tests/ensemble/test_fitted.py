@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 from small_models import make_regressor
 
-from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.ensemble.fitted import mean_neighbor_distance
 
 SMALL = {"base_estimator": None, "n_estimators": 2, "hidden_size": 8, "n_experts": 2}
-
-
-@pytest.fixture(scope="module")
-def survey():
-    return make_soil_survey(60, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +52,7 @@ def test_derived_attributes(fitted):
     assert ensemble.n_members == 2
     assert ensemble.relations == fitted.relations_ == ("spatial", "spectral")
     assert ensemble.streams == ("covariates", "position", "time")
-    assert ensemble.held_out_masks().shape == (2, 60)
+    assert ensemble.held_out_masks().shape == (2, 150)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_interval", "sample_y", "expert_weights"])
@@ -69,5 +63,5 @@ def test_every_prediction_checks_for_finite_numbers(survey, method):
     for weights in model.ensemble_.network.parameters():
         weights.data.fill_(np.nan)
     model.ensemble_.__dict__.pop("source_features", None)
-    with pytest.raises(ValueError, match=r"60 of 60 rows have no finite"):
+    with pytest.raises(ValueError, match=r"150 of 150 rows have no finite"):
         getattr(model, method)(survey.data)

@@ -8,7 +8,6 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 from sptgnn_sklearn import SpTGNNRegressor
-from sptgnn_sklearn.datasets import make_soil_survey
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +15,6 @@ def close_figures():
     """Close the figures of a test."""
     yield
     plt.close("all")
-
-
-@pytest.fixture(scope="session")
-def survey():
-    """A simulated survey of 60 samples."""
-    return make_soil_survey(60, random_state=0)
 
 
 @pytest.fixture(scope="session")

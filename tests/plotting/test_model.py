@@ -39,7 +39,7 @@ def test_edges_connect_rows_and_neighbors(model, survey):
         np.testing.assert_allclose([segment[0] for segment in segments], xy[[7, 7, 7, 9, 9, 9]])
         ends = [segment[-2] for segment in segments]
         np.testing.assert_allclose(ends, xy[neighbors[[7, 9]].ravel()])
-    mask = np.isin(np.arange(60), [7, 9])
+    mask = np.isin(np.arange(150), [7, 9])
     same = plot_graph(model, survey.data, relations="spatial", rows=mask, n_neighbors=3)
     (line,) = same.lines
     np.testing.assert_array_equal(line.get_xydata(), ax.lines[0].get_xydata())
@@ -51,9 +51,9 @@ def test_edges_connect_rows_and_neighbors(model, survey):
     [
         ({"relations": "other"}, r"relations=\['other'\] are not in use"),
         ({"n_neighbors": 0}, "n_neighbors must"),
-        ({"rows": [60]}, "rows must be positions from 0 to 59"),
+        ({"rows": [150]}, "rows must be positions from 0 to 149"),
         ({"rows": [0.5]}, "rows must be"),
-        ({"X": slice(50)}, "X must be the table of the fit, of 60 rows; found 50"),
+        ({"X": slice(50)}, "X must be the table of the fit, of 150 rows; found 50"),
     ],
 )
 def test_invalid_graph_arguments_raise(model, survey, settings, message):
