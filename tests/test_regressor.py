@@ -386,7 +386,7 @@ def test_set_params_creates_nested_objects():
     model.set_params(network__n_heads=2, images__fine_tune=True)
     assert model.network.n_heads == 2
     assert (model.images.columns, model.images.fine_tune) == ({"DEM": "dem"}, True)
-    with pytest.raises(ValueError, match="'heads' .* NetworkConfig"):
+    with pytest.raises(ValueError, match=r"'heads' .* NetworkConfig"):
         SpTGNNRegressor().set_params(network__heads=2)
 
 
