@@ -59,12 +59,13 @@ for name, model in models.items():
 # lack, and then rises by overfitting.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", width_ratios=[3, 2])
-for (name, model), style in zip(models.items(), ("--", "-"), strict=True):
+colors = ["#999999", "#0072B2"]
+for (name, model), color in zip(models.items(), colors, strict=True):
     losses = [epoch["held_out_mse"] for epoch in model.history_]
-    axes[0].plot(range(1, len(losses) + 1), losses, style, label=name)
+    axes[0].plot(range(1, len(losses) + 1), losses, color=color, label=name)
 axes[0].set(xlabel="epoch", ylabel="squared error, held-out locations")
 axes[0].legend(frameon=False)
-bars = axes[1].bar(list(scores), list(scores.values()), color=["#999999", "#0072B2"], width=0.6)
+bars = axes[1].bar(list(scores), list(scores.values()), color=colors, width=0.6)
 axes[1].bar_label(bars, fmt="%.2f", padding=2)
 axes[1].set_ylabel("R² of new samples")
 for ax in axes:

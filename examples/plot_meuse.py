@@ -51,7 +51,7 @@ folds = {
 }
 
 # Some land uses occur once and are unknown in the fold that holds them out.
-warnings.filterwarnings("ignore", message=".*not in the training rows")
+warnings.filterwarnings("ignore", message="Categories that did not occur in the training rows")
 
 result = compare_models(models, X, y, folds, crs=crs, n_jobs=2)
 print(f"\nOrganic matter in %, {len(y)} samples, 5 folds\n\n{result.to_markdown()}\n")
