@@ -24,7 +24,7 @@ import time
 import traceback
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 RECORDS = Path(__file__).resolve().parents[1] / "benchmarks" / "records" / "fuzz"
 EXTRA_MEMORY = 2 * 2**30  # bytes that a reader may allocate after its start
@@ -195,8 +195,8 @@ class Worker:
 
     def read(self, path: Path) -> tuple[str, float]:
         """Return the outcome of a file and the seconds of processor time."""
-        self.process.stdin.write(f"{path}\n")
-        self.process.stdin.flush()
+        self.stdin.write(f"{path}\n")
+        self.stdin.flush()
         answer = self._read_line(self.timeout)
         if answer is None:
             ended = self.process.poll()
@@ -216,6 +216,9 @@ class Worker:
             text=True,
             bufsize=1,
         )
+        self.stdin, self.stdout = (
+            cast(IO[str], pipe) for pipe in (self.process.stdin, self.process.stdout)
+        )
         if self._read_line(10 * TIMEOUT) is None:
             raise RuntimeError(f"no worker for {self.name} can be started")
 
@@ -225,10 +228,10 @@ class Worker:
 
     def _read_line(self, timeout: float) -> str | None:
         """Return a line of output; None after the timeout or the end of the process."""
-        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
+        ready, _, _ = select.select([self.stdout], [], [], timeout)
         if not ready:
             return None
-        line: str = self.process.stdout.readline()
+        line: str = self.stdout.readline()
         if not line:
             self.process.wait()
         return line or None

@@ -137,12 +137,13 @@ def reachable(module: str) -> set[str]:
     while todo:
         current = todo.pop()
         targets = {
-            inner(one)
+            target
             for one in IMPORTS
             if one.module == current and not one.typing_only and one.function is None
+            if (target := inner(one)) is not None
         }
-        todo += targets - found - {None}
-        found |= targets - {None}
+        todo += targets - found
+        found |= targets
     return found
 
 
