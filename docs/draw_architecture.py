@@ -9,6 +9,7 @@ import argparse
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib
 
@@ -85,7 +86,7 @@ def with_bends(graph: Graph) -> tuple[Graph, dict[str, int]]:
     depth = layers(graph)
     routed: Graph = {name: set() for name in graph}
     for name, targets in graph.items():
-        for target in targets:
+        for target in sorted(targets):
             last = name
             for layer in range(depth[name] - 1, depth[target], -1):
                 bend = f"{name}>{target}>{layer}"
@@ -107,7 +108,7 @@ def positions(routed: Graph, depth: dict[str, int]) -> dict[str, tuple[float, fl
     x = {name: float(i) for row in rows for i, name in enumerate(row)}
     for sweep in range(60):
         for row in rows if sweep % 2 else rows[::-1]:
-            wanted = {name: sum(x[other] for other in near[name]) / len(near[name]) for name in row}
+            wanted = {name: fmean(x[other] for other in sorted(near[name])) for name in row}
             row.sort(key=lambda name: (wanted[name], name))
             for left, name in zip(["", *row], row, strict=False):
                 space = (half_width(left) + half_width(name)) if left else 0.0
