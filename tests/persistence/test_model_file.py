@@ -103,7 +103,7 @@ def test_weights_that_are_no_path_are_kept(model, tmp_path):
         {"spectral": ["elevation"]},
         {"n_iter_no_change": None},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_models_with_other_parameters(settings, tmp_path):
     """Parameters that remove or add parts of the model."""

@@ -73,7 +73,9 @@ def test_new_fields_with_defaults_read_older_files():
     assert decode({"$": "=Point", "fields": {"x": 3.0}}, {}, REGISTRY) == Point(3.0, 0.0)
 
 
-@pytest.mark.parametrize("odd", [object(), np.zeros(2, dtype=[("a", int)]), 1j], ids=repr)
+@pytest.mark.parametrize(
+    "odd", [object(), np.zeros(2, dtype=[("a", int)]), 1j], ids=["object", "structured", "complex"]
+)
 def test_objects_without_a_codec_raise(odd):
     """The message has the path of the object."""
     with pytest.raises(TypeError, match="no codec") as found:
