@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..table.categories import MISSING_CODE, category_codes, category_levels, one_hot
-from ..table.parsing import is_categorical, to_float
+from ..table.column_parsing import is_categorical, to_float
 from ..utils.messages import format_rows
 
 __all__ = ["EncodedCovariate"]

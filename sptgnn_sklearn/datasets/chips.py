@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images.geotiff import import_rasterio, write_chip
+from ..images.geotiff_writer import import_rasterio, write_chip
 
 __all__ = ["CHIP_COLUMNS", "write_survey_chips"]
 

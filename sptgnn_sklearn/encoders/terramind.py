@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..images.geotiff import MISSING_EXTRA
+from ..images.geotiff_writer import MISSING_EXTRA
 from ..images.modalities import KNOWN, Modality
 from ..utils.device import mixed_precision
 

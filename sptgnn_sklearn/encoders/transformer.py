@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ..table.column_parsing import read_paths
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.image_columns import image_columns
-from ..table.parsing import read_paths
 from ..utils.device import choose_device
 from .embedder import ChipEmbedder
 from .terramind_images import TerraMindImages

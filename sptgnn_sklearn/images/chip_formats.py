@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib import format as npy_format
 
-from .geotiff import MAX_BANDS, import_rasterio
+from .geotiff_writer import MAX_BANDS, import_rasterio
 from .modalities import Modality, band_positions
 
 __all__ = ["MAX_BYTES", "ChipError", "chip_shape", "prepare_thread", "read_bytes"]

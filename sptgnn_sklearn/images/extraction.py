@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import as_dataframe, locate_coordinates
-from .geotiff import import_rasterio, write_chip
+from .geotiff_writer import import_rasterio, write_chip
 from .raster import Raster, RasterOpener, ReadWindow, open_raster
 
 __all__ = ["extract_chips"]
@@ -114,7 +114,7 @@ def extract_chips(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from sptgnn_sklearn.images.extraction import extract_chips
-    >>> from sptgnn_sklearn.images.geotiff import import_rasterio, write_chip
+    >>> from sptgnn_sklearn.images.geotiff_writer import import_rasterio, write_chip
     >>> grid = import_rasterio().Affine(10, 0, 500_000, 0, -10, 5_000_000)
     >>> heights = np.arange(10_000.0).reshape(1, 100, 100)
     >>> X = pd.DataFrame({"x": [500_505.0], "y": [4_999_495.0]})

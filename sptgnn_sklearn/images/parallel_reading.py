@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..table.parsing import URL_PATTERN
+from ..table.column_parsing import URL_PATTERN
 from .chip_formats import ChipError, prepare_thread, read_bytes
 
 _BATCHES_AHEAD = 2  # batches read while one is encoded

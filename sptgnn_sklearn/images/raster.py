@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .geotiff import check_band_count, import_rasterio
+from .geotiff_writer import check_band_count, import_rasterio
 from .modalities import band_name
 
 __all__ = ["Raster", "RasterOpener", "ReadWindow", "Window", "array_transform", "open_raster"]

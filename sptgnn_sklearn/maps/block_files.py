@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.geotiff import import_rasterio, write_chip
+from ..images.geotiff_writer import import_rasterio, write_chip
 from ..images.raster import Window
 from .covariate_stack import CovariateStack, file_state
 from .grid import Grid

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..images.geotiff import import_rasterio
+from ..images.geotiff_writer import import_rasterio
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference
 from .cell_table import CellTable

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.geotiff import check_band_count, import_rasterio
+from ..images.geotiff_writer import check_band_count, import_rasterio
 from .covariate_stack import (
     CovariateStack,
     ignore_affine_warnings,

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from ..images.geotiff import import_rasterio
+from ..images.geotiff_writer import import_rasterio
 from ..images.raster import Window
 from .block_files import BlockFiles
 from .covariate_stack import ignore_affine_warnings, import_xarray

@@ -10,8 +10,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import indexable
 
 from ..spatial.blocks import assign_folds, cluster_labels
+from ..table.column_parsing import is_categorical, to_float
 from ..table.coordinate_columns import as_dataframe, find_column
-from ..table.parsing import is_categorical, to_float
 from ..utils.validation import as_random_state, require_count
 from .locations import read_locations
 

@@ -12,8 +12,8 @@ from sklearn.utils import indexable
 
 from ..spatial.blocks import assign_folds
 from ..spatial.distances import distance_to_chord, to_metric_coordinates
+from ..table.column_parsing import decimal_years
 from ..table.coordinate_columns import as_dataframe, find_column
-from ..table.parsing import decimal_years
 from ..utils.messages import format_rows
 from ..utils.validation import as_random_state, require_count
 from .locations import check_distance, read_locations

@@ -31,7 +31,7 @@ from ..table.schema import TableSchema
 from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
-from ..uncertainty.error_correlation import ErrorCorrelogram
+from ..uncertainty.correlated_draws import ErrorCorrelogram
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry
 from ..utils.safe_file import FileError

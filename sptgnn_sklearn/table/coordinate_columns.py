@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
-from .parsing import to_float
+from .column_parsing import to_float
 
 __all__ = ["as_dataframe", "find_column", "locate_coordinates"]
 

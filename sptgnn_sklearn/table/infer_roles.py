@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from .column_parsing import decimal_years
 from .coordinate_columns import locate_coordinates
-from .parsing import decimal_years
 
 __all__ = ["Roles", "TableError", "find_coordinate_pair", "infer_roles", "resolve_column"]
 

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
 from .categories import UNSEEN_CODE, category_codes, encode_categories, has_too_many_levels
+from .column_parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
 from .coordinate_columns import (
     as_dataframe,
     coordinate_labels,
@@ -28,7 +29,6 @@ from .coordinate_columns import (
     find_columns,
 )
 from .image_columns import image_columns
-from .parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
 
 __all__ = ["ROLE_CONSTRAINTS", "SIMILARITIES", "SampleTable", "TableSchema", "named_roles"]
 

@@ -17,8 +17,8 @@ from sklearn.utils.validation import (
 )
 
 from ..utils.messages import format_rows
+from .column_parsing import LARGEST, to_float
 from .coordinate_columns import as_dataframe
-from .parsing import LARGEST, to_float
 from .schema import SampleTable, TableSchema
 
 __all__ = [

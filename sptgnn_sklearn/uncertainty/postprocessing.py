@@ -8,7 +8,7 @@ import numpy as np
 
 from .blending import Blend
 from .calibration import Calibration, CalibrationData, excess_variance
-from .error_correlation import ErrorCorrelogram
+from .correlated_draws import ErrorCorrelogram
 
 __all__ = ["MemberPredictions", "OutOfFoldPredictions", "Postprocessor"]
 

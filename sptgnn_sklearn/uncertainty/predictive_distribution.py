@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from ..table.target_scaling import TargetScaler, mixture_quantiles
 from .calibration import Calibration
 from .conformal import conformal_limits
-from .error_correlation import SCORES, quantiles_at_scores
+from .correlated_draws import SCORES, quantiles_at_scores
 from .postprocessing import MemberPredictions
 
 __all__ = ["PredictiveDistribution"]

@@ -20,8 +20,8 @@ from sptgnn_sklearn.encoders.embedding import ChipLoader
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
 from sptgnn_sklearn.images import parallel_reading
 from sptgnn_sklearn.images.chips import read_chip, standardize_chip
+from sptgnn_sklearn.table.column_parsing import read_paths
 from sptgnn_sklearn.table.image_columns import ImageColumn
-from sptgnn_sklearn.table.parsing import read_paths
 
 BANDS = {"S2L2A": 12, "S1GRD": 2, "DEM": 1, "CLIM": 3}
 
@@ -542,7 +542,7 @@ import numpy as np
 from sptgnn_sklearn.encoders import embedding
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
 from sptgnn_sklearn.table.image_columns import ImageColumn
-from sptgnn_sklearn.table.parsing import read_paths
+from sptgnn_sklearn.table.column_parsing import read_paths
 
 paths, folder, log, ready, others = json.loads(sys.argv[2])
 embedding._CHUNK_ROWS = 4

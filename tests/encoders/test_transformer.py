@@ -12,7 +12,7 @@ from small_encoder import write_chips
 from xgboost import XGBRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor, TerraMindEmbedder, TerraMindImages
-from sptgnn_sklearn.table.parsing import read_paths
+from sptgnn_sklearn.table.column_parsing import read_paths
 
 pytestmark = pytest.mark.filterwarnings("ignore:weights=None")
 N = 30

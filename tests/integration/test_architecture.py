@@ -41,7 +41,7 @@ LIBRARIES = {
     "mapie": {"uncertainty.conformal"},
     "numba": {"utils.jit"},
     "pyproj": {"spatial.*"},
-    "rasterio": {"images.geotiff", "model_selection.prediction_area"},
+    "rasterio": {"images.geotiff_writer", "model_selection.prediction_area"},
     "shapely": {"model_selection.prediction_area"},
     "skgstat": {"model_selection.block_size"},
     "torch_geometric": {"graph.knn_graph"},

@@ -16,7 +16,7 @@ from sptgnn_sklearn.table.categories import (
     level_name,
     one_hot,
 )
-from sptgnn_sklearn.table.parsing import is_categorical
+from sptgnn_sklearn.table.column_parsing import is_categorical
 
 
 def series(values, dtype=object):

@@ -8,7 +8,7 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.table.target_scaling import TargetScaler
 from sptgnn_sklearn.uncertainty.calibration import Calibration
-from sptgnn_sklearn.uncertainty.error_correlation import SCORES
+from sptgnn_sklearn.uncertainty.correlated_draws import SCORES
 from sptgnn_sklearn.uncertainty.postprocessing import MemberPredictions
 from sptgnn_sklearn.uncertainty.predictive_distribution import PredictiveDistribution
 

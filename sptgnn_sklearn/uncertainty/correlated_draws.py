@@ -37,7 +37,7 @@ class ErrorCorrelogram:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.error_correlation import ErrorCorrelogram
+    >>> from sptgnn_sklearn.uncertainty.correlated_draws import ErrorCorrelogram
     >>> line = np.column_stack([np.linspace(0, 100, 2000), np.zeros(2000)])
     >>> draws = ErrorCorrelogram(0.8, practical_range=10.0).draw(
     ...     line, 300, np.random.RandomState(0)
@@ -158,7 +158,7 @@ def quantiles_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.uncertainty.error_correlation import SCORES, quantiles_at_scores
+    >>> from sptgnn_sklearn.uncertainty.correlated_draws import SCORES, quantiles_at_scores
     >>> quantiles_at_scores(10 + 2 * SCORES[None], np.array([[0.0, 1.3, -5.0]])).round(6)
     array([[10. , 12.6,  0. ]])
     """

@@ -9,7 +9,12 @@ import pytest
 rasterio = pytest.importorskip("rasterio")
 from numbered_rasters import GRID, UTM, numbered, points
 
-from sptgnn_sklearn.images.geotiff import MAX_BANDS, check_band_count, import_rasterio, write_chip
+from sptgnn_sklearn.images.geotiff_writer import (
+    MAX_BANDS,
+    check_band_count,
+    import_rasterio,
+    write_chip,
+)
 
 
 def test_interrupted_write_leaves_no_file(raster, cut, tmp_path, monkeypatch):

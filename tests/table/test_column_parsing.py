@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sptgnn_sklearn.table.parsing import (
+from sptgnn_sklearn.table.column_parsing import (
     decimal_years,
     is_categorical,
     is_missing,

@@ -6,7 +6,7 @@ from scipy.stats import kstest
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.uncertainty.error_correlation import (
+from sptgnn_sklearn.uncertainty.correlated_draws import (
     SCORES,
     ErrorCorrelogram,
     matern_correlation,

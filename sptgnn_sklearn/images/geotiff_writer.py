@@ -28,7 +28,7 @@ def import_rasterio() -> Any:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.images.geotiff import import_rasterio
+    >>> from sptgnn_sklearn.images.geotiff_writer import import_rasterio
     >>> import_rasterio().__name__
     'rasterio'
     """
@@ -47,7 +47,7 @@ def check_band_count(count: int, name: str) -> None:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.images.geotiff import check_band_count
+    >>> from sptgnn_sklearn.images.geotiff_writer import check_band_count
     >>> check_band_count(12, "s2.tif")
     """
     if count > MAX_BANDS:
@@ -93,7 +93,7 @@ def write_chip(
     >>> import tempfile
     >>> from pathlib import Path
     >>> import numpy as np
-    >>> from sptgnn_sklearn.images.geotiff import import_rasterio, write_chip
+    >>> from sptgnn_sklearn.images.geotiff_writer import import_rasterio, write_chip
     >>> rasterio = import_rasterio()
     >>> corner = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -59,7 +59,7 @@ def read_paths(column: Iterable[object]) -> np.ndarray:
 
     Examples
     --------
-    >>> from sptgnn_sklearn.table.parsing import read_paths
+    >>> from sptgnn_sklearn.table.column_parsing import read_paths
     >>> read_paths(["a.tif", "file:///data/b%20c.tif", float("nan"), "", 0.0]).tolist()
     ['a.tif', '/data/b c.tif', None, None, None]
     """
@@ -106,7 +106,7 @@ def to_float(column: pd.Series, label: Hashable, largest: float = LARGEST) -> np
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import to_float
+    >>> from sptgnn_sklearn.table.column_parsing import to_float
     >>> to_float(pd.Series([True, None, 2.5], dtype=object), "clay").tolist()
     [1.0, nan, 2.5]
     >>> to_float(pd.Series([12.0, -3.4e38]), "clay")
@@ -160,7 +160,7 @@ def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import decimal_years
+    >>> from sptgnn_sklearn.table.column_parsing import decimal_years
     >>> decimal_years(pd.Series(["2001-01-01", None, "2000-07-02", "1998.25"]), "date").tolist()
     [2001.0, nan, 2000.5, 1998.25]
     """
@@ -202,7 +202,7 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import is_categorical
+    >>> from sptgnn_sklearn.table.column_parsing import is_categorical
     >>> is_categorical(pd.Series(["sand", "clay"]), "texture")
     True
     >>> is_categorical(pd.Series([3, 7], dtype="Int64"), "depth")
@@ -248,7 +248,7 @@ def is_missing(column: pd.Series, label: Hashable) -> np.ndarray:
     Examples
     --------
     >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.parsing import is_missing
+    >>> from sptgnn_sklearn.table.column_parsing import is_missing
     >>> is_missing(pd.Series([1.0, None]), "clay").tolist()
     [False, True]
     """
