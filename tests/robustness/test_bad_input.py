@@ -103,7 +103,7 @@ BAD_COORDINATES = {
     "metres": (survey(lon=1e5 * LON), {}, r"'lon' holds longitudes outside.*set crs"),
     "order": (survey(), {"coordinates": ("lat", "lon")}, r"coordinates=\('lon', 'lat'\)"),
     "swapped": (survey(lon=LAT, lat=LON + 100), {}, r"'lat' holds latitudes outside.*seem swapped"),
-    "standardised": (
+    "standardized": (
         survey(lon=(LON - LON.mean()) / LON.std(), lat=(LAT - LAT.mean()) / LAT.std()),
         {},
         r"'lon' and 'lat' are standardized.*Scale the covariates only",

@@ -23,6 +23,8 @@ from sptgnn_sklearn.datasets import make_soil_survey
 
 SURVEY = make_soil_survey(n_samples=80, random_state=0)
 X, Y = SURVEY.data, SURVEY.target
+# Folders of this module and of the helpers, for scripts.
+FOLDERS = [str(path) for path in Path(__file__).resolve().parents[:2]]
 SMALL = {"n_estimators": 2, "hidden_size": 8, "n_neighbors": 4, "max_epochs": 2, "random_state": 0}
 SMALLEST = SMALL | {
     "n_estimators": 1,
@@ -90,7 +92,7 @@ def test_fit_and_predict_after_fork(tmp_path):
         import multiprocessing, sys, warnings
         warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads, at its call
         import numpy as np, torch
-        sys.path.insert(0, {folder!r})
+        sys.path[:0] = {folders!r}
         from test_safety import X, Y, make
         torch.set_num_threads(2)
         model = make(n_jobs=1).fit(X, Y)
@@ -104,7 +106,7 @@ def test_fit_and_predict_after_fork(tmp_path):
         process.join(100)
         sys.exit(process.exitcode if process.exitcode is not None else 9)
     """
-    program = textwrap.dedent(program).format(folder=str(Path(__file__).parents[1]))
+    program = textwrap.dedent(program).format(folders=FOLDERS)
     assert subprocess.run([sys.executable, "-c", program], timeout=150).returncode == 0
 
 
@@ -147,11 +149,11 @@ def test_no_network_access(tmp_path):
     program = """
         import socket, sys
         def refuse(*args, **kwargs):
-            raise AssertionError(f"somebody is called: {{args}}")
+            raise AssertionError(f"network access: {{args}}")
         for name in ("connect", "connect_ex", "sendto"):
             setattr(socket.socket, name, refuse)
         socket.getaddrinfo = socket.create_connection = refuse
-        sys.path.insert(0, {folder!r})
+        sys.path[:0] = {folders!r}
         import warnings
         warnings.simplefilter("ignore")
         from test_safety import X, Y, make
@@ -169,8 +171,7 @@ def test_no_network_access(tmp_path):
         frozen.fit(chips, Y).predict(chips)
         list(SpatialBlockKFold(3).split(X))
     """
-    folder = str(Path(__file__).parents[1])
-    program = textwrap.dedent(program).format(folder=folder, out=str(tmp_path))
+    program = textwrap.dedent(program).format(folders=FOLDERS, out=str(tmp_path))
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-2000:]
 
