@@ -65,9 +65,9 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    columns_ : Columns
+    columns_ : TableSchema
         Roles, data types and categories of the columns of X.
-    target_ : TargetScale
+    target_ : TargetScaler
         Transform and scale of the target.
     smearing_ : float
         Smearing factor of the back-transform; 1 without log1p.

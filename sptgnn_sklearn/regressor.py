@@ -289,12 +289,22 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is unknown, or one of images is set without images.
         """
-        nested = {name.partition("__")[0] for name in params if "__" in name} - set(params)
-        if "network" in nested and self.network is None:
-            self.network = NetworkConfig()
+        nested = {name.partition("__")[0] for name in params if "__" in name}
+        if "network" in nested and params.get("network", self.network) is None:
+            params["network"] = NetworkConfig()
         if "images" in nested:
-            self.images = as_terramind_images(self.images)
+            params["images"] = as_terramind_images(params.get("images", self.images))
+            if params["images"] is None:
+                raise ValueError(
+                    "Parameters of images cannot be set, because images=None: set images to a "
+                    "mapping of modality to column first."
+                )
         return super().set_params(**params)
 
     def fit(self, X, y, sample_weight=None):
@@ -345,7 +355,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             relations=tuple(name for name in RELATIONS if name in self.relations),
             streams=self.streams,
             n_neighbors=reachable_neighbors(table, self.n_neighbors)
-            if self.relations
+            if len(self.relations)
             else self.n_neighbors,
             base=make_base(
                 self.base_estimator, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape[1]
@@ -358,13 +368,18 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             similarity=similarity_kind(self.spectral),
             fine_tuning=FineTuning.from_images(embedder, images),
         )
+        merged = merged.among(present)
+        held_out, _, _ = PredictiveDistribution(
+            ensemble.require_training_rows().held_out,
+            target,
+            ensemble.postprocessor.calibration,
+            self.target_bounds,
+        ).moments()
+        oob_prediction = np.where(merged.inverse < 0, np.nan, held_out[merged.inverse])
         self.columns_, self.target_, self.embedder_ = schema, target, embedder
-        self.ensemble_, self._merged = ensemble, merged.among(present)
+        self.ensemble_, self._merged = ensemble, merged
         self.relations_, self.streams_ = ensemble.relations, ensemble.streams
-        self.history_ = ensemble.history
-        held_out, _, _ = self._distribution(ensemble.require_training_rows().held_out).moments()
-        inverse = self._merged.inverse
-        self.oob_prediction_ = np.where(inverse < 0, np.nan, held_out[inverse])
+        self.history_, self.oob_prediction_ = ensemble.history, oob_prediction
         return self
 
     def predict(self, X, return_std=False):

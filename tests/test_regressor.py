@@ -42,6 +42,13 @@ def small(**changes):
     return make_regressor(**{**SMALL, **changes})
 
 
+class NoPrediction(Ridge):
+    """A base estimator that predicts NaN."""
+
+    def predict(self, X):
+        return np.full(len(X), np.nan)
+
+
 @pytest.fixture(scope="module")
 def survey():
     """A survey of 150 locations with dates, elevation, missing values and land use."""
@@ -243,6 +250,21 @@ def test_invalid_parameters_raise(survey, changes, message):
         small(**changes).fit(survey.data, survey.target)
 
 
+def test_failed_fit_keeps_the_last_one(survey):
+    """A fit that raises at its end, over predictions that are not finite, changes nothing."""
+    model = small(base_estimator="xgboost", max_epochs=2).fit(survey.data, survey.target)
+    expected = model.predict_uncertainty(survey.data)
+    with pytest.raises(ValueError, match="no finite prediction"):
+        model.set_params(base_estimator=NoPrediction()).fit(survey.data, survey.target + 100)
+    pd.testing.assert_frame_equal(model.predict_uncertainty(survey.data), expected)
+
+
+def test_relations_may_be_an_array(fitted, survey):
+    """As any sequence, with the same predictions."""
+    model = small(relations=np.array(fitted.relations_)).fit(survey.data, survey.target)
+    np.testing.assert_array_equal(model.predict(survey.data), fitted.predict(survey.data))
+
+
 def test_invalid_base_estimator_raises(survey):
     """A base estimator that is not a regressor is named."""
     with pytest.raises(ValueError, match="base_estimator='forest'"):
@@ -388,6 +410,10 @@ def test_set_params_creates_nested_objects():
     assert (model.images.columns, model.images.fine_tune) == ({"DEM": "dem"}, True)
     with pytest.raises(ValueError, match=r"'heads' .* NetworkConfig"):
         SpTGNNRegressor().set_params(network__heads=2)
+    model.set_params(network=None, network__n_heads=8, images={"DEM": "d"}, images__fine_tune=2)
+    assert (model.network.n_heads, model.images.columns) == (8, {"DEM": "d"})
+    with pytest.raises(ValueError, match="images=None"):
+        model.set_params(images=None, images__fine_tune=True)
 
 
 def test_predict_equals_the_mean_bit_for_bit(survey):

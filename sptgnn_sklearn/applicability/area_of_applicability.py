@@ -229,27 +229,29 @@ class AreaOfApplicability(BaseEstimator):
                 f"Found array with {len(frame)} sample(s) (n_samples={len(frame)}) while a minimum "
                 "of 2 is required to compute distances."
             )
-        self._labels = tuple(frame.columns)
-        self.columns_ = _select_columns(frame, self.columns)
-        covariates = [EncodedCovariate.fit(frame[label], label) for label in self.columns_]
+        labels = tuple(frame.columns)
+        columns = _select_columns(frame, self.columns)
+        encoded = [EncodedCovariate.fit(frame[label], label) for label in columns]
         splits = None if self.cv is None else read_folds(self.cv, X, y)
-        weights = self._compute_weights(X, y, splits)
-        self.weights_ = np.where([covariate.varies for covariate in covariates], weights, 0.0)
-        _check_variation(self.columns_, weights, self.weights_)
-        self._covariates = [
+        importances = self._compute_weights(X, y, splits, labels, columns)
+        weights = np.where([covariate.varies for covariate in encoded], importances, 0.0)
+        _check_variation(columns, importances, weights)
+        covariates = [
             (covariate, weight)
-            for covariate, weight in zip(covariates, self.weights_, strict=True)
+            for covariate, weight in zip(encoded, weights, strict=True)
             if weight
         ]
 
-        points = self._encode(frame)
-        self.mean_train_distance_ = mean_pairwise_distance(points)
-        points /= self.mean_train_distance_
-        self.train_di_ = held_out_distances(points, splits)
-        self.threshold_ = self._find_threshold(self.train_di_[~np.isnan(self.train_di_)])
-        self.offset_ = -self.threshold_
-        self.train_lpd_ = held_out_counts(points, splits, self.threshold_)
-        self._tree = cKDTree(points)
+        points = _encode_rows(frame, covariates)
+        mean_distance = mean_pairwise_distance(points)
+        points /= mean_distance
+        di = held_out_distances(points, splits)
+        threshold = self._find_threshold(di[~np.isnan(di)])
+        lpd = held_out_counts(points, splits, threshold)
+        self._labels, self._covariates, self._tree = labels, covariates, cKDTree(points)
+        self.columns_, self.weights_, self.mean_train_distance_ = columns, weights, mean_distance
+        self.train_di_, self.train_lpd_ = di, lpd
+        self.threshold_, self.offset_ = threshold, -threshold
         return self
 
     def predict(self, X):
@@ -351,28 +353,30 @@ class AreaOfApplicability(BaseEstimator):
             frame = frame.set_axis(list(self._labels), axis=1)
         workers = effective_n_jobs(self.n_jobs)
         parts = [
-            function(self._encode(frame.iloc[rows]) / self.mean_train_distance_, workers)
+            function(
+                _encode_rows(frame.iloc[rows], self._covariates) / self.mean_train_distance_,
+                workers,
+            )
             for rows in gen_batches(len(frame), _MAX_QUERY_ROWS)
         ]
         return np.concatenate(parts)
 
-    def _encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return rows as points in the space of weighted covariates."""
-        return np.column_stack(
-            [
-                weight * covariate.standardize(frame[covariate.label])
-                for covariate, weight in self._covariates
-            ]
-        )
-
-    def _compute_weights(self, X: Any, y: Any, splits: list[Split] | None) -> np.ndarray:
+    def _compute_weights(
+        self,
+        X: Any,
+        y: Any,
+        splits: list[Split] | None,
+        labels: tuple[Hashable, ...],
+        columns: list[Hashable],
+    ) -> np.ndarray:
+        """Return the weights of the selected columns of X, which has the given labels."""
         importance = self.importance
         if importance is None:
             importance = "equal" if self.estimator is None else "permutation"
         if not isinstance(importance, str):
-            return check_weights(importance, self.columns_)
+            return check_weights(importance, columns)
         if importance == "equal":
-            return np.ones(len(self.columns_))
+            return np.ones(len(columns))
         if self.estimator is None:
             raise ValueError(f"importance={importance!r} needs a model: pass it as estimator.")
         if y is None and importance != "native":
@@ -389,7 +393,7 @@ class AreaOfApplicability(BaseEstimator):
             n_jobs=self.n_jobs,
             random_state=check_random_state(self.random_state),
         )
-        weights = weights[[self._labels.index(label) for label in self.columns_]]
+        weights = weights[[labels.index(label) for label in columns]]
         if not (weights > 0).any():
             warnings.warn(
                 f"importance={importance!r} gives no column of {type(self.estimator).__name__} a "
@@ -404,6 +408,15 @@ class AreaOfApplicability(BaseEstimator):
         if isinstance(self.threshold, str):
             return THRESHOLDS[self.threshold](index)
         return float(self.threshold)
+
+
+def _encode_rows(
+    frame: pd.DataFrame, covariates: Iterable[tuple[EncodedCovariate, float]]
+) -> np.ndarray:
+    """Return rows as points in the space of weighted covariates."""
+    return np.column_stack(
+        [weight * covariate.standardize(frame[covariate.label]) for covariate, weight in covariates]
+    )
 
 
 def _select_columns(frame: pd.DataFrame, columns: Iterable[Hashable] | None) -> list[Hashable]:

@@ -8,8 +8,9 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 __all__ = ["TerraMindImages", "as_terramind_images"]
 
@@ -90,7 +91,7 @@ class TerraMindImages(BaseEstimator):
         "layer_decay": [Interval(Real, 0, 1, closed="right"), None],
         "augment": ["boolean"],
         "gradient_checkpointing": ["boolean"],
-        "cache_dir": [str, PathLike, "boolean", None],
+        "cache_dir": [str, PathLike, Options(bool, {False}), None],
         "on_error": [StrOptions({"raise", "ignore"})],
     }
 
@@ -101,7 +102,8 @@ class TerraMindImages(BaseEstimator):
     @property
     def stages(self) -> bool | int:
         """Encoder stages to tune: True for all, else the number of last blocks; False for none."""
-        return self.fine_tune if isinstance(self.fine_tune, bool) else int(self.fine_tune)
+        whole = isinstance(self.fine_tune, bool | np.bool_)
+        return bool(self.fine_tune) if whole else int(self.fine_tune)
 
     @property
     def peak_learning_rate(self) -> float:

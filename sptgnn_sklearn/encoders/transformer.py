@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ..table.column_parsing import read_paths
@@ -86,7 +86,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         "encoder": [str],
         "weights": [str, PathLike, None],
         "sha256": [str, None],
-        "cache_dir": [str, PathLike, "boolean", None],
+        "cache_dir": [str, PathLike, Options(bool, {False}), None],
         "on_error": [StrOptions({"raise", "ignore"})],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -148,18 +148,19 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
             cache_dir=self.cache_dir,
             on_error=self.on_error,
         )
-        self.columns_ = {
+        columns = {
             name: find_column(frame, column.column, f"images[{name!r}]")
             for name, column in image_columns(images).items()
         }
-        self.embedder_ = ChipEmbedder.fit(
-            self._paths(frame),
+        embedder = ChipEmbedder.fit(
+            _read_columns(frame, columns),
             images,
-            self.columns_,
+            columns,
             device=choose_device(self.device),
             n_jobs=self.n_jobs,
             verbose=int(self.verbose),
         )
+        self.columns_, self.embedder_ = columns, embedder
         return self
 
     def transform(self, X):
@@ -175,7 +176,8 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
             NaN in rows without any image. A DataFrame after ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        embedding, _ = self.embedder_.embed(self._paths(self._frame(X, reset=False)))
+        frame = self._frame(X, reset=False)
+        embedding, _ = self.embedder_.embed(_read_columns(frame, self.columns_))
         return embedding
 
     def get_feature_names_out(self, input_features=None):
@@ -202,11 +204,13 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         )
         return frame
 
-    def _paths(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-        return {name: read_paths(frame[label]) for name, label in self.columns_.items()}
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _read_columns(frame: pd.DataFrame, columns: Mapping[str, Hashable]) -> dict[str, np.ndarray]:
+    """Return the chip paths (n,) of each modality."""
+    return {name: read_paths(frame[label]) for name, label in columns.items()}

@@ -113,7 +113,9 @@ def ablation(
     splits = list(check_cv(5 if cv is None else cv).split(X, y, groups))
     scores = {}
     for name, changes in {"as given": {}, **ingredients}.items():
-        model = _with_parameters(estimator, prefix, changes)
+        model = clone(estimator).set_params(
+            **{prefix + parameter: value for parameter, value in changes.items()}
+        )
         scores[name] = cross_validate(
             model, X, y, cv=splits, scoring=scoring, n_jobs=n_jobs, error_score="raise"
         )["test_score"]
@@ -128,20 +130,6 @@ def ablation(
         },
         index=pd.Index(scores, name="variant"),
     )
-
-
-def _with_parameters(estimator: Any, prefix: str, changes: Mapping[str, Any]) -> Any:
-    """Return a clone with some parameters of its SpTGNNRegressor changed."""
-    model = clone(estimator)
-    network = f"{prefix}network"
-    if model.get_params()[network] is None and any(
-        name.startswith("network__") for name in changes
-    ):
-        # Parameters of the network can be set on an instance only.
-        from ..network.config import NetworkConfig
-
-        model.set_params(**{network: NetworkConfig()})
-    return model.set_params(**{prefix + name: value for name, value in changes.items()})
 
 
 def _parameter_prefix(estimator: Any) -> str:

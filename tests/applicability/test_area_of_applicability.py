@@ -413,3 +413,16 @@ def test_tables_without_variation_are_refused():
         AreaOfApplicability().fit([[1.0, 2.0]])
     with pytest.raises(ValueError, match=r"columns .* constant: \[0, 1\]"):
         AreaOfApplicability().fit(np.ones((5, 2)))
+
+
+def test_failed_fit_keeps_the_last_one():
+    """Weights and columns of a fit that raises are not used by predict."""
+    X, _ = make_samples()
+    area = AreaOfApplicability(columns=["rain", "clay"]).fit(X)
+    expected = area.dissimilarity_index(X)
+    with pytest.raises(ValueError, match="cv"):
+        area.set_params(columns=["noise"], cv=["one"]).fit(X)
+    with pytest.raises(ValueError, match="constant"):
+        area.set_params(cv=None).fit(X.assign(noise=1.0))
+    assert area.columns_ == ["rain", "clay"] and len(area.weights_) == 2
+    np.testing.assert_array_equal(area.dissimilarity_index(X), expected)

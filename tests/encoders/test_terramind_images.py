@@ -1,5 +1,6 @@
 """TerraMindImages: parameters of the image columns and their encoder."""
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 
@@ -41,7 +42,8 @@ def test_default_learning_rates_depend_on_the_weights(parameters, rate, decay):
 
 
 @pytest.mark.parametrize(
-    ("fine_tune", "stages"), [(False, False), (True, True), (0, False), (1, 1), (12, 12)]
+    ("fine_tune", "stages"),
+    [(False, False), (True, True), (np.bool_(True), True), (0, False), (1, 1), (12, 12)],
 )
 def test_stages(fine_tune, stages):
     """True is all stages, and 1 is one block."""
@@ -62,6 +64,7 @@ def test_stages(fine_tune, stages):
         ("layer_decay", 1.5),
         ("augment", "yes"),
         ("cache_dir", 3),
+        ("cache_dir", True),
         ("on_error", "skip"),
     ],
 )

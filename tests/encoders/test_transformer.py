@@ -102,8 +102,23 @@ def test_errors_name_column_and_row(table, embedder):
         embedder.fit(X.assign(dem=1.0))
     with pytest.raises(ValueError, match="must be a mapping of modality to column"):
         clone(embedder).set_params(images={}).fit(X)
+    with pytest.raises(ValueError, match="'cache_dir' parameter"):
+        clone(embedder).set_params(cache_dir=True).fit(X)
     embedder.fit(X)
     with pytest.raises(ValueError, match=r"Row 2, column 'dem': /nowhere.tif does not exist"):
         embedder.transform(
             X.assign(dem=["/nowhere.tif" if i == 2 else v for i, v in enumerate(X["dem"])])
         )
+
+
+def test_failed_fit_keeps_the_last_one(table, embedder):
+    """Columns of a fit that raises are not used by transform."""
+    X, _ = table
+    expected = embedder.fit_transform(X)
+    broken = X.assign(other="/nowhere.tif")
+    with pytest.raises(ValueError, match=r"/nowhere.tif"):
+        embedder.set_params(images={"DEM": "other"}).fit(broken)
+    assert embedder.columns_ == {"DEM": "dem"}
+    np.testing.assert_array_equal(
+        embedder.embedder_.embed({"DEM": read_paths(X["dem"])})[0], expected
+    )
