@@ -47,7 +47,9 @@ def wrapped_estimator(estimator: Any) -> Any | None:
     """
     if isinstance(estimator, Pipeline):
         return estimator[-1]
-    return getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
+    if isinstance(estimator, TransformedTargetRegressor):
+        return getattr(estimator, "regressor_", None)
+    return getattr(estimator, "best_estimator_", None)
 
 
 def innermost_estimator(estimator: Any) -> Any:
@@ -261,9 +263,8 @@ def _inverse_target(estimator: TransformedTargetRegressor, values: np.ndarray) -
 
 
 def _inverse_interval(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
-    return np.sort(
-        _inverse_target(estimator, found), axis=1
-    )  # a decreasing transform swaps the limits
+    # A decreasing transform swaps the limits.
+    return np.sort(_inverse_target(estimator, found), axis=1)
 
 
 def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:

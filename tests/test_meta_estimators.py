@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import BayesianRidge, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
 
 from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertainty
+from sptgnn_sklearn.meta_estimators import predict_mean_std, wrapped_estimator
 from sptgnn_sklearn.metrics import interval_coverage
 
 SMALL = {
@@ -97,3 +98,26 @@ def test_regressors_without_uncertainty_are_named(survey):
     search = GridSearchCV(clone(Ridge()), {"alpha": [1.0]}, refit=False).fit(X, y)
     with pytest.raises(TypeError, match="refit=False"):
         predict_interval(search, X)
+
+
+class Doubled(RegressorMixin, BaseEstimator):
+    """A meta-estimator of another library that changes the predictions of its regressor."""
+
+    def __init__(self, regressor):
+        self.regressor = regressor
+
+    def fit(self, X, y):
+        self.regressor_ = clone(self.regressor).fit(X, y / 2)
+        return self
+
+    def predict(self, X):
+        return 2 * self.regressor_.predict(X)
+
+
+def test_unknown_meta_estimators_are_refused():
+    """Their regressor may predict on another scale, as here on half of it."""
+    X = np.arange(9.0)[:, None]
+    outer = Doubled(BayesianRidge()).fit(X, X[:, 0])
+    assert wrapped_estimator(outer) is None
+    with pytest.raises(TypeError, match=r"Doubled has no predict\(X, return_std=True\)"):
+        predict_mean_std(outer, X)
