@@ -65,7 +65,7 @@ class EmbeddingCache:
     """Cache of vectors by key, in memory and on disk.
 
     If the folder is not writable, one warning is issued and new vectors are kept in memory only.
-    A damaged or foreign database is renamed to ``*.damaged``, and a new one is started.
+    A file that SQLite cannot read is renamed to ``*.damaged``, and a new database is started.
 
     Parameters
     ----------
@@ -117,7 +117,8 @@ class EmbeddingCache:
             Once, if the database or some of its rows are damaged; these are treated as missing.
         """
         missing = [key for key in dict.fromkeys(keys) if key not in self._vectors]
-        if missing and self.folder is not None and (self.folder / _DATABASE).is_file():
+        # os.path.isfile is also False in folders that may not be searched; Path.is_file raises.
+        if missing and self.folder is not None and os.path.isfile(self.folder / _DATABASE):
             try:
                 self._read(missing)
             except sqlite3.Error as error:

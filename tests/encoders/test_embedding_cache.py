@@ -232,6 +232,23 @@ def test_folder_that_is_not_writable_warns_once(tmp_path):
     assert numbers_in(cache, 3) == [0, 1]
 
 
+def test_folder_without_permission_is_treated_as_empty(tmp_path, monkeypatch):
+    """Files whose status may not be read are computed again."""
+    fill(EmbeddingCache(tmp_path, SPACE, 3), [0])
+    stat = os.stat
+
+    def refuse(path, **options):
+        if not isinstance(path, int) and os.fspath(path) == os.fspath(database(tmp_path)):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    cache = EmbeddingCache(tmp_path, SPACE, 3)
+    monkeypatch.setattr(os, "stat", refuse)
+    assert numbers_in(cache, 2) == []
+    monkeypatch.undo()
+    assert numbers_in(cache, 2) == [0]
+
+
 def test_read_only_database_is_read(tmp_path, monkeypatch):
     """A cache of another user is read, and new vectors stay in memory."""
     fill(EmbeddingCache(tmp_path, SPACE, 3), [0])
