@@ -1,4 +1,4 @@
-"""Fuzzing of thousands of odd tables and damaged files, in parts that can be resumed.
+"""Fuzzing of thousands of unusual tables and damaged files, in parts that can be resumed.
 
     PYTHONPATH=. python tests/fuzz.py properties --examples 10000 --parts 20 --seed 0
     PYTHONPATH=. python tests/fuzz.py properties --examples 10000 --parts 20 --part 3 --seed 0
@@ -241,11 +241,11 @@ def _run_worker(options: argparse.Namespace) -> int:
     """Read the files whose paths are on stdin, and print a line of JSON for each."""
     from file_readers import READERS, outcome
 
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # output of libraries must not mix with the answers
+    results = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # keeps output of libraries out of the results
     allocated = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (allocated + EXTRA_MEMORY, resource.RLIM_INFINITY))
-    print("ready", file=answers)
+    print("ready", file=results)
     for line in sys.stdin:
         start = time.process_time()
         try:
@@ -256,8 +256,8 @@ def _run_worker(options: argparse.Namespace) -> int:
             result = f"{type(error).__name__} at {location}: {error}"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = time.process_time() - start
-        answer = {"outcome": result, "seconds": seconds, "peak_mb": peak}
-        print(json.dumps(answer), file=answers)
+        record = {"outcome": result, "seconds": seconds, "peak_mb": peak}
+        print(json.dumps(record), file=results)
     return 0
 
 

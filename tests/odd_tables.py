@@ -1,4 +1,4 @@
-"""Hypothesis strategies for odd tables, targets and weights, and the allowed outcomes."""
+"""Hypothesis strategies for unusual tables, targets and weights, and the allowed outcomes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from small_models import make_regressor
 import sptgnn_sklearn
 from sptgnn_sklearn import SpTGNNRegressor
 
-SECONDS = 60  # more for one case is a hang
+SECONDS = 60  # time limit of one case
 MOST_ROWS = 25
 _HOMES = tuple(str(pathlib.Path(package.__file__).parent) for package in (sptgnn_sklearn, sklearn))
 _SMALLEST = {
@@ -66,9 +66,9 @@ class Case:
     X, y, weight, queries
     parameters : dict
         Parameters of the estimator beyond those of the smallest network.
-    story : list of str
+    description : list of str
         Kinds of columns, targets, ... that were drawn.
-    wrong : bool
+    invalid : bool
         Whether the case contains invalid input.
     """
 
@@ -77,11 +77,11 @@ class Case:
     weight: Any
     queries: Any
     parameters: dict[str, Any] = field(default_factory=dict)
-    story: list[str] = field(default_factory=list)
-    wrong: bool = False
+    description: list[str] = field(default_factory=list)
+    invalid: bool = False
 
     def __repr__(self) -> str:
-        return f"Case({'; '.join(self.story)}; {self.parameters})"
+        return f"Case({'; '.join(self.description)}; {self.parameters})"
 
 
 # Values ------------------------------------------------------------------------------------------
@@ -99,10 +99,10 @@ def _typed(dtype: Any) -> Callable[[list[Any]], Any]:
 
 
 def _objects(values: list[Any]) -> Any:
-    found = np.empty(len(values), dtype=object)
+    column = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
-        found[i] = value
-    return pd.Series(found, dtype=object)
+        column[i] = value
+    return pd.Series(column, dtype=object)
 
 
 def _arrow(kind: pa.DataType) -> Callable[[list[Any]], Any]:
@@ -125,8 +125,8 @@ _DAY = datetime.date(2001, 2, 3)
 _DATES = [pd.Timestamp("2001-05-03"), pd.Timestamp("1999-12-31 23:59:59.999999"), pd.NaT]
 _TIMESTAMPS = [datetime.datetime(2001, 5, 3), datetime.datetime(1970, 1, 1), None]
 
-# Kinds that any table may hold.
-GOOD: dict[str, Callable[[int, np.random.Generator], Any]] = {
+# Valid kinds of columns.
+VALID_COLUMNS: dict[str, Callable[[int, np.random.Generator], Any]] = {
     "floats": _column([*_NUMBERS, np.nan], _typed("float64")),
     "spread": _column(_NUMBERS, _spread),
     "single": _column([*_NUMBERS, np.nan], _typed("float32")),
@@ -209,8 +209,8 @@ GOOD: dict[str, Callable[[int, np.random.Generator], Any]] = {
     ),
     "durations": _column([pd.Timedelta("1D"), pd.NaT], _typed("timedelta64[ns]")),
 }
-# Kinds that no table should hold, and whose refusal must be told.
-BAD: dict[str, Callable[[int, np.random.Generator], Any]] = {
+# Invalid kinds of columns, which must raise an error.
+INVALID_COLUMNS: dict[str, Callable[[int, np.random.Generator], Any]] = {
     "infinite": _column([1.0, np.inf, -np.inf], _typed("float64")),
     "beyond": _column([1e300, 1.0, -1e300], _typed("float64")),
     "marked": _column([-3.4028235e38, 1.0], _typed("float32")),
@@ -223,7 +223,7 @@ BAD: dict[str, Callable[[int, np.random.Generator], Any]] = {
     "arrow clock": _column([datetime.time(1), datetime.time(2), None], _arrow(pa.time64("us"))),
     "arrow far dates": _column([datetime.date(1, 1, 1), _DAY], _arrow(pa.date32())),
     "infinite objects": _column([1.0, float("inf"), Decimal("Infinity")], _objects),
-    "signalling": _column([Decimal("sNaN"), Decimal(1)], _objects),
+    "signaling": _column([Decimal("sNaN"), Decimal(1)], _objects),
     "endless integers": _column([10**400, -(10**400), 1], _objects),
     "complex objects": _column([1j, 1.0], _objects),
     "stray text": _column([1.0, 2.0, "<0.1"], _objects),
@@ -249,13 +249,13 @@ def _tile(values: list[float], n: int) -> np.ndarray:
     return np.resize(np.array(values, dtype=float), n)
 
 
-# Places for n rows: the two coordinates.
-PLACES: dict[str, Callable[[int], tuple[Any, Any]]] = {
+# The two coordinates of n rows.
+COORDINATES: dict[str, Callable[[int], tuple[Any, Any]]] = {
     "cloud": lambda n: (5 + _CLOUD[:n, 0], 50 + _CLOUD[:n, 1]),
     "line": lambda n: (5 + _UNIT[:n], np.full(n, 50.0)),
-    "one place": lambda n: (np.full(n, 5.0), np.full(n, 50.0)),
-    "two places": lambda n: (_tile([5, 6], n), np.full(n, 50.0)),
-    "three places": lambda n: (_tile([5, 6, 7], n), np.full(n, 50.0)),
+    "one location": lambda n: (np.full(n, 5.0), np.full(n, 50.0)),
+    "two locations": lambda n: (_tile([5, 6], n), np.full(n, 50.0)),
+    "three locations": lambda n: (_tile([5, 6, 7], n), np.full(n, 50.0)),
     "date line": lambda n: (_tile([180, -180, 179.5, -179.5, 179], n), 10 * _CLOUD[:n, 1]),
     "poles": lambda n: (360 * _CLOUD[:n, 0] - 180, _tile([90, -90, 90, 89.9], n)),
     "round the globe": lambda n: (_tile([0, 90, 180, -90], n), _tile([0.0], n)),
@@ -274,8 +274,8 @@ PLACES: dict[str, Callable[[int], tuple[Any, Any]]] = {
     ),
     "text": lambda n: ([str(i / 4) for i in range(n)], [str(i) for i in _SHUFFLED[:n]]),
 }
-# Something is wrong with the last row.
-WRONG_PLACES: dict[str, Any] = {
+# Invalid values of a coordinate in the last row.
+INVALID_COORDINATES: dict[str, Any] = {
     "gap": np.nan,
     "infinity": np.inf,
     "minus infinity": -np.inf,
@@ -292,45 +292,45 @@ _LABELS = ["clay", "sand", "ph", "lat2", "", "a b", "\N{SNOWMAN}", "X", "y2"]
 
 def _one_in(number: int) -> st.SearchStrategy[bool]:
     """Draw True with probability 1 / n."""
-    return st.integers(0, number - 1).map(lambda found: found == number // 2)
+    return st.integers(0, number - 1).map(lambda drawn: drawn == number // 2)
 
 
 @st.composite
 def frames(draw, n: int) -> tuple[pd.DataFrame, list[str]]:
     """Draw a table of n rows and the kinds of its columns."""
-    place = draw(st.sampled_from(list(PLACES)) if draw(_one_in(2)) else st.just("cloud"))
-    first, second = PLACES[place](n)
+    locations = draw(st.sampled_from(list(COORDINATES)) if draw(_one_in(2)) else st.just("cloud"))
+    first, second = COORDINATES[locations](n)
     names = draw(st.sampled_from(_NAMES if draw(_one_in(6)) else _NAMES[:4]))
-    story = [f"{n} rows", place, f"names {names}"]
+    description = [f"{n} rows", locations, f"names {names}"]
     pair = [pd.Series(first), pd.Series(second)]
     if n and draw(_one_in(12)):
-        wrong = draw(st.sampled_from(list(WRONG_PLACES)))
+        invalid = draw(st.sampled_from(list(INVALID_COORDINATES)))
         which = draw(st.integers(0, 1))
         pair[which] = pair[which].astype(object)
-        pair[which].iloc[-1] = WRONG_PLACES[wrong]
-        story.append(f"{wrong} in coordinate {which}")
+        pair[which].iloc[-1] = INVALID_COORDINATES[invalid]
+        description.append(f"{invalid} in coordinate {which}")
     columns = dict(zip(names, pair, strict=True))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     labels = draw(st.lists(st.sampled_from(_LABELS), max_size=5, unique=True))
     for label in labels:
-        kinds = BAD if draw(_one_in(25)) else GOOD
+        kinds = INVALID_COLUMNS if draw(_one_in(25)) else VALID_COLUMNS
         kind = draw(st.sampled_from(list(kinds)))
         columns[label] = kinds[kind](n, rng)
-        story.append(f"{label!r}: {kind}")
+        description.append(f"{label!r}: {kind}")
     numeric = [label for label in labels if columns[label].dtype == np.float64]
     if numeric and draw(st.booleans()):
         with np.errstate(all="ignore"):
-            columns["twin"] = 3 * columns[numeric[0]] - 1
-        story.append(f"twin of {numeric[0]!r}")
+            columns["linear"] = 3 * columns[numeric[0]] - 1
+        description.append(f"linear in {numeric[0]!r}")
     if draw(st.booleans()):
         columns = {label: columns[label] for label in draw(st.permutations(list(columns)))}
-        story.append(f"order {list(columns)}")
+        description.append(f"order {list(columns)}")
     frame = pd.DataFrame(columns)
     if n and draw(_one_in(4)):
-        with contextlib.suppress(ValueError):  # pandas takes no rows of big-endian columns
+        with contextlib.suppress(ValueError):  # pandas cannot select rows of big-endian columns
             frame = frame.iloc[rng.integers(n, size=n)]
-            story.append("rows repeated")
-    return frame, story
+            description.append("rows repeated")
+    return frame, description
 
 
 INDEXES: dict[str, Callable[[int], pd.Index]] = {
@@ -356,13 +356,13 @@ def _polars(frame: pd.DataFrame) -> Any:
 
     plain = (int, float, str, datetime.datetime, type(None))
     if not all(isinstance(value, plain) for label in frame for value in frame[label].tolist()):
-        raise TypeError("over other objects polars may panic, which is no exception")
+        raise TypeError("polars may panic on other objects, which is not an exception")
     return polars.DataFrame(
         {str(label): polars.Series(frame[label].tolist(), strict=False) for label in frame}
     )
 
 
-# Containers of a table. What cannot be put into one stays a DataFrame.
+# Containers of a table; a table that does not fit in one stays a DataFrame.
 CONTAINERS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "array": lambda frame: frame.to_numpy(),
     "Fortran array": lambda frame: np.asfortranarray(frame.to_numpy()),
@@ -393,7 +393,7 @@ def containers(draw, frame: pd.DataFrame) -> tuple[Any, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return CONTAINERS[kind](frame), kind
-    except Exception:  # whatever the other library does not hold
+    except Exception:  # the library does not support some values
         return frame, f"no {kind}"
 
 
@@ -405,8 +405,8 @@ def _duplicate_label(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis([*frame.columns[:-1], frame.columns[0]], axis=1)
 
 
-# What happens to the names of all columns, now and then.
-RELABELLED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+# Changes of the column names.
+RELABELED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "twice": _duplicate_label,
     "text": _text_labels,
     "tuples": lambda frame: frame.set_axis(
@@ -423,7 +423,7 @@ RELABELLED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 }
 
 _Y = np.random.default_rng(2).normal(size=MOST_ROWS).round(3)
-# The unusual that is taken, and what is refused.
+# Valid and invalid targets.
 TARGETS: dict[str, Callable[[int], Any]] = {
     "numbers": lambda n: _Y[:n],
     "list": lambda n: _Y[:n].tolist(),
@@ -460,7 +460,7 @@ TARGETS: dict[str, Callable[[int], Any]] = {
     "frame": lambda n: pd.DataFrame({"soc": _Y[:n]}),
     "masked": lambda n: np.ma.masked_array(_Y[:n], mask=False),
 }
-WRONG_TARGETS: dict[str, Callable[[int], Any]] = {
+INVALID_TARGETS: dict[str, Callable[[int], Any]] = {
     "none": lambda n: None,
     "gap": lambda n: np.where(np.arange(n) == 1, np.nan, _Y[:n]),
     "nullable gap": lambda n: pd.array([None, *range(1, n)][:n], dtype="Int64"),
@@ -484,7 +484,7 @@ WRONG_TARGETS: dict[str, Callable[[int], Any]] = {
     "lists": lambda n: _objects([[1.0]] * n),
     "ragged": lambda n: [[1.0], [2.0, 3.0]] * (n // 2) + [[1.0]] * (n % 2),
     "mappings": lambda n: _objects([{}] * n),
-    "signalling": lambda n: _objects([Decimal("sNaN")] * n),
+    "signaling": lambda n: _objects([Decimal("sNaN")] * n),
     "endless": lambda n: _objects([10**400] * n),
     "two columns": lambda n: np.column_stack([_Y[:n], _Y[:n]]),
     "too short": lambda n: _Y[: max(n - 1, 0)],
@@ -494,7 +494,7 @@ WRONG_TARGETS: dict[str, Callable[[int], Any]] = {
     "one text": lambda n: "a" * n,
     "arrow lists": lambda n: pd.Series([[1]] * n, dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
 }
-# Likewise.
+# Valid and invalid sample weights.
 WEIGHTS: dict[str, Callable[[int], Any]] = {
     "ones": np.ones,
     "integers": lambda n: np.arange(1, n + 1),
@@ -517,7 +517,7 @@ WEIGHTS: dict[str, Callable[[int], Any]] = {
     "decimals": lambda n: _objects([Decimal(1)] * n),
     "sparse": lambda n: pd.Series(pd.arrays.SparseArray(np.ones(n))),
 }
-WRONG_WEIGHTS: dict[str, Callable[[int], Any]] = {
+INVALID_WEIGHTS: dict[str, Callable[[int], Any]] = {
     "negative": lambda n: np.where(np.arange(n) == 1, -1.0, 1.0),
     "gap": lambda n: np.where(np.arange(n) == 1, np.nan, 1.0),
     "nullable gap": lambda n: pd.Series([None] * n, dtype="Float64"),
@@ -538,7 +538,7 @@ WRONG_WEIGHTS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def _fitting(frame: pd.DataFrame, role: str) -> list[Any]:
+def _matching_columns(frame: pd.DataFrame, role: str) -> list[Any]:
     """Return the columns whose dtype allows a role."""
     kinds = {
         "time": "datetime64|period|timestamp|date32",
@@ -553,21 +553,25 @@ def _fitting(frame: pd.DataFrame, role: str) -> list[Any]:
 
 
 @st.composite
-def settings_of_an_estimator(draw, frame: pd.DataFrame) -> dict[str, Any]:
+def estimator_parameters(draw, frame: pd.DataFrame) -> dict[str, Any]:
     """Draw parameters; sometimes a role is given to an arbitrary column."""
-    found: dict[str, Any] = {}
-    anything = [*frame.columns, 0, 1, -1, 2]
+    parameters: dict[str, Any] = {}
+    any_label = [*frame.columns, 0, 1, -1, 2]
     for role in ("time", "elevation", "site"):
-        if frame.columns.is_unique and (fitting := _fitting(frame, role)) and draw(_one_in(2)):
-            label = draw(st.sampled_from(fitting))
-            if label not in found.values():
-                found[role] = label
+        if (
+            frame.columns.is_unique
+            and (matching := _matching_columns(frame, role))
+            and draw(_one_in(2))
+        ):
+            label = draw(st.sampled_from(matching))
+            if label not in parameters.values():
+                parameters[role] = label
         elif draw(_one_in(40)):
-            found[role] = draw(st.sampled_from(anything))
+            parameters[role] = draw(st.sampled_from(any_label))
     if draw(_one_in(40)):
-        found["coordinates"] = draw(st.tuples(*2 * [st.sampled_from(anything)]))
+        parameters["coordinates"] = draw(st.tuples(*2 * [st.sampled_from(any_label)]))
     if draw(_one_in(40)):
-        found["spectral"] = draw(st.lists(st.sampled_from(anything), max_size=2))
+        parameters["spectral"] = draw(st.lists(st.sampled_from(any_label), max_size=2))
     choices: dict[str, list[Any]] = {
         "crs": ["EPSG:28992", 32631],
         "spectral": ["covariates"],
@@ -591,18 +595,18 @@ def settings_of_an_estimator(draw, frame: pd.DataFrame) -> dict[str, Any]:
         "n_jobs": [1],
     }
     for name in draw(st.lists(st.sampled_from(list(choices)), max_size=4, unique=True)):
-        found[name] = draw(st.sampled_from(choices[name]))
-    return found
+        parameters[name] = draw(st.sampled_from(choices[name]))
+    return parameters
 
 
-def _rearranged(frame: pd.DataFrame) -> pd.DataFrame:
+def _reverse_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[:, ::-1]
 
 
-# What the table of a prediction is, from that of training.
+# The table of a prediction, made from the training table.
 QUERIES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "same": lambda frame: frame,
-    "other order of columns": _rearranged,
+    "other order of columns": _reverse_columns,
     "other order of rows": lambda frame: frame.iloc[::-1],
     "one row": lambda frame: frame.iloc[:1],
     "no rows": lambda frame: frame.iloc[:0],
@@ -626,48 +630,48 @@ QUERIES: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 @st.composite
 def cases(draw) -> Case:
-    """Draw a case: mostly valid input with something odd about it."""
+    """Draw a case: mostly valid input with an unusual property."""
     n = draw(st.integers(0 if draw(_one_in(8)) else 6, MOST_ROWS))
-    frame, story = draw(frames(n))
-    queries, told = frame, "queries as the table"
+    frame, description = draw(frames(n))
+    queries, query_description = frame, "queries equal the table"
     if draw(_one_in(2)):
-        how = draw(st.sampled_from(list(QUERIES)))
-        with contextlib.suppress(Exception):  # where a table cannot be so changed
-            queries, told = QUERIES[how](frame), f"queries: {how}"
+        change = draw(st.sampled_from(list(QUERIES)))
+        with contextlib.suppress(Exception):  # not every table can be changed this way
+            queries, query_description = QUERIES[change](frame), f"queries: {change}"
     elif draw(_one_in(3)):
-        queries, others = draw(frames(draw(st.integers(1, 6))))
-        told = f"queries of their own: {', '.join(others)}"
+        queries, query_columns = draw(frames(draw(st.integers(1, 6))))
+        query_description = f"queries of other columns: {', '.join(query_columns)}"
     if draw(_one_in(12)):
-        how = draw(st.sampled_from(list(RELABELLED)))
+        change = draw(st.sampled_from(list(RELABELED)))
         shared = queries is frame
         with contextlib.suppress(Exception):
-            frame = RELABELLED[how](frame)
-            story.append(f"names: {how}")
+            frame = RELABELED[change](frame)
+            description.append(f"names: {change}")
         queries = frame if shared else queries
-    parameters = draw(settings_of_an_estimator(frame))
-    X, held = draw(containers(frame))
+    parameters = draw(estimator_parameters(frame))
+    X, container = draw(containers(frame))
     if queries is frame:
         queries = X
     elif isinstance(queries, pd.DataFrame) and queries.columns.is_unique:
-        queries, queried = draw(containers(queries))
-        told += f" ({queried})"
-    target = draw(st.sampled_from(["numbers", *TARGETS]))
-    y, wrong = TARGETS[target](n), False
+        queries, query_container = draw(containers(queries))
+        query_description += f" ({query_container})"
+    target_kind = draw(st.sampled_from(["numbers", *TARGETS]))
+    y, invalid = TARGETS[target_kind](n), False
     if draw(_one_in(15)):
-        target = draw(st.sampled_from(list(WRONG_TARGETS)))
-        y, wrong = WRONG_TARGETS[target](n), n > 1
-    weight, weighed = None, "none"
+        target_kind = draw(st.sampled_from(list(INVALID_TARGETS)))
+        y, invalid = INVALID_TARGETS[target_kind](n), n > 1
+    weight, weight_kind = None, "none"
     if draw(_one_in(4)):
-        weighed = draw(st.sampled_from(list(WEIGHTS)))
-        weight = WEIGHTS[weighed](n)
+        weight_kind = draw(st.sampled_from(list(WEIGHTS)))
+        weight = WEIGHTS[weight_kind](n)
         if draw(_one_in(5)):
-            weighed = draw(st.sampled_from(list(WRONG_WEIGHTS)))
-            weight, wrong = WRONG_WEIGHTS[weighed](n), n > 1
-    story += [held, told, f"y: {target}", f"weight: {weighed}"]
-    return Case(X, y, weight, queries, parameters, story, wrong)
+            weight_kind = draw(st.sampled_from(list(INVALID_WEIGHTS)))
+            weight, invalid = INVALID_WEIGHTS[weight_kind](n), n > 1
+    description += [container, query_description, f"y: {target_kind}", f"weight: {weight_kind}"]
+    return Case(X, y, weight, queries, parameters, description, invalid)
 
 
-# What may come of it -----------------------------------------------------------------------------
+# Outcomes ----------------------------------------------------------------------------------------
 
 
 def outcome(case: Case) -> str:
@@ -676,7 +680,7 @@ def outcome(case: Case) -> str:
     Returns
     -------
     str
-        "answered", or "refused in fit" or "refused in predict" for a documented error.
+        "predicted", or "error in fit" or "error in predict" for a documented error.
 
     Raises
     ------
@@ -686,28 +690,28 @@ def outcome(case: Case) -> str:
     before = _states(case)
     model = make_regressor(**{**_SMALLEST, **case.parameters})
     stage = "fit"
-    with _no_hang(), warnings.catch_warnings(record=True) as caught:
+    with _time_limit(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             model.fit(case.X, case.y, sample_weight=case.weight)
             stage = "predict"
             found = model.predict(case.queries), model.predict_uncertainty(case.queries)
-            stage = "answered"
+            stage = "predicted"
         except (TypeError, ValueError) as error:
             _check_error(error)
     _check_warnings(caught)
-    for what, old, new in zip(("X", "y", "weight", "queries"), before, _states(case), strict=True):
-        assert old == new, f"{what} was changed: {old}\n{new}"
-    if stage != "answered":
-        return f"refused in {stage}"
-    assert not case.wrong, "what should be refused was taken"
+    for name, old, new in zip(("X", "y", "weight", "queries"), before, _states(case), strict=True):
+        assert old == new, f"{name} was changed: {old}\n{new}"
+    if stage != "predicted":
+        return f"error in {stage}"
+    assert not case.invalid, "invalid input raised no error"
     _check_answer(*found, case.queries)
-    _check_left_out(model, case.weight)
+    _check_out_of_fold(model, case.weight)
     return stage
 
 
 @contextlib.contextmanager
-def _no_hang() -> Iterator[None]:
+def _time_limit() -> Iterator[None]:
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -715,13 +719,13 @@ def _no_hang() -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise AssertionError(f"more than {SECONDS} s passed")
 
-    before = signal.signal(signal.SIGALRM, stop)
+    previous = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _within(filename: str) -> str:
@@ -781,10 +785,10 @@ def _check_answer(mean: np.ndarray, table: pd.DataFrame, queries: Any) -> None:
     np.testing.assert_array_equal(mean, values[:, 0])
 
 
-def _check_left_out(model: SpTGNNRegressor, weight: Any) -> None:
+def _check_out_of_fold(model: SpTGNNRegressor, weight: Any) -> None:
     gaps = ~np.isfinite(model.oob_prediction_)
     if weight is None or np.ndim(weight) == 0:
-        assert not gaps.any(), "a left-out prediction is not finite"
+        assert not gaps.any(), "an out-of-fold prediction is not finite"
     else:
         absent = np.asarray(pd.Series(np.asarray(weight)).astype(float)) == 0
         np.testing.assert_array_equal(gaps, absent)

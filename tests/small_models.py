@@ -14,7 +14,7 @@ def regressor_parameters(parameters):
     Parameters of TerraMindImages that the regressor has too (learning_rate) carry the prefix
     ``images__``.
     """
-    own, network, images = {}, {}, {}
+    regressor, network, images = {}, {}, {}
     for name, value in parameters.items():
         if name in NETWORK:
             network[name] = value
@@ -23,12 +23,12 @@ def regressor_parameters(parameters):
         elif name in IMAGES - {"learning_rate"}:
             images[name] = value
         else:
-            own[name] = value
+            regressor[name] = value
     if network:
-        own["network"] = NetworkConfig(**network)
-    if images and own.get("images") is not None:
-        own["images"] = TerraMindImages(own["images"], **images)
-    return own
+        regressor["network"] = NetworkConfig(**network)
+    if images and regressor.get("images") is not None:
+        regressor["images"] = TerraMindImages(regressor["images"], **images)
+    return regressor
 
 
 def make_regressor(**parameters):

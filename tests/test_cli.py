@@ -34,7 +34,7 @@ def numeric(table):
 
 
 @pytest.fixture
-def inside(tmp_path, monkeypatch):
+def working_directory(tmp_path, monkeypatch):
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -47,13 +47,13 @@ def run(capsys, *arguments):
 
 
 @pytest.fixture
-def quick_models(monkeypatch):
+def fast_model(monkeypatch):
     """Replace the models by a fast one, for tests of files."""
     model = BayesianRidge()
     monkeypatch.setattr(cli, "_models", lambda *_: {"SpTGNN": model})
 
 
-def refused(capsys, *arguments):
+def error_message(capsys, *arguments):
     """Return the one-line error of an invalid table or option."""
     code, _, err = run(capsys, *arguments)
     assert code == 2
@@ -62,7 +62,7 @@ def refused(capsys, *arguments):
     return err
 
 
-def test_csv_to_results(inside, table, capsys):
+def test_csv_to_results(working_directory, table, capsys):
     """Roles are printed, models compared, and table, predictions and figure written."""
     table.to_csv("survey.csv", index=False)
     code, out, err = run(
@@ -82,7 +82,7 @@ def test_csv_to_results(inside, table, capsys):
     assert "| block  | training mean |" in out
     assert "block folds, XGBoost" in err
 
-    results = inside / "sptgnn-output"
+    results = working_directory / "sptgnn-output"
     assert sorted(path.name for path in results.iterdir()) == [
         "comparison.csv", "comparison.png", "predictions.csv",
     ]  # fmt: skip
@@ -102,42 +102,43 @@ def test_csv_to_results(inside, table, capsys):
     assert (results / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_parquet_and_out_folder(inside, numeric, quick_models, capsys):
+def test_parquet_and_out_folder(working_directory, numeric, fast_model, capsys):
     """Parquet files are read, and results are written to a new folder."""
     numeric.to_parquet("survey.parquet")
     code, _, _ = run(capsys, "survey.parquet", "--target", "soc", "--out", "a/b", *QUICK)
     assert code == 0
-    assert (inside / "a" / "b" / "comparison.csv").is_file()
+    assert (working_directory / "a" / "b" / "comparison.csv").is_file()
 
 
-def job_of(monkeypatch, *arguments):
-    """Return models, table and splits of a command."""
-    seen = {}
+def comparison_arguments(monkeypatch, *arguments):
+    """Return the arguments of `compare_models` for a command line."""
+    recorded = {}
 
-    def watch(models, X, y, splits, **_):
-        seen.update(models=models, X=X, y=y, splits=splits)
+    def record_arguments(models, X, y, splits, **_):
+        recorded.update(models=models, X=X, y=y, splits=splits)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "compare_models", watch)
+    monkeypatch.setattr(cli, "compare_models", record_arguments)
     with pytest.raises(KeyboardInterrupt):
         main(["survey.csv", "--target", "soc", *arguments])
-    return seen
+    return recorded
 
 
-def test_seed_determines_folds(inside, table, monkeypatch):
+def test_seed_determines_folds(working_directory, table, monkeypatch):
     """Random folds follow the seed."""
     table.to_csv("survey.csv", index=False)
     first, same, other = (
-        job_of(monkeypatch, "--seed", seed)["splits"]["random"][0][1].tolist() for seed in "112"
+        comparison_arguments(monkeypatch, "--seed", seed)["splits"]["random"][0][1].tolist()
+        for seed in "112"
     )
     assert first == same != other
 
 
-def test_rows_of_one_site_stay_in_one_fold(inside, table, monkeypatch):
+def test_rows_of_one_site_stay_in_one_fold(working_directory, table, monkeypatch):
     """Neither random nor block folds split a site."""
     table["site"] = np.arange(40) // 4
     table.to_csv("survey.csv", index=False)
-    seen = job_of(monkeypatch, "--splits", "3")
+    seen = comparison_arguments(monkeypatch, "--splits", "3")
     sites = seen["X"]["site"].to_numpy()
     for splits in seen["splits"].values():
         assert len(splits) == 3
@@ -154,10 +155,14 @@ def test_rows_of_one_site_stay_in_one_fold(inside, table, monkeypatch):
         (["--target-transform", "none"], None),
     ],
 )
-def test_models_share_transform_roles_and_seed(inside, table, monkeypatch, arguments, transform):
+def test_models_share_transform_roles_and_seed(
+    working_directory, table, monkeypatch, arguments, transform
+):
     """SpTGNN and XGBoost get the same parameters."""
     table.to_csv("survey.csv", index=False)
-    models = job_of(monkeypatch, *arguments, "--seed", "7", "--crs", "EPSG:4258")["models"]
+    models = comparison_arguments(monkeypatch, *arguments, "--seed", "7", "--crs", "EPSG:4258")[
+        "models"
+    ]
     shared = ("coordinates", "crs", "time", "elevation", "site", "target_transform", "random_state")
     network, trees = (models[name].get_params() for name in ("SpTGNN", "XGBoost"))
     assert {name: network[name] for name in shared} == {name: trees[name] for name in shared}
@@ -165,13 +170,13 @@ def test_models_share_transform_roles_and_seed(inside, table, monkeypatch, argum
     assert (network["crs"], network["random_state"]) == ("EPSG:4258", 7)
 
 
-def test_transform_is_printed(inside, table, capsys, monkeypatch):
+def test_transform_is_printed(working_directory, table, capsys, monkeypatch):
     """The transform of a skewed target is printed."""
     table["soc"] = np.exp(table["soc"] / 4)
     table.to_csv("survey.csv", index=False)
-    job_of(monkeypatch)
+    comparison_arguments(monkeypatch)
     assert "transform    log1p" in capsys.readouterr().out
-    job_of(monkeypatch, "--target-transform", "none")
+    comparison_arguments(monkeypatch, "--target-transform", "none")
     assert "transform    none" in capsys.readouterr().out
 
 
@@ -185,9 +190,9 @@ def test_transform_is_printed(inside, table, capsys, monkeypatch):
         (",", ".", gzip.open),
     ],
 )
-def test_csv_dialects_are_detected(inside, table, separator, decimal, opener):
+def test_csv_dialects_are_detected(working_directory, table, separator, decimal, opener):
     """Separators, decimal commas, byte order marks and compression are detected."""
-    path = inside / ("survey.csv.gz" if opener is gzip.open else "survey.csv")
+    path = working_directory / ("survey.csv.gz" if opener is gzip.open else "survey.csv")
     with opener(path, "wt", encoding="utf-8-sig") as file:
         table.to_csv(file, sep=separator, decimal=decimal, index=False)
     found = cli._read(path)
@@ -195,16 +200,16 @@ def test_csv_dialects_are_detected(inside, table, separator, decimal, opener):
     np.testing.assert_allclose(found["lon"], table["lon"])
 
 
-def test_categorical_option_makes_categories(inside, table, capsys, monkeypatch):
+def test_categorical_option_makes_categories(working_directory, table, capsys, monkeypatch):
     """Numeric codes become categories, also as floats with missing values."""
     table["soiltype"] = [1.0, 2.0, np.nan, 3.0] * 10
     table.to_csv("survey.csv", index=False)
-    job_of(monkeypatch, "--categorical", "soiltype")
+    comparison_arguments(monkeypatch, "--categorical", "soiltype")
     assert "categories   2: land_use, soiltype" in capsys.readouterr().out
     assert set(cli._as_classes(table["soiltype"]).dropna()) == {"1", "2", "3"}
 
 
-def test_warnings_are_printed_once(inside, table, capsys):
+def test_warnings_are_printed_once(working_directory, table, capsys):
     """Warnings are printed once after the table."""
     table["land_use"] = ["rare", "odd", *["usual"] * 38]
     table.to_csv("survey.csv", index=False)
@@ -216,11 +221,11 @@ def test_warnings_are_printed_once(inside, table, capsys):
     assert "Warning" not in err
 
 
-def test_files_are_written_atomically(inside, numeric, quick_models, capsys, monkeypatch):
+def test_files_are_written_atomically(working_directory, numeric, fast_model, capsys, monkeypatch):
     """A failing run leaves the earlier file and no partial one."""
     numeric.to_csv("survey.csv", index=False)
     run(capsys, "survey.csv", "--target", "soc", *QUICK)
-    before = (inside / "sptgnn-output" / "comparison.png").read_bytes()
+    before = (working_directory / "sptgnn-output" / "comparison.png").read_bytes()
 
     def fail(result, job, path):
         path.write_bytes(b"half")
@@ -229,11 +234,11 @@ def test_files_are_written_atomically(inside, numeric, quick_models, capsys, mon
     monkeypatch.setattr(cli, "_draw", fail)
     with pytest.raises(OSError, match="disk full"):
         main(["survey.csv", "--target", "soc", *QUICK])
-    assert (inside / "sptgnn-output" / "comparison.png").read_bytes() == before
-    assert len(list((inside / "sptgnn-output").iterdir())) == 3
+    assert (working_directory / "sptgnn-output" / "comparison.png").read_bytes() == before
+    assert len(list((working_directory / "sptgnn-output").iterdir())) == 3
 
 
-def test_no_figure_without_matplotlib(inside, numeric, quick_models, capsys, monkeypatch):
+def test_no_figure_without_matplotlib(working_directory, numeric, fast_model, capsys, monkeypatch):
     """Table and predictions are written, and the missing extra is named."""
     numeric.to_csv("survey.csv", index=False)
     find = cli.importlib.util.find_spec
@@ -245,7 +250,7 @@ def test_no_figure_without_matplotlib(inside, numeric, quick_models, capsys, mon
     code, out, _ = run(capsys, "survey.csv", "--target", "soc", *QUICK)
     assert code == 0
     assert "sptgnn-sklearn[plot]" in out
-    assert not (inside / "sptgnn-output" / "comparison.png").exists()
+    assert not (working_directory / "sptgnn-output" / "comparison.png").exists()
 
 
 # ------------------------------------------------------------------------------- refusals
@@ -254,35 +259,35 @@ def test_no_figure_without_matplotlib(inside, numeric, quick_models, capsys, mon
 @pytest.mark.parametrize(
     ("error", "said"), [(KeyError("pandas_type"), "'pandas_type'"), (EOFError(), "EOFError")]
 )
-def test_library_errors_become_one_line(inside, capsys, monkeypatch, error, said):
+def test_library_errors_become_one_line(working_directory, capsys, monkeypatch, error, said):
     """Errors of pandas and pyarrow on damaged files become one line."""
 
     def fail(path):
         raise error
 
     monkeypatch.setattr(pd, "read_parquet", fail)
-    (inside / "odd.parquet").write_bytes(b"PAR1")
-    assert f"as Parquet: {said}" in refused(capsys, "odd.parquet", "--target", "soc")
+    (working_directory / "odd.parquet").write_bytes(b"PAR1")
+    assert f"as Parquet: {said}" in error_message(capsys, "odd.parquet", "--target", "soc")
 
 
-def test_unreadable_files_raise(inside, capsys):
+def test_unreadable_files_raise(working_directory, capsys):
     """Missing, empty, truncated, binary and other unreadable files give one line each."""
-    assert "no such file" in refused(capsys, "missing.csv", "--target", "soc")
-    assert "is a folder" in refused(capsys, inside, "--target", "soc")
-    (inside / "empty.csv").write_text("")
-    assert "cannot be read as CSV" in refused(capsys, "empty.csv", "--target", "soc")
+    assert "no such file" in error_message(capsys, "missing.csv", "--target", "soc")
+    assert "is a folder" in error_message(capsys, working_directory, "--target", "soc")
+    (working_directory / "empty.csv").write_text("")
+    assert "cannot be read as CSV" in error_message(capsys, "empty.csv", "--target", "soc")
     packed = gzip.compress(b"lon,lat,soc\n" + bytes(range(48, 58)) * 400)
     for name, content in (("cut", packed[:-12]), ("bad", packed[:20] + b"\xff" * 20)):
-        (inside / f"{name}.csv.gz").write_bytes(content)
-        assert "cannot be read as CSV" in refused(capsys, f"{name}.csv.gz", "--target", "soc")
-    (inside / "head.csv").write_text("lon,lat,soc\n")
-    assert "has no rows" in refused(capsys, "head.csv", "--target", "soc")
-    (inside / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")
-    assert "cannot be read as CSV" in refused(capsys, "torn.csv", "--target", "soc")
-    (inside / "latin.csv").write_bytes("x,y,so\xdf\n1,2,3\n".encode("latin-1"))
-    assert "UTF-8" in refused(capsys, "latin.csv", "--target", "soc")
-    (inside / "text.parquet").write_text("lon,lat,soc\n1,2,3\n")
-    assert "cannot be read as Parquet" in refused(capsys, "text.parquet", "--target", "soc")
+        (working_directory / f"{name}.csv.gz").write_bytes(content)
+        assert "cannot be read as CSV" in error_message(capsys, f"{name}.csv.gz", "--target", "soc")
+    (working_directory / "head.csv").write_text("lon,lat,soc\n")
+    assert "has no rows" in error_message(capsys, "head.csv", "--target", "soc")
+    (working_directory / "torn.csv").write_text("a,b\n1,2\n1,2,3\n")
+    assert "cannot be read as CSV" in error_message(capsys, "torn.csv", "--target", "soc")
+    (working_directory / "latin.csv").write_bytes("x,y,so\xdf\n1,2,3\n".encode("latin-1"))
+    assert "UTF-8" in error_message(capsys, "latin.csv", "--target", "soc")
+    (working_directory / "text.parquet").write_text("lon,lat,soc\n1,2,3\n")
+    assert "cannot be read as Parquet" in error_message(capsys, "text.parquet", "--target", "soc")
 
 
 @pytest.mark.parametrize(
@@ -309,24 +314,24 @@ def test_unreadable_files_raise(inside, capsys):
         (["--target", "soc", "--out", "survey.csv"], "survey.csv"),
     ],
 )
-def test_invalid_options_raise(inside, table, capsys, arguments, words):
+def test_invalid_options_raise(working_directory, table, capsys, arguments, words):
     """Invalid options are named before any fit."""
     table.assign(cold=-5.0 - np.arange(40), same=3).to_csv("survey.csv", index=False)
-    assert words in refused(capsys, "survey.csv", *arguments)
+    assert words in error_message(capsys, "survey.csv", *arguments)
 
 
-def test_small_tables_raise(inside, table, capsys):
+def test_small_tables_raise(working_directory, table, capsys):
     """Fewer than twenty usable rows raise."""
     table.head(15).to_csv("survey.csv", index=False)
-    assert "13 rows have a target and coordinates" in refused(
+    assert "13 rows have a target and coordinates" in error_message(
         capsys, "survey.csv", "--target", "soc"
     )
 
 
-def test_tables_without_coordinates_raise(inside, table, capsys):
+def test_tables_without_coordinates_raise(working_directory, table, capsys):
     """The option to set is named."""
     table.rename(columns={"lon": "a", "lat": "b"}).to_csv("survey.csv", index=False)
-    assert "--coordinates" in refused(capsys, "survey.csv", "--target", "soc")
+    assert "--coordinates" in error_message(capsys, "survey.csv", "--target", "soc")
 
 
 @pytest.mark.parametrize("arguments", [[], ["t.csv"], ["t.csv", "--target", "a", "--folds", "x"]])
@@ -338,7 +343,7 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: python -m sptgnn_sklearn" in capsys.readouterr().err
 
 
-def test_module_runs_as_program(inside):
+def test_module_runs_as_program(working_directory):
     """``python -m sptgnn_sklearn`` runs the command line and returns its exit code."""
     done = subprocess.run(
         [sys.executable, "-m", "sptgnn_sklearn", "missing.csv", "--target", "soc"],

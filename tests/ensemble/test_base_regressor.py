@@ -38,19 +38,19 @@ def test_default_base_model_is_xgboost():
 
 def test_regressors_are_cloned_and_seeded():
     """The caller's object and its seed are unchanged."""
-    mine = RandomForestRegressor()
-    made = make_base(mine, 7, None)
-    assert made is not mine
-    assert made.random_state == 7
-    assert mine.random_state is None
+    regressor = RandomForestRegressor()
+    clone = make_base(regressor, 7, None)
+    assert clone is not regressor
+    assert clone.random_state == 7
+    assert regressor.random_state is None
     assert make_base(RandomForestRegressor(random_state=3), 7, None).random_state == 3
 
 
 def test_nested_random_states_are_set():
     """Random states that are None are set at any depth."""
     nested = make_pipeline(StandardScaler(), make_pipeline(RandomForestRegressor()))
-    made = make_base(nested, 7, None)
-    seeds = {value for name, value in made.get_params().items() if name.endswith("random_state")}
+    clone = make_base(nested, 7, None)
+    seeds = {value for name, value in clone.get_params().items() if name.endswith("random_state")}
     assert seeds == {7}
 
 

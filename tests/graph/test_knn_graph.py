@@ -107,9 +107,9 @@ def test_query_lists_are_the_nearest_training_rows(space, k):
     queries = np.vstack([space[:20], np.random.default_rng(1).normal(size=(30, space.shape[1]))])
     lists = query_graph({"spatial": space}, {"spatial": queries}, k)[:, 0]
     assert lists.dtype == np.int32
-    everyone = np.ones((50, N), dtype=bool)
+    all_allowed = np.ones((50, N), dtype=bool)
     np.testing.assert_allclose(
-        listed_distances(queries, space, lists), expected_distances(queries, space, everyone, k)
+        listed_distances(queries, space, lists), expected_distances(queries, space, all_allowed, k)
     )
     if k == 1:
         np.testing.assert_array_equal(space[lists[:20, 0]], queries[:20])

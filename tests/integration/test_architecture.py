@@ -59,7 +59,7 @@ PARAMETER_TOOLS = {"sklearn.base", "sklearn.utils", "sklearn.utils._param_valida
 
 
 class Import(NamedTuple):
-    """An imported name and the function in which the import stands."""
+    """An imported name and the function that contains the import."""
 
     module: str
     target: str
@@ -69,7 +69,7 @@ class Import(NamedTuple):
 
 
 def read_imports(module: str, source: str, is_package: bool = False) -> Iterator[Import]:
-    """All imports of a module, also those in functions and for type checkers."""
+    """Yield all imports of a module, also those in functions and for type checkers."""
 
     def walk(node, function, typing_only) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
@@ -101,9 +101,9 @@ def module_name(path: Path) -> str:
 
 PATHS = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 IMPORTS = [
-    found
+    entry
     for module, path in PATHS.items()
-    for found in read_imports(
+    for entry in read_imports(
         module,
         path.read_text(encoding="utf-8"),
         path.name == "__init__.py" and module != "__init__",
@@ -115,36 +115,36 @@ def package_of(module: str) -> str:
     return module.partition(".")[0]
 
 
-def inner(found: Import) -> str | None:
-    """The module of this package that is imported; the package root counts as __init__."""
-    if found.target == PACKAGE:
-        return found.name if found.name in PATHS else "__init__"
-    if not found.target.startswith(f"{PACKAGE}."):
+def imported_module(entry: Import) -> str | None:
+    """Return the imported module of this package; the package root counts as __init__."""
+    if entry.target == PACKAGE:
+        return entry.name if entry.name in PATHS else "__init__"
+    if not entry.target.startswith(f"{PACKAGE}."):
         return None
-    name = found.target.removeprefix(f"{PACKAGE}.")
-    return f"{name}.{found.name}" if f"{name}.{found.name}" in PATHS else name
+    name = entry.target.removeprefix(f"{PACKAGE}.")
+    return f"{name}.{entry.name}" if f"{name}.{entry.name}" in PATHS else name
 
 
-def listing(found: list[Import]) -> str:
-    lines = [f"{one.module} imports {one.name or ''} from {one.target}" for one in found]
+def format_imports(imports: list[Import]) -> str:
+    lines = [f"{entry.module} imports {entry.name or ''} from {entry.target}" for entry in imports]
     return "\n".join(sorted(set(lines)))
 
 
 def reachable(module: str) -> set[str]:
-    """The modules that are imported, directly or indirectly, when a module is imported."""
-    found: set[str] = set()
-    todo = [module]
-    while todo:
-        current = todo.pop()
+    """Return the modules that are imported, directly or indirectly, when a module is imported."""
+    modules: set[str] = set()
+    pending = [module]
+    while pending:
+        current = pending.pop()
         targets = {
             target
-            for one in IMPORTS
-            if one.module == current and not one.typing_only and one.function is None
-            if (target := inner(one)) is not None
+            for entry in IMPORTS
+            if entry.module == current and not entry.typing_only and entry.function is None
+            if (target := imported_module(entry)) is not None
         }
-        todo += targets - found
-        found |= targets
-    return found
+        pending += targets - modules
+        modules |= targets
+    return modules
 
 
 def test_every_package_has_a_layer():
@@ -155,37 +155,41 @@ def test_every_package_has_a_layer():
 
 
 def test_packages_import_lower_layers_only():
-    """No arrow from a lower package to a higher one, also not for type checkers."""
-    wrong = [
-        found
-        for found in IMPORTS
-        if (target := inner(found)) is not None
-        if (here := package_of(found.module)) != (there := package_of(target))
-        if LAYER[there] >= LAYER[here]
+    """No package imports one of the same or a higher layer, not even for type checkers."""
+    violations = [
+        entry
+        for entry in IMPORTS
+        if (target := imported_module(entry)) is not None
+        if (source := package_of(entry.module)) != (imported := package_of(target))
+        if LAYER[imported] >= LAYER[source]
     ]
-    assert not wrong, f"against the direction of LAYERS:\n{listing(wrong)}"
+    assert not violations, f"against the direction of LAYERS:\n{format_imports(violations)}"
 
 
 def test_modules_have_no_import_cycles():
-    """No module reaches itself."""
+    """No module imports itself indirectly."""
     assert [module for module in PATHS if module in reachable(module)] == []
 
 
 def test_modules_do_not_import_from_the_package_root():
-    """The root gathers names for users; inside, a name comes from the module that defines it."""
-    wrong = [found for found in IMPORTS if inner(found) == "__init__"]
-    assert not wrong, listing(wrong)
+    """Modules import a name from the module that defines it."""
+    violations = [entry for entry in IMPORTS if imported_module(entry) == "__init__"]
+    assert not violations, format_imports(violations)
 
 
 def test_private_names_are_not_imported():
-    """A name with a leading underscore is used in its own module only."""
-    wrong = [one for one in IMPORTS if inner(one) and one.name and one.name.startswith("_")]
-    assert not wrong, listing(wrong)
+    """A name with a leading underscore is used only in the module that defines it."""
+    violations = [
+        entry
+        for entry in IMPORTS
+        if imported_module(entry) and entry.name and entry.name.startswith("_")
+    ]
+    assert not violations, format_imports(violations)
 
 
 def test_top_level_names_are_unique():
     """No class, function or constant is defined in two modules."""
-    places: dict[str, list[str]] = {}
+    modules_by_name: dict[str, list[str]] = {}
     for module, path in PATHS.items():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = [getattr(node, "name", None)]
@@ -195,47 +199,51 @@ def test_top_level_names_are_unique():
                 names = [node.target.id]
             for name in names:
                 if name and not (name.startswith("__") and name.endswith("__")):
-                    places.setdefault(name, []).append(module)
+                    modules_by_name.setdefault(name, []).append(module)
     # ``T`` is a type variable, ``main`` the entry point of a module that runs as a script.
-    twice = {name: found for name, found in places.items() if len(found) > 1 and name != "T"}
-    assert twice == {}
+    duplicates = {
+        name: modules
+        for name, modules in modules_by_name.items()
+        if len(modules) > 1 and name != "T"
+    }
+    assert duplicates == {}
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_optional_libraries_are_imported_in_one_place(name):
     """Heavy or optional libraries are imported in the modules listed, elsewhere in functions."""
     allowed = LIBRARIES[name]
-    wrong = [
-        found
-        for found in IMPORTS
-        if package_of(found.target) == name and not found.typing_only and found.function is None
-        if found.module not in allowed and f"{package_of(found.module)}.*" not in allowed
+    violations = [
+        entry
+        for entry in IMPORTS
+        if package_of(entry.target) == name and not entry.typing_only and entry.function is None
+        if entry.module not in allowed and f"{package_of(entry.module)}.*" not in allowed
     ]
-    assert not wrong, listing(wrong)
+    assert not violations, format_imports(violations)
 
 
 @pytest.mark.parametrize("package", WITHOUT)
 def test_packages_do_not_import_libraries_of_other_steps(package):
-    """Tables end where arrays begin, and tensors know no tables."""
-    wrong = [
-        one
-        for one in IMPORTS
-        if package_of(one.module) == package and package_of(one.target) in WITHOUT[package]
-        if one.function is None and one.target not in PARAMETER_TOOLS
+    """Packages for arrays and tensors do not import the libraries listed in WITHOUT."""
+    violations = [
+        entry
+        for entry in IMPORTS
+        if package_of(entry.module) == package and package_of(entry.target) in WITHOUT[package]
+        if entry.function is None and entry.target not in PARAMETER_TOOLS
     ]
-    assert not wrong, listing(wrong)
+    assert not violations, format_imports(violations)
 
 
 @pytest.mark.parametrize("package", sorted(FREE_OF_TORCH))
 def test_packages_for_tables_do_not_import_torch(package):
-    """Splitters, metrics and plots do not load torch, also not indirectly."""
+    """Splitters, metrics and plots do not import torch, not even indirectly."""
     modules = {module for module in PATHS if package_of(module) == package}
-    modules |= {found for module in modules for found in reachable(module)}
+    modules |= {imported for module in modules for imported in reachable(module)}
     assert not [
-        one
-        for one in IMPORTS
-        if one.module in modules and package_of(one.target) == "torch"
-        if one.function is None and not one.typing_only
+        entry
+        for entry in IMPORTS
+        if entry.module in modules and package_of(entry.target) == "torch"
+        if entry.function is None and not entry.typing_only
     ]
 
 
@@ -256,9 +264,9 @@ def test_packages_for_tables_do_not_import_torch(package):
 )
 def test_imports_are_read_in_every_form(source, expected):
     """Relative and absolute imports, of modules and names, in functions and for type checkers."""
-    (found,) = read_imports("cli", source)
-    target = None if source.startswith("import sptgnn") else inner(found)
-    assert (target, found.function, found.typing_only) == expected
+    (entry,) = read_imports("cli", source)
+    target = None if source.startswith("import sptgnn") else imported_module(entry)
+    assert (target, entry.function, entry.typing_only) == expected
 
 
 # Modules that the tests of another module cover.
@@ -290,5 +298,5 @@ def test_modules_are_short():
 
 
 def test_estimators_have_few_parameters():
-    """What few users set belongs to the nested parameter objects."""
+    """Rarely changed parameters belong to the nested parameter objects."""
     assert len(sptgnn_sklearn.SpTGNNRegressor().get_params(deep=False)) <= 28

@@ -47,26 +47,26 @@ def fitted():
 
 def test_gpu_model_predicts_on_cpu(fitted):
     """Predictions agree within 1e-4 of the target's standard deviation."""
-    there = fitted.predict_uncertainty(X_NEW)
+    gpu = fitted.predict_uncertainty(X_NEW)
     state = pickle.dumps(fitted)
-    here = pickle.loads(state).set_params(device="cpu").predict_uncertainty(X_NEW)
+    cpu = pickle.loads(state).set_params(device="cpu").predict_uncertainty(X_NEW)
     assert {str(p.device) for p in fitted.ensemble_.network.parameters()} == {"cuda:0"}
     for name in ("mean", "std", "aleatoric", "epistemic"):
-        np.testing.assert_allclose(here[name], there[name], rtol=0, atol=1e-4 * np.std(Y))
+        np.testing.assert_allclose(cpu[name], gpu[name], rtol=0, atol=1e-4 * np.std(Y))
 
 
 def test_two_layers_and_attention_weights(fitted):
-    """Both run on the GPU."""
-    two = model(n_layers=2, max_epochs=2).fit(X, Y)
-    assert np.isfinite(two.predict(X_NEW)).all()
+    """Two attention layers and `attention_weights` run on the GPU."""
+    two_layers = model(n_layers=2, max_epochs=2).fit(X, Y)
+    assert np.isfinite(two_layers.predict(X_NEW)).all()
     attention = fitted.attention_weights(X_NEW[:20])
     assert len(attention) > 0
 
 
 def test_gpu_training_is_close_to_cpu_training():
     """Dropout draws and precision differ, skill does not."""
-    here, there = model(device="cpu").fit(X, Y), model().fit(X, Y)
-    difference = here.predict(X_NEW) - there.predict(X_NEW)
+    cpu, gpu = model(device="cpu").fit(X, Y), model().fit(X, Y)
+    difference = cpu.predict(X_NEW) - gpu.predict(X_NEW)
     assert np.sqrt(np.mean(difference**2)) < 0.2 * np.std(Y)
 
 
@@ -74,32 +74,32 @@ def test_message_passing_equals_cpu():
     """Values and derivatives of both implementations agree."""
     torch.manual_seed(0)
     m, r, b, k, n, d, h, f = 2, 3, 40, 7, 50, 16, 4, 2
-    places = len(distance_grid(torch.zeros(1)))
+    n_grid = len(distance_grid(torch.zeros(1)))
     source_index = torch.randint(-1, n, (m, r, b, k))
-    learnt = [torch.randn(m, r, b, h), torch.randn(m, r, d, h), torch.randn(m, r, f, places, h)]
-    states, carried = torch.randn(m, n, d), torch.randn(m, n, 3)
+    learned = [torch.randn(m, r, b, h), torch.randn(m, r, d, h), torch.randn(m, r, f, n_grid, h)]
+    states, extra = torch.randn(m, n, d), torch.randn(m, n, 3)
     fixed = [source_index, torch.randn(m, r, b, k, f), source_index >= 0]
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
-        query, sender, table = (v.to(device, copy=True).requires_grad_() for v in learnt)
-        source_features = SourceFeatures.from_nodes(states.to(device), carried.to(device))
+        query, key, grid_logits = (v.to(device, copy=True).requires_grad_() for v in learned)
+        source_features = SourceFeatures.from_nodes(states.to(device), extra.to(device))
         rest = [v.to(device) for v in fixed]
-        received = aggregate(
-            query, sender, DistanceLogits(table), source_features, *rest, messages=True
+        aggregated = aggregate(
+            query, key, DistanceLogits(grid_logits), source_features, *rest, messages=True
         )
-        (received.states.square().sum() + received.sums.square().sum()).backward()
-        values = (*received, query.grad, sender.grad, table.grad)
-        found.append([value.detach().cpu() for value in values])
-    for here, there in zip(*found, strict=True):
-        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-4)
+        (aggregated.states.square().sum() + aggregated.sums.square().sum()).backward()
+        values = (*aggregated, query.grad, key.grad, grid_logits.grad)
+        results.append([value.detach().cpu() for value in values])
+    for cpu, gpu in zip(*results, strict=True):
+        torch.testing.assert_close(cpu, gpu, rtol=1e-4, atol=1e-4)
 
 
 def test_training_steps_do_not_synchronize(monkeypatch):
     """No transfer or synchronization between batches."""
-    whole = MemberNet.run_single_epoch
+    original = MemberNet.run_single_epoch
 
-    class Quiet:
-        """Batches between which whatever waits for the GPU fails."""
+    class SyncForbidden:
+        """Batches between which any synchronization with the GPU raises an error."""
 
         def __init__(self, batches):
             self.batches = batches
@@ -110,10 +110,10 @@ def test_training_steps_do_not_synchronize(monkeypatch):
                 torch.cuda.set_sync_debug_mode("error")
             torch.cuda.set_sync_debug_mode("default")
 
-    def watched(self, iterator, *args, **kwargs):
-        return whole(self, iterator and Quiet(iterator), *args, **kwargs)
+    def run_without_sync(self, iterator, *args, **kwargs):
+        return original(self, iterator and SyncForbidden(iterator), *args, **kwargs)
 
-    monkeypatch.setattr(MemberNet, "run_single_epoch", watched)
+    monkeypatch.setattr(MemberNet, "run_single_epoch", run_without_sync)
     try:
         model().fit(X, Y)
     finally:
@@ -121,7 +121,7 @@ def test_training_steps_do_not_synchronize(monkeypatch):
 
 
 def test_out_of_memory_halves_the_batch():
-    """The fit warns and succeeds."""
+    """A fit that runs out of GPU memory warns and succeeds with smaller batches."""
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1.2 * GIB / torch.cuda.mem_get_info()[1])
     try:
@@ -133,18 +133,18 @@ def test_out_of_memory_halves_the_batch():
 
 
 def test_interrupted_training_resumes(tmp_path):
-    """From a checkpoint, with the best weights on the GPU."""
+    """The fit resumes from a checkpoint, with the best weights on the GPU."""
 
-    class PowerCut(Exception):
-        """What stops a fit."""
+    class Interrupted(Exception):
+        """Error that ends a fit."""
 
-    class Cut(Callback):
+    class InterruptFit(Callback):
         def on_batch_end(self, net, **kwargs):
             if len(net.history) > 2:
-                raise PowerCut
+                raise Interrupted
 
-    with pytest.raises(PowerCut):
-        model(checkpoint_dir=tmp_path, callbacks=[Cut()]).fit(X, Y)
+    with pytest.raises(Interrupted):
+        model(checkpoint_dir=tmp_path, callbacks=[InterruptFit()]).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted = model(checkpoint_dir=tmp_path).fit(X, Y)

@@ -137,6 +137,8 @@ def test_map_equals_predictions_from_extracted_chips(imagery, covariate, tmp_pat
         expected = model.predict(rows)
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
     with pytest.warns(UserWarning, match="fitted with images in .'dem'., and the map has none"):
-        blind = predict_map(model, part, verbose=0)["mean"].to_numpy()
-    np.testing.assert_allclose(blind.ravel(), model.predict(rows.assign(dem=None)), rtol=1e-5)
-    assert np.abs(blind - found)[:2].max() > 1e-3
+        without_images = predict_map(model, part, verbose=0)["mean"].to_numpy()
+    np.testing.assert_allclose(
+        without_images.ravel(), model.predict(rows.assign(dem=None)), rtol=1e-5
+    )
+    assert np.abs(without_images - found)[:2].max() > 1e-3

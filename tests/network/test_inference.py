@@ -27,9 +27,9 @@ def test_predictions_do_not_depend_on_chunks():
     in_one_chunk = encode_context(network, rows, source_index, targets)
     for part, whole in zip(context.states, in_one_chunk.states, strict=True):
         torch.testing.assert_close(part, whole, atol=1e-5, rtol=1e-5)
-    few = predict(network, rows, source_index, context, chunk=2)
-    many = predict(network, rows, source_index, context)
-    torch.testing.assert_close(few, many, atol=1e-5, rtol=1e-5)
+    in_two_row_chunks = predict(network, rows, source_index, context, chunk=2)
+    in_one_chunk = predict(network, rows, source_index, context)
+    torch.testing.assert_close(in_two_row_chunks, in_one_chunk, atol=1e-5, rtol=1e-5)
 
 
 def test_streams_with_a_member_axis_are_used_by_member():
@@ -38,14 +38,14 @@ def test_streams_with_a_member_axis_are_used_by_member():
     rows, source_index, targets = random_graph()
     expanded = {name: values.expand(2, -1, -1) for name, values in rows.streams.items()}
     changed = {name: torch.stack([v[0], v[1].flip(0)]) for name, v in expanded.items()}
-    found = []
+    predictions = []
     for streams in (rows.streams, expanded, changed):
-        own = NodeTensors(streams, rows.edge_inputs)
-        context = encode_context(network, own, source_index, targets)
-        found.append(predict(network, own, source_index, context)[0])
-    torch.testing.assert_close(found[0], found[1])
-    assert torch.equal(found[2][0], found[1][0])
-    assert not torch.allclose(found[2][1], found[1][1])
+        nodes = NodeTensors(streams, rows.edge_inputs)
+        context = encode_context(network, nodes, source_index, targets)
+        predictions.append(predict(network, nodes, source_index, context)[0])
+    torch.testing.assert_close(predictions[0], predictions[1])
+    assert torch.equal(predictions[2][0], predictions[1][0])
+    assert not torch.allclose(predictions[2][1], predictions[1][1])
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
@@ -57,16 +57,16 @@ def test_encoded_source_nodes_are_predicted_like_rows(n_layers):
     index = torch.tensor([[3, 1, 4], [11, 0, 5]])
     lists = source_index[index].transpose(1, 2)
 
-    def chosen(part):
+    def neighborhood_of(part):
         all_rows = neighborhood(network, rows, source_index)(slice(0, N))
         member, own_rows = torch.arange(2)[:, None], index[:, part]
         edges = all_rows.edges.transpose(1, 2)[member, own_rows].transpose(1, 2)
         return Neighborhood(lists[:, :, part], edges)
 
     source_features = network.source_features(context)
-    found = predict_encoded(network, context, source_features, index, chosen, chunk=2)
+    predicted = predict_encoded(network, context, source_features, index, neighborhood_of, chunk=2)
     expected = predict(network, rows, source_index, context)
-    for some, all_rows in zip(found, expected, strict=True):
+    for some, all_rows in zip(predicted, expected, strict=True):
         torch.testing.assert_close(some, all_rows.gather(1, index), atol=1e-5, rtol=1e-5)
 
 

@@ -13,28 +13,29 @@ def test_training_rows_are_removed(model, tmp_path):
     """Predictions are close to those of the whole model; methods that need rows raise."""
     path = tmp_path / "shared"
     model.save(path, training_data=False)
-    again = SpTGNNRegressor.load(path)
+    shared = SpTGNNRegressor.load(path)
     _, arrays = read(path, "model")
     for label in model.columns_.numeric:
-        own = np.sort(X[label].to_numpy(dtype=float))
+        training_values = np.sort(X[label].to_numpy(dtype=float))
         features = model.ensemble_.training.node_features
         assert not any(a.shape == features.shape for a in arrays.values()), label
         assert not any(
-            a.shape == own.shape and np.allclose(np.sort(a), own) for a in arrays.values()
+            a.shape == training_values.shape and np.allclose(np.sort(a), training_values)
+            for a in arrays.values()
         )
-    features, space = again.ensemble_.features, again.ensemble_.knn_graph.spaces["spatial"]
+    features, space = shared.ensemble_.features, shared.ensemble_.knn_graph.spaces["spatial"]
     cells = features.coordinates(space) / 0.01
     np.testing.assert_allclose(cells % 1, 0.5, atol=1e-4)
     with pytest.raises(ValueError, match="training_data=False"):
-        again.to_hetero_data()
+        shared.to_hetero_data()
     with pytest.raises(ValueError, match="training_data=False"):
-        again.kneighbors()
-    assert not hasattr(again, "oob_prediction_")
-    assert "held-out R²" in again._repr_html_()
-    assert np.isfinite(again.predict(X)).all()
-    change = np.std(again.predict(X) - model.predict(X)) / np.std(model.predict(X))
+        shared.kneighbors()
+    assert not hasattr(shared, "oob_prediction_")
+    assert "held-out R²" in shared._repr_html_()
+    assert np.isfinite(shared.predict(X)).all()
+    change = np.std(shared.predict(X) - model.predict(X)) / np.std(model.predict(X))
     assert change < 0.3
-    again.attention_weights(X.head(2))
+    shared.attention_weights(X.head(2))
 
 
 def test_splits_by_coordinates_are_rounded(model, tmp_path):

@@ -210,8 +210,8 @@ def test_unfitted_estimators_cannot_be_saved(tmp_path):
 
 def test_objects_without_a_codec_cannot_be_saved(model, tmp_path):
     """The message has the attribute and its type, and no file is written."""
-    odd = pickle.loads(pickle.dumps(model))
-    odd.columns_ = replace(odd.columns_, site=complex(1, 1))
+    changed = pickle.loads(pickle.dumps(model))
+    changed.columns_ = replace(changed.columns_, site=complex(1, 1))
     with pytest.raises(ValueError, match=r"columns_.*site.*complex"):
-        odd.save(tmp_path / "m")
+        changed.save(tmp_path / "m")
     assert not list(Path(tmp_path).iterdir())

@@ -18,13 +18,15 @@ IDENTITY = Postprocessor(
 
 def test_out_of_fold_predictions_average_the_members_that_held_out_the_row():
     """A row that no member held out gets the mean of all members."""
-    own = np.array([[1.0, np.nan, np.nan], [np.nan, 2.0, np.nan]])
-    everyone = np.array([[5.0, 5.0, 5.0], [7.0, 7.0, 7.0]])
-    held = OutOfFoldPredictions.from_members(own, own**2, everyone, everyone**2, base=None)
-    np.testing.assert_allclose(held.mean, [1.0, 2.0, 6.0])
-    np.testing.assert_allclose(held.noise, [1.0, 4.0, 37.0])
-    np.testing.assert_allclose(held.between, 1.0)
-    np.testing.assert_array_equal(held.count, [1, 1, 0])
+    held_out_mean = np.array([[1.0, np.nan, np.nan], [np.nan, 2.0, np.nan]])
+    mean = np.array([[5.0, 5.0, 5.0], [7.0, 7.0, 7.0]])
+    predictions = OutOfFoldPredictions.from_members(
+        held_out_mean, held_out_mean**2, mean, mean**2, base=None
+    )
+    np.testing.assert_allclose(predictions.mean, [1.0, 2.0, 6.0])
+    np.testing.assert_allclose(predictions.noise, [1.0, 4.0, 37.0])
+    np.testing.assert_allclose(predictions.between, 1.0)
+    np.testing.assert_array_equal(predictions.count, [1, 1, 0])
 
 
 def test_rows_without_out_of_fold_prediction_are_not_used():
