@@ -222,7 +222,7 @@ class _ResidualMoransIScorer:
 def make_residual_morans_i_scorer(
     coordinates: Sequence[Hashable] | None = None, crs: Any = None, n_neighbors: int = 8
 ) -> _ResidualMoransIScorer:
-    """Make a scorer of the spatial autocorrelation of residuals: the negative |Moran's I|.
+    """Make a scorer of the negative absolute Moran's I of the residuals.
 
     Parameters
     ----------
