@@ -547,6 +547,10 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         if relation not in self.relations_:
             raise ValueError(f"relation={relation!r} is not in use; in use: {self.relations_}.")
+        if n_neighbors is not None and (not isinstance(n_neighbors, Integral) or n_neighbors < 1):
+            raise ValueError(
+                f"n_neighbors must be an integer above 0 or None; found {n_neighbors!r}."
+            )
         if X is None:
             if (self._merged.inverse < 0).any():
                 raise ValueError("Rows of weight zero are not in the graph; pass X.")
@@ -594,7 +598,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """
         ensemble, table = self._parse(X)
         if not self.relations_:
-            raise ValueError("attention_weights needs a graph, but relations_ is empty.")
+            raise ValueError(
+                "attention_weights needs a graph, but relations_ is empty: fit with relations."
+            )
         found = ensemble.explain(table)
         assigned = found.neighbors != NO_NEIGHBOR
         return attention_table(
@@ -635,7 +641,9 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """
         ensemble, table = self._parse(X)
         if not ensemble.network.shape.n_experts:
-            raise ValueError("expert_weights needs a mixture of experts; set n_experts > 0.")
+            raise ValueError(
+                "expert_weights needs a mixture of experts, but n_experts=0: fit with more experts."
+            )
         gates = ensemble.explain(table).gates
         return expert_table(gates, X.index if isinstance(X, pd.DataFrame) else None)
 

@@ -287,6 +287,9 @@ def test_kneighbors_match_haversine_search(fitted, survey):
     assert fitted.kneighbors(X.head(3), return_distance=False, relation="spectral").shape == (3, 5)
     with pytest.raises(ValueError, match="relation='soil'"):
         fitted.kneighbors(X, relation="soil")
+    for n_neighbors in (0, -2, 1.5):
+        with pytest.raises(ValueError, match=f"n_neighbors must .* found {n_neighbors}"):
+            fitted.kneighbors(X, n_neighbors=n_neighbors)
 
 
 def test_to_hetero_data_is_valid(fitted):
