@@ -312,7 +312,7 @@ def _make_splits(
 
 def _models(options: argparse.Namespace, named: dict[str, Any]) -> dict[str, Any]:
     transform = None if options.target_transform == "none" else options.target_transform
-    shared = {**named, "target_transform": transform, "random_state": options.seed}
+    shared = {**named, "target_transform": transform, "n_jobs": -1, "random_state": options.seed}
     network = SpTGNNRegressor(**shared)
     if options.members is not None:
         network.set_params(n_estimators=options.members)
