@@ -1,10 +1,10 @@
 """scikit-learn's estimator checks, with no expected failure."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 from small_models import make_regressor
 
-from sptgnn_sklearn import AreaOfApplicability, XGBoostBaseline
+from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline
 
 # Small, but fully trained: some checks require skill.
 ESTIMATORS = [
@@ -34,3 +34,9 @@ pytestmark = [
 def test_scikit_learn_check(estimator, check):
     """Every estimator check of scikit-learn passes."""
     check(estimator)
+
+
+@pytest.mark.slow
+def test_scikit_learn_checks_at_the_defaults():
+    """Every check also passes with all default parameters."""
+    check_estimator(SpTGNNRegressor())
