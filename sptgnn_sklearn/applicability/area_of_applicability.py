@@ -124,8 +124,8 @@ class AreaOfApplicability(BaseEstimator):
     -----
     Categories (text, pandas categories) are one-hot encoded, and their columns are standardized and
     weighted as the original column, as in CAST. Rows with an unseen level have none of these
-    columns, so they are distant from all training rows. Dates are decimal years. Missing values are
-    refused: exclude cells without data, and impute others as for the model.
+    columns, so they are distant from all training rows. Dates are decimal years. Missing values
+    raise an error: exclude cells without data, and impute others as for the model.
 
     Training rows have distance 0 from themselves, so `predict` returns 1 for all of them and there
     is no `fit_predict`: ``train_di_ > threshold_`` selects rows that are far from the others. CAST

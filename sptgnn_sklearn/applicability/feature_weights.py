@@ -81,9 +81,11 @@ def held_out_weights(
 
     Parameters
     ----------
-    estimator, X, y, **settings
+    estimator, X, y
         As in `permutation_weights`; the estimator is always fitted again.
     splits : list of (train, test)
+    **settings
+        As in `permutation_weights`.
 
     Returns
     -------
@@ -216,11 +218,11 @@ def check_weights(importance: Any, columns: Sequence[Hashable]) -> np.ndarray:
     if isinstance(importance, pd.Series):
         importance = importance.to_dict()
     if isinstance(importance, Mapping):
-        lacking = [label for label in columns if label not in importance]
+        missing = [label for label in columns if label not in importance]
         unknown = [label for label in importance if label not in columns]
-        if lacking or unknown:
+        if missing or unknown:
             raise ValueError(
-                f"importance must hold a weight for each selected column; missing {lacking}, "
+                f"importance must hold a weight for each selected column; missing {missing}, "
                 f"unknown {unknown}. Use 0 to ignore a column."
             )
         importance = [importance[label] for label in columns]

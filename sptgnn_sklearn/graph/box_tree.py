@@ -243,16 +243,16 @@ def _set_box_groups(group, children, ranges, box_group):
     """Write the group of each box, `_MIXED` where it holds several, from the leaves up."""
     for box in range(len(children) - 1, -1, -1):
         if children[box, 0] < 0:
-            found = group[ranges[box, 0]]
+            common = group[ranges[box, 0]]
             for p in range(ranges[box, 0], ranges[box, 1]):
-                if group[p] != found:
-                    found = _MIXED
+                if group[p] != common:
+                    common = _MIXED
                     break
         else:
-            found = box_group[children[box, 0]]
-            if box_group[children[box, 1]] != found:
-                found = _MIXED
-        box_group[box] = found
+            common = box_group[children[box, 0]]
+            if box_group[children[box, 1]] != common:
+                common = _MIXED
+        box_group[box] = common
 
 
 @compiled
@@ -309,11 +309,11 @@ def _search_batch(
     distance = np.empty(64, np.float64)
     sums = np.empty(_LEAF_SIZE, np.float32)
     nearest = np.empty(k, np.float64)
-    found = np.empty(k, np.int32)
+    neighbors = np.empty(k, np.int32)
     for r in rows:
         query = queries[r]
         nearest[:] = np.inf
-        found[:] = NO_NEIGHBOR
+        neighbors[:] = NO_NEIGHBOR
         bound, single_bound = np.inf, np.float32(np.inf)
         n_stack = 1
         stack[0], distance[0] = 0, 0.0
@@ -325,15 +325,15 @@ def _search_batch(
             # Descend to the nearest leaf; push the other halves on the stack.
             while children[box, 0] >= 0:
                 box, other = children[box, 0], children[box, 1]
-                here, there = _box_distance(boxes[box], query), _box_distance(boxes[other], query)
-                if there < here:
-                    box, other, here, there = other, box, there, here
+                near, far = _box_distance(boxes[box], query), _box_distance(boxes[other], query)
+                if far < near:
+                    box, other, near, far = other, box, far, near
                 if box_group[box] == own_group[r]:
-                    box, other, here, there = other, box, there, np.inf
-                if there * stretch < bound and box_group[other] != own_group[r]:
-                    stack[n_stack], distance[n_stack] = other, there
+                    box, other, near, far = other, box, far, np.inf
+                if far * stretch < bound and box_group[other] != own_group[r]:
+                    stack[n_stack], distance[n_stack] = other, far
                     n_stack += 1
-                if here * stretch >= bound:
+                if near * stretch >= bound:
                     box = -1
                     break
             if box < 0:
@@ -342,9 +342,9 @@ def _search_batch(
             leaf = leaves[start // _LEAF_SIZE]
             sums[:] = 0.0
             for d in range(n_dimensions):
-                at = np.float32(query[d])
+                coordinate = np.float32(query[d])
                 for p in range(_LEAF_SIZE):
-                    gap = leaf[d, p] - at
+                    gap = leaf[d, p] - coordinate
                     sums[p] += gap * gap
             for p in range(ranges[box, 1] - start):
                 if sums[p] > single_bound or (grouped and group[start + p] == own_group[r]):
@@ -357,9 +357,9 @@ def _search_batch(
                     continue
                 i = k - 1
                 while i > 0 and nearest[i - 1] > exact:
-                    nearest[i], found[i] = nearest[i - 1], found[i - 1]
+                    nearest[i], neighbors[i] = nearest[i - 1], neighbors[i - 1]
                     i -= 1
-                nearest[i], found[i] = exact, order[start + p]
+                nearest[i], neighbors[i] = exact, order[start + p]
                 bound = nearest[k - 1]
                 single_bound = _single_bound(bound, rounding, n_dimensions)
-        lists[r] = found
+        lists[r] = neighbors

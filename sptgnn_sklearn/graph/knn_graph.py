@@ -90,13 +90,13 @@ class KNNGraph:
         graphs = [_empty_lists(len(groups), len(self.spaces), k) for k, groups in requests]
         for position, name in enumerate(self.spaces):
             located = _located_rows(self.spaces[name])
-            found = nearest_in_other_groups(
+            lists_by_grouping = nearest_in_other_groups(
                 self._tree(name),
                 [(groups[located], k) for k, groups in requests],
                 eps=self._eps[name],
                 workers=self.workers,
             )
-            for graph, lists in zip(graphs, found, strict=True):
+            for graph, lists in zip(graphs, lists_by_grouping, strict=True):
                 _scatter_lists(graph[:, position], lists, located, located)
         return graphs
 

@@ -35,7 +35,7 @@ def choose_eps(n_points: int, n_dimensions: int, relation: str) -> float:
     Returns
     -------
     eps : float
-        As in `BoxTree.nearest`; 0 is exact.
+        As in `BoxTree.query`; 0 is exact.
 
     Warns
     -----

@@ -261,8 +261,8 @@ class _TiffChip:
         except ValueError as error:
             colors = [i for i in range(len(names)) if i not in self._alpha()]
             with suppress(ValueError):
-                found = band_positions(modality, len(colors), [names[i] for i in colors])
-                return tuple(colors[i] for i in found)
+                band_order = band_positions(modality, len(colors), [names[i] for i in colors])
+                return tuple(colors[i] for i in band_order)
             raise ChipError(str(error)) from None
 
     def read(self, positions: Sequence[int], rows: PixelSpan, columns: PixelSpan) -> _MaskedValues:

@@ -78,10 +78,10 @@ def read_chip(
         rows = _center_window(height, chip_size)
         columns = _center_window(width, chip_size)
         # A small file can decode to any size.
-        wanted = len(positions) * rows[1] * columns[1] * max(source.item_size, 4)
-        if max(wanted, source.block_bytes) > MAX_BYTES:
+        needed = len(positions) * rows[1] * columns[1] * max(source.item_size, 4)
+        if max(needed, source.block_bytes) > MAX_BYTES:
             raise ChipError(
-                f"takes {format_size(max(wanted, source.block_bytes))} of memory to read, the size "
+                f"takes {format_size(max(needed, source.block_bytes))} of memory to read, the size "
                 "of a whole raster; cut chips from it with extract_chips"
             )
         stored, masked = source.read(positions, rows, columns)

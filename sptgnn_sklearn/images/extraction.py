@@ -149,19 +149,19 @@ def extract_chips(
 
     cut = partial(_cut_chips, source, opener, folder, size, overwrite)
     parts = [order[i : i + _WINDOWS_PER_TASK] for i in range(0, len(order), _WINDOWS_PER_TASK)]
-    found: list[str | None] = [None] * len(distinct)
+    path_of_pixel: list[str | None] = [None] * len(distinct)
     with (
         _thread_map(effective_n_jobs(n_jobs)) as run,
         tqdm(total=len(distinct), desc="chips", unit="chip", disable=not verbose) as bar,
     ):
         for part, paths in zip(parts, run(cut, [distinct[part] for part in parts]), strict=True):
             for pixel, path in zip(part, paths, strict=True):
-                found[pixel] = path
+                path_of_pixel[pixel] = path
             bar.update(len(part))
 
     chips: list[str | None] = [None] * len(X)
     for row, pixel in zip(np.flatnonzero(inside), pixel_of_row.ravel(), strict=True):
-        chips[row] = found[pixel]
+        chips[row] = path_of_pixel[pixel]
     _warn_rows_without_chip(chips, inside, column, source.name)
     table = X.copy()
     table[column] = pd.array(chips, dtype="str")
@@ -196,7 +196,7 @@ def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
     """Return row and column of each point, as integral floats; NaN without coordinates."""
     a, b, c, d, e, f = source.transform[:6]
 
-    def cells(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def to_pixels(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         # Damaged transforms overflow, and the point is then outside the raster.
         with np.errstate(over="ignore", invalid="ignore"):
             east, north = x - c, y - f
@@ -204,14 +204,14 @@ def _pixels(xy: np.ndarray, source: Raster) -> np.ndarray:
             return np.floor(np.column_stack([(a * north - d * east) / (a * e - b * d), column]))
 
     x, y = np.where(np.isfinite(xy).all(axis=1, keepdims=True), xy, np.nan).T
-    found = cells(x, y)
+    pixels = to_pixels(x, y)
     if source.crs is not None and source.crs.is_geographic:
         # Longitudes may range from 0 to 360 in the raster and from -180 to 180 in X.
-        for turn in (-360.0, 360.0):
-            turned = cells(x + turn, y)
-            better = np.asarray(np.all((turned >= 0) & (turned < source.shape), axis=1))
-            found = np.where(better[:, None], turned, found)
-    return found
+        for degrees in (-360.0, 360.0):
+            shifted = to_pixels(x + degrees, y)
+            is_inside = np.asarray(np.all((shifted >= 0) & (shifted < source.shape), axis=1))
+            pixels = np.where(is_inside[:, None], shifted, pixels)
+    return pixels
 
 
 def _block_order(pixels: np.ndarray, source: Raster, size: int) -> np.ndarray:

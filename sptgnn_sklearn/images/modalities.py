@@ -132,12 +132,13 @@ def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
     """
     if name in KNOWN:
         known = KNOWN[name]
-        wanted = tuple(known) if column.bands is None else tuple(column.bands)
-        bands = tuple(band_name(band) for band in wanted)
-        unknown = [raw for raw, band in zip(wanted, bands, strict=True) if band not in known]
+        requested = tuple(known) if column.bands is None else tuple(column.bands)
+        bands = tuple(band_name(band) for band in requested)
+        unknown = [raw for raw, band in zip(requested, bands, strict=True) if band not in known]
         if unknown or not bands or len(set(bands)) < len(bands):
             raise ValueError(
-                f"images[{name!r}] has bands {list(wanted)}; choose from {list(known)}, each once."
+                f"images[{name!r}] has bands {list(requested)}; "
+                f"choose from {list(known)}, each once."
             )
         mean = tuple(known[band][0] for band in bands)
         std = tuple(known[band][1] for band in bands)
@@ -145,10 +146,10 @@ def make_modality(name: str, column: ImageColumn, n_bands: int) -> Modality:
         _check_near_miss(name)
         names = [str(i) for i in range(n_bands)] if column.bands is None else column.bands
         bands, mean, std = tuple(str(band) for band in names), (), ()
-    for values, what in ((column.mean, "mean"), (column.std, "std")):
+    for values, parameter in ((column.mean, "mean"), (column.std, "std")):
         if values is not None and len(values) != len(bands):
             raise ValueError(
-                f"images[{name!r}] has {len(values)} values in {what} for {len(bands)} bands."
+                f"images[{name!r}] has {len(values)} values in {parameter} for {len(bands)} bands."
             )
     if column.std is not None and min(column.std) <= 0:
         raise ValueError(f"images[{name!r}] has std={column.std}; all must be positive.")
@@ -222,21 +223,21 @@ def band_positions(
     >>> band_positions(radar, 2, ["VH", "VV"])
     (1, 0)
     """
-    wanted = modality.bands
+    bands = modality.bands
     names = [band_name(text) if text else "" for text in descriptions]
-    if modality.named and n_bands == len(wanted):
+    if modality.named and n_bands == len(bands):
         return tuple(range(n_bands))  # the order that was declared
-    if all(band in names for band in wanted):
-        return tuple(names.index(band) for band in wanted)
-    if n_bands == len(wanted):
+    if all(band in names for band in bands):
+        return tuple(names.index(band) for band in bands)
+    if n_bands == len(bands):
         return tuple(range(n_bands))
     if modality.named and modality.known and n_bands == len(KNOWN[modality.name]):
         order = list(KNOWN[modality.name])  # some bands of a file that has them all
-        return tuple(order.index(band) for band in wanted)
+        return tuple(order.index(band) for band in bands)
     if modality.name == "S2L2A" and modality.complete and n_bands == len(_S2L1C):
         # Thirteen bands are in the order of level 1C, which has cirrus in addition.
         return tuple(i for i, band in enumerate(_S2L1C) if band != "CIRRUS")
     raise ValueError(
-        f"has {n_bands} band{'s' * (n_bands != 1)} where {modality.name} has {len(wanted)} "
-        f"({', '.join(wanted[:13])}); name the bands of the file with ImageColumn(..., bands=[...])"
+        f"has {n_bands} band{'s' * (n_bands != 1)} where {modality.name} has {len(bands)} "
+        f"({', '.join(bands[:13])}); name the bands of the file with ImageColumn(..., bands=[...])"
     )

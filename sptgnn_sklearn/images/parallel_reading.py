@@ -110,13 +110,13 @@ def map_paths(
     """
 
     def apply(part: Sequence[str]) -> list[tuple[str, T | ChipError]]:
-        found: list[tuple[str, T | ChipError]] = []
+        results: list[tuple[str, T | ChipError]] = []
         for path in part:
             try:
-                found.append((path, function(path)))
+                results.append((path, function(path)))
             except ChipError as error:
-                found.append((path, error))
-        return found
+                results.append((path, error))
+        return results
 
     parts = [paths[i : i + _FILES_PER_TASK] for i in range(0, len(paths), _FILES_PER_TASK)]
     return chain.from_iterable(pool.map(apply, parts))

@@ -200,21 +200,21 @@ class BlockFiles:
     def _find_mismatch(
         self, job: dict[str, Any], predictor: BlockPredictor, covariates: CovariateStack
     ) -> str | None:
-        before: Any = {}
+        stored_job: Any = {}
         try:
-            before = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
+            stored_job = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, RecursionError) as error:
             return f"its {_JOB} cannot be read ({error})"
-        if not isinstance(before, dict):
+        if not isinstance(stored_job, dict):
             return f"its {_JOB} does not describe a run"
-        if not before:
-            # Without blocks the run was killed before its first; other files are not ours.
+        if not stored_job:
+            # A run killed before its first block leaves none, so GeoTIFFs are from another program.
             return "no job.json describes them" if any(self.folder.glob("*.tif")) else None
         for key, value in job.items():
-            if before.get(key) != value:
-                return f"{key} differs: {_format_change(before.get(key), value)}"
+            if stored_job.get(key) != value:
+                return f"{key} differs: {_format_change(stored_job.get(key), value)}"
         for block in self._checked_blocks():
             if not self._matches_prediction(block, predictor, covariates):
                 return (
@@ -253,12 +253,14 @@ class BlockFiles:
         return bool(np.all(close | (np.isnan(new) & np.isnan(old))))
 
 
-def _format_change(before: Any, now: Any) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        pairs = {key: (before.get(key, "absent"), now.get(key, "absent")) for key in before | now}
+def _format_change(stored: Any, current: Any) -> str:
+    if isinstance(stored, dict) and isinstance(current, dict):
+        pairs = {
+            key: (stored.get(key, "absent"), current.get(key, "absent")) for key in stored | current
+        }
         key, (old, new) = next(item for item in pairs.items() if item[1][0] != item[1][1])
         return f"{key!r} was {_truncate(old)}, now {_truncate(new)}"
-    return f"{_truncate(before)}, now {_truncate(now)}"
+    return f"{_truncate(stored)}, now {_truncate(current)}"
 
 
 def _truncate(value: Any) -> str:

@@ -103,25 +103,25 @@ class CovariateStack:
         """Return a text for each covariate that changes with its data.
 
         A variable from a file has the state of the file, one in memory a digest of its values, and
-        one of dask no more than "dask".
+        one of dask the text "dask".
         """
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         digests = {}
         for name, variable in self.dataset.data_vars.items():
             if name in self.files:
-                found[str(name)] = file_state(self.files[name])
+                texts[str(name)] = file_state(self.files[name])
             elif variable.chunks is not None:
-                found[str(name)] = "dask"
+                texts[str(name)] = "dask"
             else:
                 digests[name] = blake2b(str(variable.dtype).encode(), digest_size=16)
         if digests:
             in_memory = self.select(list(digests))
             for window in blocks:
                 for name, values in in_memory.read(window).items():
-                    plain = values.astype(str) if values.dtype == object else values
-                    digests[name].update(np.ascontiguousarray(plain).tobytes())
-        found |= {str(name): digest.hexdigest() for name, digest in digests.items()}
-        return found | {str(name): repr(value) for name, value in self.constants.items()}
+                    comparable = values.astype(str) if values.dtype == object else values
+                    digests[name].update(np.ascontiguousarray(comparable).tobytes())
+        texts |= {str(name): digest.hexdigest() for name, digest in digests.items()}
+        return texts | {str(name): repr(value) for name, value in self.constants.items()}
 
 
 def file_state(path: str | os.PathLike[str]) -> str:

@@ -68,19 +68,19 @@ def describe_difference(one: Grid, other: Grid) -> str | None:
     >>> describe_difference(small, wide)
     'shape 3 x 4 against 3 x 9'
     """
-    found = []
+    differences = []
     if one.shape != other.shape:
-        found.append(f"shape {_format_shape(one)} against {_format_shape(other)}")
+        differences.append(f"shape {_format_shape(one)} against {_format_shape(other)}")
     cell = min(abs(one.transform[0]), abs(one.transform[4]))
     # An error of the cell size adds up over all columns and rows.
     steps = np.array([len(one.x), 1, 1, 1, len(one.y), 1])
     offset = np.abs(np.subtract(one.transform, other.transform)) * steps
     if (offset > _GRID_TOLERANCE * cell).any():
-        found.append(f"transform {_format_transform(one)} against {_format_transform(other)}")
+        differences.append(f"transform {_format_transform(one)} against {_format_transform(other)}")
     if one.crs and other.crs and resolve_crs(one.crs, []) != resolve_crs(other.crs, []):
         names = [resolve_crs(crs, []).crs for crs in (one.crs, other.crs)]
-        found.append(f"CRS {str(names[0])[:60]} against {str(names[1])[:60]}")
-    return ", ".join(found) or None
+        differences.append(f"CRS {str(names[0])[:60]} against {str(names[1])[:60]}")
+    return ", ".join(differences) or None
 
 
 def cell_centers(

@@ -139,12 +139,12 @@ class BlockPredictor:
         return np.concatenate(parts, axis=1)
 
     def _predict_layers(self, frame: pd.DataFrame) -> np.ndarray:
-        found = self._predict_distribution(self.table.inputs.to_model_input(frame))
+        values = self._predict_distribution(self.table.inputs.to_model_input(frame))
         if set(self.layers) & set(_AREA_LAYERS):
             index = self._dissimilarity(frame)
             inside = np.where(np.isnan(index), np.nan, index <= self.area.threshold_)
-            found |= {"dissimilarity": index, "aoa": inside}
-        layers = np.stack([_to_float32(name, found[name]) for name in self.layers])
+            values |= {"dissimilarity": index, "aoa": inside}
+        layers = np.stack([_to_float32(name, values[name]) for name in self.layers])
         return np.where(np.isnan(layers), np.float32(self.nodata), layers)
 
     def _predict_distribution(self, X: Any) -> dict[str, Any]:
@@ -167,12 +167,16 @@ class BlockPredictor:
     def _dissimilarity(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the dissimilarity index (n,); NaN for rows that lack a column of the area."""
         labels = fitted_columns(self.area)
-        own = frame[list(self.table.inputs.labels if labels is None else labels)]
-        used = own[self.area.columns_] if labels is not None else own.iloc[:, self.area.columns_]
+        columns = frame[list(self.table.inputs.labels if labels is None else labels)]
+        used = (
+            columns[self.area.columns_]
+            if labels is not None
+            else columns.iloc[:, self.area.columns_]
+        )
         complete = used.notna().all(axis=1).to_numpy()
         index = np.full(len(frame), np.nan)
         if complete.any():
-            rows = own[complete] if labels is not None else own[complete].to_numpy()
+            rows = columns[complete] if labels is not None else columns[complete].to_numpy()
             index[complete] = self.area.dissimilarity_index(rows)
         return index
 

@@ -232,13 +232,13 @@ def _category_levels(
     given: Mapping[Hashable, Any],
 ) -> dict[Hashable, dict[Any, Any]]:
     """Return the levels by code of the categories that are stored as numbers."""
-    found = {}
+    levels_by_column = {}
     for label, name in bands.items():
         if label in given:
             levels = given[label]
             pairs = levels.items() if isinstance(levels, Mapping) else enumerate(levels)
-            found[label] = dict(pairs)
-            names = [str(level) for level in found[label].values()]
+            levels_by_column[label] = dict(pairs)
+            names = [str(level) for level in levels_by_column[label].values()]
             known = inputs.levels.get(label)
             if known is not None and not set(names) & set(known):
                 raise ValueError(
@@ -253,4 +253,4 @@ def _category_levels(
                     f"column {label!r} is a category with the levels {list(known)[:10]}, and the "
                     f"map holds numbers: pass categories={{{label!r}: {{1: {known[0]!r}, ...}}}}."
                 )
-    return found
+    return levels_by_column

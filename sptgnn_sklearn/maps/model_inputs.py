@@ -65,7 +65,7 @@ class ModelInputs:
         ValueError
             If they contradict those of the regressor, or are not among its columns.
         """
-        found = self
+        inputs = self
         if coordinates is not None:
             pair = _check_pair(self, coordinates)
             if self.reference is not None and pair != self.coordinates:
@@ -73,23 +73,23 @@ class ModelInputs:
                     f"coordinates={tuple(coordinates)!r}, but the estimator was fitted with the "
                     f"coordinates {self.coordinates}."
                 )
-            found = replace(found, coordinates=pair)
+            inputs = replace(inputs, coordinates=pair)
         if crs is None:
-            return found
-        if found.coordinates is None:
+            return inputs
+        if inputs.coordinates is None:
             raise ValueError(
                 f"crs={crs!r} is the CRS of the estimator's coordinates, and none of its columns "
                 f"{list(self.labels)[:20]} are known as coordinates: pass coordinates as well."
             )
         reference = resolve_crs(crs, [])
-        known = found.reference
+        known = inputs.reference
         if known is not None and known.crs is not None and known != reference:
             raise ValueError(
                 f"crs={crs!r}, but the estimator was fitted with coordinates in {known.crs[:60]}. "
                 "crs is the CRS of the estimator's coordinates; set that of a raster with "
                 "dataset.rio.write_crs."
             )
-        return replace(found, reference=reference)
+        return replace(inputs, reference=reference)
 
     def to_model_input(self, frame: pd.DataFrame) -> Any:
         """Return the columns in the order of fit; without names as an array."""
@@ -135,14 +135,14 @@ def inspect_inputs(estimator: Any) -> ModelInputs:
                 "fit it on a DataFrame."
             )
         labels = list(range(estimator.n_features_in_))
-    found = ModelInputs(tuple(labels), named, allows_missing=_allows_missing(estimator))
+    inputs = ModelInputs(tuple(labels), named, allows_missing=_allows_missing(estimator))
     if isinstance(schema, TableSchema):
-        return _with_roles(found, schema, inner)
+        return _with_roles(inputs, schema, inner)
     pair = find_coordinate_pair(pd.DataFrame(columns=labels)) if named else None
     if pair is None:
-        return found
+        return inputs
     reference = resolve_crs(None, pair)
-    return replace(found, coordinates=pair, reference=reference if reference.crs else None)
+    return replace(inputs, coordinates=pair, reference=reference if reference.crs else None)
 
 
 def fitted_columns(estimator: Any) -> list[Hashable] | None:
@@ -159,14 +159,14 @@ def fitted_columns(estimator: Any) -> list[Hashable] | None:
     return None
 
 
-def _with_roles(found: ModelInputs, schema: TableSchema, inner: Any) -> ModelInputs:
+def _with_roles(inputs: ModelInputs, schema: TableSchema, inner: Any) -> ModelInputs:
     """Add the inner regressor's roles of the columns that the outermost estimator has too."""
-    outer = set(found.labels)
+    outer = set(inputs.labels)
     pair = schema.coordinates if set(schema.coordinates) <= outer else None
     embedder = getattr(inner, "embedder_", None)
     unused = {*schema.ignored, *(() if schema.site is None else (schema.site,))}
     return replace(
-        found,
+        inputs,
         coordinates=pair,
         reference=schema.reference if pair else None,
         time=schema.time if schema.time in outer else None,
@@ -191,11 +191,11 @@ def _allows_missing(estimator: Any) -> bool:
     return bool(get_tags(estimator).input_tags.allow_nan)
 
 
-def _check_pair(found: ModelInputs, coordinates: Sequence[Hashable]) -> tuple[Hashable, Hashable]:
+def _check_pair(inputs: ModelInputs, coordinates: Sequence[Hashable]) -> tuple[Hashable, Hashable]:
     pair = tuple(coordinates)
-    if len(pair) != 2 or not set(pair) <= set(found.labels) or pair[0] == pair[1]:
+    if len(pair) != 2 or not set(pair) <= set(inputs.labels) or pair[0] == pair[1]:
         raise ValueError(
             f"coordinates={pair!r} must name two columns of the estimator, which are "
-            f"{list(found.labels)[:20]}."
+            f"{list(inputs.labels)[:20]}."
         )
     return pair[0], pair[1]

@@ -151,9 +151,9 @@ def _find_band(bands: Any, band: int | str | None, path: str, label: Hashable) -
         return names[int(band) - 1]
     if band in names:
         return band
-    found = "has" if band is None else f"has no band {band!r} but"
+    reason = "has" if band is None else f"has no band {band!r} but"
     raise ValueError(
-        f"raster {path!r} {found} the bands 1 to {len(names)}, named {names[:20]}: choose one for "
+        f"raster {path!r} {reason} the bands 1 to {len(names)}, named {names[:20]}: choose one for "
         f"{label!r} with {{{label!r}: (path, band)}}."
     )
 
@@ -189,8 +189,8 @@ def _stack_files(
             )
         crs = crs or other.grid.crs
         # Coordinates that differ by rounding would not align in a Dataset.
-        own = {dim: first.dataset.coords[dim] for dim in first.grid.dims}
-        variables |= dict(other.dataset.assign_coords(own).data_vars)
+        coordinates = {dim: first.dataset.coords[dim] for dim in first.grid.dims}
+        variables |= dict(other.dataset.assign_coords(coordinates).data_vars)
         files |= dict.fromkeys(bands, path)
     grid = first.grid
     if grid.crs is None and crs is not None:

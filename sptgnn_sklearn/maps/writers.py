@@ -189,8 +189,10 @@ def _write_zarr(block_files: BlockFiles, path: Path) -> None:
         top, bottom, left, right = block
         dataset = layers_dataset(block_files.read(block), names, _subgrid(grid, block), np.nan)
         region = {rows: slice(top, bottom), columns: slice(left, right)}
-        bare = dataset.drop_vars([name for name in dataset.coords if name not in region])
-        bare.drop_attrs().to_zarr(part, region=region, consolidated=False)
+        without_coordinates = dataset.drop_vars(
+            [name for name in dataset.coords if name not in region]
+        )
+        without_coordinates.drop_attrs().to_zarr(part, region=region, consolidated=False)
     if path.exists():
         shutil.rmtree(path)
     os.replace(part, path)

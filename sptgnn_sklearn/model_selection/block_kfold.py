@@ -43,10 +43,12 @@ def spatial_blocks(
     ----------
     X : DataFrame or array-like of shape (n_samples, n_features)
         Table with the coordinates.
-    coordinates, crs, method, n_blocks, spacing, shape, random_state
+    coordinates, crs, method, n_blocks, spacing, shape
         As in `SpatialBlockKFold`; ``n_blocks=None`` means 25.
     groups : array-like of shape (n_samples,), default=None
         Rows of one group are in one block.
+    random_state : int, RandomState instance or None, default=0
+        Seed of k-means.
 
     Returns
     -------

@@ -284,9 +284,11 @@ def _predict_out_of_fold(
         delayed(_fit_predict_fold)(clone(model), X, y, split, coverage, n_threads)
         for split in splits
     )
-    for number, ((_, test), (predicted, spent)) in enumerate(zip(splits, results, strict=True)):
+    for number, ((_, test), (predicted, fit_seconds)) in enumerate(
+        zip(splits, results, strict=True)
+    ):
         predictions[test], fold[test] = predicted, number
-        seconds.append(spent)
+        seconds.append(fit_seconds)
         bar.update()
     return predictions, fold, float(np.mean(seconds))
 

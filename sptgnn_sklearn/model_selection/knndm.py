@@ -299,6 +299,6 @@ def _merge_clusters(
     fold = np.empty(len(n_points), dtype=np.int64)
     fold[order[large]] = np.arange(large.sum())
     # Small clusters are distributed over the folds without a large one, or else over all folds.
-    free = np.arange(large.sum(), k) if large.sum() < k else np.arange(k)
-    fold[order[~large]] = np.resize(free, (~large).sum())
+    folds_for_small = np.arange(large.sum(), k) if large.sum() < k else np.arange(k)
+    fold[order[~large]] = np.resize(folds_for_small, (~large).sum())
     return fold[clusters]

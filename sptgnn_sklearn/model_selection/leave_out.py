@@ -171,10 +171,10 @@ class LeaveLocationAndTimeOut(BaseCrossValidator):
     ----------
     n_splits : int, default=5
         Number of folds of locations.
-    n_periods : int, default=2
-        Number of periods, with about equal numbers of rows. Rows of one date are in one period.
     time : label or position
         Column of dates: datetimes, date strings or decimal years.
+    n_periods : int, default=2
+        Number of periods, with about equal numbers of rows. Rows of one date are in one period.
     coordinates, crs
         As in `SpatialBlockKFold`.
     random_state : int, RandomState or None, default=0

@@ -78,13 +78,13 @@ class RelationalGraphAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
         self.slope_change = nn.Parameter(torch.zeros(a.n_members, n_relations, a.n_heads))
         initial = torch.tensor(_INITIAL_SLOPES).repeat(math.ceil(a.n_heads / 4))[: a.n_heads]
-        has_own = torch.tensor([feature >= 0 for feature in a.own_feature]).float()
-        self.register_buffer("initial_slope", has_own[:, None] * initial[None, :])
-        own = F.one_hot(
+        has_distance = torch.tensor([feature >= 0 for feature in a.own_feature]).float()
+        self.register_buffer("initial_slope", has_distance[:, None] * initial[None, :])
+        one_hot = F.one_hot(
             torch.tensor([max(feature, 0) for feature in a.own_feature], dtype=torch.long),
             max(len(a.edge_features), 1),
         )
-        self.register_buffer("own_feature", own.float())  # (R, F), one-hot
+        self.register_buffer("own_feature", one_hot.float())  # (R, F), one-hot
         self.register_buffer("centers", torch.linspace(-_BASIS_LIMIT, _BASIS_LIMIT, _N_BASES))
 
     def reset_parameters(self, generators: Sequence[torch.Generator]) -> None:
@@ -129,13 +129,13 @@ class RelationalGraphAttention(nn.Module):
     def distance_logits(self, spread: Tensor) -> DistanceLogits:
         """Return the logits of each edge feature on the distance grid, (M, R, F, T, H)."""
         centers, initial_slope = self.get_buffer("centers"), self.get_buffer("initial_slope")
-        own = self.get_buffer("own_feature")
+        one_hot = self.get_buffer("own_feature")
         grid = distance_grid(spread)
         gap = centers[1] - centers[0]
         bases = torch.exp(-(((grid[:, None] - centers) / gap) ** 2))  # (T, bases)
-        curve = bases @ self.bases.unflatten(2, (own.shape[1], _N_BASES))  # (M, R, F, T, H)
+        curve = bases @ self.bases.unflatten(2, (one_hot.shape[1], _N_BASES))  # (M, R, F, T, H)
         slope = initial_slope + _SLOPE_RATE * self.slope_change  # (M, R, H)
         line = self.bias[:, :, None, None, :] - (
             grid[:, None] * spread[:, None, None] * slope[:, :, None, None, :]
         )
-        return DistanceLogits(curve + own[:, :, None, None] * line)
+        return DistanceLogits(curve + one_hot[:, :, None, None] * line)

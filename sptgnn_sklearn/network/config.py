@@ -104,7 +104,7 @@ class NetworkShape:
     edge_features : tuple of str
         Names of the edge features.
     own_feature : tuple of int
-        For each relation the index of the edge feature that is its own distance, or -1.
+        For each relation the index of the edge feature that is its distance, or -1.
     n_members : int
         Ensemble members.
     hidden_size, n_heads, n_layers, n_experts, top_k, messages, neighbor_targets, dropout, \

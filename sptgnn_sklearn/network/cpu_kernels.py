@@ -238,15 +238,15 @@ def aggregate_backward(
             mean[h] = d_query[b, h] = _ZERO
         for i in range(n_kept):
             for h in range(n_heads):
-                found = _ZERO
+                d_weight = _ZERO
                 for column in range(n_values):
-                    found += d_sums[b, h, column] * values[i, column]
+                    d_weight += d_sums[b, h, column] * values[i, column]
                 if messages:
                     first = h * head_width
                     for d in range(first, first + head_width):
-                        found += d_states[b, d] * neighbors[i, d]
-                d_logits[i, h] = found
-                mean[h] += weights[b, kept[i], h] * found
+                        d_weight += d_states[b, d] * neighbors[i, d]
+                d_logits[i, h] = d_weight
+                mean[h] += weights[b, kept[i], h] * d_weight
         for i in range(n_kept):
             k = kept[i]
             for h in range(n_heads):

@@ -113,6 +113,8 @@ def build_context(
         Their neighbors, without themselves; called only for more than one attention layer.
     targets : Tensor of shape (n,)
         Standardized targets.
+    chunk : int, default=None
+        Rows per chunk, as in `map_row_chunks`.
     """
     a = network.shape
     state = targets.new_empty((a.n_members, len(rows), a.hidden_size))
@@ -196,6 +198,8 @@ def predict_encoded(
         Indices of each member's rows.
     neighborhood : function of a slice of the index
         Neighbors of these rows.
+    chunk : int, default=None
+        Rows per chunk, as in `map_row_chunks`.
     """
     mean = context.targets.new_empty(index.shape)
     log_variance = torch.empty_like(mean)
@@ -204,8 +208,8 @@ def predict_encoded(
         rows = index[:, part]
         state = context.states[0].gather(1, rows.unsqueeze(-1).expand(-1, -1, network.width))
         baseline = context.baseline.gather(1, rows)
-        found = network.decode(state, baseline, neighborhood(part), source_features)
-        mean[:, part], log_variance[:, part] = found
+        moments = network.decode(state, baseline, neighborhood(part), source_features)
+        mean[:, part], log_variance[:, part] = moments
 
     map_row_chunks(predict_chunk, index.shape[1], mean.device, chunk)
     return mean, log_variance

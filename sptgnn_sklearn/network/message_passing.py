@@ -355,10 +355,10 @@ class _TensorBackend:
     def _gather_edges(
         constants: _Constants, key: Tensor, grid_logits: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """States (M, R, B, K, D) and values of neighbors; grid points and shares (edges, 2 F)."""
+        """Return states and values of neighbors, grid points and shares (edges, 2 F)."""
         index, x, width = constants.source_index.clamp(min=0), constants.edges, key.shape[2]
-        found = _TensorBackend._gather(constants.rows, index)
-        neighbors, extras = found[..., :width], found[..., width : width + constants.n_extras]
+        features = _TensorBackend._gather(constants.rows, index)
+        neighbors, extras = features[..., :width], features[..., width : width + constants.n_extras]
         values = torch.cat([torch.ones_like(x[..., :1]), extras, x], dim=-1)
         n_features, n_points = grid_logits.shape[2:4]
         position = (x + _GRID_LIMIT) * _GRID_STEPS
@@ -373,15 +373,15 @@ class _TensorBackend:
 
     @staticmethod
     def _gather(values: Tensor, index: Tensor) -> Tensor:
-        """Rows (M, R, B, K, width) of values (M, N, width)."""
+        """Return rows (M, R, B, K, width) of values (M, N, width)."""
         n_members, n, width = values.shape
         offset = n * torch.arange(n_members, device=index.device).view(-1, 1, 1, 1)
-        found = values.reshape(n_members * n, width).index_select(0, (index + offset).flatten())
-        return found.view(*index.shape, width)
+        gathered = values.reshape(n_members * n, width).index_select(0, (index + offset).flatten())
+        return gathered.view(*index.shape, width)
 
     @staticmethod
     def _interpolate(grid_logits: Tensor, points: Tensor, shares: Tensor) -> Tensor:
-        """Sum of the interpolated logits of all edge features, (edges, H)."""
+        """Return the sum (edges, H) of the interpolated logits of all edge features."""
         flat = grid_logits.reshape(-1, grid_logits.shape[-1])
         return F.embedding_bag(points, flat, per_sample_weights=shares, mode="sum")
 
@@ -391,8 +391,8 @@ class _TensorBackend:
     ) -> Tensor:
         n_heads = grid_logits.shape[-1]
         source = (d_logits.reshape(-1, 1, n_heads) * shares.unsqueeze(-1)).flatten(0, 1)
-        found = grid_logits.new_zeros((grid_logits[..., 0].numel(), n_heads))
-        return found.index_add_(0, points.flatten(), source).view_as(grid_logits)
+        gradient = grid_logits.new_zeros((grid_logits[..., 0].numel(), n_heads))
+        return gradient.index_add_(0, points.flatten(), source).view_as(grid_logits)
 
 
 _GRID = (np.float32(-_GRID_LIMIT), np.float32(_GRID_STEPS))

@@ -184,13 +184,16 @@ class SpTGNN(nn.Module):
             parts = [context.targets.expand_as(residual), residual, residual.square()]
             extras = torch.stack(parts, dim=-1)
         extras_by_layer = [None] * (len(context.states) - 1) + [extras]
-        layers = [
+        features_by_layer = [
             SourceFeatures.from_nodes(*nodes)
             for nodes in zip(context.states, extras_by_layer, strict=True)
         ]
         if not cached:
-            return layers
-        return [self.cache_projections(layer, found) for layer, found in enumerate(layers)]
+            return features_by_layer
+        return [
+            self.cache_projections(layer, features)
+            for layer, features in enumerate(features_by_layer)
+        ]
 
     @torch.no_grad()
     def cache_projections(self, layer: int, source_features: SourceFeatures) -> SourceFeatures:

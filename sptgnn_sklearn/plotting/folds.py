@@ -151,11 +151,13 @@ def plot_fold_distances(
 
     Parameters
     ----------
-    X, cv, y, groups, coordinates, crs
+    X, cv, y, groups
         As in `FoldsDisplay.from_cv`.
     prediction_points : DataFrame or array-like of shape (n, 2), default=None
         Prediction locations in the coordinate reference system of X. None takes those of a
         `KNNDMKFold` as `cv`, if any.
+    coordinates, crs
+        As in `FoldsDisplay.from_cv`.
     ax : matplotlib.axes.Axes, default=None
         Axes to draw on; None makes a new figure.
 

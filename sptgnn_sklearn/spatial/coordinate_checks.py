@@ -70,11 +70,11 @@ def check_coordinates(
     ValueError: Column 'lat' holds latitudes outside -90 to 90 in 1 of 2 rows (row position 1, \
 value 510): correct or drop these rows, or set crs to the CRS of the coordinates.
     """
-    for wrong, what in ((np.isnan(xy), "NaN"), (np.isinf(xy), "infinite values (inf)")):
-        for name, rows in zip(names, wrong.T, strict=True):
+    for invalid, kind in ((np.isnan(xy), "NaN"), (np.isinf(xy), "infinite values (inf)")):
+        for name, rows in zip(names, invalid.T, strict=True):
             if rows.any():
                 raise ValueError(
-                    f"Column {name!r} holds {what} in {format_rows(rows)}: every row needs "
+                    f"Column {name!r} holds {kind} in {format_rows(rows)}: every row needs "
                     "coordinates; complete or drop these rows."
                 )
     if reference.geographic:
@@ -147,10 +147,10 @@ def _check_scaled_coordinates(
     """Raise an error if coordinates of a known CRS are scaled; warn in a plane of unknown CRS."""
     if len(xy) < _MIN_ROWS_TO_DETECT_SCALING:
         return
-    found = [name for name, (is_scaled, _) in _SCALINGS.items() if is_scaled(xy)]
-    if not found:
+    scalings = [name for name, (is_scaled, _) in _SCALINGS.items() if is_scaled(xy)]
+    if not scalings:
         return
-    scaler = found[0]
+    scaler = scalings[0]
     reason = (
         f"{_SCALINGS[scaler][1]}, as after {scaler}. Scale the covariates only, with "
         f"ColumnTransformer([('scale', {scaler}(), covariates)], remainder='passthrough', "

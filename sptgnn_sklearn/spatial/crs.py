@@ -143,19 +143,19 @@ def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference)
 
 def _horizontal_crs(crs: Any) -> pyproj.CRS:
     try:
-        found = pyproj.CRS.from_user_input(crs)
+        resolved = pyproj.CRS.from_user_input(crs)
     except CRSError as error:
         raise ValueError(
             f"crs={crs!r} is not a valid coordinate reference system. Set an EPSG code (crs=4326 "
             'or crs="EPSG:28992"), a PROJ or WKT string or a pyproj.CRS; crs=None infers it from '
             "the names of the coordinate columns."
         ) from error
-    if not (found.is_geographic or found.is_projected or found.is_engineering):
+    if not (resolved.is_geographic or resolved.is_projected or resolved.is_engineering):
         raise ValueError(
-            f"crs={crs!r} is a {found.type_name}, which has no pair of horizontal coordinates. "
+            f"crs={crs!r} is a {resolved.type_name}, which has no pair of horizontal coordinates. "
             "Convert the coordinates to longitude and latitude (crs=4326) or to a projected CRS."
         )
-    return found.to_2d() if len(found.axis_info) > 2 else found
+    return resolved.to_2d() if len(resolved.axis_info) > 2 else resolved
 
 
 def axis_direction(name: Hashable) -> str | None:

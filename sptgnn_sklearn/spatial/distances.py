@@ -102,9 +102,8 @@ def chord_to_distance(chord: Any, reference: SpatialReference) -> np.ndarray:
     >>> from sptgnn_sklearn.spatial.distances import EARTH_RADIUS_KM, chord_to_distance
     >>> from sptgnn_sklearn.spatial.crs import SpatialReference
     >>> reference = SpatialReference("EPSG:4326", geographic=True, unit="km")
-    >>> round(
-    ...     float(chord_to_distance(2 * EARTH_RADIUS_KM, reference)), 1
-    ... )  # halfway around the earth
+    >>> halfway = chord_to_distance(2 * EARTH_RADIUS_KM, reference)  # around the earth
+    >>> round(float(halfway), 1)
     20015.1
     """
     chord = np.asarray(chord, dtype=np.float64)

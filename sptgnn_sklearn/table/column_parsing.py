@@ -216,12 +216,12 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
         return pd.api.types.is_string_dtype(dtype)
     known = column[~is_missing(column, label)]
     kinds = np.array([_value_kind(value) for value in known], dtype=object)
-    odd = kinds != kinds[:1] if (kinds != "objects").all() else kinds == "objects"
-    if odd.any():
+    other = kinds != kinds[:1] if (kinds != "objects").all() else kinds == "objects"
+    if other.any():
         raise TypeError(
             f"Column {label!r} holds {_format_value(known.iloc[0])} and "
-            f"{_format_value(known[odd].iloc[0])}: a column must be all numbers, all dates or all "
-            "text. Convert a measurement by pd.to_numeric(..., errors='coerce'), a category by "
+            f"{_format_value(known[other].iloc[0])}: a column must be all numbers, all dates or "
+            "all text. Convert a measurement by pd.to_numeric(..., errors='coerce'), a category by "
             ".astype(str)."
         )
     return bool((kinds == "text").any())

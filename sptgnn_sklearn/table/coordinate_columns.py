@@ -164,13 +164,13 @@ def coordinate_labels(
 ) -> tuple[Hashable, Hashable]:
     """Return the labels of the coordinate columns, named or recognized; else the first two."""
     if coordinates is not None:
-        found = find_columns(frame, coordinates, "coordinates")
-        if len(found) != 2 or len(coordinates) != 2:
+        labels = find_columns(frame, coordinates, "coordinates")
+        if len(labels) != 2 or len(coordinates) != 2:
             raise ValueError(
                 "coordinates must be two columns, (x, y) or (longitude, latitude); "
                 f"found {coordinates!r}."
             )
-        return found[0], found[1]
+        return labels[0], labels[1]
     if frame.shape[1] < 2:
         raise ValueError(
             f"X has {frame.shape[1]} feature(s) (shape={frame.shape}) while a minimum of 2 is "

@@ -338,13 +338,13 @@ def normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """
     levels = np.linspace(0, 1, len(quantiles))
     scores = np.empty(values.shape)
-    for column, found, known in zip(scores.T, values.T, quantiles.T, strict=True):
-        if known[-1] - known[0] < _TINY:  # where slopes between quantiles would overflow
-            found, known = np.clip(found, known[0], known[-1]) * _HUGE, known * _HUGE
+    for score, value, knots in zip(scores.T, values.T, quantiles.T, strict=True):
+        if knots[-1] - knots[0] < _TINY:  # where slopes between quantiles would overflow
+            value, knots = np.clip(value, knots[0], knots[-1]) * _HUGE, knots * _HUGE
         # At tied quantiles one interpolates the upper and the other the lower end.
-        upper = np.interp(found, known, levels)
-        lower = np.interp(-found, -known[::-1], levels)
-        column[:] = (upper + 1 - lower) / 2
+        upper = np.interp(value, knots, levels)
+        lower = np.interp(-value, -knots[::-1], levels)
+        score[:] = (upper + 1 - lower) / 2
     return np.clip(ndtri(np.clip(scores, 0, 1)), -_CLIP, _CLIP)
 
 

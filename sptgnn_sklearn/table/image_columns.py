@@ -74,7 +74,7 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
             f"images={images!r} must be a mapping of modality to column, such as "
             '{"S2L2A": "s2_path", "DEM": "dem_path"}.'
         )
-    found = {}
+    by_modality = {}
     for name, value in images.items():
         if not isinstance(name, str) or not name:
             raise ValueError(f"images has the modality {name!r}; it must be a non-empty string.")
@@ -83,11 +83,11 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
             raise ValueError(
                 f"images[{name!r}]={value!r} must be a column label, a position or an ImageColumn."
             )
-        found[name] = column
-    columns = [column.column for column in found.values()]
+        by_modality[name] = column
+    columns = [column.column for column in by_modality.values()]
     repeated = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
     if repeated:
         raise ValueError(
             f"images has the column {repeated[0]!r} for more than one modality: remove one of them."
         )
-    return found
+    return by_modality

@@ -401,9 +401,9 @@ def _parse_covariates(
         column = frame[label]
         gaps = bool(is_missing(column, label).any())
         if is_categorical(column, label):
-            levels, found = encode_categories(column)
+            levels, column_codes = encode_categories(column)
             if len(levels) + gaps > 1:
-                categorical[label], codes[label] = levels, found
+                categorical[label], codes[label] = levels, column_codes
                 _warn_many_levels(column, label, len(levels))
         else:
             values = to_float(column, label)
@@ -444,7 +444,9 @@ def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None
 
 
 def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
-    unseen = {label: int((found == UNSEEN_CODE).sum()) for label, found in codes.items()}
+    unseen = {
+        label: int((column_codes == UNSEEN_CODE).sum()) for label, column_codes in codes.items()
+    }
     unseen = {label: count for label, count in unseen.items() if count}
     if unseen:
         warnings.warn(

@@ -214,11 +214,11 @@ def _find_invalid_input(X: Any) -> str | None:
         invalid = entries.ndim > 2 or entries.size > 0
         return f"X must have two dimensions; found {entries.ndim}" if invalid else None
     for position, column in enumerate(entries.T):
-        wrong = np.array([not _is_number(value) for value in column], dtype=bool)
-        if wrong.any():
-            value = column[wrong.argmax()]
+        not_numeric = np.array([not _is_number(value) for value in column], dtype=bool)
+        if not_numeric.any():
+            value = column[not_numeric.argmax()]
             shown = repr(str(value)) if isinstance(value, str) else str(value)
-            rows = format_rows(wrong, shown[:_MAX_SHOWN_CHARACTERS])
+            rows = format_rows(not_numeric, shown[:_MAX_SHOWN_CHARACTERS])
             return f"column {position} must hold numbers; found other values in {rows}"
     return None
 
@@ -247,10 +247,10 @@ def _check_target(y: Any) -> np.ndarray:
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
         to_float(series, "y")  # raises an error with the first row that is not a number
         raise ValueError(_DATES_IN_Y) from error
-    for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
-        if wrong.any():
+    for invalid, kind in ((np.isnan(values), "NaN"), (np.isinf(values), "infinity")):
+        if invalid.any():
             raise ValueError(
-                f"Input y contains {what} in {format_rows(wrong)}: drop rows without a target."
+                f"Input y contains {kind} in {format_rows(invalid)}: drop rows without a target."
             )
     largest = np.abs(values).max(initial=0)
     # Predictions are returned in single precision, whose range is a little wider.
@@ -281,10 +281,10 @@ def _check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray:
             f"The largest sample_weight is {largest:g}; it must lie between "
             f"{1 / _MAX_WEIGHT:g} and {_MAX_WEIGHT:g}; a weight of 2 equals repeating the row."
         )
-    heavy = weight > largest / _MAX_WEIGHT
-    if heavy.sum() < MIN_ROWS <= (weight > 0).sum():
+    large = weight > largest / _MAX_WEIGHT
+    if large.sum() < MIN_ROWS <= (weight > 0).sum():
         raise ValueError(
-            f"sample_weight is negligible in all rows except {format_rows(heavy)}: at least "
+            f"sample_weight is negligible in all rows except {format_rows(large)}: at least "
             f"{MIN_ROWS} rows need a weight above {largest / _MAX_WEIGHT:g}."
         )
     return weight

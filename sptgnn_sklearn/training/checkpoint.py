@@ -37,15 +37,15 @@ def digest(values: Mapping[str, Any]) -> str:
     >>> digest({"a": np.zeros(2)}) == digest({"a": np.zeros(2)}) != digest({"a": np.zeros(3)})
     True
     """
-    found = sha256()
+    hasher = sha256()
     for name, value in sorted(values.items()):
         array = value.cpu().numpy() if isinstance(value, torch.Tensor) else value
         if isinstance(array, np.ndarray):
-            found.update(f"{name}{array.dtype}{array.shape}".encode())
-            found.update(np.ascontiguousarray(array).data)
+            hasher.update(f"{name}{array.dtype}{array.shape}".encode())
+            hasher.update(np.ascontiguousarray(array).data)
         else:
-            found.update(f"{name}{array!r}".encode())
-    return found.hexdigest()[:32]
+            hasher.update(f"{name}{array!r}".encode())
+    return hasher.hexdigest()[:32]
 
 
 class Checkpoint(Callback):

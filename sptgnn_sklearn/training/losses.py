@@ -35,10 +35,10 @@ def nearest_in_batch(positions: Tensor, n_neighbors: int) -> Tensor:
 
 def _nearest_others(points: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the nearest other points (n, K), which include coincident points."""
-    found = cKDTree(points).query(points, k=n_neighbors + 1)[1]
-    is_self = found == np.arange(len(points))[:, None]
+    nearest = cKDTree(points).query(points, k=n_neighbors + 1)[1]
+    is_self = nearest == np.arange(len(points))[:, None]
     is_self[~is_self.any(axis=1), -1] = True  # more coincident points than neighbors
-    return found[~is_self].reshape(len(points), n_neighbors)
+    return nearest[~is_self].reshape(len(points), n_neighbors)
 
 
 def batch_morans_i(values: Tensor, neighbors: Tensor) -> Tensor:

@@ -83,8 +83,8 @@ class Calibration:
     >>> error = rng.normal(scale=np.where(distance > 5, 4.0, 2.0))
     >>> one = np.ones_like(error)
     >>> held_out = CalibrationData(error, one, np.zeros_like(error), distance, one)
-    >>> found = Calibration.fit(held_out, "scale")
-    >>> np.sqrt(found.factor(np.array([1.0, 10.0, 100.0]))).round(1)
+    >>> calibration = Calibration.fit(held_out, "scale")
+    >>> np.sqrt(calibration.factor(np.array([1.0, 10.0, 100.0]))).round(1)
     array([2., 4., 4.])
     """
 
@@ -187,13 +187,13 @@ class Calibration:
         if self.shape is None:
             return levels
         score = ndtri(levels)
-        found = np.interp(score, _SHAPE_SCORES, self.shape)
+        adjusted = np.interp(score, _SHAPE_SCORES, self.shape)
         # Linear extrapolation beyond the normal scores of the shape.
         for end, beyond in ((0, score < _SHAPE_SCORES[0]), (-1, score > _SHAPE_SCORES[-1])):
             steepness = max(self.shape[end] / _SHAPE_SCORES[end], 1e-3)
             extrapolated = self.shape[end] + steepness * (score - _SHAPE_SCORES[end])
-            found = np.where(beyond, extrapolated, found)
-        return ndtr(found)
+            adjusted = np.where(beyond, extrapolated, adjusted)
+        return ndtr(adjusted)
 
 
 def excess_variance(between: np.ndarray, n_predicted: np.ndarray, n_members: int) -> np.ndarray:

@@ -44,8 +44,8 @@ class ErrorCorrelogram:
     ... )
     >>> draws.shape
     (2000, 300)
-    >>> found = ErrorCorrelogram.fit(draws[:, 0], line, np.random.RandomState(0))
-    >>> 0.6 < found.share < 1, 5 < found.practical_range < 20
+    >>> fitted = ErrorCorrelogram.fit(draws[:, 0], line, np.random.RandomState(0))
+    >>> 0.6 < fitted.share < 1, 5 < fitted.practical_range < 20
     (True, True)
     """
 

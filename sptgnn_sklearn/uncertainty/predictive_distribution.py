@@ -43,8 +43,8 @@ class PredictiveDistribution:
     >>> from sptgnn_sklearn.uncertainty.postprocessing import MemberPredictions
     >>> from sptgnn_sklearn.uncertainty.predictive_distribution import PredictiveDistribution
     >>> members = MemberPredictions(np.array([[-1.0], [1.0]]), np.ones((2, 1)))
-    >>> found = PredictiveDistribution(members, TargetScaler(None, 5.0, 2.0), Calibration())
-    >>> found.moments()
+    >>> target = TargetScaler(None, 5.0, 2.0)
+    >>> PredictiveDistribution(members, target, Calibration()).moments()
     (array([5.]), array([2.]), array([2.]))
     """
 
@@ -55,11 +55,11 @@ class PredictiveDistribution:
 
     def __post_init__(self) -> None:
         finite = np.isfinite(self.members.mean + self.members.variance).all(axis=0)
-        odd = np.flatnonzero(~finite)
-        if len(odd):
+        invalid = np.flatnonzero(~finite)
+        if len(invalid):
             raise ValueError(
-                f"{len(odd)} of {len(finite)} rows have no finite prediction (row positions "
-                f"{odd[:5].tolist()}): look for extreme values in their columns."
+                f"{len(invalid)} of {len(finite)} rows have no finite prediction (row positions "
+                f"{invalid[:5].tolist()}): look for extreme values in their columns."
             )
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,11 +71,11 @@ def map_row_chunks(
     --------
     >>> import torch
     >>> from sptgnn_sklearn.utils.batching import map_row_chunks
-    >>> found = torch.zeros(6)
+    >>> result = torch.zeros(6)
     >>> def work(rows):
-    ...     found[rows] = float(rows.start)
+    ...     result[rows] = float(rows.start)
     >>> map_row_chunks(work, 6, torch.device("cpu"), chunk=3)
-    >>> found
+    >>> result
     tensor([0., 0., 0., 3., 3., 3.])
     """
     chunk = chunk or default_chunk_rows(device)

@@ -140,11 +140,11 @@ class _Encoder:
             )
             packed = {key: self.encode(item, f"{path}.{key}") for key, item in values.items()}
             return {_TYPE_KEY: f"={self.names[type(value)]}", "fields": packed}
-        found = self.codecs.get(type(value)) or next(
+        entry = self.codecs.get(type(value)) or next(
             (pair for pair in self.base_codecs if isinstance(value, pair[1].kind)), None
         )
-        if found is not None:
-            name, codec = found
+        if entry is not None:
+            name, codec = entry
             return {_TYPE_KEY: f"!{name}", "packed": self.encode(codec.pack(value), path)}
         if isinstance(value, np.generic) and not isinstance(value, (np.object_, np.void)):
             return {_TYPE_KEY: "scalar", "array": self._array(np.asarray(value))}
@@ -197,9 +197,9 @@ class _Decoder:
         if kind in _SEQUENCES:
             return _SEQUENCES[kind](self.decode(item, depth + 1) for item in content["items"])
         if kind == "objects":
-            found = np.empty(len(content["items"]), dtype=object)
-            found[:] = [self.decode(item, depth + 1) for item in content["items"]]
-            return found.reshape(content["shape"])
+            objects = np.empty(len(content["items"]), dtype=object)
+            objects[:] = [self.decode(item, depth + 1) for item in content["items"]]
+            return objects.reshape(content["shape"])
         if kind in ("float", "path"):
             return (float if kind == "float" else PurePath)(content["text"])
         array = self._array(content["array"])

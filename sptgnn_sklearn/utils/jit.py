@@ -26,10 +26,10 @@ def compiled(function: Callable) -> Any:
     >>> from sptgnn_sklearn.utils.jit import compiled
     >>> @compiled
     ... def total(values):
-    ...     found = 0.0
+    ...     result = 0.0
     ...     for value in values:
-    ...         found += value
-    ...     return found
+    ...         result += value
+    ...     return result
     >>> total(np.array([1.0, 2.0]))
     3.0
     """

@@ -115,14 +115,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
         try:
             header = _read_header(file)
             metadata = json.loads(header)["__metadata__"]
-            is_ours = metadata["format"] == _FORMAT
+            has_format = metadata["format"] == _FORMAT
             offset = _digest_offset(header)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileError(
                 f"{str(path)!r} was not written by this package, or its header is damaged: use "
                 "another copy of the file."
             ) from error
-        if not is_ours or metadata.get("sha256") != _compute_digest(file, offset):
+        if not has_format or metadata.get("sha256") != _compute_digest(file, offset):
             raise FileError(
                 f"{str(path)!r} was truncated or changed after it was written, as its checksum "
                 "differs: use another copy of the file."
@@ -160,14 +160,14 @@ def _digest_offset(header: bytes) -> int:
 
 def _compute_digest(file: Any, offset: int) -> str:
     """Return the SHA-256 of a file with zeros in the place of the digest in its header."""
-    found = sha256()
+    hasher = sha256()
     file.seek(0)
-    found.update(file.read(8 + offset))
+    hasher.update(file.read(8 + offset))
     file.seek(len(_ZERO_DIGEST), os.SEEK_CUR)
-    found.update(_ZERO_DIGEST.encode())
+    hasher.update(_ZERO_DIGEST.encode())
     while block := file.read(_READ_BYTES):
-        found.update(block)
-    return found.hexdigest()
+        hasher.update(block)
+    return hasher.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:
