@@ -16,7 +16,11 @@ from ..utils.safe_file import FileError
 
 __all__ = ["booster_from_json", "booster_to_json", "pack_booster", "unpack_booster"]
 
-_MAX_JSON_BYTES = 2**31  # bounds the memory of a small file that decompresses to a large one
+# Bounds on the memory of a small file that decompresses to a large one: JSON text of trees is
+# compressed to about a quarter, that of many equal trees to a fiftieth.
+_FREE_JSON_BYTES, _MAX_COMPRESSION = 2**25, 32
+_BRACKETS, _BRACKETS_PER_TREE = 2**12, 64
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 _NODE_FIELDS = (
     "left_children",
     "right_children",
@@ -29,6 +33,9 @@ _NODE_FIELDS = (
     "loss_changes",
     "sum_hessian",
 )
+_FINITE = ("split_conditions", "base_weights")
+_NUMBERS = (*_FINITE, "loss_changes", "sum_hessian", "default_left")
+_MAX_FEATURES = 2**24
 _CATEGORY_FIELDS = (
     "categories",
     "categories_nodes",
@@ -36,6 +43,7 @@ _CATEGORY_FIELDS = (
     "categories_sizes",
 )
 _NO_PARENT = 2**31 - 1
+_TREE_KEY = b'"tree_param"'
 
 
 def pack_booster(model: XGBRegressor) -> dict[str, Any]:
@@ -57,10 +65,15 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
     content = packed["booster"].tobytes()
     if not content:
         return model
+    limit = max(_FREE_JSON_BYTES, _MAX_COMPRESSION * len(content))
     decompressor = zlib.decompressobj()
-    text = decompressor.decompress(content, _MAX_JSON_BYTES)
+    text = decompressor.decompress(content, limit)
     if not decompressor.eof:
-        raise FileError("Corrupt XGBoost model: truncated trees.")
+        reason = f"more than {limit} bytes" if len(text) == limit else "truncated trees"
+        raise FileError(f"Corrupt XGBoost model: {reason}.")
+    # An empty list of two characters takes 64 bytes of memory.
+    if text.count(b"[") + text.count(b"{") > _BRACKETS + _BRACKETS_PER_TREE * text.count(_TREE_KEY):
+        raise FileError("Corrupt XGBoost model: more lists than trees have.")
     return booster_from_json(model, json.loads(text))
 
 
@@ -84,12 +97,23 @@ def booster_from_json(model: XGBRegressor, content: dict[str, Any]) -> XGBRegres
 
 def _check_booster(content: dict[str, Any]) -> None:
     learner = content["learner"]
-    n_features = _parse_int(learner["learner_model_param"]["num_feature"])
+    parameters = learner["learner_model_param"]
+    n_features = _parse_int(parameters["num_feature"])
+    if not 0 <= n_features <= _MAX_FEATURES:
+        raise FileError(f"Corrupt XGBoost model: {n_features} features.")
+    n_outputs = _parse_int(parameters["num_class"]), _parse_int(parameters.get("num_target", 1))
+    if n_outputs != (0, 1):
+        raise FileError(f"Unsupported XGBoost model: {n_outputs} classes and targets, not (0, 1).")
+    if not all(abs(score) <= _MAX_FLOAT32 for score in _base_scores(parameters["base_score"])):
+        raise FileError(f"Corrupt XGBoost model: base_score {parameters['base_score']!r}.")
     booster = learner["gradient_booster"]
     if booster["name"] != "gbtree":
         raise FileError(f"Unsupported XGBoost model: booster {booster['name']!r}, not 'gbtree'.")
     trees, groups = booster["model"]["trees"], booster["model"]["tree_info"]
     n_trees = _parse_int(booster["model"]["gbtree_model_param"]["num_trees"])
+    n_parallel = _parse_int(booster["model"]["gbtree_model_param"]["num_parallel_tree"])
+    if not 1 <= n_parallel <= max(n_trees, 1):
+        raise FileError(f"Corrupt XGBoost model: {n_parallel} trees in each of {n_trees} rounds.")
     if not len(trees) == len(groups) == n_trees:
         raise FileError(f"Corrupt XGBoost model: {len(trees)} trees, {n_trees} declared.")
     if any(group != 0 for group in groups):
@@ -107,13 +131,25 @@ def _check_tree(tree: dict[str, Any], n_features: int) -> None:
     sizes.add(_parse_int(tree["tree_param"]["num_nodes"]))
     if n == 0 or sizes != {n} or any(tree[name] for name in _CATEGORY_FIELDS):
         raise FileError("Corrupt XGBoost model: arrays of a tree differ in length.")
-    if _parse_int(tree["tree_param"]["size_leaf_vector"]) > 1:
-        raise FileError("Unsupported XGBoost model: leaves with more than one value.")
+    leaf_size = _parse_int(tree["tree_param"]["size_leaf_vector"])
+    if leaf_size not in (0, 1):
+        raise FileError(f"Unsupported XGBoost model: size_leaf_vector is {leaf_size}, not 0 or 1.")
+    if not 0 <= _parse_int(tree["tree_param"]["num_deleted"]) < n:
+        raise FileError("Corrupt XGBoost model: num_deleted of a tree out of range.")
+    if _parse_int(tree["tree_param"]["num_feature"]) != n_features:
+        raise FileError("Corrupt XGBoost model: trees with other features than the model.")
+    for name in _NUMBERS:
+        values = np.asarray(tree[name])
+        if values.ndim != 1 or values.dtype.kind not in "if":
+            raise FileError(f"Corrupt XGBoost model: {name} of a tree are not numbers.")
+        if name in _FINITE and not (np.abs(values.astype(float)) <= _MAX_FLOAT32).all():
+            raise FileError(f"Corrupt XGBoost model: {name} of a tree are not finite.")
     left, right, feature, kind, parent = (
         np.asarray(tree[name])
         for name in ("left_children", "right_children", "split_indices", "split_type", "parents")
     )
-    if any(values.dtype.kind != "i" for values in (left, right, feature, kind, parent)):
+    integers = (left, right, feature, kind, parent)
+    if any(values.ndim != 1 or values.dtype.kind != "i" for values in integers):
         raise FileError("Corrupt XGBoost model: indices are not integers.")
     nodes, has_children = np.arange(n), left != -1
     # Children have larger indices than their parents, so that no path through a tree is endless.
@@ -133,3 +169,11 @@ def _check_tree(tree: dict[str, Any], n_features: int) -> None:
 def _parse_int(text: Any) -> int:
     """Return an integer that XGBoost stores as text."""
     return int(str(text))
+
+
+def _base_scores(text: Any) -> list[float]:
+    """Return the base score, which XGBoost 3 stores as the text of a list of one number."""
+    values = [float(value) for value in str(text).strip("[]").split(",")]
+    if len(values) != 1:
+        raise FileError(f"Unsupported XGBoost model: {len(values)} base scores.")
+    return values

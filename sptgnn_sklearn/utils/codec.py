@@ -8,6 +8,7 @@ its older files.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import PurePath
@@ -22,6 +23,9 @@ __all__ = ["Codec", "Registry", "decode", "encode"]
 
 _TYPE_KEY = "$"  # key of the type in a JSON object
 _MAX_DEPTH = 60  # of nested values
+_MAX_EQUAL_HASHES = 64  # of the keys of a dictionary or set, whose lookup is quadratic in them
+_KINDS = "biufmMUS"  # of the numpy dtypes that have an encoding
+_MAX_CODE_POINT = 0x10FFFF
 
 
 class Codec(NamedTuple):
@@ -176,7 +180,7 @@ class _Encoder:
 
 class _Decoder:
     def __init__(self, registry: Registry, arrays: Mapping[str, np.ndarray]):
-        self.registry, self.arrays = registry, arrays
+        self.registry, self.arrays = registry, dict(arrays)
 
     def decode(self, content: Any, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -193,12 +197,16 @@ class _Decoder:
             return codec.unpack(self.decode(content["packed"], depth + 1))
         if kind == "dict":
             pairs = content["items"]
-            return {self.decode(k, depth + 1): self.decode(v, depth + 1) for k, v in pairs}
-        if kind in _SEQUENCES:
-            return _SEQUENCES[kind](self.decode(item, depth + 1) for item in content["items"])
+            keys = self._hashable([key for key, _ in pairs], depth)
+            return {key: self.decode(v, depth + 1) for key, (_, v) in zip(keys, pairs, strict=True)}
+        if kind == "tuple":
+            return tuple(self.decode(item, depth + 1) for item in content["items"])
+        if kind in _SETS:
+            return _SETS[kind](self._hashable(content["items"], depth))
         if kind == "objects":
             objects = np.empty(len(content["items"]), dtype=object)
-            objects[:] = [self.decode(item, depth + 1) for item in content["items"]]
+            for i, item in enumerate(content["items"]):
+                objects[i] = self.decode(item, depth + 1)
             return objects.reshape(content["shape"])
         if kind in ("float", "path"):
             return (float if kind == "float" else PurePath)(content["text"])
@@ -215,12 +223,31 @@ class _Decoder:
         kind = _find_class(name, self.registry.classes)
         return kind(**{key: self.decode(value, depth + 1) for key, value in packed.items()})
 
+    def _hashable(self, items: list[Any], depth: int) -> list[Any]:
+        """Decode keys, and refuse equal ones and hashes chosen to make lookups slow."""
+        keys = [self.decode(item, depth + 1) for item in items]
+        hashes = Counter(map(hash, keys))
+        if hashes and max(hashes.values()) > _MAX_EQUAL_HASHES:
+            raise FileError("The content has too many keys with the same hash.")
+        if len(set(keys)) < len(keys):
+            raise FileError("The content has the same key twice.")
+        return keys
+
     def _array(self, header: dict[str, Any]) -> np.ndarray:
-        stored, dtype = self.arrays[header["name"]], np.dtype(header["dtype"])
-        if dtype.hasobject:
-            raise FileError("The content has an array of objects, which is not supported.")
-        array = stored if stored.dtype == dtype else stored.view(dtype)
-        return array.reshape(header["shape"])
+        # Each array occurs once, so that the memory of the result is bounded by that of the file.
+        stored, dtype = self.arrays.pop(header["name"]), np.dtype(header["dtype"])
+        shape = header["shape"]
+        if dtype.kind not in _KINDS or dtype.subdtype is not None:
+            raise FileError(f"The content has an array of {dtype}, which is not supported.")
+        if not all(type(length) is int and length >= 0 for length in shape):
+            raise FileError(f"The content has an array of the invalid shape {shape}.")
+        array = (stored if stored.dtype == dtype else stored.view(dtype)).reshape(shape)
+        # numpy counts such values wrongly, and then writes beyond the end of its output.
+        if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
+            raise FileError("The content has truth values other than 0 and 1.")
+        if dtype.kind == "U" and stored.size and _largest_code_point(array) > _MAX_CODE_POINT:
+            raise FileError("The content has an array of invalid text.")
+        return array
 
 
 def _find_class(name: str, known: Mapping[str, Any]) -> Any:
@@ -229,4 +256,8 @@ def _find_class(name: str, known: Mapping[str, Any]) -> Any:
     return known[name]
 
 
-_SEQUENCES: dict[str, Callable[..., Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+def _largest_code_point(texts: np.ndarray) -> int:
+    return int(np.atleast_1d(texts).view(np.uint32).max(initial=0))
+
+
+_SETS: dict[str, Callable[..., Any]] = {"set": set, "frozenset": frozenset}

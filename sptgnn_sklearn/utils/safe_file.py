@@ -74,7 +74,10 @@ def write(
             permissions = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, part, metadata)
         with part.open("r+b") as file:
-            offset = _digest_offset(_read_header(file))
+            header = _sort_keys(_read_header(file))
+            file.seek(8)
+            file.write(header)
+            offset = _digest_offset(header)
             digest = _compute_digest(file, offset)
             file.seek(8 + offset)
             file.write(digest.encode())
@@ -111,6 +114,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
     OSError
         If the file cannot be read.
     """
+    _require_regular_file(path)
     with Path(path).open("rb") as file:
         try:
             header = _read_header(file)
@@ -134,9 +138,20 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
         with safe_open(path, framework="numpy") as opened:
             # Copies, because the file may be replaced later.
             arrays = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileError(f"{str(path)!r} is not a valid {kind} file ({error}).") from error
+    # AttributeError: a dtype that numpy does not have, such as F8_E4M3.
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise FileError(f"{str(path)!r} is not a valid {kind} file ({e}).") from e
     return content, arrays
+
+
+def _require_regular_file(path: str | os.PathLike[str]) -> None:
+    """Raise a FileError for pipes and devices, which can block or never end.
+
+    Folders raise IsADirectoryError when they are opened.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(f"{str(path)!r} is a pipe or device: pass the path of a regular file.")
 
 
 def _read_header(file: Any) -> bytes:
@@ -149,6 +164,12 @@ def _read_header(file: Any) -> bytes:
     if len(header) < length:
         raise ValueError("The header is truncated.")
     return header
+
+
+def _sort_keys(header: bytes) -> bytes:
+    """Return a header of equal length in a fixed order, so that equal contents have equal bytes."""
+    text = json.dumps(json.loads(header), sort_keys=True, separators=(",", ":"))
+    return text.encode().ljust(len(header)) if len(text) <= len(header) else header
 
 
 def _digest_offset(header: bytes) -> int:

@@ -58,7 +58,7 @@ OUT_OF_RANGE, LENGTH = "out of range", "differ in length"
         ("base_weights", lambda old: old[1:], LENGTH),
         ("categories", lambda old: [1], LENGTH),
         ("left_children", lambda old: [0.5] * len(old), "not integers"),
-        ("tree_param", lambda old: {**old, "size_leaf_vector": "3"}, "more than one value"),
+        ("tree_param", lambda old: {**old, "size_leaf_vector": "3"}, "leaf_vector is 3"),
     ],
 )
 def test_invalid_trees_raise(stumps, name, change, message):
