@@ -18,6 +18,7 @@ from .table.features import FeatureEncoder
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
+from .utils.atomic_fit import atomic_fit
 
 _SMEARING_FOLDS = 5
 _TREE_PARAMETERS = (
@@ -157,6 +158,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the trees.
 

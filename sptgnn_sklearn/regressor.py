@@ -39,6 +39,7 @@ from .table.validation import check_fit_input, check_predict_input, warn_target_
 from .uncertainty.calibration import KINDS
 from .uncertainty.postprocessing import MemberPredictions
 from .uncertainty.predictive_distribution import PredictiveDistribution
+from .utils.atomic_fit import atomic_fit
 from .utils.device import choose_device
 from .utils.safe_file import FileError
 
@@ -134,7 +135,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         workers for groups of members. None means 1 unless in a `joblib.parallel_config` context.
         Torch has its own number of threads.
     random_state : int, RandomState or None, default=None
-        Seed of all random numbers. On CPU the same seed gives the same bits.
+        Seed of all random numbers. On CPU the same seed and OMP_NUM_THREADS give the same bits.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 prints a line per epoch.
 
@@ -307,6 +308,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
                 )
         return super().set_params(**params)
 
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Build the graph and train the ensemble.
 

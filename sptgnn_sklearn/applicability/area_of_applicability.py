@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from ..model_selection.splits import Split, read_folds
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
+from ..utils.atomic_fit import atomic_fit
 from .dissimilarity import (
     THRESHOLDS,
     count_within,
@@ -201,6 +202,7 @@ class AreaOfApplicability(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @atomic_fit
     def fit(self, X, y=None):
         """Fit the encoding of covariates, their weights and the threshold to the training rows.
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from ..table.column_parsing import read_paths
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.image_columns import image_columns
+from ..utils.atomic_fit import atomic_fit
 from ..utils.device import choose_device
 from .embedder import ChipEmbedder
 from .terramind_images import TerraMindImages
@@ -118,6 +119,7 @@ class TerraMindEmbedder(TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
+    @atomic_fit
     def fit(self, X, y=None):
         """Determine bands and chip size from X and build the encoder.
 
