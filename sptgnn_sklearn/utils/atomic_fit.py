@@ -13,7 +13,7 @@ def atomic_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate ``fit`` so that an estimator changes only if the whole fit succeeds.
 
     The fit runs on a shallow copy, whose attributes replace those of the estimator at the end, in
-    one assignment. If fit raises, also KeyboardInterrupt or MemoryError, the estimator is as before:
+    one assignment. If fit raises anything, also KeyboardInterrupt, the estimator stays as it was:
     not fitted, or with all attributes of the previous fit.
 
     Parameters
