@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 from rasterio.io import MemoryFile
-from small_rasters import CRS, Counting, write_raster
+from small_rasters import CRS, CountingRegressor, write_raster
 from xgboost import XGBRegressor
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, predict_map
@@ -67,7 +67,7 @@ class Reader:
 
 
 def outcome(reader: Reader, path: Path) -> str:
-    """Read a file and return "read" or, after a documented error, "refused".
+    """Read a file and return "read" or, after a documented error, "rejected".
 
     Raises
     ------
@@ -79,16 +79,16 @@ def outcome(reader: Reader, path: Path) -> str:
         warnings.simplefilter("always")
         try:
             reader.read(path)
-            found = "read"
+            result = "read"
         except reader.errors as error:
             own_class = type(error).__module__.startswith("sptgnn_sklearn")
             allowed = own_class or _raised_by_package(error)
             assert allowed, f"{type(error).__name__} of another library: {error}"
             assert str(error).strip(), f"{type(error).__name__} without a message"
-            found = "refused"
+            result = "rejected"
     other = [warning for warning in caught if warning.category is not UserWarning]
     assert not other, f"{other[0].category.__name__}: {other[0].message}"
-    return found
+    return result
 
 
 def _raised_by_package(error: BaseException) -> bool:
@@ -295,12 +295,14 @@ def _read_area(path: Path) -> None:
     samples = SampleLocations(
         _LOCATIONS.to_numpy(), resolve_crs(CRS, ["x", "y"]), np.arange(2), ("x", "y")
     )
-    found = prediction_locations(path, samples, 50)
-    assert np.isfinite(found).all()
+    result = prediction_locations(path, samples, 50)
+    assert np.isfinite(result).all()
 
 
-def _fit_counting(**settings: Any) -> Counting:
-    return Counting(**settings).fit(pd.DataFrame({name: [1.0] for name in ("x", "y", "a", "b")}))
+def _fit_counting(**settings: Any) -> CountingRegressor:
+    return CountingRegressor(**settings).fit(
+        pd.DataFrame({name: [1.0] for name in ("x", "y", "a", "b")})
+    )
 
 
 def _read_map(path: Path) -> None:
@@ -325,7 +327,7 @@ def _write_interrupted_map(folder: Path) -> list[Path]:
     return [Path(shutil.copy(path, folder)) for path in left]
 
 
-def _predict_map_of(folder: Path, path: Path | None, model: Counting) -> Any:
+def _predict_map_of(folder: Path, path: Path | None, model: CountingRegressor) -> Any:
     source = {"a": folder / "a.tif", "b": 1.0}
     return predict_map(model, source, path=path, crs=CRS, block_size=16, verbose=0)
 
@@ -338,8 +340,8 @@ def _resume_map(path: Path) -> None:
     name = path.name.replace("_damaged", "")
     shutil.copy(path, work / "stopped.tif.parts" / name)
     _predict_map_of(folder, work / "stopped.tif", _fit_counting())
-    with rasterio.open(work / "stopped.tif") as found:
-        assert np.allclose(found.read(1), _whole_map(folder)), "the resumed map differs"
+    with rasterio.open(work / "stopped.tif") as result:
+        assert np.allclose(result.read(1), _whole_map(folder)), "the resumed map differs"
 
 
 @functools.cache
@@ -418,11 +420,11 @@ def _read_embeddings(path: Path) -> None:
         Path(folder, "space").mkdir()
         name = path.name.replace("_damaged", "")
         shutil.copy(path, Path(folder, "space", name))
-        found = EmbeddingCache(folder, "space", 4).get(_KEYS)
-    for key, vector in found.items():
+        result = EmbeddingCache(folder, "space", 4).get(_KEYS)
+    for key, vector in result.items():
         np.testing.assert_array_equal(vector, _VECTORS[_KEYS.index(key)])
         assert vector.dtype == np.float32
-    if len(found) < len(_KEYS):
+    if len(result) < len(_KEYS):
         raise _Refused("some vectors are missing")
 
 
@@ -518,7 +520,7 @@ READERS: dict[str, Reader] = {
 
 
 class Damaged:
-    """Damaged files of one reader, each determined by a text.
+    """Damaged files of one reader, each determined by a seed.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     kinds = parser.add_subparsers(required=True)
-    tables = kinds.add_parser("properties", help="fit odd tables")
+    tables = kinds.add_parser("properties", help="fit unusual tables")
     tables.add_argument("--examples", type=int, default=10_000, help="total of all parts")
     tables.set_defaults(run=_fit_tables)
     files = kinds.add_parser("files", help="read damaged files")
@@ -78,11 +78,11 @@ def _fit_tables(options: argparse.Namespace) -> int:
         command = [sys.executable, __file__, "one-part", str(seed), str(examples)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            found: dict[str, Any] = {"failures": {f"the process ended by {done.returncode}": 1}}
+            results: dict[str, Any] = {"failures": {f"the process ended by {done.returncode}": 1}}
         else:
-            found = json.loads(done.stdout.strip().split("\n")[-1])
-        n_failed += sum(found["failures"].values())
-        _append_record(options, "properties.jsonl", part, {"examples": examples, **found})
+            results = json.loads(done.stdout.strip().split("\n")[-1])
+        n_failed += sum(results["failures"].values())
+        _append_record(options, "properties.jsonl", part, {"examples": examples, **results})
     return n_failed > 0
 
 
@@ -117,13 +117,13 @@ def _fit_part(options: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     run()
-    found = {
+    results = {
         "ends": dict(outcomes),
         "failures": dict(failures),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    print(json.dumps(found))
+    print(json.dumps(results))
     return 0
 
 
@@ -142,19 +142,19 @@ def _read_files(options: argparse.Namespace) -> int:
         slowest = peak = 0.0
         for name in names:
             with tempfile.TemporaryDirectory() as folder, Worker(name) as worker:
-                damaged, found = Damaged(name, Path(folder)), Counter[str]()
+                damaged, counts = Damaged(name, Path(folder)), Counter[str]()
                 end = time.monotonic() + seconds_per_reader
                 while time.monotonic() < end:
-                    seed = f"{options.seed}/{part}/{found.total()}"
+                    seed = f"{options.seed}/{part}/{counts.total()}"
                     result, seconds = worker.read(damaged.write(seed))
                     slowest = max(slowest, seconds)
-                    if result not in ("read", "refused") or seconds > SECONDS:
+                    if result not in ("read", "rejected") or seconds > SECONDS:
                         message = result[:MAX_CHARACTERS]
                         failures[f"{name} {seed}"] = f"{message} ({seconds:.1f} s)"
                         print(f"{name} {seed}: {message}", file=sys.stderr)
                         result = "failed"
-                    found[result] += 1
-                outcomes[name] = dict(found)
+                    counts[result] += 1
+                outcomes[name] = dict(counts)
                 peak = max(peak, worker.peak_mb)
         n_failed += len(failures)
         record = {
@@ -203,9 +203,9 @@ class Worker:
             self._stop()
             self._start()
             return f"the process {'hung' if ended is None else f'ended by {ended}'}", 0.0
-        found = json.loads(answer)
-        self.peak_mb = max(self.peak_mb, found["peak_mb"])
-        return found["outcome"], found["seconds"]
+        result = json.loads(answer)
+        self.peak_mb = max(self.peak_mb, result["peak_mb"])
+        return result["outcome"], result["seconds"]
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
@@ -293,13 +293,13 @@ def _missing_parts(options: argparse.Namespace, name: str, **settings: Any) -> l
 
 
 def _append_record(
-    options: argparse.Namespace, name: str, part: int, found: dict[str, Any]
+    options: argparse.Namespace, name: str, part: int, result: dict[str, Any]
 ) -> None:
     options.records.mkdir(parents=True, exist_ok=True)
-    record = {"seed": options.seed, "part": part, "parts": options.parts, **found}
+    record = {"seed": options.seed, "part": part, "parts": options.parts, **result}
     with open(options.records / name, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
-    print(f"part {part} of {options.parts}: {json.dumps(found)[:200]}", flush=True)
+    print(f"part {part} of {options.parts}: {json.dumps(result)[:200]}", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
             [mutmut, "run", "--max-children", "1"], **settings, stdout=subprocess.DEVNULL
         )
         subprocess.run([mutmut, "export-cicd-stats"], **settings, check=True)
-        found = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
-        if not found["killed"]:
+        result = json.loads((copy / "mutants" / "mutmut-cicd-stats.json").read_text())
+        if not result["killed"]:
             parser.error("no change was detected: check that the tests pass without changes")
         captured = {"capture_output": True, "text": True, **settings}
         listed = subprocess.run([mutmut, "results"], **captured).stdout
@@ -63,9 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     record = {
         "module": options.module,
         "tests": options.tests,
-        **found,
+        **result,
         # A change that makes a loop endless is detected by the timeout.
-        "share_killed": round((found["killed"] + found["timeout"]) / found["total"], 3),
+        "share_killed": round((result["killed"] + result["timeout"]) / result["total"], 3),
         "seconds": round(time.monotonic() - start),
         "not_killed": survivors,
     }

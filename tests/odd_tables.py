@@ -695,7 +695,7 @@ def outcome(case: Case) -> str:
         try:
             model.fit(case.X, case.y, sample_weight=case.weight)
             stage = "predict"
-            found = model.predict(case.queries), model.predict_uncertainty(case.queries)
+            result = model.predict(case.queries), model.predict_uncertainty(case.queries)
             stage = "predicted"
         except (TypeError, ValueError) as error:
             _check_error(error)
@@ -705,7 +705,7 @@ def outcome(case: Case) -> str:
     if stage != "predicted":
         return f"error in {stage}"
     assert not case.invalid, "invalid input raised no error"
-    _check_answer(*found, case.queries)
+    _check_answer(*result, case.queries)
     _check_out_of_fold(model, case.weight)
     return stage
 

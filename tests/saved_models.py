@@ -9,26 +9,29 @@ from sptgnn_sklearn.datasets import make_soil_survey
 _SURVEY = make_soil_survey(n_samples=90, random_state=0)
 _IS_HIGH = _SURVEY.data["elevation"] > _SURVEY.data["elevation"].median()
 X, Y = _SURVEY.data.assign(soil=np.where(_IS_HIGH, "a", "b")), _SURVEY.target
-SMALL = {"n_estimators": 2, "max_epochs": 2, "n_neighbors": 4, "random_state": 0}
+SMALL_SETTINGS = {"n_estimators": 2, "max_epochs": 2, "n_neighbors": 4, "random_state": 0}
 ROLES = {"time": "date", "elevation": "elevation"}
 
 
-def make_small(network=None, **settings):
-    """An unfitted small model, without a base model unless one is given."""
+def make_model(network=None, **settings):
+    """Return an unfitted small model, without a base model unless one is given."""
     config = NetworkConfig(**{"hidden_size": 8} | (network or {}))
-    return SpTGNNRegressor(**ROLES | SMALL | {"base_estimator": None} | settings, network=config)
+    return SpTGNNRegressor(
+        **ROLES | SMALL_SETTINGS | {"base_estimator": None} | settings, network=config
+    )
 
 
-def fit_small(network=None, **settings):
-    return make_small(network, **settings).fit(X, Y)
+def fit_model(network=None, **settings):
+    return make_model(network, **settings).fit(X, Y)
 
 
 def fitted_attributes(model):
-    return {name: value for name, value in vars(model).items() if name.endswith("_")}
+    learned = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    return learned | {"_merged": model._merged}
 
 
 def assert_same_predictions(first, second):
-    """Means, components, intervals and samples are equal bit for bit."""
+    """Check that means, components, intervals and samples are equal bit for bit."""
     pd.testing.assert_frame_equal(
         first.predict_uncertainty(X, coverage=0.8), second.predict_uncertainty(X, coverage=0.8)
     )

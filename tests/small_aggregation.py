@@ -8,7 +8,7 @@ M, R, N, B, K, H, D, P, F = 2, 2, 9, 6, 3, 4, 8, 2, 2
 
 
 def aggregation_arguments(seed=0, dtype=torch.float64):
-    """Random arguments in which some neighbors are padding."""
+    """Return random arguments in which some neighbors are padding."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -30,7 +30,7 @@ def aggregation_arguments(seed=0, dtype=torch.float64):
 
 
 def plain_aggregate(query, key, distance_logits, source_features, source_index, edges, keep):
-    """Weights, states and sums, computed edge by edge."""
+    """Return weights, states and sums, computed edge by edge."""
     states, extras = source_features.rows[..., :D], source_features.rows[..., D : D + P]
     grid = distance_grid(query)
     weights = torch.zeros(M, R, B, K, H, dtype=query.dtype)

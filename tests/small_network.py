@@ -11,7 +11,7 @@ N, K = 12, 3
 
 
 def network_shape(**changes):
-    """Two members and two relations."""
+    """Return the shape of a network of two members and two relations."""
     settings = {
         "streams": {"covariates": 4, "position": 3},
         "relations": ("spatial", "spectral"),
@@ -26,7 +26,7 @@ def network_shape(**changes):
 
 
 def random_network(seed=0, **changes):
-    """A network in evaluation mode without parameters equal to zero."""
+    """Return a network in evaluation mode without parameters equal to zero."""
     shape = network_shape(**changes)
     network = SpTGNN(shape).reset_parameters(
         [torch.Generator().manual_seed(i) for i in range(shape.n_members)]
@@ -39,7 +39,7 @@ def random_network(seed=0, **changes):
 
 
 def random_graph(n_relations=2, seed=0):
-    """Rows, neighbor lists without the row itself, and targets."""
+    """Return rows, neighbor lists without the row itself, and targets."""
     rng = np.random.RandomState(seed)
     rows = NodeTensors(
         {
@@ -59,7 +59,7 @@ def random_graph(n_relations=2, seed=0):
 
 
 def neighborhood(network, rows, source_index):
-    """A function from a slice of rows to their neighborhood."""
+    """Return a function from a slice of rows to their neighborhood."""
 
     def neighbors_of(part):
         target_inputs = {name: values[part] for name, values in rows.edge_inputs.items()}
@@ -69,7 +69,7 @@ def neighborhood(network, rows, source_index):
 
 
 def encode_context(network, rows, source_index, targets, **options):
-    """The source nodes of rows that are neighbors of each other."""
+    """Return the source nodes of rows that are neighbors of each other."""
     return build_context(
         network, rows, neighborhood(network, rows, source_index), targets, **options
     )

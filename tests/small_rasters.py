@@ -53,22 +53,22 @@ def cell_table():
 def bands_of(table):
     """Return arrays (h, w) of the covariates, with codes for categories."""
     codes = {level: code for code, level in LAND_USES.items()}
-    found = {}
+    results = {}
     for name in COVARIATES:
         values = table[name]
         values = values.map(codes).astype("uint8") if name == "land_use" else values
-        found[name] = values.to_numpy().reshape(HEIGHT, WIDTH)
-    return found
+        results[name] = values.to_numpy().reshape(HEIGHT, WIDTH)
+    return results
 
 
 def as_dataset(bands, crs=CRS):
     """Return an xarray.Dataset of arrays on the grid."""
     xy = centers().reshape(HEIGHT, WIDTH, 2)
-    made = xr.Dataset(
+    dataset = xr.Dataset(
         {name: (("y", "x"), values) for name, values in bands.items()},
         coords={"y": xy[:, 0, 1], "x": xy[0, :, 0]},
     )
-    return made if crs is None else made.rio.write_crs(crs)
+    return dataset if crs is None else dataset.rio.write_crs(crs)
 
 
 def write_raster(path, bands, *, names=None, crs=CRS, transform=None, tile=16, **options):
@@ -106,8 +106,18 @@ def write_stack(folder, bands, **options):
     ]
 
 
-class Counting(RegressorMixin, BaseEstimator):
+class CountingRegressor(RegressorMixin, BaseEstimator):
     """Regressor that sums columns and counts calls of `predict` and their rows."""
+
+    calls, rows = 0, 0
+
+    def __getstate__(self):
+        """Counts and the planned failure are no part of the model, which they do not change."""
+        other = {"calls", "rows", "fail_after", "error"}
+        return {name: value for name, value in vars(self).items() if name not in other}
+
+    def __setstate__(self, state):
+        vars(self).update({"fail_after": None, "error": None} | state)
 
     def __init__(self, fail_after=None, error=None, factor=1.0):
         self.fail_after = fail_after

@@ -13,7 +13,7 @@ N, K = 60, 4
 
 
 def training_set(n_members=2, seed=0):
-    """A smooth target on a plane; each member holds out another fifth of the rows."""
+    """Return rows with a smooth target; each member holds out another fifth of them."""
     rng = np.random.RandomState(seed)
     positions = rng.uniform(size=(N, 2)).astype(np.float32)
     target = np.sin(4 * positions[:, 0]) + 0.1 * rng.normal(size=N)
@@ -35,7 +35,7 @@ def training_set(n_members=2, seed=0):
 
 
 def training_shape(n_members=2, **changes):
-    """The smallest network that trains."""
+    """Return the shape of a small network."""
     settings = {
         "streams": {"covariates": 2},
         "relations": ("spatial",),
@@ -49,10 +49,10 @@ def training_shape(n_members=2, **changes):
 
 
 def training_config(**changes):
-    """Three quick epochs."""
+    """Return the settings of three epochs."""
     return TrainingConfig(**{"max_epochs": 3, "batch_size": 16, **changes})
 
 
 def row_rngs():
-    """Random states of the row order of two members."""
+    """Return random states of the row order of two members."""
     return [np.random.RandomState(seed) for seed in (0, 1)]

@@ -13,7 +13,7 @@ from sptgnn_sklearn.datasets import make_soil_survey
 
 
 def table(n=300, seed=0):
-    """A planar table whose target is a formula of a number, a category and the easting."""
+    """Return a planar table whose target is a formula of a number, a category and the easting."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame(
         {
@@ -26,20 +26,20 @@ def table(n=300, seed=0):
     return X, 3 * X["ndvi"] + 2.0 * (X["landuse"] == "wood") + X["x"] / 50
 
 
-def small(**settings):
+def make_baseline(**settings):
     return XGBoostBaseline(n_estimators=40, learning_rate=0.2, random_state=0, **settings)
 
 
 def test_recovers_formula_of_all_features():
     """A formula of number, category and easting is recovered on new rows."""
     X, y = table(600)
-    assert small().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.95
+    assert make_baseline().fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.95
 
 
 def test_use_coordinates_false_ignores_location():
     """Predictions do not change with the coordinates."""
     X, y = table(600)
-    model = small(use_coordinates=False).fit(X[:400], y[:400])
+    model = make_baseline(use_coordinates=False).fit(X[:400], y[:400])
     moved = X[400:].assign(x=0.0, y=0.0)
     np.testing.assert_array_equal(model.predict(moved), model.predict(X[400:]))
     assert model.score(X[400:], y[400:]) < 0.9
@@ -49,7 +49,7 @@ def test_no_features_raises():
     """Without coordinates and covariates there are no features."""
     X, y = table(30)
     with pytest.raises(ValueError, match="use_coordinates=False"):
-        small(use_coordinates=False).fit(X[["x", "y"]], y)
+        make_baseline(use_coordinates=False).fit(X[["x", "y"]], y)
 
 
 def test_site_is_not_a_covariate():
@@ -57,8 +57,8 @@ def test_site_is_not_a_covariate():
     X, _ = table(200)
     noise = pd.Series(np.random.default_rng(1).normal(size=200))
     X = X[["x", "y"]].assign(site=noise)
-    assert small(site="site").fit(X[:100], noise[:100]).score(X[100:], noise[100:]) < 0.3
-    assert small().fit(X[:100], noise[:100]).score(X[100:], noise[100:]) > 0.6
+    assert make_baseline(site="site").fit(X[:100], noise[:100]).score(X[100:], noise[100:]) < 0.3
+    assert make_baseline().fit(X[:100], noise[:100]).score(X[100:], noise[100:]) > 0.6
 
 
 def test_dates_are_numeric_and_may_be_missing():
@@ -69,7 +69,7 @@ def test_dates_are_numeric_and_may_be_missing():
     )  # fmt: skip
     X = survey.data.assign(date=survey.data["date"].dt.strftime("%Y-%m-%d"))
     X.loc[:20, "date"] = None
-    model = small(time="date").fit(X[:400], survey.target[:400])
+    model = make_baseline(time="date").fit(X[:400], survey.target[:400])
     assert model.score(X[400:], survey.target[400:]) > 0.9
 
 
@@ -79,10 +79,10 @@ def test_sample_weight_equals_repetition_in_any_order():
     weight = np.random.default_rng(0).integers(0, 3, 120)
     copies = np.repeat(np.arange(120), weight)
     shuffled = np.random.default_rng(1).permutation(copies)
-    expected = small(target_transform="log1p").fit(X, y, sample_weight=weight).predict(X)
+    expected = make_baseline(target_transform="log1p").fit(X, y, sample_weight=weight).predict(X)
     for rows in (copies, shuffled):
-        found = small(target_transform="log1p").fit(X.iloc[rows], y.iloc[rows]).predict(X)
-        np.testing.assert_array_equal(found, expected)
+        result = make_baseline(target_transform="log1p").fit(X.iloc[rows], y.iloc[rows]).predict(X)
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_log1p_predicts_means():
@@ -102,8 +102,8 @@ def test_auto_transforms_skewed_targets_only():
     """Without log1p the smearing factor is 1 and targets may be negative."""
     X, y = table(100)
     skewed = np.exp(2 * np.random.default_rng(0).normal(size=100))
-    assert small(target_transform="auto").fit(X, skewed).target_.function == "log1p"
-    model = small(target_transform="auto").fit(X, y - 5)
+    assert make_baseline(target_transform="auto").fit(X, skewed).target_.function == "log1p"
+    model = make_baseline(target_transform="auto").fit(X, y - 5)
     assert model.target_.function is None
     assert model.smearing_ == 1.0
 
@@ -111,16 +111,16 @@ def test_auto_transforms_skewed_targets_only():
 def test_random_state_determines_fit():
     """Equal seeds give equal models."""
     X, y = table(100)
-    first, same = (small().fit(X, y).predict(X) for _ in range(2))
+    first, same = (make_baseline().fit(X, y).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, same)
-    assert (small().set_params(random_state=1).fit(X, y).predict(X) != first).any()
+    assert (make_baseline().set_params(random_state=1).fit(X, y).predict(X) != first).any()
 
 
 def test_grid_search_over_baseline_and_model():
     """Both take the same table with the same roles in one grid search."""
     survey = make_soil_survey(80, random_state=0)
     roles = {"time": "date", "elevation": "elevation"}
-    trees = small(**roles)
+    trees = make_baseline(**roles)
     network = make_regressor(
         base_estimator=None,
         n_estimators=1,
@@ -142,4 +142,4 @@ def test_invalid_parameters_raise(setting):
     """Parameters out of range are named."""
     X, y = table(30)
     with pytest.raises(ValueError, match=next(iter(setting))):
-        small().set_params(**setting).fit(X, y)
+        make_baseline().set_params(**setting).fit(X, y)

@@ -13,7 +13,7 @@ from sptgnn_sklearn import cli
 from sptgnn_sklearn.cli import main
 from sptgnn_sklearn.datasets import make_soil_survey
 
-QUICK = ["--splits", "2", "--members", "1", "--folds", "random"]
+FAST_OPTIONS = ["--splits", "2", "--members", "1", "--folds", "random"]
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_csv_to_results(working_directory, table, capsys):
         for folds in ("random", "block")
         for model in ("SpTGNN", "XGBoost", "training mean")
     ]
-    found = pd.read_csv(results / "predictions.csv")
-    one = found[(found["folds"] == "block") & (found["model"] == "SpTGNN")]
+    result = pd.read_csv(results / "predictions.csv")
+    one = result[(result["folds"] == "block") & (result["model"] == "SpTGNN")]
     assert one["row"].tolist() == [row for row in range(40) if row not in (3, 5)]
     np.testing.assert_allclose(one["observed"], table["soc"].drop([3, 5]))
     assert (one["std"] > 0).all()
@@ -105,7 +105,7 @@ def test_csv_to_results(working_directory, table, capsys):
 def test_parquet_and_out_folder(working_directory, numeric, fast_model, capsys):
     """Parquet files are read, and results are written to a new folder."""
     numeric.to_parquet("survey.parquet")
-    code, _, _ = run(capsys, "survey.parquet", "--target", "soc", "--out", "a/b", *QUICK)
+    code, _, _ = run(capsys, "survey.parquet", "--target", "soc", "--out", "a/b", *FAST_OPTIONS)
     assert code == 0
     assert (working_directory / "a" / "b" / "comparison.csv").is_file()
 
@@ -195,9 +195,9 @@ def test_csv_dialects_are_detected(working_directory, table, separator, decimal,
     path = working_directory / ("survey.csv.gz" if opener is gzip.open else "survey.csv")
     with opener(path, "wt", encoding="utf-8-sig") as file:
         table.to_csv(file, sep=separator, decimal=decimal, index=False)
-    found = cli._read(path)
-    assert list(found.columns) == list(table.columns)
-    np.testing.assert_allclose(found["lon"], table["lon"])
+    result = cli._read(path)
+    assert list(result.columns) == list(table.columns)
+    np.testing.assert_allclose(result["lon"], table["lon"])
 
 
 def test_categorical_option_makes_categories(working_directory, table, capsys, monkeypatch):
@@ -213,7 +213,7 @@ def test_warnings_are_printed_once(working_directory, table, capsys):
     """Warnings are printed once after the table."""
     table["land_use"] = ["rare", "odd", *["usual"] * 38]
     table.to_csv("survey.csv", index=False)
-    code, out, err = run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    code, out, err = run(capsys, "survey.csv", "--target", "soc", *FAST_OPTIONS)
     assert code == 0
     notes = [line for line in out.splitlines() if line.startswith("note: Categories")]
     assert len(notes) == 1
@@ -224,7 +224,7 @@ def test_warnings_are_printed_once(working_directory, table, capsys):
 def test_files_are_written_atomically(working_directory, numeric, fast_model, capsys, monkeypatch):
     """A failing run leaves the earlier file and no partial one."""
     numeric.to_csv("survey.csv", index=False)
-    run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    run(capsys, "survey.csv", "--target", "soc", *FAST_OPTIONS)
     before = (working_directory / "sptgnn-output" / "comparison.png").read_bytes()
 
     def fail(result, job, path):
@@ -233,7 +233,7 @@ def test_files_are_written_atomically(working_directory, numeric, fast_model, ca
 
     monkeypatch.setattr(cli, "_draw", fail)
     with pytest.raises(OSError, match="disk full"):
-        main(["survey.csv", "--target", "soc", *QUICK])
+        main(["survey.csv", "--target", "soc", *FAST_OPTIONS])
     assert (working_directory / "sptgnn-output" / "comparison.png").read_bytes() == before
     assert len(list((working_directory / "sptgnn-output").iterdir())) == 3
 
@@ -247,19 +247,19 @@ def test_no_figure_without_matplotlib(working_directory, numeric, fast_model, ca
         "find_spec",
         lambda name, *rest: None if name == "matplotlib" else find(name, *rest),
     )
-    code, out, _ = run(capsys, "survey.csv", "--target", "soc", *QUICK)
+    code, out, _ = run(capsys, "survey.csv", "--target", "soc", *FAST_OPTIONS)
     assert code == 0
     assert "sptgnn-sklearn[plot]" in out
     assert not (working_directory / "sptgnn-output" / "comparison.png").exists()
 
 
-# ------------------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------- invalid tables and options
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(KeyError("pandas_type"), "'pandas_type'"), (EOFError(), "EOFError")]
+    ("error", "message"), [(KeyError("pandas_type"), "'pandas_type'"), (EOFError(), "EOFError")]
 )
-def test_library_errors_become_one_line(working_directory, capsys, monkeypatch, error, said):
+def test_library_errors_become_one_line(working_directory, capsys, monkeypatch, error, message):
     """Errors of pandas and pyarrow on damaged files become one line."""
 
     def fail(path):
@@ -267,7 +267,7 @@ def test_library_errors_become_one_line(working_directory, capsys, monkeypatch, 
 
     monkeypatch.setattr(pd, "read_parquet", fail)
     (working_directory / "odd.parquet").write_bytes(b"PAR1")
-    assert f"as Parquet: {said}" in error_message(capsys, "odd.parquet", "--target", "soc")
+    assert f"as Parquet: {message}" in error_message(capsys, "odd.parquet", "--target", "soc")
 
 
 def test_unreadable_files_raise(working_directory, capsys):

@@ -1,18 +1,37 @@
 """Tests of uncertainty through Pipelines, searches and TransformedTargetRegressors."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import BayesianRidge, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    PowerTransformer,
+    QuantileTransformer,
+    StandardScaler,
+)
 
 from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertainty
-from sptgnn_sklearn.meta_estimators import predict_mean_std, wrapped_estimator
-from sptgnn_sklearn.metrics import interval_coverage
+from sptgnn_sklearn.meta_estimators import (
+    predict_mean_std,
+    predict_quantiles,
+    wrapped_estimator,
+)
+from sptgnn_sklearn.metrics import (
+    interval_coverage,
+    make_interval_coverage_scorer,
+    make_interval_score_scorer,
+    make_tail_coverage_scorer,
+    neg_calibration_error_scorer,
+    neg_crps_scorer,
+)
 
 SMALL = {
     "time": "date",
@@ -51,10 +70,10 @@ def test_meta_estimators_return_results_of_the_estimator(survey, fitted, wrap):
     outer = wrapped(survey, wrap)
     expected = fitted.predict_uncertainty(survey.data)
     pd.testing.assert_frame_equal(predict_uncertainty(outer, survey.data), expected)
-    found = predict_interval(outer, survey.data, coverage=0.8)
-    np.testing.assert_allclose(found, fitted.predict_interval(survey.data, coverage=0.8))
+    result = predict_interval(outer, survey.data, coverage=0.8)
+    np.testing.assert_allclose(result, fitted.predict_interval(survey.data, coverage=0.8))
     both = predict_uncertainty(outer, survey.data, coverage=0.8)
-    np.testing.assert_allclose(both[["lower", "upper"]], found)
+    np.testing.assert_allclose(both[["lower", "upper"]], result)
     pd.testing.assert_frame_equal(both[expected.columns], expected)
 
 
@@ -62,9 +81,9 @@ def test_linear_target_transform_is_inverted(survey, fitted):
     """Standardizing y outside the estimator changes units only."""
     outer = wrapped(survey, lambda m: TransformedTargetRegressor(m, transformer=StandardScaler()))
     expected = fitted.predict_uncertainty(survey.data)
-    found = predict_uncertainty(outer, survey.data)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-    np.testing.assert_allclose(found["std"] ** 2, found.aleatoric**2 + found.epistemic**2)
+    result = predict_uncertainty(outer, survey.data)
+    np.testing.assert_allclose(result, expected, rtol=1e-4)
+    np.testing.assert_allclose(result["std"] ** 2, result.aleatoric**2 + result.epistemic**2)
     limits = predict_interval(outer, survey.data)
     np.testing.assert_allclose(limits, fitted.predict_interval(survey.data), rtol=1e-4)
 
@@ -76,9 +95,9 @@ def test_decreasing_target_transform_swaps_limits(survey):
     limits = predict_interval(outer, survey.data)
     assert (limits[:, 0] < limits[:, 1]).all()
     assert interval_coverage(survey.target, *limits.T) > 0.8
-    found = predict_uncertainty(outer, survey.data, coverage=0.9)
-    assert (found["std"] > 0).all()
-    np.testing.assert_allclose(found[["lower", "upper"]], limits)
+    result = predict_uncertainty(outer, survey.data, coverage=0.9)
+    assert (result["std"] > 0).all()
+    np.testing.assert_allclose(result[["lower", "upper"]], limits)
 
 
 def test_nonlinear_target_transform_raises_for_moments(survey):
@@ -114,10 +133,159 @@ class Doubled(RegressorMixin, BaseEstimator):
         return 2 * self.regressor_.predict(X)
 
 
-def test_unknown_meta_estimators_are_refused():
+def test_unknown_meta_estimators_raise():
     """Their regressor may predict on another scale, as here on half of it."""
     X = np.arange(9.0)[:, None]
     outer = Doubled(BayesianRidge()).fit(X, X[:, 0])
     assert wrapped_estimator(outer) is None
     with pytest.raises(TypeError, match=r"Doubled has no predict\(X, return_std=True\)"):
         predict_mean_std(outer, X)
+
+
+class Spread(RegressorMixin, BaseEstimator):
+    """A regressor with given quantiles on the transformed scale."""
+
+    def __init__(self, center=0.0, spread=1.0):
+        self.center = center
+        self.spread = spread
+
+    def fit(self, X, y):
+        self.n_features_in_ = 1
+        return self
+
+    def predict(self, X):
+        return np.asarray(X)[:, 0] + self.center
+
+    def predict_interval(self, X, coverage=0.9):
+        return self.predict_quantiles(X, [(1 - coverage) / 2, (1 + coverage) / 2])
+
+    def predict_quantiles(self, X, quantiles):
+        return self.predict(X)[:, None] + self.spread * norm.ppf(quantiles)
+
+
+def through(transformer, y, **options):
+    """Return a TransformedTargetRegressor around given quantiles, fitted to y."""
+    outer = TransformedTargetRegressor(
+        Spread(**options), transformer=transformer, check_inverse=False
+    )
+    return outer.fit(np.zeros((len(y), 1)), y)
+
+
+RIGHT = np.random.default_rng(0).pareto(1.0, 300) + 1  # its Yeo-Johnson transform ends above
+AT = np.linspace(-2, 2, 9)[:, None]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
+def test_limits_without_inverse_are_infinite(side, spread):
+    """A power transform ends above for a right tail, below for a left one."""
+    outer = through(PowerTransformer(), side * RIGHT, spread=spread)
+    direct = outer.transformer_.inverse_transform(
+        outer.regressor_.predict_interval(AT).reshape(-1, 1)
+    ).reshape(-1, 2)
+    limits = predict_interval(outer, AT)
+    assert not np.isnan(limits).any() and (limits[:, 0] <= limits[:, 1]).all()
+    both_defined = ~np.isnan(direct).any(1)
+    np.testing.assert_array_equal(limits[both_defined], direct[both_defined])
+    column = 1 if side > 0 else 0
+    lost = np.isnan(direct[:, column])
+    np.testing.assert_array_equal(limits[lost, column], np.full(lost.sum(), side * np.inf))
+    if spread == 1:
+        assert lost.any() and both_defined.any()
+
+
+@pytest.mark.parametrize("position", range(len(AT)))
+def test_limits_without_inverse_do_not_depend_on_other_rows(position):
+    """A row alone, also one whose limits both have no inverse."""
+    outer = through(PowerTransformer(), RIGHT)
+    alone = predict_interval(outer, AT[position : position + 1])
+    np.testing.assert_array_equal(alone[0], predict_interval(outer, AT)[position])
+
+
+def test_rows_outside_the_range_of_a_transform_have_unlimited_intervals():
+    """Neither limit has an inverse."""
+    outer = through(PowerTransformer(), RIGHT, center=50.0)
+    np.testing.assert_array_equal(predict_interval(outer, AT), [[-np.inf, np.inf]] * len(AT))
+
+
+@pytest.mark.parametrize(
+    ("func", "inverse_func", "center", "spread", "expected"),
+    [
+        # 1 / y of positive y: beyond 0 there is no positive y.
+        (np.reciprocal, np.reciprocal, 0.5, 0.1, (1 / 0.6645, 1 / 0.3355)),
+        (np.reciprocal, np.reciprocal, 0.5, 1.0, (1 / 2.1449, np.inf)),
+        # Square roots below 0 are those of no y.
+        (np.sqrt, np.square, 3.0, 1.0, (1.3551**2, 4.6449**2)),
+        (np.sqrt, np.square, 1.0, 1.0, (-np.inf, 2.6449**2)),
+        (lambda y: -np.log(y), lambda z: np.exp(-z), 0.0, 1.0, (0.19304, 5.1802)),
+        (lambda y: -np.sqrt(y), np.square, -1.0, 1.0, (-np.inf, 2.6449**2)),
+        # The logarithm of z is NaN below 0: decreasing with a missing upper limit.
+        (lambda y: np.exp(-y), lambda z: -np.log(z), 1.0, 1.0, (-0.97263, np.inf)),
+        (np.exp, np.log, 1.0, 1.0, (-np.inf, 0.97263)),
+        # A plateau is monotone.
+        (np.log1p, lambda z: np.maximum(np.expm1(z), 0), 0.0, 1.0, (0.0, 4.1802)),
+        (np.log, np.exp, 0.0, 1000.0, (0.0, np.inf)),
+    ],
+)
+def test_limits_of_inverses_that_are_not_monotone(func, inverse_func, center, spread, expected):
+    """The limits enclose all values whose transform lies between the limits of the regressor."""
+    transformer = FunctionTransformer(func, inverse_func, check_inverse=False)
+    outer = through(transformer, RIGHT, center=center, spread=spread)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        limits = predict_interval(outer, np.zeros((3, 1)))
+    np.testing.assert_allclose(limits, [expected] * 3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("levels", [(0.05, 0.5, 0.95), tuple(np.arange(1, 200) / 200)])
+@pytest.mark.parametrize("side", [1, -1])
+def test_quantiles_without_inverse_are_infinite(side, levels):
+    """Quantiles do not cross, and those with an inverse are unchanged."""
+    outer = through(PowerTransformer(), side * RIGHT)
+    quantiles = predict_quantiles(outer, AT, levels)
+    inner = outer.regressor_.predict_quantiles(AT, levels)
+    direct = outer.transformer_.inverse_transform(inner.reshape(-1, 1)).reshape(inner.shape)
+    assert not np.isnan(quantiles).any() and (quantiles[:, 1:] >= quantiles[:, :-1]).all()
+    some = ~np.isnan(direct).all(1)
+    expected = np.where(np.isnan(direct), side * np.inf, direct)[some]
+    np.testing.assert_array_equal(quantiles[some], expected)
+    assert np.isinf(expected).any()
+
+
+def test_infinite_limits_pass_through_nested_transforms():
+    """Inverses of scikit-learn refuse infinite values."""
+    inner = TransformedTargetRegressor(Spread(), transformer=PowerTransformer())
+    X, y = np.resize(AT, (len(RIGHT), 1)), RIGHT
+    outer = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
+    once = predict_interval(outer.regressor_, AT)
+    limits = predict_interval(outer, AT)
+    np.testing.assert_allclose(limits, once * y.std() + y.mean(), rtol=1e-9)
+    assert np.isinf(limits[:, 1]).any()
+
+
+def test_moments_through_inverses_without_value_raise():
+    """They are not linear, also if no row has a value above its mean."""
+
+    class Certain(Spread):
+        def predict(self, X, return_std=False):
+            mean = super().predict(X) + 40
+            return (mean, np.ones(len(mean))) if return_std else mean
+
+    outer = TransformedTargetRegressor(Certain(), transformer=PowerTransformer())
+    outer.fit(np.zeros((300, 1)), RIGHT)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="is not linear"):
+        predict_mean_std(outer, AT)
+
+
+def test_scorers_accept_infinite_limits():
+    """Coverage counts them; scores of width and CRPS are minus infinity, never NaN."""
+    outer = through(PowerTransformer(), RIGHT)
+    X, y = np.zeros((len(RIGHT), 1)), RIGHT
+    limits = predict_interval(outer, X, 0.9)
+    assert np.isinf(limits).any()
+    expected = -abs(0.9 - interval_coverage(y, *limits.T))
+    assert make_interval_coverage_scorer(0.9)(outer, X, y) == pytest.approx(expected)
+    assert np.isfinite(make_tail_coverage_scorer(0.9)(outer, X, y))
+    assert make_interval_score_scorer(0.9)(outer, X, y) == -np.inf
+    assert neg_crps_scorer(outer, X, y) == -np.inf
+    assert -0.5 < neg_calibration_error_scorer(outer, X, y) <= 0

@@ -47,7 +47,7 @@ def make_samples(n=150, seed=0):
     return X, X["rain"] / 100 + 2.0 * (X["use"] == "wood")
 
 
-def test_known_answer():
+def test_four_training_rows_have_known_results():
     """Index, threshold, area and density of four training rows and three queries."""
     area = AreaOfApplicability(importance=WEIGHTS, cv=FOLDS).fit(CORNERS)
     assert area.mean_train_distance_ == pytest.approx(8)
@@ -166,7 +166,7 @@ def test_block_folds_increase_the_threshold():
     assert AreaOfApplicability(cv=SpatialBlockKFold(5)).fit(X).threshold_ > 2 * near
 
 
-def test_invariances():
+def test_row_order_units_and_weight_scale_do_not_matter():
     """The order of rows, units and the scale of weights have no influence."""
     X, _ = make_samples()
     cells, _ = make_samples(seed=1)
@@ -254,8 +254,8 @@ def test_fit_on_array_predict_on_dataframe():
     X = X[["rain", "clay"]]
     area = AreaOfApplicability().fit(X.to_numpy())
     with pytest.warns(UserWarning, match="X has feature names"):
-        found = area.dissimilarity_index(X)
-    np.testing.assert_array_equal(found, 0)
+        result = area.dissimilarity_index(X)
+    np.testing.assert_array_equal(result, 0)
 
 
 @pytest.mark.parametrize("importance", [None, "permutation", "held_out", "native"])
@@ -378,14 +378,14 @@ def test_conventions_of_outlier_detectors():
         ({"cv": [0, 1]}, "cv .* 2 labels"),
     ],
 )
-def test_invalid_parameters_are_refused(settings, message):
+def test_invalid_parameters_raise(settings, message):
     """The error names the parameter and what was found."""
     X, _ = make_samples()
     with pytest.raises(ValueError, match=message):
         AreaOfApplicability(**settings).fit(X)
 
 
-def test_missing_values_are_refused():
+def test_missing_values_raise():
     """The error names the column, for numbers and categories in fit and predict."""
     X, _ = make_samples()
     area = AreaOfApplicability().fit(X)
@@ -400,14 +400,14 @@ def test_missing_values_are_refused():
 
 
 @pytest.mark.parametrize("max_count", [0, 1.5, "all"])
-def test_invalid_max_count_is_refused(max_count):
+def test_invalid_max_count_raises(max_count):
     """The error names the parameter and the value."""
     area = AreaOfApplicability().fit(CORNERS)
     with pytest.raises(ValueError, match=f"max_count must .* found {max_count!r}"):
         area.local_point_density(CORNERS, max_count=max_count)
 
 
-def test_tables_without_variation_are_refused():
+def test_tables_without_variation_raise():
     """A single row and identical rows have no distances."""
     with pytest.raises(ValueError, match="minimum of 2"):
         AreaOfApplicability().fit([[1.0, 2.0]])

@@ -29,11 +29,11 @@ def test_mean_distance_in_blocks(max_distances, monkeypatch):
 def test_mean_distance_of_a_sample():
     """A tenth of the rows gives the mean within 5 %, whatever the order of rows."""
     rows = points(2000)
-    found = mean_pairwise_distance(rows, max_rows=200)
-    assert found == pytest.approx(pdist(rows).mean(), rel=0.05)
-    assert found != pytest.approx(pdist(rows).mean(), rel=1e-9)
+    result = mean_pairwise_distance(rows, max_rows=200)
+    assert result == pytest.approx(pdist(rows).mean(), rel=0.05)
+    assert result != pytest.approx(pdist(rows).mean(), rel=1e-9)
     shuffled = rows[np.random.default_rng(1).permutation(2000)]
-    assert mean_pairwise_distance(shuffled, max_rows=200) == pytest.approx(found)
+    assert mean_pairwise_distance(shuffled, max_rows=200) == pytest.approx(result)
 
 
 @pytest.mark.parametrize("n_folds", [2, 40])

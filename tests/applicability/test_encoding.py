@@ -18,8 +18,8 @@ def test_categories_are_one_hot_encoded():
     column = pd.Series(["crop"] * 8 + ["lake"] * 2, dtype="category")
     covariate = EncodedCovariate.fit(column, "use")
     np.testing.assert_allclose(covariate.scale, [0.4, 0.4])
-    found = covariate.standardize(pd.Series(["lake"]))
-    np.testing.assert_allclose(found, [[-2.0, 2.0]])
+    result = covariate.standardize(pd.Series(["lake"]))
+    np.testing.assert_allclose(result, [[-2.0, 2.0]])
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_categories_are_one_hot_encoded():
 def test_all_types_of_columns(column):
     """Coordinates of any type have mean 0 and variance 1 over the training rows."""
     covariate = EncodedCovariate.fit(column, "a")
-    found = covariate.standardize(column)
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(found.std(axis=0), 1)
+    result = covariate.standardize(column)
+    np.testing.assert_allclose(result.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(result.std(axis=0), 1)
     assert covariate.varies
 
 
@@ -47,7 +47,7 @@ def test_constant_columns_do_not_vary(value):
     assert not EncodedCovariate.fit(pd.Series([value] * 11), "a").varies
 
 
-def test_names_and_paths_are_refused():
+def test_names_and_paths_raise():
     """Text that is different in each row gives no useful distance."""
     with pytest.raises(ValueError, match=r"'path' .* 40 different values in 40"):
         EncodedCovariate.fit(pd.Series([f"chips/{i}.tif" for i in range(40)]), "path")

@@ -38,9 +38,9 @@ def share(weights):
 def test_permutation_weights_are_twice_the_explained_variance():
     """Shuffling a column removes its variance from the predictions and adds it as error."""
     X, y = table()
-    found = permutation_weights(LinearRegression().fit(X, y), X, y, **SHUFFLING)
+    result = permutation_weights(LinearRegression().fit(X, y), X, y, **SHUFFLING)
     expected = 2 * np.array([X["a"].var(), 9 * (X["b"] / 100).var(), 0])
-    np.testing.assert_allclose(found, expected, rtol=0.1, atol=1e-9)
+    np.testing.assert_allclose(result, expected, rtol=0.1, atol=1e-9)
     folds = list(KFold(4).split(X))
     np.testing.assert_allclose(
         held_out_weights(LinearRegression(), X, y, folds, **SHUFFLING),
@@ -70,11 +70,11 @@ def test_held_out_rows_are_predicted_by_the_model_of_their_fold():
     X = np.arange(8.0)[:, None]
     y = np.r_[X[:4, 0], -X[4:, 0]]
     halves = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
-    found = held_out_weights(LinearRegression(), X, y, halves, n_repeats=2000, random_state=0)
+    result = held_out_weights(LinearRegression(), X, y, halves, n_repeats=2000, random_state=0)
     # The error of a row is its x plus the x passed to the model: squared 4 x^2 without shuffling,
     # and on average x^2 + mean(x^2) + 2 x mean(x) with shuffling.
     square, mean = (X**2).mean(), X.mean()
-    assert found[0] == pytest.approx(2 * square + 2 * mean**2 - 4 * square, abs=0.4)
+    assert result[0] == pytest.approx(2 * square + 2 * mean**2 - 4 * square, abs=0.4)
 
 
 def test_classifiers_are_scored_by_accuracy():
@@ -82,8 +82,8 @@ def test_classifiers_are_scored_by_accuracy():
     X, y = table()
     label = np.where(y > 0, "wet", "dry")
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    found = permutation_weights(model, X, label, **SHUFFLING)
-    assert found[1] > found[0] > found[2]
+    result = permutation_weights(model, X, label, **SHUFFLING)
+    assert result[1] > result[0] > result[2]
 
 
 def test_unfitted_models_are_cloned():
@@ -136,9 +136,9 @@ def test_native_weight_of_a_dropped_column_is_zero():
     X, y = table()
     some = ColumnTransformer([("some", "passthrough", ["c", "b"])])
     model = make_pipeline(some, LinearRegression())
-    found = native_weights(model.fit(X, y), X, y)
-    assert found[0] == 0
-    assert found[1] > 1
+    result = native_weights(model.fit(X, y), X, y)
+    assert result[0] == 0
+    assert result[1] > 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_native_weight_of_a_dropped_column_is_zero():
         ),
     ],
 )
-def test_models_without_native_weights_are_refused(model, message):
+def test_models_without_native_weights_raise(model, message):
     """The error names the model or step, and the alternatives."""
     X, y = table(20)
     with pytest.raises(ValueError, match=rf"importance='native'.*{message}.*permutation"):
@@ -167,7 +167,7 @@ def test_held_out_weights_need_folds():
 
 
 def test_weights_of_a_series_are_matched_by_label():
-    """The order of labels has no influence; missing and unknown labels are refused."""
+    """The order of labels has no influence; missing and unknown labels raise."""
     importance = pd.Series({"b": 2.0, "a": 1.0})
     assert check_weights(importance, ["a", "b"]).tolist() == [1, 2]
     with pytest.raises(ValueError, match=r"missing \['c'\], unknown \['b'\]"):

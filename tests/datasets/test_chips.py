@@ -85,9 +85,9 @@ def test_location_is_in_middle_pixel(crs, location, expected, size, tmp_path):
 def test_elevation_of_middle_pixel(tmp_path):
     """The middle pixel has the given elevation, and the relief around it is below 100 m."""
     paths = write_survey_chips(tmp_path, [0.0, 0.0], [[30, 0], [30, 1]], elevation=[123.0, 45.5])
-    found = [read(path)[0] for path in paths["DEM"]]
-    assert [heights[16, 16] for heights in found] == [123.0, 45.5]
-    assert all(1 < np.ptp(heights) < 100 for heights in found)
+    results = [read(path)[0] for path in paths["DEM"]]
+    assert [heights[16, 16] for heights in results] == [123.0, 45.5]
+    assert all(1 < np.ptp(heights) < 100 for heights in results)
 
 
 def test_signal_darkens_bare_soil_only(survey):
@@ -128,8 +128,8 @@ def test_signal_is_predictable_from_pixel_statistics(survey):
 
     def explained(features):
         forest = RandomForestRegressor(60, max_features=0.33, random_state=0)
-        found = cross_val_predict(forest, features, signal, cv=KFold(5))
-        return 1 - np.mean((found - signal) ** 2) / signal.var()
+        result = cross_val_predict(forest, features, signal, cv=KFold(5))
+        return 1 - np.mean((result - signal) ** 2) / signal.var()
 
     assert 0.5 < explained(np.hstack(statistics)) < 0.8
     assert explained(brightness) < 0.35

@@ -13,7 +13,7 @@ COMPONENTS = ["covariates", "field", "elevation", "season", "trend"]
 
 
 def nearest_neighbor_correlation(survey, values):
-    """Correlation of each value with that of the nearest other sample."""
+    """Return the correlation of each value with that of the nearest other sample."""
     locations = survey.data.iloc[:, :2].to_numpy()
     nearest = cKDTree(locations).query(locations, k=2)[1][:, 1]
     return np.corrcoef(values, np.asarray(values)[nearest])[0, 1]
@@ -92,7 +92,7 @@ def test_field_is_independent_of_covariates():
 
 
 def explained(columns, values):
-    """Fraction of the variance of `values` explained by least squares on `columns`."""
+    """Return the fraction of the variance of `values` explained by least squares on `columns`."""
     fitted = columns @ np.linalg.lstsq(columns, values, rcond=None)[0]
     return fitted.var() / values.var()
 
@@ -294,11 +294,11 @@ def test_images_add_a_component_only(distribution, tmp_path):
     )
     assert survey.truth.columns.tolist() == [*COMPONENTS, "imagery", "mean", "noise_sd"]
     if distribution == "normal":
-        for found, before in (
+        for result, before in (
             (survey.target, plain.target),
             (survey.truth["mean"], plain.truth["mean"]),
         ):
-            np.testing.assert_allclose(found, before + survey.truth["imagery"])
+            np.testing.assert_allclose(result, before + survey.truth["imagery"])
     else:
         gain = np.log(survey.target / plain.target)
         np.testing.assert_allclose(gain, survey.truth["imagery"] / 30.0)

@@ -34,11 +34,11 @@ def test_chips_equal_those_of_the_files(survey):
     cache = ChipCache(loader, images, folder)
     rows = np.array([5, 1, 4, 0, 3])
     expected = loader.chips(images, rows)
-    found = cache.groups(rows)
+    result = cache.groups(rows)
     assert len(cache) == 6
-    assert len(found) == len(expected) == 2
+    assert len(result) == len(expected) == 2
     by_names = {tuple(chips): (positions, chips) for positions, chips in expected}
-    for positions, chips in found:
+    for positions, chips in result:
         same_positions, same_chips = by_names[tuple(chips)]
         np.testing.assert_array_equal(positions, same_positions)
         for name, values in chips.items():

@@ -96,11 +96,11 @@ def test_image_features_of_a_table(built, paths):
     assert embedder.directory is None
     Path(paths["DEM"][4]).write_bytes(b"")
     with pytest.warns(UserWarning, match="row 4, column 'dem'"):
-        found = add_image_features(embedder, table, "indices")
-    assert np.isnan(found.embedding).all(axis=1).tolist() == [False, False, True, False, True]
-    assert found.images["DEM"][4] is None
-    assert found.indices.shape == (5, 3)
-    clean = replace(table, images=found.images)
+        result = add_image_features(embedder, table, "indices")
+    assert np.isnan(result.embedding).all(axis=1).tolist() == [False, False, True, False, True]
+    assert result.images["DEM"][4] is None
+    assert result.indices.shape == (5, 3)
+    clean = replace(table, images=result.images)
     assert add_image_features(embedder, clean, ["cov"]).indices is None
 
 

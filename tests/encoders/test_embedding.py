@@ -82,8 +82,8 @@ def embed(loader, images, folder=None, **options):
     """Return embeddings, usable paths and the number of encoded rows."""
     encoder = Encoder()
     options = {"workers": 2, "batch_size": 4, **options}
-    found = loader.embed(images, encoder, make_cache(loader, folder), **options)
-    return *found, encoder.rows
+    result = loader.embed(images, encoder, make_cache(loader, folder), **options)
+    return *result, encoder.rows
 
 
 def embed_row_by_row(loader, images):
@@ -208,8 +208,8 @@ def test_unusable_files_are_skipped_in_fit(tmp_path):
     (tmp_path / "CLIM_0.npy").write_bytes(b"")
     write_chip(tmp_path / "CLIM_x.npy", "CLIM", bands=2)
     broken = {"CLIM": read_paths([*images["CLIM"], str(tmp_path / "CLIM_x.npy")])}
-    found = fit_loader(broken, chip_size=None, on_error="ignore")
-    assert found == replace(expected, on_error="ignore")
+    result = fit_loader(broken, chip_size=None, on_error="ignore")
+    assert result == replace(expected, on_error="ignore")
     with pytest.raises(ValueError, match=r"Row 0, column 'clim_path': .*CLIM_0\.npy is empty"):
         fit_loader(broken)
 
@@ -281,7 +281,7 @@ def test_namespace_depends_on_all_that_changes_an_embedding(tmp_path):
     base = fit_loader(images)
     other = Encoder()
     other.fingerprint = "other"
-    found = [
+    results = [
         base.namespace(Encoder()),
         base.namespace(other),
         fit_loader(images, chip_size=32).namespace(Encoder()),
@@ -292,9 +292,9 @@ def test_namespace_depends_on_all_that_changes_an_embedding(tmp_path):
         ),
         fit_loader(images, S1GRD=ImageColumn("s", bands=("VH", "VV"))).namespace(Encoder()),
     ]
-    assert len(set(found)) == len(found)
+    assert len(set(results)) == len(results)
     turned = fit_loader(dict(reversed(images.items())), on_error="ignore", DEM=ImageColumn("other"))
-    assert turned.namespace(Encoder()) == found[0]
+    assert turned.namespace(Encoder()) == results[0]
 
 
 def test_cache_of_another_namespace_raises(tmp_path):
@@ -337,19 +337,19 @@ def test_memory_is_bounded_by_the_batch(tmp_path, monkeypatch):
     """At most two batches are read before the one that is encoded."""
     images = write_chips(tmp_path, 40, names=("DEM",))
     loader = fit_loader(images)
-    begun = []
+    started = []
     monkeypatch.setattr(
-        embedding_module, "read_chip", lambda *args: begun.append(1) or read_chip(*args)
+        embedding_module, "read_chip", lambda *args: started.append(1) or read_chip(*args)
     )
 
     class CountingReads(Encoder):
         def __call__(self, chips):
             time.sleep(0.01)
-            assert len(begun) <= 4 * (len(self.sizes) + 1 + 2)
+            assert len(started) <= 4 * (len(self.sizes) + 1 + 2)
             return super().__call__(chips)
 
     loader.embed(images, CountingReads(), make_cache(loader), workers=3, batch_size=4)
-    assert len(begun) == 40
+    assert len(started) == 40
 
 
 def test_files_are_read_while_the_encoder_runs(tmp_path, monkeypatch):
@@ -444,15 +444,15 @@ def test_copies_of_a_damaged_file_are_read_once(tmp_path, monkeypatch):
     content = Path(images["DEM"][0]).read_bytes()[:-9]
     for path in images["DEM"][:5]:
         Path(path).write_bytes(content)
-    begun = []
+    started = []
     monkeypatch.setattr(
-        embedding_module, "read_chip", lambda *args: begun.append(args[0]) or read_chip(*args)
+        embedding_module, "read_chip", lambda *args: started.append(args[0]) or read_chip(*args)
     )
     with pytest.warns(UserWarning, match="5 images cannot be used"):
         vectors, _, rows = embed(loader, images)
     assert rows == 1
     assert np.isnan(vectors).all(axis=1).tolist() == [True] * 5 + [False]
-    assert begun.count(content) == 1
+    assert started.count(content) == 1
 
 
 def test_file_that_changes_during_reading_raises(tmp_path, monkeypatch):
@@ -502,8 +502,8 @@ def test_chips_that_cannot_be_read(tmp_path):
         loader.chips(images, rows)
     with pytest.warns(UserWarning, match=r"1 image cannot .*row 2, .* is empty\.$"):
         groups = replace(loader, on_error="ignore").chips(images, rows)
-    found = [(positions.tolist(), list(chips)) for positions, chips in groups]
-    assert found == [([0], ["DEM", "S1GRD"]), ([1], ["S1GRD"])]
+    results = [(positions.tolist(), list(chips)) for positions, chips in groups]
+    assert results == [([0], ["DEM", "S1GRD"]), ([1], ["S1GRD"])]
 
 
 def test_indices_of_the_first_sentinel_2_modality(tmp_path):
@@ -514,10 +514,10 @@ def test_indices_of_the_first_sentinel_2_modality(tmp_path):
     np.save(tmp_path / "b.npy", np.full_like(chip, 500.0))
     a, b = str(tmp_path / "a.npy"), str(tmp_path / "b.npy")
     images = write_chips(tmp_path, 4, names=("DEM",)) | {"S2L2A": read_paths([a, None, b, a])}
-    found = fit_loader(images).indices(images, 2)
-    np.testing.assert_allclose(found[[0, 3]], [[0.5, -1 / 7, 0.2]] * 2, rtol=1e-6)
-    assert np.isnan(found[1]).all()
-    np.testing.assert_allclose(found[2], 0.0)
+    result = fit_loader(images).indices(images, 2)
+    np.testing.assert_allclose(result[[0, 3]], [[0.5, -1 / 7, 0.2]] * 2, rtol=1e-6)
+    assert np.isnan(result[1]).all()
+    np.testing.assert_allclose(result[2], 0.0)
     heights = {"DEM": images["DEM"]}
     assert np.isnan(fit_loader(heights).indices(heights)).all()
 
@@ -526,8 +526,8 @@ def test_indices_of_the_first_sentinel_2_modality(tmp_path):
     with pytest.raises(ValueError, match=r"Row 2, column 's2l2a_path': .*c\.npy does not exist"):
         loader.indices(images)
     with pytest.warns(UserWarning, match="1 image cannot be used"):
-        found = replace(loader, on_error="ignore").indices(images)
-    assert np.isnan(found).all(axis=1).tolist() == [False, True, True, False]
+        result = replace(loader, on_error="ignore").indices(images)
+    assert np.isnan(result).all(axis=1).tolist() == [False, True, True, False]
 
 
 # The package root takes seconds to import and is not needed here.

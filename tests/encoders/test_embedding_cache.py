@@ -32,10 +32,10 @@ def fill(cache, numbers):
 
 def numbers_in(cache, up_to):
     """Return which of the first numbers a cache has, and check their vectors."""
-    found = cache.get([key(i) for i in range(up_to)])
-    for code, value in found.items():
+    result = cache.get([key(i) for i in range(up_to)])
+    for code, value in result.items():
         np.testing.assert_array_equal(value, vector(int.from_bytes(code, "big"), cache.width))
-    return sorted(int.from_bytes(code, "big") for code in found)
+    return sorted(int.from_bytes(code, "big") for code in result)
 
 
 def database(folder):
@@ -55,9 +55,9 @@ def test_bits_of_vectors_are_kept(tmp_path):
     """Subnormal numbers, negative zero, infinity and NaN payloads are stored bit by bit."""
     bits = np.array([[1, 1 << 31, 0x7F800000, 0x7FC00001, 0x3DCCCCCD]], dtype=np.uint32)
     EmbeddingCache(tmp_path, SPACE, 5).put([b"a"], bits.view(np.float32))
-    found = EmbeddingCache(tmp_path, SPACE, 5).get([b"a"])[b"a"]
-    np.testing.assert_array_equal(found.view(np.uint32), bits[0])
-    found += 1  # a copy that the caller may change
+    result = EmbeddingCache(tmp_path, SPACE, 5).get([b"a"])[b"a"]
+    np.testing.assert_array_equal(result.view(np.uint32), bits[0])
+    result += 1  # a copy that the caller may change
 
 
 def test_many_keys(tmp_path):

@@ -47,8 +47,8 @@ def test_default_learning_rates_depend_on_the_weights(parameters, rate, decay):
 )
 def test_stages(fine_tune, stages):
     """True is all stages, and 1 is one block."""
-    found = TerraMindImages(COLUMNS, fine_tune=fine_tune).stages
-    assert found == stages and (found is True) == (stages is True)
+    result = TerraMindImages(COLUMNS, fine_tune=fine_tune).stages
+    assert result == stages and (result is True) == (stages is True)
 
 
 @pytest.mark.parametrize(

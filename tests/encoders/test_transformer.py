@@ -42,22 +42,22 @@ def embedder(tmp_path):
 def test_shape_names_and_missing_rows(table, embedder):
     """One row per row of X, NaN without image; a DataFrame after set_output."""
     X, _ = table
-    found = embedder.fit_transform(X)
-    assert found.shape == (N, 192)
-    assert found.dtype == np.float32
-    assert np.isnan(found[4]).all()
-    assert np.isfinite(np.delete(found, 4, axis=0)).all()
+    result = embedder.fit_transform(X)
+    assert result.shape == (N, 192)
+    assert result.dtype == np.float32
+    assert np.isnan(result[4]).all()
+    assert np.isfinite(np.delete(result, 4, axis=0)).all()
     frame = clone(embedder).set_output(transform="pandas").fit_transform(X.set_index(X["x"] + 5))
     assert list(frame.columns[:2]) == ["terramind_0", "terramind_1"]
     assert list(frame.columns) == list(embedder.get_feature_names_out())
     assert frame.index[0] == 5
-    np.testing.assert_array_equal(frame, found)
+    np.testing.assert_array_equal(frame, result)
 
 
 def test_embeddings_equal_those_of_the_regressor(table, embedder):
     """SpTGNNRegressor computes the same embeddings."""
     X, signal = table
-    found = embedder.fit_transform(X)
+    result = embedder.fit_transform(X)
     model = SpTGNNRegressor(
         images=TerraMindImages({"DEM": "dem"}, weights=None, cache_dir=embedder.cache_dir),
         base_estimator=None,
@@ -65,7 +65,7 @@ def test_embeddings_equal_those_of_the_regressor(table, embedder):
         max_epochs=1,
         n_neighbors=3,
     ).fit(X, signal)
-    np.testing.assert_array_equal(model.embedder_.embed({"DEM": read_paths(X["dem"])})[0], found)
+    np.testing.assert_array_equal(model.embedder_.embed({"DEM": read_paths(X["dem"])})[0], result)
 
 
 def test_pipeline_with_xgboost(table, embedder):
@@ -75,8 +75,8 @@ def test_pipeline_with_xgboost(table, embedder):
         make_column_transformer((embedder, ["dem"]), remainder="passthrough"),
         XGBRegressor(n_estimators=30, max_depth=2),
     )
-    found = cross_val_predict(model, X, signal, cv=5)
-    assert np.corrcoef(found, signal)[0, 1] > 0.6
+    result = cross_val_predict(model, X, signal, cv=5)
+    assert np.corrcoef(result, signal)[0, 1] > 0.6
     array = X.to_numpy(dtype=object)
     by_position = clone(embedder).set_params(images={"DEM": 2}).fit_transform(array)
     np.testing.assert_array_equal(by_position, embedder.fit_transform(X))

@@ -126,11 +126,11 @@ def test_weights_are_passed_to_the_last_pipeline_step():
 def test_out_of_fold_equals_fits_without_the_fold():
     """Each fold is predicted by a fit to the others, with weights."""
     weight = np.linspace(0.5, 2, 40)
-    found = out_of_fold(LinearRegression(), X, Y, weight, fold_of)
+    result = out_of_fold(LinearRegression(), X, Y, weight, fold_of)
     for row in range(40):
         others = fold_of != fold_of[row]
         model = LinearRegression().fit(X[others], Y[others], sample_weight=weight[others])
-        assert found[row] == pytest.approx(model.predict(X[[row]])[0])
+        assert result[row] == pytest.approx(model.predict(X[[row]])[0])
 
 
 @pytest.mark.parametrize(
@@ -150,5 +150,5 @@ def test_out_of_fold_excludes_own_target(base):
 
 def test_single_fold_predicts_the_mean():
     """With one fold all predictions are the weighted mean."""
-    found = out_of_fold(Ridge(), X, Y, fold_of + 1.0, np.zeros(40))
-    np.testing.assert_allclose(found, np.average(Y, weights=fold_of + 1.0))
+    result = out_of_fold(Ridge(), X, Y, fold_of + 1.0, np.zeros(40))
+    np.testing.assert_allclose(result, np.average(Y, weights=fold_of + 1.0))

@@ -22,8 +22,8 @@ def test_member_groups_share_one_progress_bar(monkeypatch, capfd):
     with parallel_config("threading"):
         for verbose, expected in ((1, [0, 0]), (2, [2, 2])):
             config = training_config(verbose=verbose)
-            found = fit._train(training_shape(), training_set(), config, seeds, "cpu", 2, 2)
-            assert found == expected
+            result = fit._train(training_shape(), training_set(), config, seeds, "cpu", 2, 2)
+            assert result == expected
             assert ("2/2" in capfd.readouterr().err) == (verbose == 1)
 
 

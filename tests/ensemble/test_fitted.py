@@ -21,8 +21,8 @@ def test_mean_neighbor_distance_ignores_missing_neighbors():
     """Missing neighbors are ignored; without any neighbor the distance is infinite."""
     training = np.array([[0.0], [10.0], [20.0]])
     source_index = np.array([[0, 1], [2, -1], [-1, -1]])
-    found = mean_neighbor_distance(np.array([[1.0], [1.0], [1.0]]), training, source_index)
-    np.testing.assert_allclose(found, [5.0, 19.0, np.inf])
+    result = mean_neighbor_distance(np.array([[1.0], [1.0], [1.0]]), training, source_index)
+    np.testing.assert_allclose(result, [5.0, 19.0, np.inf])
 
 
 def test_source_features_are_cached_but_not_pickled(fitted, survey):

@@ -21,13 +21,13 @@ def test_training_config_joins_three_sources():
         learning_rate=0.01,
         n_iter_no_change=None,
     )
-    found = training_config(model, *check_parameters(model))
-    assert (found.weight_decay, found.beta, found.moran_weight) == (0.3, 1.0, 0.0)
-    assert (found.learning_rate, found.n_iter_no_change) == (0.01, None)
-    assert (found.encoder_learning_rate, found.layer_decay, found.augment) == (1e-3, 1.0, False)
+    result = training_config(model, *check_parameters(model))
+    assert (result.weight_decay, result.beta, result.moran_weight) == (0.3, 1.0, 0.0)
+    assert (result.learning_rate, result.n_iter_no_change) == (0.01, None)
+    assert (result.encoder_learning_rate, result.layer_decay, result.augment) == (1e-3, 1.0, False)
     model.set_params(images__weights="pretrained")
-    found = training_config(model, *check_parameters(model))
-    assert (found.encoder_learning_rate, found.layer_decay) == (1e-4, 0.75)
+    result = training_config(model, *check_parameters(model))
+    assert (result.encoder_learning_rate, result.layer_decay) == (1e-4, 0.75)
 
 
 def test_defaults_of_nested_parameters():

@@ -9,15 +9,15 @@ RNG = np.random.default_rng(0)
 
 
 def distances(queries, points, lists):
-    """Distances to the listed points, infinite in padding."""
+    """Return the distances to the listed points, infinite in padding."""
     if len(points) == 0:
         return np.full(lists.shape, np.inf)
-    found = np.linalg.norm(queries[:, None] - points[lists], axis=-1)
-    return np.where(lists == NO_NEIGHBOR, np.inf, found)
+    result = np.linalg.norm(queries[:, None] - points[lists], axis=-1)
+    return np.where(lists == NO_NEIGHBOR, np.inf, result)
 
 
 def smallest(queries, points, k, allowed=True):
-    """The k smallest distances to the allowed points, by sorting all."""
+    """Return the k smallest distances to the allowed points, by sorting all."""
     every = np.linalg.norm(queries[:, None] - points[None], axis=-1)
     every = np.sort(np.where(allowed, every, np.inf), axis=1)
     return np.hstack([every, np.full((len(queries), k), np.inf)])[:, :k]
@@ -64,8 +64,8 @@ def test_order_is_exact_in_double_precision():
     order = np.random.default_rng(1).permutation(500)
     points = np.column_stack([1000 + 1e-6 * order, np.zeros(500)])
     points = np.vstack([points, [[-3000.0, 0.0]]])
-    (found,) = BoxTree(points).query(np.zeros((1, 2)), 100)
-    np.testing.assert_array_equal(found, np.argsort(order)[:100])
+    (result,) = BoxTree(points).query(np.zeros((1, 2)), 100)
+    np.testing.assert_array_equal(result, np.argsort(order)[:100])
 
 
 def test_queries_far_outside_the_points():
@@ -88,7 +88,7 @@ GROUPS = {
 
 @pytest.mark.parametrize("space", ["plane", "eight", "grid"])
 @pytest.mark.parametrize("groups", GROUPS)
-def test_points_of_the_own_group_are_skipped(groups, space):
+def test_points_of_the_same_group_are_skipped(groups, space):
     """The nearest points of other groups are found, for all points and for some of them."""
     points, groups = SPACES[space], GROUPS[groups]
     tree = BoxTree(points)

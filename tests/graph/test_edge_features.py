@@ -73,16 +73,16 @@ def test_distances_equal_a_loop_over_edges(library):
     rows = inputs_of(survey(), EMBEDDING, **ROLES)
     source_index = np.random.default_rng(1).integers(0, 20, (20, 3, 4))
     to_library = {"numpy": np.asarray, "torch": torch.as_tensor}[library]
-    found = pairwise_edge_distances(
+    result = pairwise_edge_distances(
         {name: to_library(values)[:, None, None] for name, values in rows.items()},
         {name: to_library(values)[source_index] for name, values in rows.items()},
     )
-    assert tuple(found) == EDGE_FEATURES
+    assert tuple(result) == EDGE_FEATURES
     for name, values in rows.items():
         for target, relation, slot in np.ndindex(*source_index.shape):
             gap = values[target] - values[source_index[target, relation, slot]]
             expected = np.sqrt(sum(step**2 for step in gap))
-            assert float(found[name][target, relation, slot]) == pytest.approx(expected)
+            assert float(result[name][target, relation, slot]) == pytest.approx(expected)
 
 
 def test_order_of_edge_features_is_fixed():
@@ -98,6 +98,8 @@ def test_image_distance_of_a_row_without_image_is_nan():
     embedding = EMBEDDING.copy()
     embedding[3] = np.nan
     rows = inputs_of(survey(), embedding, **ROLES)
-    found = pairwise_edge_distances(rows, {name: values[[3] * 20] for name, values in rows.items()})
-    assert np.isnan(found["image_distance"]).all()
-    assert np.isfinite(found["covariate_distance"]).all()
+    result = pairwise_edge_distances(
+        rows, {name: values[[3] * 20] for name, values in rows.items()}
+    )
+    assert np.isnan(result["image_distance"]).all()
+    assert np.isfinite(result["covariate_distance"]).all()

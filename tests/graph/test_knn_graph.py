@@ -36,12 +36,12 @@ GROUPS = {
 
 
 def query_graph(training, queries, k):
-    """Neighbors of queries among training rows."""
+    """Return the neighbors of queries among training rows."""
     return KNNGraph(training).query(queries, k)
 
 
 def expected_distances(points, source, allowed, k):
-    """The k smallest distances from each point to its allowed source points, by sorting all."""
+    """Return the k smallest distances to allowed source points, by sorting all."""
     distances = np.linalg.norm(points[:, None] - source[None], axis=-1)
     distances = np.sort(np.where(allowed, distances, np.inf), axis=1)
     padding = np.full((len(points), k), np.inf)
@@ -49,7 +49,7 @@ def expected_distances(points, source, allowed, k):
 
 
 def listed_distances(points, source, lists):
-    """Distances to the listed source points, infinite in padding."""
+    """Return the distances to the listed source points, infinite in padding."""
     distances = np.linalg.norm(points[:, None] - source[lists], axis=-1)
     return np.where(lists == NO_NEIGHBOR, np.inf, distances)
 
@@ -134,12 +134,12 @@ def test_allowed_slots_are_the_first_that_are_not_hidden():
     assert slots.shape == (N, 2, 4)
     assert slots.dtype == np.int8
     chosen = np.take_along_axis(candidates, slots.clip(0).astype(int), axis=2)
-    found = np.where(slots == NO_NEIGHBOR, NO_NEIGHBOR, chosen)
+    result = np.where(slots == NO_NEIGHBOR, NO_NEIGHBOR, chosen)
     for row in range(N):
         for relation in range(2):
             expected = [s for s in candidates[row, relation] if s != NO_NEIGHBOR and not hidden[s]]
             expected = (expected + 4 * [NO_NEIGHBOR])[:4]
-            assert found[row, relation].tolist() == expected
+            assert result[row, relation].tolist() == expected
 
 
 def test_hetero_data_has_an_edge_for_each_neighbor():
@@ -165,8 +165,8 @@ def test_hetero_data_has_an_edge_for_each_neighbor():
                     expected.append([source, target, *values])
         edge = data["sample", name, "sample"]
         assert edge.edge_attr_names == ["distance", "gap"]
-        found = np.column_stack([edge.edge_index.numpy().T, edge.edge_attr.numpy()])
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        result = np.column_stack([edge.edge_index.numpy().T, edge.edge_attr.numpy()])
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
     assert data.validate()
 
 
@@ -294,7 +294,7 @@ def test_eps_and_workers_reach_the_trees(monkeypatch):
     )
     monkeypatch.setattr(graph.BoxTree, "query", recording_query)
     space = RNG.normal(size=(N, 6))
-    found = KNNGraph({"spectral": space}, workers=2).query({"spectral": space}, 3)
-    assert found.shape == (N, 1, 3)
+    result = KNNGraph({"spectral": space}, workers=2).query({"spectral": space}, 3)
+    assert result.shape == (N, 1, 3)
     assert settings == [{"eps": 0.5, "workers": 2}]
     assert KNNGraph({"spectral": space}).workers == 1

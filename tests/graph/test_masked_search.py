@@ -76,8 +76,8 @@ def test_first_kept_entries_keep_their_order():
     """Lists shrink to their first kept entries and are padded."""
     lists = RNG.integers(0, 99, (50, 2, 8))
     kept = RNG.uniform(size=lists.shape) < 0.5
-    found = first_k_kept(lists, kept, 5)
-    assert found.dtype == np.int32
+    result = first_k_kept(lists, kept, 5)
+    assert result.dtype == np.int32
     for row in np.ndindex(50, 2):
         expected = [*lists[row][kept[row]], *[NO_NEIGHBOR] * 5][:5]
-        assert found[row].tolist() == expected
+        assert result[row].tolist() == expected

@@ -266,8 +266,8 @@ def test_threads_give_the_same_result():
     assert all(isinstance(result, str) for result in expected[40:])
     for workers in (8, 3):
         with ThreadPoolExecutor(workers) as pool, rasterio.Env():
-            for found, wanted in zip(pool.map(job, jobs), expected, strict=True):
-                np.testing.assert_array_equal(found, wanted)
+            for values, expected_values in zip(pool.map(job, jobs), expected, strict=True):
+                np.testing.assert_array_equal(values, expected_values)
 
 
 def test_geotiff_without_rasterio_names_the_extra(monkeypatch):

@@ -116,8 +116,8 @@ def test_reflectance_in_place_of_digital_numbers_raises():
         )
         chip = read_chip(content, "", modality(name, scale=10000), None)
         assert (np.nanmin(chip), np.nanmax(chip)) == (-100, 4300)
-    own = modality("S2L2A", mean=[0.1] * 12, std=[0.2] * 12)
-    np.testing.assert_array_equal(read_chip(npy(values), "", own, None), values)
+    user_statistics = modality("S2L2A", mean=[0.1] * 12, std=[0.2] * 12)
+    np.testing.assert_array_equal(read_chip(npy(values), "", user_statistics, None), values)
     np.testing.assert_array_equal(read_chip(npy(values), "", modality("X", 12), None), values)
     values[3, 2, 1] = 2.1
     assert read_chip(npy(values), "", modality("S2L2A"), None)[3, 2, 1] == np.float32(2.1)
@@ -132,8 +132,8 @@ def test_linear_power_in_place_of_db_raises():
         assert message.endswith("; pass ImageColumn(..., linear=True)")
         chip = read_chip(npy(power), "", modality(name, linear=True), None)
         np.testing.assert_allclose(chip, -10.969, atol=1e-3)
-    own = modality("S1GRD", mean=[0.1, 0.1], std=[1.0, 1.0])
-    np.testing.assert_array_equal(read_chip(npy(power), "", own, None), power)
+    user_statistics = modality("S1GRD", mean=[0.1, 0.1], std=[1.0, 1.0])
+    np.testing.assert_array_equal(read_chip(npy(power), "", user_statistics, None), power)
     power[0, 0, 0] = -0.1
     assert read_chip(npy(power), "", modality("S1GRD"), None)[0, 0, 0] < 0
 
@@ -232,9 +232,9 @@ def test_band_indices_match_the_formulas():
     assert np.isfinite(chip).sum() == chip.size - 1
     inside = np.ones((16, 16), dtype=bool)
     inside[3, 4] = False
-    found = band_indices(chip, m)
-    np.testing.assert_allclose(found[:2], expected[:2, inside].mean(axis=1), atol=1e-6)
-    np.testing.assert_allclose(found[2], expected[2].mean(), atol=1e-6)
+    result = band_indices(chip, m)
+    np.testing.assert_allclose(result[:2], expected[:2, inside].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(result[2], expected[2].mean(), atol=1e-6)
 
 
 def test_band_indices_that_are_undefined():

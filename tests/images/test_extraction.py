@@ -52,8 +52,8 @@ def test_points_are_transformed_to_the_crs_of_the_raster(raster, cut):
     assert cut(raster, degrees)["path"].tolist() == cut(raster, X)["path"].tolist()
     other_zone = pyproj.Transformer.from_crs(UTM, "EPSG:32635", always_xy=True).transform(X.x, X.y)
     other = pd.DataFrame({"clay": [0.1], "e": other_zone[0], "n": other_zone[1]})
-    found = cut(raster, other, coordinates=("e", "n"), crs="EPSG:32635")
-    assert found["path"].tolist() == cut(raster, X)["path"].tolist()
+    result = cut(raster, other, coordinates=("e", "n"), crs="EPSG:32635")
+    assert result["path"].tolist() == cut(raster, X)["path"].tolist()
 
 
 def test_longitudes_from_0_to_360(tmp_path, cut):
@@ -72,9 +72,9 @@ def test_rotated_raster(tmp_path, cut):
     X = pd.DataFrame(
         {"x": [500_000 + 6 * column - 8 * row], "y": [5_000_000 + 8 * column + 6 * row]}
     )
-    (found,) = cut(path, X)["path"]
-    np.testing.assert_array_equal(read_raster(found), numbered()[:, 9:13, 18:22])
-    with rasterio.open(found) as chip:
+    (result,) = cut(path, X)["path"]
+    np.testing.assert_array_equal(read_raster(result), numbered()[:, 9:13, 18:22])
+    with rasterio.open(result) as chip:
         corner = (500_000 + 6 * 18 - 8 * 9, 5_000_000 + 8 * 18 + 6 * 9)
         assert (chip.transform.c, chip.transform.f) == corner
 
@@ -85,15 +85,15 @@ def test_pixels_beyond_the_border(kind, tmp_path, cut):
     dtype = "float32" if kind == "float" else "int32"
     nodata = -1 if kind == "nodata" else None
     path = make_raster(tmp_path / "a.tif", numbered(dtype=dtype), nodata=nodata)
-    (found,) = cut(path, points((0, 49)))["path"]
+    (result,) = cut(path, points((0, 49)))["path"]
     fill = {"nodata": {"constant_values": -1}, "float": {"constant_values": np.nan}}
     expected = np.pad(
         numbered(dtype=dtype)[:, 0:2, 47:50],
         ((0, 0), (2, 0), (0, 1)),
         **fill.get(kind, {"mode": "edge"}),
     )
-    np.testing.assert_array_equal(read_raster(found), expected)
-    with rasterio.open(found) as chip:
+    np.testing.assert_array_equal(read_raster(result), expected)
+    with rasterio.open(result) as chip:
         valid = np.zeros((4, 4), bool)
         valid[2:, :3] = True
         np.testing.assert_array_equal(chip.dataset_mask() > 0, valid)
@@ -103,9 +103,9 @@ def test_pixels_beyond_the_border(kind, tmp_path, cut):
 def test_chip_larger_than_the_raster(tmp_path, cut):
     """A raster smaller than a chip is padded on all sides."""
     path = make_raster(tmp_path / "a.tif", numbered(1, 3, 3), nodata=0)
-    (found,) = cut(path, points((1, 1)), size=9)["path"]
+    (result,) = cut(path, points((1, 1)), size=9)["path"]
     np.testing.assert_array_equal(
-        read_raster(found), np.pad(numbered(1, 3, 3), ((0, 0), (3, 3), (3, 3)))
+        read_raster(result), np.pad(numbered(1, 3, 3), ((0, 0), (3, 3), (3, 3)))
     )
 
 
@@ -308,8 +308,8 @@ def test_out_dir_that_is_a_file_raises(raster, cut):
 
 def test_overflowing_transform_gives_no_chip(tmp_path, cut):
     """With a damaged transform points lie outside, without a NumPy warning."""
-    tiny = make_raster(
+    damaged = make_raster(
         tmp_path / "tiny.tif", numbered(), transform=rasterio.Affine(1e-3, 0, 0, 0, -1e-320, 0)
     )
     with pytest.warns(UserWarning, match="outside"):
-        assert cut(tiny, points((20, 30)), n_jobs=1)["path"].isna().all()
+        assert cut(damaged, points((20, 30)), n_jobs=1)["path"].isna().all()

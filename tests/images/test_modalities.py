@@ -40,8 +40,12 @@ def test_new_modality_has_the_bands_of_the_file():
     m = modality("CLIMATE", n_bands=3)
     assert (m.bands, m.mean, m.std) == (("0", "1", "2"), (), ())
     assert not m.known and not m.complete
-    own = modality("CLIMATE", bands=("rain", "heat"), mean=(1, 2), std=(3, 4))
-    assert (own.bands, own.mean, own.std) == (("rain", "heat"), (1.0, 2.0), (3.0, 4.0))
+    declared = modality("CLIMATE", bands=("rain", "heat"), mean=(1, 2), std=(3, 4))
+    assert (declared.bands, declared.mean, declared.std) == (
+        ("rain", "heat"),
+        (1.0, 2.0),
+        (3.0, 4.0),
+    )
     assert modality("DEM", mean=(5,), std=(6,)).mean == (5.0,)
 
 

@@ -90,10 +90,10 @@ def test_map_paths_returns_errors_in_order():
 
     paths = [f"p{i}" for i in range(100)]
     with reading_pool(3) as pool:
-        found = list(map_paths(read, paths, pool))
-        assert [path for path, _ in found] == paths
-        assert isinstance(found[3][1], ChipError)
-        assert found[4] == ("p4", "P4")
+        results = list(map_paths(read, paths, pool))
+        assert [path for path, _ in results] == paths
+        assert isinstance(results[3][1], ChipError)
+        assert results[4] == ("p4", "P4")
         with pytest.raises(ZeroDivisionError):
             list(map_paths(lambda path: 1 // 0, paths, pool))
 

@@ -28,8 +28,8 @@ def test_nodata_out_of_range_is_ignored(kind, value, tmp_path, cut):
         "</SimpleSource></VRTRasterBand></VRTDataset>"
     )
     for source in (array, view):
-        (found,) = cut(source, points((0, 0)))["path"]
-        with rasterio.open(found) as chip:
+        (result,) = cut(source, points((0, 0)))["path"]
+        with rasterio.open(result) as chip:
             assert (chip.nodata is None) == (kind == "UInt16")
             assert (chip.dataset_mask() > 0).sum() == 4
             assert chip.read()[0, 2:, 2:].tolist() == [[10_000, 10_001], [10_100, 10_101]]
@@ -37,20 +37,20 @@ def test_nodata_out_of_range_is_ignored(kind, value, tmp_path, cut):
 
 def test_transform_of_a_strided_array(raster, cut):
     """The coordinates of an array override the transform stored for the whole."""
-    (found,) = cut(as_array(raster)[:, ::2, ::2], points((20, 30)))["path"]
-    np.testing.assert_array_equal(read_raster(found), numbered(2)[:, 16:24:2, 26:34:2])
-    with rasterio.open(found) as chip:
+    (result,) = cut(as_array(raster)[:, ::2, ::2], points((20, 30)))["path"]
+    np.testing.assert_array_equal(read_raster(result), numbered(2)[:, 16:24:2, 26:34:2])
+    with rasterio.open(result) as chip:
         assert tuple(chip.transform)[:6] == (20, 0, 500_255, 0, -20, 4_999_845)
 
 
 def test_bands_by_name_and_number(raster, cut):
     """Bands are in the requested order, with their names."""
-    (found,) = cut(raster, points((20, 30)), bands=["b08", 1])["path"]
-    with rasterio.open(found) as chip:
+    (result,) = cut(raster, points((20, 30)), bands=["b08", 1])["path"]
+    with rasterio.open(result) as chip:
         assert chip.descriptions == ("B8", "B4")
         assert chip.read()[:, 2, 2].tolist() == [22_030, 12_030]
-    (found,) = cut(as_array(raster), points((20, 30)), bands=["B8"])["path"]
-    assert read_raster(found)[:, 2, 2].tolist() == [22_030]
+    (result,) = cut(as_array(raster), points((20, 30)), bands=["B8"])["path"]
+    assert read_raster(result)[:, 2, 2].tolist() == [22_030]
 
 
 def test_damaged_blocks_raise_with_the_window(tmp_path, cut):
@@ -68,13 +68,13 @@ def test_damaged_blocks_raise_with_the_window(tmp_path, cut):
 def test_two_dimensional_and_boolean_array(tmp_path, raster, cut):
     """An array may lack the band dimension; booleans become bytes."""
     array = as_array(raster)[0]
-    (found,) = cut(array > 12_029, points((20, 30)))["path"]
-    assert read_raster(found).dtype == "uint8"
-    np.testing.assert_array_equal(read_raster(found)[0], numbered()[0, 18:22, 28:32] > 12_029)
+    (result,) = cut(array > 12_029, points((20, 30)))["path"]
+    assert read_raster(result).dtype == "uint8"
+    np.testing.assert_array_equal(read_raster(result)[0], numbered()[0, 18:22, 28:32] > 12_029)
 
 
 def test_invalid_rasters_raise(tmp_path, cut):
-    """Unreadable, ungeoreferenced and closed raster_module, and too many bands, raise."""
+    """Unreadable, ungeoreferenced and closed rasters, and too many bands, raise."""
     X = points((20, 30))
     degrees = pd.DataFrame({"lon": [33.0], "lat": [45.0]})
     no_crs = make_raster(tmp_path / "no_crs.tif", numbered(), crs=None, nodata=0)
@@ -120,8 +120,8 @@ def test_invalid_arrays_raise(raster, cut):
 def test_lazy_dask_array(raster, cut):
     """A chunked array gives the same pixels."""
     pytest.importorskip("dask")
-    (found,) = cut(as_array(raster, chunks={"x": 16, "y": 16}), points((20, 30)))["path"]
-    np.testing.assert_array_equal(read_raster(found), numbered(2)[:, 18:22, 28:32])
+    (result,) = cut(as_array(raster, chunks={"x": 16, "y": 16}), points((20, 30)))["path"]
+    np.testing.assert_array_equal(read_raster(result), numbered(2)[:, 18:22, 28:32])
 
 
 def test_open_raster_reads_metadata_and_windows(raster):

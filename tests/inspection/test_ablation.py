@@ -29,26 +29,26 @@ def tried(monkeypatch):
 def test_differences_are_paired(survey, make_model):
     """All variants use the same folds, so an empty change makes no difference."""
     X = survey.data.drop(columns="date")
-    found = ablation(
+    result = ablation(
         make_pipeline("passthrough", make_model(max_epochs=3)),
         X,
         survey.target,
         cv=KFold(3, shuffle=True, random_state=None),
         ingredients={"same": {}, "no graph": {"relations": ()}},
     )
-    assert found.index.tolist() == ["as given", "same", "no graph"]
-    assert found.loc["same", "difference"] == 0
-    assert found.loc["no graph", "difference"] != 0
+    assert result.index.tolist() == ["as given", "same", "no graph"]
+    assert result.loc["same", "difference"] == 0
+    assert result.loc["no graph", "difference"] != 0
     np.testing.assert_allclose(
-        found["score"] - found.loc["as given", "score"], found["difference"], atol=1e-12
+        result["score"] - result.loc["as given", "score"], result["difference"], atol=1e-12
     )
 
 
 def test_variants_of_unused_columns_are_skipped(survey, make_model, tried):
-    """Without elevation its variant is not fitted; other estimators are refused."""
-    found = ablation(make_model(time="date"), survey.data, survey.target)
-    assert set(found.index) == {"as given", *INGREDIENTS} - {"no elevation relation"}
-    assert len(tried) == len(found)
+    """Without elevation its variant is not fitted; other estimators raise."""
+    result = ablation(make_model(time="date"), survey.data, survey.target)
+    assert set(result.index) == {"as given", *INGREDIENTS} - {"no elevation relation"}
+    assert len(tried) == len(result)
     with pytest.raises(ValueError, match=r"one SpTGNNRegressor.*found 0 in RandomForest"):
         ablation(RandomForestRegressor(), survey.data, survey.target)
 

@@ -44,10 +44,10 @@ def test_attention_is_on_the_neighbors(model, survey):
     assert len(sums) == 20 * 3
     for relation in model.relations_:
         distances, indices = model.kneighbors(X, relation=relation)
-        found = table[(table["relation"] == relation) & (table["neighbor"] >= 0)]
-        np.testing.assert_array_equal(found["neighbor"].to_numpy().reshape(20, 5), indices)
-        np.testing.assert_allclose(found["distance"].to_numpy().reshape(20, 5), distances)
-        assert (found["weight"] > 0).all()
+        result = table[(table["relation"] == relation) & (table["neighbor"] >= 0)]
+        np.testing.assert_array_equal(result["neighbor"].to_numpy().reshape(20, 5), indices)
+        np.testing.assert_allclose(result["distance"].to_numpy().reshape(20, 5), distances)
+        assert (result["weight"] > 0).all()
     again = model.attention_weights(X.iloc[[7]])
     one = table[table["row"] == 7].assign(row=0).reset_index(drop=True)
     pd.testing.assert_frame_equal(again, one, atol=1e-6)
@@ -62,11 +62,11 @@ def test_attention_is_that_of_the_last_layer(model, survey):
     for row in range(len(X)):  # a batch of rows is predicted in another order
         model.predict(X.iloc[[row]])
     hook.remove()
-    weights = torch.cat([found.weights for found in outputs], dim=2)  # (M, R, B, K, H)
+    weights = torch.cat([result.weights for result in outputs], dim=2)  # (M, R, B, K, H)
     weights = weights.mean(dim=(0, -1)).transpose(0, 1)  # (B, R, K)
     table = model.attention_weights(X)
-    found = table.loc[table["neighbor"] >= 0, "weight"].to_numpy().reshape(weights.shape)
-    np.testing.assert_allclose(found, weights.to(torch.float64).numpy(), atol=1e-6)
+    result = table.loc[table["neighbor"] >= 0, "weight"].to_numpy().reshape(weights.shape)
+    np.testing.assert_allclose(result, weights.to(torch.float64).numpy(), atol=1e-6)
 
 
 def test_expert_weights_of_a_fitted_model(model, survey):
@@ -79,7 +79,7 @@ def test_expert_weights_of_a_fitted_model(model, survey):
         assert ((weights[member] > 0).sum(axis=1) <= 2).all()
 
 
-def test_missing_graph_and_experts_are_refused(survey, make_model):
+def test_missing_graph_and_experts_raise(survey, make_model):
     """Without relations there is no attention, and without a mixture there are no experts."""
     config = NetworkConfig(n_experts=0)
     model = make_model(time="date", relations=(), network=config, max_epochs=1)

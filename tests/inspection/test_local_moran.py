@@ -14,12 +14,12 @@ def test_a_cluster_of_high_values_is_significant():
     xy = pd.DataFrame(rng.uniform(size=(400, 2)), columns=["x", "y"], index=range(7, 407))
     noise = rng.normal(size=400)
     patch = np.hypot(xy["x"] - 0.3, xy["y"] - 0.3) < 0.15
-    found = local_morans_i(noise + 4 * patch.to_numpy(), xy)
-    assert found.index.equals(xy.index)
-    inside = found.loc[patch & found["significant"], "quadrant"]
+    result = local_morans_i(noise + 4 * patch.to_numpy(), xy)
+    assert result.index.equals(xy.index)
+    inside = result.loc[patch & result["significant"], "quadrant"]
     assert (inside == "high-high").mean() > 0.9
-    assert found.loc[patch, "significant"].mean() > 0.6
-    assert found.loc[~patch, "significant"].mean() < 0.1
+    assert result.loc[patch, "significant"].mean() > 0.6
+    assert result.loc[~patch, "significant"].mean() < 0.1
     of_noise = local_morans_i(noise, xy)
     assert of_noise["significant"].mean() < 0.02
     expected = pytest.approx(morans_i(noise, xy), rel=0.01)
@@ -36,7 +36,7 @@ def test_a_cluster_of_high_values_is_significant():
         ({"n_neighbors": 0}, "n_neighbors must .* found 0"),
     ],
 )
-def test_invalid_arguments_are_refused(settings, message):
+def test_invalid_arguments_raise(settings, message):
     """The error names the argument and what was found."""
     xy = np.random.default_rng(0).normal(size=(30, 2))
     with pytest.raises(ValueError, match=message):

@@ -15,18 +15,18 @@ from sptgnn_sklearn.inspection import grouped_permutation_importance
 def test_default_groups_are_the_streams(model, survey, make_model):
     """The groups of an SpTGNNRegressor are its streams, also inside meta-estimators."""
     new = make_soil_survey(n_samples=150, random_state=0)
-    found = grouped_permutation_importance(model, new.data, new.target, random_state=0)
-    assert set(found.index) == {"position", "covariates", "time"}
-    assert found.loc["position", "columns"] == ["lon", "lat"]
-    assert found["mean"].is_monotonic_decreasing
-    assert found.loc["covariates", "mean"] > 0.1
+    result = grouped_permutation_importance(model, new.data, new.target, random_state=0)
+    assert set(result.index) == {"position", "covariates", "time"}
+    assert result.loc["position", "columns"] == ["lon", "lat"]
+    assert result["mean"].is_monotonic_decreasing
+    assert result.loc["covariates", "mean"] > 0.1
     pipe = make_pipeline(
         "passthrough", make_model(time="date", max_epochs=1, network=NetworkConfig())
     )
     search = GridSearchCV(pipe, {"sptgnnregressor__network__beta": [0.5]}, cv=2)
     search.fit(survey.data, survey.target)
     through = grouped_permutation_importance(search, new.data, new.target, n_repeats=1)
-    assert set(through.index) == set(found.index)
+    assert set(through.index) == set(result.index)
 
 
 def test_known_importance():
@@ -36,13 +36,13 @@ def test_known_importance():
     X = np.column_stack([a, -a, rng.normal(size=400)])
     model = LinearRegression().fit(X, a)
     kept = X.copy()
-    found = grouped_permutation_importance(
+    result = grouped_permutation_importance(
         model, X, a, groups={"signal": [0, 1], "noise": [2]}, n_repeats=30, random_state=0
     )
     np.testing.assert_array_equal(X, kept)
     # Predictions of a shuffled copy: 1 - R2 is 2 on average.
-    assert found.loc["signal", "mean"] == pytest.approx(2.0, abs=0.1)
-    assert found.loc["noise", "mean"] == pytest.approx(0.0, abs=1e-6)
+    assert result.loc["signal", "mean"] == pytest.approx(2.0, abs=0.1)
+    assert result.loc["noise", "mean"] == pytest.approx(0.0, abs=1e-6)
     names = grouped_permutation_importance(model, X, a, n_repeats=1).index
     assert set(names) == {"position", "2"}
 
@@ -66,8 +66,8 @@ def test_dtypes_and_index_are_kept():
             return X["x"].to_numpy() + X["day"].dt.day.to_numpy() * 0
 
     fitted = CheckTypes().fit(X[["x"]], X["x"])
-    found = grouped_permutation_importance(fitted, X, X["x"].to_numpy(), random_state=0)
-    assert found.index[0] == "position"
+    result = grouped_permutation_importance(fitted, X, X["x"].to_numpy(), random_state=0)
+    assert result.index[0] == "position"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_dtypes_and_index_are_kept():
         ({"n_repeats": 0}, "n_repeats must .* found 0"),
     ],
 )
-def test_invalid_groups_are_refused(settings, message):
+def test_invalid_groups_raise(settings, message):
     """The error names the parameter and what was found."""
     X = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(ValueError, match=message):

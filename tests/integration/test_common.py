@@ -21,7 +21,7 @@ ESTIMATORS = [
     ),
 ]
 
-# Warnings that are right for the artificial tables of the checks.
+# Expected warnings for the artificial tables of the checks.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:n_neighbors=:UserWarning"),
     pytest.mark.filterwarnings("ignore:Covariates without any variation:UserWarning"),

@@ -43,7 +43,7 @@ def model(**changes):
     return make_regressor(time="date", elevation="elevation", **{**settings, **changes})
 
 
-class Noting(RegressorMixin, BaseEstimator):
+class RecordProcess(RegressorMixin, BaseEstimator):
     """Fast regressor that records the process in which it is fitted."""
 
     def __init__(self, folder=None):
@@ -89,8 +89,8 @@ def test_fits_run_in_worker_processes(survey, cluster, tmp_path):
     X, y = survey
     expected = cross_validate(Ridge(), X[["lon", "lat"]], y, cv=CV)["test_score"]
     with joblib.parallel_config("dask"):
-        found = cross_validate(Noting(tmp_path), X, y, cv=CV, n_jobs=-1)["test_score"]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+        result = cross_validate(RecordProcess(tmp_path), X, y, cv=CV, n_jobs=-1)["test_score"]
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
     fitted = {int(path.name) for path in tmp_path.iterdir()}
     assert fitted <= set(cluster.run(os.getpid).values())
 
@@ -108,7 +108,7 @@ def test_folds_and_member_groups_on_a_cluster(survey, cluster):
         np.testing.assert_allclose(
             model(n_member_groups=2, n_jobs=2).fit(X, y).predict(X), one_pass, rtol=1e-6
         )
-        # Both at once: tasks that wait for tasks of their own leave the worker to them.
+        # Both at once: a task that waits for its subtasks frees its worker.
         np.testing.assert_allclose(
             cross_val_predict(model(n_member_groups=2, n_jobs=2), X, y, cv=CV, n_jobs=-1),
             local,
@@ -137,8 +137,8 @@ def test_lost_worker_in_cross_validation(survey, cluster):
     X, y = survey
     expected = cross_val_predict(model(max_epochs=20), X, y, cv=CV)
     with losing_a_worker(cluster), joblib.parallel_config("dask", scatter=[X, y]):
-        found = cross_val_predict(model(max_epochs=20), X, y, cv=CV, n_jobs=-1)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+        result = cross_val_predict(model(max_epochs=20), X, y, cv=CV, n_jobs=-1)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -147,5 +147,5 @@ def test_lost_worker_in_member_groups(survey, cluster):
     X, y = survey
     expected = model(max_epochs=20).fit(X, y).predict(X)
     with losing_a_worker(cluster), joblib.parallel_config("dask"):
-        found = model(max_epochs=20, n_member_groups=2, n_jobs=2).fit(X, y)
-    np.testing.assert_allclose(found.predict(X), expected, rtol=1e-6)
+        result = model(max_epochs=20, n_member_groups=2, n_jobs=2).fit(X, y)
+    np.testing.assert_allclose(result.predict(X), expected, rtol=1e-6)

@@ -113,11 +113,11 @@ def test_linked_pages_exist(path):
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r":doc:`(?:[^`<]*<)?([^`>]+)>?`", text):
         folder, _, name = target.rpartition("/")
-        found = {
+        result = {
             "": DOCS / f"{name}.rst",
             "auto_examples": ROOT / "examples" / f"{name}.py",
         }[folder]
-        assert found.is_file() or target == "auto_examples/index", target
+        assert result.is_file() or target == "auto_examples/index", target
 
 
 def listed_names():
@@ -140,18 +140,18 @@ RETURNED_BY = {"ComparisonResult": "compare_models"}
 @pytest.fixture(scope="module")
 def used_in_gallery():
     """Return (module, name) of all names that examples import and use."""
-    found = set()
+    result = set()
     for path in (ROOT / "examples").glob("plot_*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         used = {node.id for node in nodes if isinstance(node, ast.Name)}
-        found |= {
+        result |= {
             (node.module, alias.name)
             for node in nodes
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
             if alias.name in used
         }
-    return found
+    return result
 
 
 def test_listed_names():

@@ -204,8 +204,8 @@ def test_pickle_and_deepcopy(survey, make_model):
     """Copies predict the same."""
     X, y = survey
     model = make_model(fine_tune=1).fit(X, y)
-    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
-        np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(copied.predict(X), model.predict(X))
     assert clone(model).get_params()["images__columns"] == SETTINGS["images"]
 
 
@@ -289,7 +289,7 @@ def _gaps(features, model, X):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("damage", "message"),
     [
         (lambda path: path.unlink(), "does not exist"),
         (lambda path: path.write_bytes(b"II*\0 not a raster"), "Row 7, column 'dem'"),
@@ -301,22 +301,22 @@ def _gaps(features, model, X):
         pytest.param(lambda path: path.chmod(0), "Permission denied", marks=requires_permissions),
     ],
 )
-def test_unusable_chips(survey, make_model, break_it, message):
+def test_unusable_chips(survey, make_model, damage, message):
     """An error with row, column and file, or a warning and a missing image."""
     X, y = survey
     strict = make_model().fit(X, y)
     lenient = make_model(on_error="ignore").fit(X, y)
     path = Path(X["dem"][7])
-    break_it(path)
+    damage(path)
     with pytest.raises(ValueError, match="Row 7, column 'dem'") as error:
         strict.predict(X)
     assert message in str(error.value)
     assert str(path) in str(error.value)
     with pytest.warns(UserWarning, match="1 "):
-        found = lenient.predict(X)
+        result = lenient.predict(X)
     absent = X.copy()
     absent.loc[7, "dem"] = None
-    np.testing.assert_allclose(found, lenient.predict(absent), atol=1e-6)
+    np.testing.assert_allclose(result, lenient.predict(absent), atol=1e-6)
     with pytest.raises(ValueError, match="Row 7, column 'dem'"):
         make_model().fit(X, y)
 

@@ -69,9 +69,9 @@ FILES = sorted(
 def test_prose_uses_plain_terms(path):
     """Code, comments and pages avoid the phrases listed above."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = [
+    results = [
         f"{number}: {line.strip()}"
         for number, line in enumerate(lines, 1)
         if PATTERN.search(line) and not ALLOWED.search(line)
     ]
-    assert not found, "\n".join(found)
+    assert not results, "\n".join(results)

@@ -37,16 +37,16 @@ class MiddlePixel(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        found = []
+        results = []
         for path in X["dem"]:
             if pd.isna(path):
-                found.append(-1.0)
+                results.append(-1.0)
                 continue
             self.folders.add(Path(path).parent)
             with rasterio.open(path) as chip:
                 assert chip.shape == (16, 16)
-                found.append(float(chip.read(1)[8, 8]))
-        return np.array(found)
+                results.append(float(chip.read(1)[8, 8]))
+        return np.array(results)
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +69,14 @@ def test_chips_are_centered_on_cells(imagery, covariate):
     X = pd.DataFrame({"x": [1.0], "y": [1.0], "cov_0": [0.0], "dem": ["a.tif"]})
     model = MiddlePixel().fit(X)
     part = covariate.isel(y=slice(12, 28), x=slice(0, 20))
-    found = predict_map(
+    result = predict_map(
         model, part, images={"dem": path}, chip_size=16, crs=CRS, block_size=13, verbose=0
     )["mean"].to_numpy()
     middles = centers().reshape(HEIGHT, WIDTH, 2)[12:28, :20].reshape(-1, 2)
     column, row = ((middles - CORNER) / (FINE, -FINE)).astype(int).T
     inside = row < len(heights)
     expected = np.where(inside, heights[np.minimum(row, len(heights) - 1), column], -1)
-    np.testing.assert_array_equal(found.ravel(), expected)
+    np.testing.assert_array_equal(result.ravel(), expected)
     assert 0 < inside.mean() < 1
     assert model.folders
     assert not any(folder.exists() for folder in model.folders)
@@ -127,7 +127,7 @@ def test_map_equals_predictions_from_extracted_chips(imagery, covariate, tmp_pat
         random_state=0,
     ).fit(X, signal)
     part = covariate.isel(y=slice(18, 22), x=slice(0, 6))  # two rows with chips, two without
-    found = predict_map(model, part, images={"dem": imagery[0]}, verbose=0)["mean"].to_numpy()
+    result = predict_map(model, part, images={"dem": imagery[0]}, verbose=0)["mean"].to_numpy()
     east, north = np.meshgrid(part["x"], part["y"])
     rows = pd.DataFrame(
         {"x": east.ravel(), "y": north.ravel(), "cov_0": part["cov_0"].to_numpy().ravel()}
@@ -135,10 +135,10 @@ def test_map_equals_predictions_from_extracted_chips(imagery, covariate, tmp_pat
     with tempfile.TemporaryDirectory() as folder, pytest.warns(UserWarning, match="12 of 24 rows"):
         rows = extract_chips(imagery[0], rows, column="dem", size=16, out_dir=folder, crs=CRS)
         expected = model.predict(rows)
-    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
+    np.testing.assert_allclose(result.ravel(), expected, rtol=1e-5)
     with pytest.warns(UserWarning, match="fitted with images in .'dem'., and the map has none"):
         without_images = predict_map(model, part, verbose=0)["mean"].to_numpy()
     np.testing.assert_allclose(
         without_images.ravel(), model.predict(rows.assign(dem=None)), rtol=1e-5
     )
-    assert np.abs(without_images - found)[:2].max() > 1e-3
+    assert np.abs(without_images - result)[:2].max() > 1e-3

@@ -35,8 +35,8 @@ def test_cells_that_lack_a_covariate_are_nodata(model, table, tmp_path, tile):
     bands["land_use"][0, 50] = 0
     holes = np.full((HEIGHT, WIDTH), False)
     holes[:16, :16] = holes[20, 30] = holes[0, 50] = True
-    found = predict_map(model, write_stack(tmp_path, bands, tile=tile), **SETTINGS)
-    for name, values in flatten(found).items():
+    result = predict_map(model, write_stack(tmp_path, bands, tile=tile), **SETTINGS)
+    for name, values in flatten(result).items():
         np.testing.assert_array_equal(np.isnan(values), holes.ravel())
         np.testing.assert_allclose(values[~holes.ravel()], full[name][~holes.ravel()], rtol=1e-5)
 
@@ -49,11 +49,11 @@ def test_missing_values_reach_the_model_if_requested(model, table):
     empty = {name: values.astype(float) for name, values in bands.items()}
     for values in empty.values():
         values[0, :5] = np.nan
-    found = flatten(predict_map(model, as_dataset(empty), skip_nodata=False, **SETTINGS))["mean"]
+    result = flatten(predict_map(model, as_dataset(empty), skip_nodata=False, **SETTINGS))["mean"]
     rows = table.copy()
     rows.loc[: 4 * WIDTH - 1, "cov_1"] = np.nan
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found)), np.arange(5))
-    np.testing.assert_allclose(found[5:], model.predict(rows)[5:], rtol=1e-5)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(result)), np.arange(5))
+    np.testing.assert_allclose(result[5:], model.predict(rows)[5:], rtol=1e-5)
 
 
 def test_only_cells_with_data_are_predicted(columns):
@@ -62,9 +62,9 @@ def test_only_cells_with_data_are_predicted(columns):
     a[20:, 40:] = 1.0
     counting = fit_counting(columns)
     source = as_dataset({"a": a, "b": np.ones_like(a)})
-    found = predict_map(counting, source, crs=CRS, block_size=20, nodata_output=-1, verbose=0)
+    result = predict_map(counting, source, crs=CRS, block_size=20, nodata_output=-1, verbose=0)
     assert (counting.calls, counting.rows) == (1, 20 * 16)
-    assert (found["mean"].to_numpy()[np.isnan(a)] == -1).all()
+    assert (result["mean"].to_numpy()[np.isnan(a)] == -1).all()
 
 
 def test_models_that_reject_missing_values_get_none(table):
@@ -72,9 +72,9 @@ def test_models_that_reject_missing_values_get_none(table):
     bands = {name: bands_of(table)[name].copy() for name in ("cov_0", "cov_1")}
     bands["cov_0"][3] = np.nan
     linear = LinearRegression().fit(*survey_columns(["cov_0", "cov_1"]))
-    found = predict_map(linear, as_dataset(bands), skip_nodata=False, verbose=0)["mean"]
-    assert np.isnan(found[3]).all()
-    assert np.isfinite(found[:3]).all()
+    result = predict_map(linear, as_dataset(bands), skip_nodata=False, verbose=0)["mean"]
+    assert np.isnan(result[3]).all()
+    assert np.isfinite(result[:3]).all()
 
 
 def test_encoders_receive_levels(stack, table):
@@ -82,8 +82,10 @@ def test_encoders_receive_levels(stack, table):
     names = ["land_use", "cov_0"]
     encode = make_column_transformer((OneHotEncoder(), ["land_use"]), remainder="passthrough")
     pipe = make_pipeline(encode, LinearRegression()).fit(*survey_columns(names))
-    found = flatten(predict_map(pipe, stack, categories={"land_use": LAND_USES}, verbose=0))["mean"]
-    np.testing.assert_allclose(found, pipe.predict(table[names]), rtol=1e-5)
+    result = flatten(predict_map(pipe, stack, categories={"land_use": LAND_USES}, verbose=0))[
+        "mean"
+    ]
+    np.testing.assert_allclose(result, pipe.predict(table[names]), rtol=1e-5)
 
 
 def test_codes_without_a_level_are_nodata(model, table):
@@ -91,9 +93,9 @@ def test_codes_without_a_level_are_nodata(model, table):
     bands = bands_of(table)
     bands["land_use"] = bands["land_use"].copy()
     bands["land_use"][5] = 9
-    found = predict_map(model, as_dataset(bands), **SETTINGS)["mean"]
-    assert np.isnan(found[5]).all()
-    assert np.isfinite(found[6]).all()
+    result = predict_map(model, as_dataset(bands), **SETTINGS)["mean"]
+    assert np.isnan(result[5]).all()
+    assert np.isfinite(result[6]).all()
 
 
 def test_cell_centers_are_in_the_crs_of_the_model(table):
@@ -104,8 +106,8 @@ def test_cell_centers_are_in_the_crs_of_the_model(table):
     model = make_network(crs=None).fit(X.drop(columns=["x", "y"]).assign(lon=lon, lat=lat), y)
     lon, lat = transform_coordinates(table[["x", "y"]].to_numpy(), CRS, wgs84).T
     expected = model.predict(table.drop(columns=["x", "y"]).assign(lon=lon, lat=lat))
-    found = flatten(predict_map(model, as_dataset(bands_of(table)), **SETTINGS))["mean"]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    result = flatten(predict_map(model, as_dataset(bands_of(table)), **SETTINGS))["mean"]
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 def test_rows_and_columns_of_axes_are_not_swapped():
@@ -115,8 +117,8 @@ def test_rows_and_columns_of_axes_are_not_swapped():
     lat, lon = np.linspace(-0.4, 0.4, 9), np.linspace(29.6, 30.4, 11)
     values = np.random.default_rng(0).normal(size=(9, 11))
     source = xr.Dataset({"cov_0": (("lat", "lon"), values)}, coords={"lat": lat, "lon": lon})
-    found = predict_map(linear, source, verbose=0)["mean"]
+    result = predict_map(linear, source, verbose=0)["mean"]
     east, north = np.meshgrid(lon, lat)
     rows = pd.DataFrame({"lon": east.ravel(), "lat": north.ravel(), "cov_0": values.ravel()})
-    assert found.dims == ("lat", "lon")
-    np.testing.assert_allclose(found.to_numpy().ravel(), linear.predict(rows), rtol=1e-5)
+    assert result.dims == ("lat", "lon")
+    np.testing.assert_allclose(result.to_numpy().ravel(), linear.predict(rows), rtol=1e-5)

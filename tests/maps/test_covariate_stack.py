@@ -27,8 +27,8 @@ def test_nodata_values_are_missing(table):
     bands["cov_0"][0, :3] = -9999
     source = as_dataset(bands)
     source["cov_0"] = source["cov_0"].rio.write_nodata(-9999)
-    found = stack_from_dataset(source, "it").read((0, 2, 0, 56))["cov_0"]
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found)), np.arange(3))
+    result = stack_from_dataset(source, "it").read((0, 2, 0, 56))["cov_0"]
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(result)), np.arange(3))
 
 
 def test_integers_without_nodata_keep_their_dtype():
@@ -39,8 +39,8 @@ def test_integers_without_nodata_keep_their_dtype():
 
 def test_undeclared_extremes_are_missing():
     """Infinities and magnitudes above 1e30 are nodata values that were not declared."""
-    found = decode_band(np.array([1e30, 1.1e30, -3.4e38, np.inf, -np.inf]), None)
-    np.testing.assert_array_equal(np.isnan(found), [False, True, True, True, True])
+    result = decode_band(np.array([1e30, 1.1e30, -3.4e38, np.inf, -np.inf]), None)
+    np.testing.assert_array_equal(np.isnan(result), [False, True, True, True, True])
 
 
 def test_fingerprints_follow_files_and_values(tmp_path, table):

@@ -31,8 +31,8 @@ def test_small_errors_of_the_cell_size_add_up_over_the_grid():
 
 
 def test_different_crs_are_named():
-    found = describe_difference(make_grid(), make_grid(crs="EPSG:32635"))
-    assert found == "CRS EPSG:32636 against EPSG:32635"
+    result = describe_difference(make_grid(), make_grid(crs="EPSG:32635"))
+    assert result == "CRS EPSG:32636 against EPSG:32635"
 
 
 def test_window_transform_starts_at_the_corner_of_the_window():
@@ -57,6 +57,6 @@ def test_blocks_cover_the_grid_in_whole_tiles(side, tile):
 def test_cells_outside_the_domain_of_the_crs_are_nan():
     """A location that has no coordinates in the CRS of the model has none at all."""
     utm = resolve_crs("EPSG:32636", [])
-    found = cell_centers(np.array([33.0, 33.0]), np.array([0.0, 95.0]), "EPSG:4326", utm)
-    np.testing.assert_allclose(found[0], [500_000, 0], atol=1e-3)
-    assert np.isnan(found[1]).all()
+    result = cell_centers(np.array([33.0, 33.0]), np.array([0.0, 95.0]), "EPSG:4326", utm)
+    np.testing.assert_allclose(result[0], [500_000, 0], atol=1e-3)
+    assert np.isnan(result[1]).all()

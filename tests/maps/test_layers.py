@@ -49,18 +49,18 @@ def test_blocks_are_predicted_in_batches(columns, monkeypatch):
     expected = predict_map(fit_counting(columns), as_dataset(bands), crs=CRS, verbose=0)
     monkeypatch.setattr(layers_module, "_BATCH_ROWS", 1000)
     counting = fit_counting(columns)
-    found = predict_map(counting, as_dataset(bands), crs=CRS, verbose=0)
+    result = predict_map(counting, as_dataset(bands), crs=CRS, verbose=0)
     assert counting.calls == 3  # of 2240 cells
-    np.testing.assert_array_equal(found["mean"], expected["mean"])
+    np.testing.assert_array_equal(result["mean"], expected["mean"])
 
 
 @pytest.mark.parametrize("names", [["cov_0", "cov_1"], ["x", "y", "cov_0", "cov_1"]])
 def test_other_regressors_give_the_mean(stack, table, names):
     """Any regressor of scikit-learn, with or without coordinates among its columns."""
     linear = LinearRegression().fit(*survey_columns(names))
-    found = predict_map(linear, stack, crs=CRS if "x" in names else None, verbose=0)
-    assert list(found) == ["mean"]
-    np.testing.assert_allclose(flatten(found)["mean"], linear.predict(table[names]), rtol=1e-5)
+    result = predict_map(linear, stack, crs=CRS if "x" in names else None, verbose=0)
+    assert list(result) == ["mean"]
+    np.testing.assert_allclose(flatten(result)["mean"], linear.predict(table[names]), rtol=1e-5)
 
 
 def test_other_regressors_give_std_if_they_have_it(stack, table):
@@ -68,10 +68,10 @@ def test_other_regressors_give_std_if_they_have_it(stack, table):
     names = ["cov_0", "cov_1"]
     search = GridSearchCV(BayesianRidge(), {"max_iter": [50]}, cv=3)
     search.fit(*survey_columns(names))
-    found = flatten(predict_map(search, stack, verbose=0))
+    result = flatten(predict_map(search, stack, verbose=0))
     mean, std = search.best_estimator_.predict(table[names], return_std=True)
-    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
-    np.testing.assert_allclose(found["std"], std, rtol=1e-5)
+    np.testing.assert_allclose(result["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(result["std"], std, rtol=1e-5)
 
 
 def test_wrapped_networks_keep_all_layers(stack, table):
@@ -81,10 +81,10 @@ def test_wrapped_networks_keep_all_layers(stack, table):
     wrapped = TransformedTargetRegressor(
         inner, func=lambda v: v / 10, inverse_func=lambda v: v * 10
     ).fit(X, y)
-    found = flatten(predict_map(wrapped, stack, layers=ALL_LAYERS, **SETTINGS))
+    result = flatten(predict_map(wrapped, stack, layers=ALL_LAYERS, **SETTINGS))
     plain = wrapped.regressor_[-1].predict_uncertainty(table, coverage=0.9)
     for name in ALL_LAYERS:
-        np.testing.assert_allclose(found[name], 10 * plain[name], rtol=1e-4)
+        np.testing.assert_allclose(result[name], 10 * plain[name], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_area_of_applicability_is_a_layer(model, stack, table):
     X, _ = survey()
     area = AreaOfApplicability(columns=names, cv=5).fit(X[names])
     layers = ["aoa", "dissimilarity"]
-    found = flatten(predict_map(model, stack, area=area, layers=layers, **SETTINGS))
+    result = flatten(predict_map(model, stack, area=area, layers=layers, **SETTINGS))
     index = area.dissimilarity_index(table[names])
-    np.testing.assert_allclose(found["dissimilarity"], index, rtol=1e-5)
-    np.testing.assert_array_equal(found["aoa"], index <= area.threshold_)
-    assert 0 < found["aoa"].mean() < 1
+    np.testing.assert_allclose(result["dissimilarity"], index, rtol=1e-5)
+    np.testing.assert_array_equal(result["aoa"], index <= area.threshold_)
+    assert 0 < result["aoa"].mean() < 1
 
 
 def test_area_without_names_takes_the_columns_of_the_model(table):
@@ -144,10 +144,10 @@ def test_area_without_names_takes_the_columns_of_the_model(table):
     bands = {name: bands_of(table)[name].copy() for name in ("cov_0", "cov_1")}
     bands["cov_1"][0, 0] = np.nan
     layers = ["mean", "dissimilarity"]
-    found = predict_map(
+    result = predict_map(
         bare, as_dataset(bands), area=area, layers=layers, skip_nodata=False, verbose=0
     )
     index = area.dissimilarity_index(table[names].to_numpy())
-    np.testing.assert_allclose(flatten(found)["dissimilarity"][1:], index[1:], rtol=1e-5)
-    assert np.isnan(found["dissimilarity"][0, 0])
-    assert np.isfinite(found["mean"][0, 0])
+    np.testing.assert_allclose(flatten(result)["dissimilarity"][1:], index[1:], rtol=1e-5)
+    assert np.isnan(result["dissimilarity"][0, 0])
+    assert np.isfinite(result["mean"][0, 0])

@@ -30,9 +30,9 @@ def test_model_without_names_takes_bands_by_position(table):
     names = ["x", "y", "cov_0", "cov_1"]
     bare = make_network(time=None, elevation=None).fit(X[names].to_numpy(), y)
     bands = {name: bands_of(table)[name] for name in ("cov_0", "cov_1")}
-    found = flatten(predict_map(bare, as_dataset(bands), verbose=0))["mean"]
+    result = flatten(predict_map(bare, as_dataset(bands), verbose=0))["mean"]
     expected = bare.predict(table[names].to_numpy())
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="of which 2 are covariates; the map has 4"):
         predict_map(bare, as_dataset(bands_of(table)), verbose=0)
 
@@ -53,9 +53,9 @@ def test_levels_that_are_numbers_need_no_argument(table):
     model = make_network().fit(with_land_use_codes(X), y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no level is unknown
-        found = predict_map(model, as_dataset(bands_of(table)), date=DATE, verbose=0)
+        result = predict_map(model, as_dataset(bands_of(table)), date=DATE, verbose=0)
     rows = table.assign(land_use=table["land_use"].astype(object).map(CODES))
-    np.testing.assert_allclose(flatten(found)["mean"], model.predict(rows), rtol=1e-5)
+    np.testing.assert_allclose(flatten(result)["mean"], model.predict(rows), rtol=1e-5)
 
 
 def test_date_fills_the_time_column(model, stack, table):
@@ -91,12 +91,12 @@ def test_sites_and_constant_columns_need_no_covariate(stack, table):
     more = X.assign(profile=np.arange(len(X)) // 2, lab=1.0)
     with pytest.warns(UserWarning, match="lab"):
         model = make_network(site="profile").fit(more, y)
-    found = flatten(predict_map(model, stack, **SETTINGS))["mean"]
+    result = flatten(predict_map(model, stack, **SETTINGS))["mean"]
     expected = model.predict(table.assign(profile=None, lab=np.nan))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
-def test_unknown_crs_is_warned_of(model, table):
+def test_unknown_crs_warns(model, table):
     """A raster or a model without a CRS is taken to be in that of the other."""
     bands = bands_of(table)
     with pytest.warns(UserWarning, match=r"covariates have no CRS; .*\(EPSG:32636\)"):
@@ -109,7 +109,7 @@ def test_unknown_crs_is_warned_of(model, table):
         predict_map(linear, as_dataset(bands), verbose=0)
 
 
-def test_metres_without_a_crs_are_not_degrees(table):
+def test_meters_without_a_crs_are_not_degrees(table):
     """Coordinates that the CRS of the model cannot have raise an error before any prediction."""
     X, y = survey(crs="EPSG:4326")
     model = make_network(crs=None).fit(X, y)

@@ -17,26 +17,26 @@ from sptgnn_sklearn.maps.model_inputs import fitted_columns, inspect_inputs
 def test_roles_are_those_of_the_fitted_network(model):
     """Coordinates, CRS, time and category levels, through Pipelines and searches."""
     X, _ = survey()
-    found = inspect_inputs(model)
-    assert found.labels == tuple(X.columns)
-    assert found.coordinates == ("x", "y")
-    assert found.reference.crs == "EPSG:32636"
-    assert found.time == "date"
-    assert set(found.levels) == {"land_use"}
-    assert found.named
-    assert found.allows_missing
+    result = inspect_inputs(model)
+    assert result.labels == tuple(X.columns)
+    assert result.coordinates == ("x", "y")
+    assert result.reference.crs == "EPSG:32636"
+    assert result.time == "date"
+    assert set(result.levels) == {"land_use"}
+    assert result.named
+    assert result.allows_missing
     search = make_network(max_epochs=1)
     inner = make_pipeline("passthrough", search).fit(*survey_columns(list(X.columns)))
-    assert inspect_inputs(inner) == found
+    assert inspect_inputs(inner) == result
 
 
 def test_other_regressors_have_columns_and_usual_coordinates():
     """Coordinates are inferred from names; an array has positions and no coordinates."""
     X, y = survey_columns(["x", "y", "cov_0"])
-    found = inspect_inputs(make_pipeline(StandardScaler(), LinearRegression()).fit(X, y))
-    assert (found.labels, found.coordinates) == (("x", "y", "cov_0"), ("x", "y"))
-    found = inspect_inputs(LinearRegression().fit(X.to_numpy(), y))
-    assert (found.labels, found.named, found.coordinates) == ((0, 1, 2), False, None)
+    result = inspect_inputs(make_pipeline(StandardScaler(), LinearRegression()).fit(X, y))
+    assert (result.labels, result.coordinates) == (("x", "y", "cov_0"), ("x", "y"))
+    result = inspect_inputs(LinearRegression().fit(X.to_numpy(), y))
+    assert (result.labels, result.named, result.coordinates) == ((0, 1, 2), False, None)
 
 
 def test_first_step_decides_whether_values_may_be_missing():

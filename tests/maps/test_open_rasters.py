@@ -82,10 +82,10 @@ def test_rasters_that_do_not_align_are_named(model, table, tmp_path, change, mes
         crs=change.get("crs", CRS),
         transform=shifted,
     )
-    with pytest.raises(ValueError, match=message) as found:
+    with pytest.raises(ValueError, match=message) as error:
         predict_map(model, {"cov_0": first, "cov_1": second}, **SETTINGS)
-    assert "first.tif" in str(found.value)
-    assert "second.tif" in str(found.value)
+    assert "first.tif" in str(error.value)
+    assert "second.tif" in str(error.value)
 
 
 def test_ambiguous_bands_raise(stack):

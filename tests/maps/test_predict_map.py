@@ -12,13 +12,13 @@ from sptgnn_sklearn import XGBoostBaseline, predict_map
 
 def test_map_equals_predictions_of_the_table(model, stack, table):
     """All layers of all cells, from GeoTIFFs, equal predictions of the same rows."""
-    found = flatten(predict_map(model, stack, layers=ALL_LAYERS, coverage=0.8, **SETTINGS))
+    result = flatten(predict_map(model, stack, layers=ALL_LAYERS, coverage=0.8, **SETTINGS))
     expected = model.predict_uncertainty(table)
     limits = model.predict_interval(table, coverage=0.8)
     for name in ("mean", "std", "aleatoric", "epistemic"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
-    np.testing.assert_allclose(found["lower"], limits[:, 0], rtol=1e-5)
-    np.testing.assert_allclose(found["upper"], limits[:, 1], rtol=1e-5)
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-5)
+    np.testing.assert_allclose(result["lower"], limits[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(result["upper"], limits[:, 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("block_size", [16, 48])
@@ -34,30 +34,30 @@ def test_map_does_not_depend_on_blocks(model, stack, block_size):
 
 def test_map_has_the_grid_of_the_source(model, stack):
     """Shape, transform, CRS, data type and nodata value."""
-    found = predict_map(model, stack, nodata_output=-9, **SETTINGS)
+    result = predict_map(model, stack, nodata_output=-9, **SETTINGS)
     with xr.open_dataset(stack[0], engine="rasterio") as source:
-        assert found["mean"].rio.transform() == source.rio.transform()
-        np.testing.assert_array_equal(found["x"], source["x"])
-    assert found.rio.crs == CRS
-    assert found["mean"].shape == (HEIGHT, WIDTH)
-    assert found["mean"].dtype == np.float32
-    assert found["std"].rio.nodata == -9
+        assert result["mean"].rio.transform() == source.rio.transform()
+        np.testing.assert_array_equal(result["x"], source["x"])
+    assert result.rio.crs == CRS
+    assert result["mean"].shape == (HEIGHT, WIDTH)
+    assert result["mean"].dtype == np.float32
+    assert result["std"].rio.nodata == -9
 
 
 def test_baseline_has_a_map(stack, table):
     """XGBoostBaseline stores the roles of its columns, and predicts a mean."""
     X, y = survey()
     trees = XGBoostBaseline(n_estimators=20, crs=CRS, time="date", random_state=0).fit(X, y)
-    found = predict_map(trees, stack, **SETTINGS)
-    assert list(found) == ["mean"]
-    np.testing.assert_allclose(flatten(found)["mean"], trees.predict(table), rtol=1e-5)
+    result = predict_map(trees, stack, **SETTINGS)
+    assert list(result) == ["mean"]
+    np.testing.assert_allclose(flatten(result)["mean"], trees.predict(table), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"nodata_output": 1e300}, {"block_size": 0}, {"block_size": 2.5}], ids=str
+    "invalid", [{"nodata_output": 1e300}, {"block_size": 0}, {"block_size": 2.5}], ids=str
 )
-def test_arguments_are_checked(stack, wrong):
+def test_arguments_are_checked(stack, invalid):
     """The message names the parameter."""
     linear = LinearRegression().fit(*survey_columns(["cov_0"]))
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        predict_map(linear, stack, verbose=0, **wrong)
+    with pytest.raises(ValueError, match=next(iter(invalid))):
+        predict_map(linear, stack, verbose=0, **invalid)

@@ -15,7 +15,7 @@ from small_rasters import (
     DATE,
     HEIGHT,
     WIDTH,
-    Counting,
+    CountingRegressor,
     as_dataset,
     bands_of,
     cell_table,
@@ -75,9 +75,9 @@ def test_dask_arrays_are_written_block_by_block(source, counting, tmp_path):
     eager = predict_map(counting, source, **SETTINGS)["mean"]
     counting.calls = 0
     chunked = source.chunk({"y": 16, "x": 20})
-    found = predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)["mean"]
+    result = predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)["mean"]
     assert counting.calls == 9
-    np.testing.assert_array_equal(found, eager)
+    np.testing.assert_array_equal(result, eager)
 
 
 def test_interrupted_run_of_dask_arrays_resumes(source, counting, tmp_path):
@@ -88,7 +88,7 @@ def test_interrupted_run_of_dask_arrays_resumes(source, counting, tmp_path):
         predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)
     counting.fail_after, counting.calls = None, 0
     predict_map(counting, chunked, path=tmp_path / "soil.tif", **SETTINGS)
-    assert counting.calls == 9 - 4 + 4  # four blocks are checked
+    assert counting.calls == 9 - 4
 
 
 def test_warning_of_many_blocks_is_issued_once():
@@ -110,8 +110,8 @@ def test_there_is_no_client_by_default():
 # ------------------------------------------------------------------------- a cluster of processes
 
 
-class Slow(Counting):
-    """A regressor slow enough to kill a worker meanwhile."""
+class Slow(CountingRegressor):
+    """A regressor slow enough for a worker to be killed during prediction."""
 
     def predict(self, X):
         time.sleep(0.3)
@@ -146,7 +146,7 @@ def test_lost_worker_does_not_change_the_map(source, cluster, tmp_path, kind):
     """The map of a cluster that loses a worker equals that of one process."""
     columns = pd.DataFrame({"x": [1.0], "y": [1.0], "a": [1.0], "b": [2.0]})
     model = Slow().fit(columns)
-    expected = predict_map(Counting().fit(columns), source, **SETTINGS)["mean"].to_numpy()
+    expected = predict_map(CountingRegressor().fit(columns), source, **SETTINGS)["mean"].to_numpy()
     if kind == "dask":
         covariates = source.chunk({"y": 8, "x": 14})
     else:
@@ -158,10 +158,10 @@ def test_lost_worker_does_not_change_the_map(source, cluster, tmp_path, kind):
         target=_kill_one, args=(cluster, path.with_name("soil.tif.parts"), killed)
     )
     killer.start()
-    found = predict_map(model, covariates, path=path, block_size=16, **SETTINGS)["mean"]
+    result = predict_map(model, covariates, path=path, block_size=16, **SETTINGS)["mean"]
     killer.join()
     assert killed, "no worker was killed"
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -44,17 +44,17 @@ def test_bias_is_positive_for_overestimation():
 def test_weight_equals_repetition(metric, weight):
     """A weight of 2 equals repeating the row, and 0 drops it."""
     y, mean = np.random.default_rng(0).normal(size=(2, 25))
-    found = metric(y, mean, sample_weight=weight)
+    result = metric(y, mean, sample_weight=weight)
     expected = metric(np.repeat(y, weight), np.repeat(mean, weight))
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert found != pytest.approx(metric(y, mean), rel=1e-3)
+    assert result == pytest.approx(expected, rel=1e-12)
+    assert result != pytest.approx(metric(y, mean), rel=1e-3)
 
 
 def test_weighted_quartiles_are_measured_values():
     """Weighted quartiles are the smallest values with at least 25 and 75 % of the weight."""
     y = np.array([10.0, 1.0, 4.0, 2.0])  # sorted: 1, 2, 4, 10
-    found = rpiq(y, y + 1.0, sample_weight=[0.2, 0.2, 0.3, 0.3])
-    assert found == 4.0 - 2.0
+    result = rpiq(y, y + 1.0, sample_weight=[0.2, 0.2, 0.3, 0.3])
+    assert result == 4.0 - 2.0
 
 
 def test_inputs_may_be_columns_lists_and_series():

@@ -81,8 +81,8 @@ def test_mixture_differs_from_normal_with_its_moments(rng):
 
 def test_log_score_of_distant_values_is_finite():
     """Densities do not underflow to zero."""
-    found = log_score_mixture([60.0], [[0.0], [1.0]], [[1.0], [1.0]])
-    assert found == pytest.approx(59**2 / 2 + 0.5 * np.log(2 * np.pi) + np.log(2))
+    result = log_score_mixture([60.0], [[0.0], [1.0]], [[1.0], [1.0]])
+    assert result == pytest.approx(59**2 / 2 + 0.5 * np.log(2 * np.pi) + np.log(2))
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_weight_equals_repetition(metric, weight, rng):
     """A weight of 2 equals repeating the row, and 0 drops it."""
     y, means = rng.normal(size=25), rng.normal(size=(3, 25))
     stds = rng.uniform(0.3, 1, size=(3, 25))
-    found = metric(y, means, stds, sample_weight=weight)
+    result = metric(y, means, stds, sample_weight=weight)
     repeated = [np.repeat(array, weight, axis=-1) for array in (y, means, stds)]
-    assert found == pytest.approx(metric(*repeated), rel=1e-12)
-    assert found != pytest.approx(metric(y, means, stds), rel=1e-3)
+    assert result == pytest.approx(metric(*repeated), rel=1e-12)
+    assert result != pytest.approx(metric(y, means, stds), rel=1e-3)
     with pytest.raises(ValueError, match="sample_weight must hold 25 values; found 24"):
         metric(y, means, stds, sample_weight=weight[1:])

@@ -29,14 +29,14 @@ from sptgnn_sklearn.metrics import (
 
 
 def smooth_sample(n=150, seed=0):
-    """Coordinates in degrees, and a smooth function of them plus noise."""
+    """Return coordinates in degrees, and a smooth function of them plus noise."""
     rng = np.random.default_rng(seed)
     X = pd.DataFrame({"lon": rng.uniform(5, 9, n), "lat": rng.uniform(48, 52, n)})
     return X, np.sin(2 * X["lon"]) + np.cos(X["lat"]) + rng.normal(scale=0.3, size=n)
 
 
 def dense_morans_i(values, distance, n_neighbors):
-    """Moran's I by its definition on a dense matrix; ties at the last neighbor share its weight."""
+    """Return Moran's I by its definition; ties at the last neighbor share its weight."""
     n = len(values)
     weights = np.zeros((n, n))
     for i in range(n):
@@ -53,7 +53,7 @@ def dense_morans_i(values, distance, n_neighbors):
 
 
 def haversine(xy):
-    """Great-circle distances in km between all pairs of (longitude, latitude)."""
+    """Return great-circle distances in km between all pairs of (longitude, latitude)."""
     lon, lat = np.radians(xy).T
     h = np.sin((lat[:, None] - lat) / 2) ** 2
     h = h + np.cos(lat)[:, None] * np.cos(lat) * np.sin((lon[:, None] - lon) / 2) ** 2
@@ -136,8 +136,10 @@ def test_expectation_of_independent_values():
     """The mean over permutations of the values is -1 / (n - 1)."""
     X, values = smooth_sample(40)
     rng = np.random.default_rng(0)
-    found = [morans_i(rng.permutation(values), X) for _ in range(200)]
-    assert np.mean(found) == pytest.approx(expected_morans_i(40), abs=3 * np.std(found) / 200**0.5)
+    results = [morans_i(rng.permutation(values), X) for _ in range(200)]
+    assert np.mean(results) == pytest.approx(
+        expected_morans_i(40), abs=3 * np.std(results) / 200**0.5
+    )
     assert expected_morans_i(5) == -0.25
     with pytest.raises(ValueError, match="at least 2; found 1"):
         expected_morans_i(1)
@@ -200,7 +202,7 @@ class ZeroRegressor(RegressorMixin, BaseEstimator):
 
 
 def table_with_decoy():
-    """Rows with coordinates E and N, in degrees, after two columns with misleading names."""
+    """Return rows with coordinates E and N, in degrees, after two columns with misleading names."""
     X, y = smooth_sample()
     rng = np.random.default_rng(1)
     decoy = pd.DataFrame(rng.uniform(0, 1000, (len(X), 2)), columns=["x", "y"])
@@ -271,8 +273,8 @@ def test_positions_after_transformer_are_ignored():
     with pytest.raises(ValueError, match=r"coordinates=\(0, 1\) of the last step"):
         neg_abs_residual_morans_i_scorer(model.fit(wide.to_numpy(), y), wide.to_numpy(), y)
     direct = ZeroRegressor((1, 2), crs=4326)
-    found = neg_abs_residual_morans_i_scorer(direct, wide.to_numpy(), y)
-    assert found == pytest.approx(expected)
+    result = neg_abs_residual_morans_i_scorer(direct, wide.to_numpy(), y)
+    assert result == pytest.approx(expected)
 
 
 def test_scorer_in_cross_validation_and_search():

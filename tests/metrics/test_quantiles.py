@@ -27,10 +27,10 @@ def test_quantiles_of_normal_predictions(predictions):
     """199 quantiles have the calibration error of the normal predictions, and CRPS within 1 %."""
     y, mean, std = predictions
     quantiles = norm.ppf(LEVELS, mean[:, None], std[:, None])
-    found = calibration_error_of_quantiles(y, quantiles, LEVELS)
-    assert found == pytest.approx(expected_calibration_error(y, mean, std), abs=1e-9)
-    found = crps_of_quantiles(y, quantiles, LEVELS)
-    assert found == pytest.approx(crps_gaussian(y, mean, std), rel=0.01)
+    result = calibration_error_of_quantiles(y, quantiles, LEVELS)
+    assert result == pytest.approx(expected_calibration_error(y, mean, std), abs=1e-9)
+    result = crps_of_quantiles(y, quantiles, LEVELS)
+    assert result == pytest.approx(crps_gaussian(y, mean, std), rel=0.01)
 
 
 def test_equal_quantiles_are_a_point_prediction(predictions):
@@ -43,8 +43,8 @@ def test_equal_quantiles_are_a_point_prediction(predictions):
 def test_interval_limits_are_inside():
     """Values at a quantile are inside the interval, and two levels make an interval."""
     quantiles = [[0.0, 1.0]] * 4
-    found = calibration_error_of_quantiles([0.0, 1.0, -1.0, 2.0], quantiles, [0.25, 0.75])
-    assert found == 0.0
+    result = calibration_error_of_quantiles([0.0, 1.0, -1.0, 2.0], quantiles, [0.25, 0.75])
+    assert result == 0.0
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -53,10 +53,10 @@ def test_weight_equals_repetition(metric, weight):
     rng = np.random.default_rng(0)
     y, quantiles = rng.normal(size=25), np.sort(rng.normal(size=(25, 9)), axis=1)
     levels = np.arange(1, 10) / 10
-    found = metric(y, quantiles, levels, sample_weight=weight)
+    result = metric(y, quantiles, levels, sample_weight=weight)
     expected = metric(np.repeat(y, weight), np.repeat(quantiles, weight, axis=0), levels)
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert found != pytest.approx(metric(y, quantiles, levels), rel=1e-3)
+    assert result == pytest.approx(expected, rel=1e-12)
+    assert result != pytest.approx(metric(y, quantiles, levels), rel=1e-3)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -87,5 +87,5 @@ def test_intervals_need_two_levels():
 @pytest.mark.parametrize("metric", METRICS)
 def test_numbers_may_be_strings(metric):
     """Quantiles may be numeric strings, as in a table read from a file."""
-    found = metric([0.0], np.array([["-1", "1"]]), [0.25, 0.75])
-    assert found == metric([0.0], [[-1.0, 1.0]], [0.25, 0.75])
+    result = metric([0.0], np.array([["-1", "1"]]), [0.25, 0.75])
+    assert result == metric([0.0], [[-1.0, 1.0]], [0.25, 0.75])

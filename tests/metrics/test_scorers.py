@@ -96,8 +96,8 @@ def test_scorers_in_searches(rows):
     search = GridSearchCV(model, grid, scoring=neg_crps_scorer, cv=3).fit(X, y)
     assert list(search.best_params_.values()) == [1.0]
     copies = pickle.loads(pickle.dumps(SCORERS))
-    found = cross_validate(clone(model), X, y, scoring=copies, cv=3)
-    assert all(np.isfinite(found[f"test_{name}"]).all() for name in SCORERS)
+    result = cross_validate(clone(model), X, y, scoring=copies, cv=3)
+    assert all(np.isfinite(result[f"test_{name}"]).all() for name in SCORERS)
     assert repr(copies["interval"]) == "make_interval_score_scorer(0.8)"
     assert repr(copies["crps"]) == "neg_crps_scorer"
 
@@ -143,8 +143,8 @@ def test_quantiles_through_decreasing_target_transform():
     X, y = np.zeros((500, 1)), np.exp(-norm.ppf((np.arange(500) + 0.5) / 500))
     model = TransformedTargetRegressor(Skewed(), func=lambda v: 1 / v, inverse_func=lambda v: 1 / v)
     model = model.fit(X, y)
-    found = predict_quantiles(model, X[:1], [0.1, 0.5, 0.9])
-    np.testing.assert_allclose(found[0], np.exp(norm.ppf([0.1, 0.5, 0.9])))
+    result = predict_quantiles(model, X[:1], [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(result[0], np.exp(norm.ppf([0.1, 0.5, 0.9])))
     assert neg_calibration_error_scorer(model, X, y) > -0.01
     assert predict_quantiles(BayesianRidge().fit(X, y), X, [0.5]) is None
 
@@ -184,11 +184,11 @@ def test_weight_equals_repetition(name, has_quantiles, weight, rows):
     X, y = rows[0][:25], np.exp(rows[1][:25] / 5)
     model = Skewed() if has_quantiles else BayesianRidge()
     model.fit(X, y)
-    found = SCORERS[name](model, X, y, sample_weight=weight)
+    result = SCORERS[name](model, X, y, sample_weight=weight)
     expected = SCORERS[name](model, np.repeat(X, weight, axis=0), np.repeat(y, weight))
-    assert found == pytest.approx(expected, rel=1e-9)
+    assert result == pytest.approx(expected, rel=1e-9)
     if name != "ccc" or not has_quantiles:  # constant predictions have no correlation
-        assert found != pytest.approx(SCORERS[name](model, X, y), rel=1e-6)
+        assert result != pytest.approx(SCORERS[name](model, X, y), rel=1e-6)
 
 
 def test_searches_pass_weights_to_scorers(rows):
@@ -203,8 +203,8 @@ def test_searches_pass_weights_to_scorers(rows):
         assert expected[-1] != neg_crps_scorer(model, X[test], y[test])
     search = GridSearchCV(BayesianRidge(), {"max_iter": [300]}, scoring=neg_crps_scorer, cv=folds)
     search.fit(X, y, sample_weight=weight)
-    found = [search.cv_results_[f"split{fold}_test_score"][0] for fold in range(3)]
-    np.testing.assert_allclose(found, expected)
+    results = [search.cv_results_[f"split{fold}_test_score"][0] for fold in range(3)]
+    np.testing.assert_allclose(results, expected)
     with sklearn.config_context(enable_metadata_routing=True):
         model = BayesianRidge().set_fit_request(sample_weight=True)
         params = {"sample_weight": weight}

@@ -87,8 +87,8 @@ def test_coverage_equals_mapie(predictions):
 def test_interval_score_known_answers():
     """It is width plus 2/alpha times the distance outside; true quantiles have the best score."""
     lower, upper = np.array([0.0, 0.0, 0.0]), np.array([2.0, 2.0, 2.0])
-    found = interval_score([1.0, 2.5, -1.0], lower, upper, coverage=0.9)
-    assert found == pytest.approx((2 + (2 + 20 * 0.5) + (2 + 20 * 1.0)) / 3)
+    result = interval_score([1.0, 2.5, -1.0], lower, upper, coverage=0.9)
+    assert result == pytest.approx((2 + (2 + 20 * 0.5) + (2 + 20 * 1.0)) / 3)
     y = np.random.default_rng(0).normal(size=20_000)
     scores = {
         half: interval_score(y, np.full(20_000, -half), np.full(20_000, half), coverage=0.9)
@@ -107,8 +107,8 @@ def test_calibration_error_equals_definition(levels, predictions):
         p = i / (levels + 1)
         half = std * norm.ppf((1 + p) / 2)
         gaps.append(abs(p - np.mean(np.abs(y - mean) <= half)))
-    found = expected_calibration_error(y, mean, std, levels=levels)
-    assert found == pytest.approx(np.mean(gaps), abs=1e-12)
+    result = expected_calibration_error(y, mean, std, levels=levels)
+    assert result == pytest.approx(np.mean(gaps), abs=1e-12)
     nominal, observed = reliability_curve(y, mean, std, levels)
     np.testing.assert_allclose(np.abs(nominal - observed), gaps, atol=1e-12)
 
@@ -157,16 +157,16 @@ def test_weight_equals_repetition(metric, weight):
     rng = np.random.default_rng(0)
     y, lower = rng.normal(size=(2, 25))
     arrays = y, lower, lower + rng.uniform(0.5, 2, 25)
-    found = metric(*arrays, sample_weight=weight)
+    result = metric(*arrays, sample_weight=weight)
     expected = metric(*(np.repeat(array, weight) for array in arrays))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert not np.allclose(found, metric(*arrays), rtol=1e-3)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+    assert not np.allclose(result, metric(*arrays), rtol=1e-3)
 
 
 def test_dropped_rows_may_have_infinite_limits():
     """A weight of 0 drops an unbounded interval from the interval score."""
-    found = interval_score([0.0, 0.0], [-1.0, -1.0], [1.0, np.inf], 0.9, sample_weight=[1, 0])
-    assert found == 2.0
+    result = interval_score([0.0, 0.0], [-1.0, -1.0], [1.0, np.inf], 0.9, sample_weight=[1, 0])
+    assert result == 2.0
 
 
 @pytest.mark.parametrize(

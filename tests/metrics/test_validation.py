@@ -53,7 +53,7 @@ def test_invalid_weights_raise(weight, message):
 def test_weighted_mean_is_over_rows():
     """Columns have a mean each; rows with weight 0 are dropped, also infinite ones."""
     values = np.array([[1.0, 2.0], [np.inf, np.nan], [4.0, 8.0]])
-    found = weighted_mean(values, check_metric_weight([1, 0, 2], 3))
-    np.testing.assert_allclose(found, [3.0, 6.0])
+    result = weighted_mean(values, check_metric_weight([1, 0, 2], 3))
+    np.testing.assert_allclose(result, [3.0, 6.0])
     plain = np.random.default_rng(0).normal(size=1001)
     assert weighted_mean(plain, check_metric_weight(None, 1001)) == plain.mean()

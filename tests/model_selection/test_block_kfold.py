@@ -110,7 +110,7 @@ def test_balance_of_rows_or_of_blocks():
 
 @METHODS
 @pytest.mark.parametrize("lon", [(5.0, 10.0), (178.0, 183.0)], ids=["europe", "date line"])
-def test_buffer_in_kilometres(splitter, lon):
+def test_buffer_in_kilometers(splitter, lon):
     """Only training rows nearer than the buffer to a test row are dropped."""
     X = geographic_samples(lon=lon)
     X.loc[X["lon"] > 180, "lon"] -= 360
@@ -165,21 +165,21 @@ def test_groups_stay_whole(splitter):
 def test_blocks_of_one_location_warn(method):
     """A warning is issued for tiny cells, but not for k-means or few locations."""
     X = geographic_samples()
-    tiny = SpatialBlockKFold(method=method, spacing=0.5)
+    tiny_blocks = SpatialBlockKFold(method=method, spacing=0.5)
     with pytest.warns(
         UserWarning,
         match=rf"method='{method}', spacing=0.5 gives 180 blocks .*360.1 by 440.9 km",
     ):
-        assert sum(len(test) for _, test in tiny.split(X)) == len(X)
+        assert sum(len(test) for _, test in tiny_blocks.split(X)) == len(X)
     for splitter, rows in (
         (SpatialBlockKFold(method=method, spacing=30.0), 240),
         (SpatialBlockKFold(n_blocks=180), 240),
-        (tiny, 36),
+        (tiny_blocks, 36),
     ):
         list(splitter.split(X.iloc[:rows]))
 
 
-def test_grid_spacing_is_in_kilometres():
+def test_grid_spacing_is_in_kilometers():
     """Grid blocks of geographic coordinates are not wider than the spacing."""
     X = geographic_samples()
     blocks = spatial_blocks(X, method="grid", spacing=100.0)
@@ -257,7 +257,7 @@ def test_few_locations_make_few_blocks():
         ({"crs": "EPSG:99"}, "crs='EPSG:99'"),
     ],
 )
-def test_invalid_parameters_are_refused(settings, message):
+def test_invalid_parameters_raise(settings, message):
     """The error names the parameter and what was found."""
     with pytest.raises(ValueError, match=message):
         list(SpatialBlockKFold(**settings).split(geographic_samples()))

@@ -57,8 +57,8 @@ def test_coordinates_and_crs_are_used():
     xy, residuals = field()
     named = table(xy, ("east", "north"), x=np.arange(200.0), y=0.5)
     expected = fitted_range(xy, residuals)
-    found = suggest_block_size(named, residuals, coordinates=("east", "north"))
-    assert found == pytest.approx(expected, rel=1e-6)
+    result = suggest_block_size(named, residuals, coordinates=("east", "north"))
+    assert result == pytest.approx(expected, rel=1e-6)
     degrees = xy / 100 + [5.0, 50.0]
     plane = to_local_plane(degrees, resolve_crs(4326, []))
     expected = fitted_range(plane, residuals)
@@ -70,8 +70,8 @@ def test_samples_of_one_location_are_averaged():
     """A second row per location with the same mean residual changes nothing."""
     xy, residuals = field(80)
     twice = np.concatenate([residuals + 1, residuals - 1])
-    found = suggest_block_size(table(np.concatenate([xy, xy])), twice)
-    assert found == pytest.approx(suggest_block_size(table(xy), residuals), rel=1e-6)
+    result = suggest_block_size(table(np.concatenate([xy, xy])), twice)
+    assert result == pytest.approx(suggest_block_size(table(xy), residuals), rel=1e-6)
 
 
 def test_large_tables_are_sampled(monkeypatch):
@@ -131,7 +131,7 @@ def test_classes_without_pairs_are_widened(monkeypatch):
 
 def test_size_is_near_the_true_range():
     """Simulated residuals with known ranges give similar sizes."""
-    found = []
+    results = []
     for range_km in (40.0, 120.0):
         sizes = []
         for seed in range(3):
@@ -145,11 +145,11 @@ def test_size_is_near_the_true_range():
                 random_state=seed,
             )
             sizes.append(suggest_block_size(survey.data, survey.target - survey.target.mean()))
-        found.append(np.median(sizes) / range_km)
-    assert all(0.5 < ratio < 2 for ratio in found)
+        results.append(np.median(sizes) / range_km)
+    assert all(0.5 < ratio < 2 for ratio in results)
 
 
-def test_invalid_input_is_refused(monkeypatch):
+def test_invalid_input_raises(monkeypatch):
     """Too few locations, constant, missing or too few residuals, and unknown models."""
     xy, residuals = field(60)
     X = table(xy)

@@ -89,22 +89,22 @@ def test_workers_share_the_processors(monkeypatch):
     """The limit overrides environment variables that request more threads."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
-    found = compare({"count": CountThreads()}, {"block": SpatialBlockKFold(4)}, n_jobs=2)
-    assert (found.predictions["mean"] == max(1, cpu_count() // 2)).all()
+    result = compare({"count": CountThreads()}, {"block": SpatialBlockKFold(4)}, n_jobs=2)
+    assert (result.predictions["mean"] == max(1, cpu_count() // 2)).all()
 
 
 def test_predictions_keep_the_order_and_the_labels_of_rows():
     """Each row has the label, coordinates, target, fold and prediction of its row in X."""
     X, y = make_samples()
     folds = KFold(3, shuffle=True, random_state=0)
-    found = compare({"line": LinearRegression()}, {"random": folds}).select("random", "line")
-    assert found["row"].tolist() == X.index.tolist()
-    np.testing.assert_array_equal(found[["x", "y"]], X[["x", "y"]])
-    np.testing.assert_array_equal(found["observed"], y)
+    result = compare({"line": LinearRegression()}, {"random": folds}).select("random", "line")
+    assert result["row"].tolist() == X.index.tolist()
+    np.testing.assert_array_equal(result[["x", "y"]], X[["x", "y"]])
+    np.testing.assert_array_equal(result["observed"], y)
     for number, (train, test) in enumerate(folds.split(X)):
-        assert (found["fold"].iloc[test] == number).all()
+        assert (result["fold"].iloc[test] == number).all()
         model = LinearRegression().fit(X.iloc[train], y.iloc[train])
-        np.testing.assert_allclose(found["mean"].iloc[test], model.predict(X.iloc[test]))
+        np.testing.assert_allclose(result["mean"].iloc[test], model.predict(X.iloc[test]))
 
 
 def test_table_has_one_row_per_folds_and_model():
@@ -120,13 +120,13 @@ def test_table_has_one_row_per_folds_and_model():
 def test_intervals_are_quantiles_if_the_model_has_them():
     """predict_quantiles takes precedence over the normal interval."""
     X, y = make_samples()
-    found = compare(
+    result = compare(
         {"constant": ConstantUncertainty()}, {"random": KFold(3)}, X, y - 1, coverage=0.8
     )
-    rows = found.select("random", "constant")
+    rows = result.select("random", "constant")
     np.testing.assert_allclose(rows[["std", "lower", "upper"]], np.tile([2, 0.1, 0.9], (60, 1)))
-    assert found.table["coverage"].iloc[0] == ((y - 1 >= 0.1) & (y - 1 <= 0.9)).mean()
-    assert found.coverage == 0.8
+    assert result.table["coverage"].iloc[0] == ((y - 1 >= 0.1) & (y - 1 <= 0.9)).mean()
+    assert result.coverage == 0.8
 
 
 def test_intervals_from_a_standard_deviation_are_normal():
@@ -152,11 +152,11 @@ def test_intervals_from_a_standard_deviation_are_normal():
 def test_uncertainty_is_found_inside_pipelines_and_searches(wrap):
     """Intervals of a wrapped model are used, and its transformers are applied."""
     gaussian = GaussianProcessRegressor(alpha=0.1)
-    found = compare({"model": wrap(gaussian)}, {"random": KFold(3)}).select("random", "model")
-    assert (found["std"] > 0).all()
+    result = compare({"model": wrap(gaussian)}, {"random": KFold(3)}).select("random", "model")
+    assert (result["std"] > 0).all()
     X, y = make_samples()
     expected = cross_val_predict(wrap(gaussian), X, y, cv=KFold(3))
-    np.testing.assert_allclose(found["mean"], expected)
+    np.testing.assert_allclose(result["mean"], expected)
 
 
 def test_transformed_targets_are_predicted_on_the_original_scale():
@@ -165,9 +165,9 @@ def test_transformed_targets_are_predicted_on_the_original_scale():
     model = TransformedTargetRegressor(
         LinearRegression(), func=np.negative, inverse_func=np.negative
     )
-    found = compare({"model": model}, {"random": KFold(3)}, X, y).select("random", "model")
+    result = compare({"model": model}, {"random": KFold(3)}, X, y).select("random", "model")
     expected = cross_val_predict(model, X, y, cv=KFold(3))
-    np.testing.assert_allclose(found["mean"], expected)
+    np.testing.assert_allclose(result["mean"], expected)
 
 
 def test_training_mean_has_no_intervals():
@@ -236,7 +236,7 @@ def test_models_are_cloned():
         (None, "found None"),
     ],
 )
-def test_incomplete_folds_are_refused(folds, message):
+def test_incomplete_folds_raise(folds, message):
     """The error names the kind of folds and what was found."""
     with pytest.raises(ValueError, match=rf"^folds\['random'\] .*{message}"):
         compare({"line": LinearRegression()}, {"random": folds})
@@ -263,9 +263,9 @@ def test_arrays_have_positions_as_labels():
     X, y = make_samples()
     folds = {"random": GroupKFold(3).split(X, y, groups=np.arange(60))}
     result = compare({"line": LinearRegression()}, folds, X.to_numpy(), y.to_numpy())
-    found = result.select("random", "line")
-    assert found["row"].tolist() == list(range(60))
-    np.testing.assert_array_equal(found["x"], X["x"])
+    predictions = result.select("random", "line")
+    assert predictions["row"].tolist() == list(range(60))
+    np.testing.assert_array_equal(predictions["x"], X["x"])
     assert result.axes == ("0", "1")
     assert not result.reference.geographic
 

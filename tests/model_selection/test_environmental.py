@@ -53,14 +53,14 @@ def test_folds_are_separated_in_the_covariates(table):
         ),
     ],
 )
-def test_invalid_columns_and_parameters_are_refused(table, change, settings, message):
+def test_invalid_columns_and_parameters_raise(table, change, settings, message):
     """The error names the columns or the parameter."""
     X = table.drop(columns="date").assign(**change)
     with pytest.raises(ValueError, match=message):
         list(EnvironmentalBlockKFold(**settings).split(X))
 
 
-def test_columns_of_mixed_types_are_refused(table):
+def test_columns_of_mixed_types_raise(table):
     """The error names the column and two of its values."""
     X = table.drop(columns="date").assign(soil=[1, "b"] * 30)
     with pytest.raises(TypeError, match="Column 'soil' holds 1 and 'b'"):
@@ -74,10 +74,10 @@ def test_covariates_are_standardized():
     X["small"] = np.repeat([0.0, 0.04], 20) + rng.normal(0, 0.001, 40) + 5.0
     X["large"] = rng.normal(0, 1e4, 40)
     X.loc[3, "small"] = np.nan
-    found = EnvironmentalBlockKFold(2)._standardize(X, ["x", "y"])
+    result = EnvironmentalBlockKFold(2)._standardize(X, ["x", "y"])
     known = X[["small", "large"]]
     expected = ((known - known.mean()) / known.std(ddof=0)).fillna(0.0)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(result, expected, atol=1e-9)
     splits = [test for _, test in EnvironmentalBlockKFold(2, columns=["small"]).split(X)]
     parts = [set(rows) - {3} for rows in splits]
     assert set(range(20)) - {3} in parts

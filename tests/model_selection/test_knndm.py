@@ -49,7 +49,7 @@ def reference_knndm(points, prediction, k, max_share=0.5):
     n = len(points)
     tree = linkage(points, "ward")
     axis = np.linalg.svd(points - points.mean(axis=0))[2][0]
-    found = []
+    results = []
     numbers = np.exp(np.linspace(np.log(k), np.log(n - 2), 100)).round().astype(int)
     for number in sorted(set(numbers)):
         clusters = fcluster(tree, number, criterion="maxclust")
@@ -69,8 +69,8 @@ def reference_knndm(points, prediction, k, max_share=0.5):
             if max(shares) > max_share or min(shares) == 0:
                 continue
             to_train = [distances[i, folds != folds[i]].min() for i in range(n)]
-            found.append((area_between(np.array(to_train), to_sample), sign))
-    return {sign: min(value for value, s in found if s == sign) for sign in (1, -1)}
+            results.append((area_between(np.array(to_train), to_sample), sign))
+    return {sign: min(value for value, s in results if s == sign) for sign in (1, -1)}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -191,7 +191,7 @@ def test_all_kinds_of_areas_are_equivalent(tmp_path):
         path, "w", **profile, crs="EPSG:32631", transform=transform, nodata=0
     ) as file:
         file.write(values)
-    found = {}
+    results = {}
     for name, points in {
         "points": 500_000 + 1000 * area(),
         "polygon": polygon,
@@ -203,8 +203,8 @@ def test_all_kinds_of_areas_are_equivalent(tmp_path):
     }.items():
         splitter = KNNDMKFold(prediction_points=points, crs="EPSG:32631")
         fold_labels(splitter, X)
-        found[name] = splitter.distances_["prediction_to_sample"].mean()
-    np.testing.assert_allclose(list(found.values()), found["points"], rtol=0.05)
+        results[name] = splitter.distances_["prediction_to_sample"].mean()
+    np.testing.assert_allclose(list(results.values()), results["points"], rtol=0.05)
     splitter = KNNDMKFold(prediction_points=path, crs="EPSG:32631")
     fold_labels(splitter, X)
     west = 500_000 + 1000 * area()
@@ -240,7 +240,7 @@ def test_works_in_scikit_learn():
         ({"prediction_points": geopandas.GeoSeries([box(0, 0, 1, 1)], crs=4326)}, "set crs"),
     ],
 )
-def test_invalid_parameters_are_refused(settings, message):
+def test_invalid_parameters_raise(settings, message):
     """The error names the parameter and what was found."""
     splitter = KNNDMKFold(**{"prediction_points": area(), **settings})
     with pytest.raises(ValueError, match=message):

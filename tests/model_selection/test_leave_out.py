@@ -31,15 +31,15 @@ def test_training_rows_are_outside_the_buffer(table):
 def test_distance_in_kilometers():
     """A tenth of a degree of latitude is 11.1 km."""
     X = pd.DataFrame({"lon": [5.0] * 4, "lat": [50.0, 50.1, 50.2, 50.3]})
-    found = [train.tolist() for train, _ in BufferedLeaveOneOut(15.0).split(X)]
-    assert found == [[2, 3], [3], [0], [0, 1]]
+    results = [train.tolist() for train, _ in BufferedLeaveOneOut(15.0).split(X)]
+    assert results == [[2, 3], [3], [0], [0, 1]]
 
 
 def test_rows_at_exactly_the_distance_are_kept():
     """The distance is exclusive, and two locations are enough."""
     X = np.column_stack([np.arange(5.0), np.zeros(5)])
-    found = [train.tolist() for train, _ in BufferedLeaveOneOut(2.0).split(X)]
-    assert found == [[2, 3, 4], [3, 4], [0, 4], [0, 1], [0, 1, 2]]
+    results = [train.tolist() for train, _ in BufferedLeaveOneOut(2.0).split(X)]
+    assert results == [[2, 3, 4], [3, 4], [0, 4], [0, 1], [0, 1, 2]]
     assert [t.tolist() for t, _ in BufferedLeaveOneOut(1.0).split(X[:2])] == [[1], [0]]
 
 
@@ -51,10 +51,10 @@ def test_n_locations_draws_a_sample(table):
     assert tested == [test.tolist() for _, test in splitter.split(table)]
     other = BufferedLeaveOneOut(5.0, n_locations=4, random_state=1)
     assert tested != [test.tolist() for _, test in other.split(table)]
-    found = cross_val_predict(
+    result = cross_val_predict(
         LinearRegression(), table[["x", "y"]], table["rain"], cv=BufferedLeaveOneOut(1.0)
     )
-    assert np.isfinite(found).all()
+    assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_n_locations_draws_a_sample(table):
         ({"distance": 1.0, "n_locations": 0}, "n_locations must be"),
     ],
 )
-def test_invalid_buffers_are_refused(table, settings, message):
+def test_invalid_buffers_raise(table, settings, message):
     """The error names the parameter and what was found."""
     with pytest.raises(ValueError, match=message):
         list(BufferedLeaveOneOut(**settings).split(table))
@@ -120,7 +120,7 @@ def split_by_year(X, **settings):
     return list(LeaveLocationAndTimeOut(2, time="year", **settings).split(X))
 
 
-def test_folds_without_training_rows_are_refused():
+def test_folds_without_training_rows_raise():
     """All other locations were sampled in the same period only."""
     X = pd.DataFrame({"x": [0.0, 0.0, 1.0], "y": 0.0, "year": [1990, 2020, 1990]})
     with pytest.raises(
@@ -146,7 +146,7 @@ def test_folds_without_training_rows_are_refused():
         ),
     ],
 )
-def test_invalid_dates_and_parameters_are_refused(table, change, settings, message):
+def test_invalid_dates_and_parameters_raise(table, change, settings, message):
     """The error names the column or the parameter."""
     with pytest.raises(ValueError, match=message):
         list(LeaveLocationAndTimeOut(**{"time": "date", **settings}).split(table.assign(**change)))

@@ -43,14 +43,14 @@ def test_nearest_distance():
 
 
 @pytest.mark.parametrize("value", [-1, np.nan, np.inf, True, "10", None])
-def test_invalid_distances_are_refused(value):
+def test_invalid_distances_raise(value):
     """The error names the parameter and the value."""
     check_distance("buffer", 0)
     with pytest.raises(ValueError, match=f"^buffer must .* found {value!r}"):
         check_distance("buffer", value)
 
 
-def test_one_location_is_refused():
+def test_one_location_raises():
     """Rows at one location, or of one group, cannot be split."""
     X = geographic_samples()
     with pytest.raises(ValueError, match="12 rows of X are at 1 location"):
@@ -62,8 +62,8 @@ def test_one_location_is_refused():
 
 
 @pytest.mark.parametrize("crs", [None, 32631])
-def test_mixed_reference_systems_are_refused(crs):
-    """Degrees and meters in one table are refused; a projected table near its origin is not."""
+def test_mixed_reference_systems_raise(crs):
+    """Degrees and meters in one table raise; a projected table near its origin does not."""
     rng = np.random.default_rng(0)
     degrees = rng.uniform((5, 50), (6, 51), (40, 2))
     meters = rng.uniform((5e5, 5.5e6), (6e5, 5.6e6), (20, 2))
@@ -76,8 +76,8 @@ def test_mixed_reference_systems_are_refused(crs):
     assert len(list(SpatialBlockKFold(crs=crs).split(local))) == 5
 
 
-def test_scaled_coordinates_are_refused():
-    """A table that was standardized before splitting is refused."""
+def test_scaled_coordinates_raise():
+    """A table that was standardized before splitting raises."""
     X = geographic_samples()
     scaled = pd.DataFrame(StandardScaler().fit_transform(X), columns=X.columns)
     with pytest.raises(ValueError, match=r"standardi[sz]ed"):
@@ -116,7 +116,7 @@ def test_coordinates_and_crs(name, table):
 
 @pytest.mark.parametrize("name", SPLITTERS)
 def test_groups_stay_whole(name, table):
-    """Rows of one group are tested together; too few groups and wrong lengths are refused."""
+    """Rows of one group are tested together; too few groups and wrong lengths raise."""
     make, settings = SPLITTERS[name]
     settings = {**settings, "distance": 1.0, "n_locations": None} if name == "buffer" else settings
     groups = np.arange(60) // 10
@@ -129,11 +129,11 @@ def test_groups_stay_whole(name, table):
         assert len(splits) == 6
     with pytest.raises(ValueError, match=r"1 location.*one group"):
         split_lists(splitter, table, np.zeros(60))
-    for wrong in ({"groups": groups[:59]}, {"y": np.zeros(59)}):
-        if name == "location and time" and "y" in wrong:
+    for invalid in ({"groups": groups[:59]}, {"y": np.zeros(59)}):
+        if name == "location and time" and "y" in invalid:
             continue  # y is not used
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-            list(splitter.split(table, **wrong))
+            list(splitter.split(table, **invalid))
     if name != "environmental":
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             splitter.get_n_splits(table, groups=groups[:59])

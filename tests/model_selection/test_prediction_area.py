@@ -42,23 +42,23 @@ def raster(path, values, transform, crs=UTM, nodata=0, **options):
 
 def test_tables_give_their_points():
     """The names of the sample coordinates are preferred; one point is enough."""
-    found = np.array([[3.0, 4.0], [5.0, 6.0]])
+    result = np.array([[3.0, 4.0], [5.0, 6.0]])
     table = pd.DataFrame(
         {"x": [0.0, 0.0], "y": [1.0, 1.0], "east": [3.0, 5.0], "north": [4.0, 6.0]}
     )
-    np.testing.assert_array_equal(locations_of(table, names=("east", "north")), found)
+    np.testing.assert_array_equal(locations_of(table, names=("east", "north")), result)
     np.testing.assert_array_equal(locations_of(table, names=("e", "n")), [[0.0, 1.0], [0.0, 1.0]])
     np.testing.assert_array_equal(
-        locations_of(table[["east", "north"]], names=("east", "north")), found
+        locations_of(table[["east", "north"]], names=("east", "north")), result
     )
-    np.testing.assert_array_equal(locations_of(found), found)
-    np.testing.assert_array_equal(locations_of(found[:1].tolist()), found[:1])
+    np.testing.assert_array_equal(locations_of(result), result)
+    np.testing.assert_array_equal(locations_of(result[:1].tolist()), result[:1])
     with pytest.raises(ValueError, match=r"^prediction_points .* found none"):
         locations_of(np.empty((0, 2)))
 
 
 def test_points_are_checked_in_the_crs_of_the_samples():
-    """Latitudes out of range are refused; points that look standardized are accepted."""
+    """Latitudes out of range raise; points that look standardized are accepted."""
     with pytest.raises(ValueError, match=r"latitudes .* value 91"):
         locations_of([[3.0, 91.0]], crs=4326)
     rng = np.random.default_rng(0)
@@ -88,11 +88,11 @@ def test_a_polygon_is_filled_with_a_grid():
     expected = np.column_stack([x.ravel(), y.ravel()])
     np.testing.assert_allclose(locations_of(rectangle, 100), expected)
     corner = Polygon([(100, 0), (140, 0), (140, 20), (120, 20), (120, 40), (100, 40)])
-    found = locations_of(corner, 1200)
-    assert len(found) == 1200
-    np.testing.assert_allclose(found.min(axis=0), [100.5, 0.5])
-    np.testing.assert_allclose(found.max(axis=0), [139.5, 39.5])
-    assert not ((found[:, 0] > 120) & (found[:, 1] > 20)).any()
+    result = locations_of(corner, 1200)
+    assert len(result) == 1200
+    np.testing.assert_allclose(result.min(axis=0), [100.5, 0.5])
+    np.testing.assert_allclose(result.max(axis=0), [139.5, 39.5])
+    assert not ((result[:, 0] > 120) & (result[:, 1] > 20)).any()
 
 
 def test_all_kinds_of_polygons_are_equivalent():
@@ -113,7 +113,7 @@ def test_all_kinds_of_polygons_are_equivalent():
 
 
 def test_thin_and_empty_polygons():
-    """A polygon narrower than the cells gives one point; a line without area is refused."""
+    """A polygon narrower than the cells gives one point; a line without area raises."""
     thin = Polygon([(0, 0), (100, 50), (100, 50.01), (0, 0.01)])
     ((x, y),) = locations_of(thin, 1)
     assert thin.contains(Point(x, y))
@@ -142,13 +142,13 @@ def test_a_large_raster_is_thinned(tmp_path):
     """The raster is read at about four cells per point, which are thinned regularly."""
     transform = rasterio.Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
     path = raster(tmp_path / "large.tif", np.ones((40, 120)), transform)
-    found = locations_of(path, 100)
+    result = locations_of(path, 100)
     step = int(np.sqrt(40 * 120 / 400))
     height, width = 40 // step, 120 // step
     rows, columns = np.divmod(np.arange(0, height * width, height * width // 100), width)
     down, right = (rows + 0.5) * 40 / height, (columns + 0.5) * 120 / width
-    np.testing.assert_allclose(found, np.column_stack([5e5 + 10 * right, 5e6 - 10 * down]))
-    assert 100 <= len(found) < 125
+    np.testing.assert_allclose(result, np.column_stack([5e5 + 10 * right, 5e6 - 10 * down]))
+    assert 100 <= len(result) < 125
 
 
 def test_a_raster_is_transformed_to_the_crs_of_the_samples(tmp_path):
@@ -165,17 +165,17 @@ def test_a_raster_is_transformed_to_the_crs_of_the_samples(tmp_path):
     np.testing.assert_array_equal(locations_of(bare, crs=None), here)
 
 
-def test_unusable_rasters_are_refused(tmp_path):
+def test_unusable_rasters_raise(tmp_path):
     """The error names a missing file and a raster without georeference."""
     with pytest.raises(ValueError, match=r"^prediction_points='.*none.tif' cannot be read: "):
         locations_of(tmp_path / "none.tif")
     with warnings.catch_warnings(action="ignore"):
-        nowhere = raster(tmp_path / "nowhere.tif", np.ones((4, 4)), None)
+        no_georeference = raster(tmp_path / "nowhere.tif", np.ones((4, 4)), None)
     with pytest.raises(ValueError, match=r"nowhere.tif' is not georeferenced"):
-        locations_of(nowhere)
+        locations_of(no_georeference)
 
 
-def test_damaged_rasters_are_refused(tmp_path):
+def test_damaged_rasters_raise(tmp_path):
     """A file with a readable header and unreadable pixels is named in the error."""
     transform = rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
     values = np.random.default_rng(0).integers(1, 255, (64, 64))

@@ -1,4 +1,4 @@
-"""Folds in every accepted form, and folds that are refused."""
+"""Folds in every accepted form, and invalid folds."""
 
 import numpy as np
 import pandas as pd
@@ -61,14 +61,14 @@ def test_groups_and_target_are_passed_to_the_splitter():
         ([([0, 1], [])], "6 of 6 rows are in no test set"),
     ],
 )
-def test_invalid_folds_are_refused(cv, message):
+def test_invalid_folds_raise(cv, message):
     """The error names the parameter and what was found."""
     with pytest.raises(ValueError, match=f"^cv .*{message}"):
         read_folds(cv, X)
 
 
 def test_complete_folds_test_each_row():
-    """Rows that are never tested are refused if `complete`, under the given name."""
+    """Rows that are never tested raise if `complete`, under the given name."""
     half = [(np.arange(3), np.arange(3, 6))]
     assert len(read_folds(half, X)) == 1
     with pytest.raises(ValueError, match=r"^folds\['half'\] .*exactly once; 3 of 6 rows"):

@@ -17,9 +17,9 @@ def test_compiled_loops_equal_tensor_operations(monkeypatch):
         key = given["key"].clone().requires_grad_()
         values = given["distance_logits"].values.clone().requires_grad_()
         learned = {"query": query, "key": key, "distance_logits": DistanceLogits(values)}
-        found = aggregate(**{**given, **learned}, messages=True)
-        (found.states.square().sum() + found.sums.square().sum()).backward()
-        return [*found, query.grad, key.grad, values.grad]
+        result = aggregate(**{**given, **learned}, messages=True)
+        (result.states.square().sum() + result.sums.square().sum()).backward()
+        return [*result, query.grad, key.grad, values.grad]
 
     compiled = sums_and_gradients()
     monkeypatch.setattr(message_passing, "_backend", lambda like: message_passing._TensorBackend)
@@ -38,7 +38,7 @@ def test_any_number_of_neighbors(n_neighbors):
         "edges": torch.zeros(*shape, F),
         "keep": torch.rand(shape, generator=torch.Generator().manual_seed(4)) < 0.7,
     }
-    found = aggregate(**given, messages=True)
+    result = aggregate(**given, messages=True)
     weights, _, states, sums = message_passing._TensorBackend.forward(
         given["query"],
         given["key"],
@@ -49,7 +49,7 @@ def test_any_number_of_neighbors(n_neighbors):
             needs_grad=True,
         ),
     )
-    for one, other in zip(found, (weights, states, sums), strict=True):
+    for one, other in zip(result, (weights, states, sums), strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -59,6 +59,6 @@ def test_extreme_edge_features_stay_within_the_grid():
     given["edges"] = given["edges"].clone()
     given["edges"][0, 0, 0] = torch.nan
     given["edges"][0, 0, 1] = 1e30
-    found = aggregate(**given, messages=True)
-    assert torch.isnan(found.sums[0, 0, 0]).any()
-    assert torch.isfinite(found.sums[0, 0, 2:]).all() and torch.isfinite(found.sums[1]).all()
+    result = aggregate(**given, messages=True)
+    assert torch.isnan(result.sums[0, 0, 0]).any()
+    assert torch.isfinite(result.sums[0, 0, 2:]).all() and torch.isfinite(result.sums[1]).all()

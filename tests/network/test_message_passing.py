@@ -10,10 +10,10 @@ from sptgnn_sklearn.network.message_passing import DistanceLogits, SourceFeature
 def test_sums_equal_the_plain_formula():
     """Weights, states and sums are those of a loop over edges."""
     given = aggregation_arguments()
-    found = aggregate(**given, messages=True)
-    for one, other in zip(found, plain_aggregate(**given), strict=True):
+    result = aggregate(**given, messages=True)
+    for one, other in zip(result, plain_aggregate(**given), strict=True):
         torch.testing.assert_close(one, other)
-    assert (found.sums[:, 1, 1] == 0).all()
+    assert (result.sums[:, 1, 1] == 0).all()
 
 
 @pytest.mark.parametrize("learned", ["query", "key", "distance_logits"])
@@ -50,9 +50,9 @@ def test_sums_without_extra_columns():
     given = aggregation_arguments()
     states = given["source_features"].rows[..., :D]
     given["source_features"] = SourceFeatures.from_nodes(states)
-    found = aggregate(**given, messages=True)
-    assert found.sums.shape[-1] == 1 + F
-    torch.testing.assert_close(found.sums[..., 0], found.weights.sum(3))
+    result = aggregate(**given, messages=True)
+    assert result.sums.shape[-1] == 1 + F
+    torch.testing.assert_close(result.sums[..., 0], result.weights.sum(3))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -28,7 +28,7 @@ def test_members_share_no_parameters():
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_prediction_does_not_depend_on_the_own_target(n_layers):
+def test_prediction_does_not_depend_on_the_target_of_its_row(n_layers):
     """At any depth, changing y_i changes predictions of other rows but not that of row i."""
     network = random_network(n_layers=n_layers)
     rows, source_index, targets = random_graph()
@@ -78,8 +78,8 @@ def test_neighbor_target_inputs_equal_their_definitions():
         [torch.ones(2, 1), source_features.rows[0, [2, 0], 4:7], torch.zeros(2, 1)], dim=1
     )
     sums = (w[:, None] * values).sum(0).view(1, 1, 1, 1, 5)
-    found = SpTGNN.neighbor_target_inputs(sums, torch.tensor([[0.25]]))
-    centered_target, residual, variance, attention_mass, edge = found[0, 0]
+    result = SpTGNN.neighbor_target_inputs(sums, torch.tensor([[0.25]]))
+    centered_target, residual, variance, attention_mass, edge = result[0, 0]
     y, m = torch.tensor([3.0, 1.0]), torch.tensor([-1.0, 0.5])
     assert float(attention_mass) == pytest.approx(float(w.sum()))
     assert float(centered_target) == pytest.approx(float((w * y).sum() - w.sum() * 0.25))
@@ -106,9 +106,9 @@ def test_images_are_dropped_in_training_only():
     assert torch.equal(network.drop_images("imagery", stream), stream)
     network.train()
     assert torch.equal(network.drop_images("position", stream), stream)
-    found = network.drop_images("imagery", stream)
-    dropped = found[..., -1] == 1
+    result = network.drop_images("imagery", stream)
+    dropped = result[..., -1] == 1
     assert 0.3 < dropped.float().mean() < 0.5
     assert not torch.equal(dropped[0], dropped[1])
-    assert (found[dropped] == torch.tensor([0.0, 0, 0, 1])).all()
-    assert torch.equal(found[~dropped], stream[~dropped])
+    assert (result[dropped] == torch.tensor([0.0, 0, 0, 1])).all()
+    assert torch.equal(result[~dropped], stream[~dropped])

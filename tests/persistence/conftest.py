@@ -1,12 +1,12 @@
 """A fitted model with trees and transformed target, and its file."""
 
 import pytest
-from saved_models import fit_small
+from saved_models import fit_model
 
 
 @pytest.fixture(scope="session")
 def model():
-    return fit_small(base_estimator="xgboost", target_transform="log1p")
+    return fit_model(base_estimator="xgboost", target_transform="log1p")
 
 
 @pytest.fixture(scope="session")

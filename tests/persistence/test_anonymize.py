@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from saved_models import ROLES, SMALL, X, Y, fit_small
+from saved_models import ROLES, SMALL_SETTINGS, X, Y, fit_model
 from sklearn.neighbors import KNeighborsRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor
@@ -58,19 +58,19 @@ def test_splits_by_coordinates_are_rounded(model, tmp_path):
 def test_unknown_units_need_a_grid(tmp_path):
     """Without a CRS there is no default cell size; sizes must be positive."""
     plane = X.rename(columns={"lon": "x", "lat": "y"})
-    model = SpTGNNRegressor(**ROLES, **SMALL, base_estimator=None).fit(plane, Y)
+    model = SpTGNNRegressor(**ROLES, **SMALL_SETTINGS, base_estimator=None).fit(plane, Y)
     with pytest.raises(ValueError, match="coordinate_grid has no default"):
         model.save(tmp_path / "m", training_data=False)
     model.save(tmp_path / "m", training_data=False, coordinate_grid=0.1)
-    for wrong in (0, -1.0, np.nan):
-        with pytest.raises(ValueError, match=f"coordinate_grid={wrong}"):
-            model.save(tmp_path / "m", training_data=False, coordinate_grid=wrong)
+    for invalid in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match=f"coordinate_grid={invalid}"):
+            model.save(tmp_path / "m", training_data=False, coordinate_grid=invalid)
     with pytest.raises(ValueError, match=r"coordinate_grid=1\.0 .*training_data=False"):
         model.save(tmp_path / "m", coordinate_grid=1.0)
 
 
 def test_base_estimators_that_may_contain_rows_raise(tmp_path):
     """Only XGBoost's trees are known to contain none."""
-    model = fit_small(base_estimator=KNeighborsRegressor())
+    model = fit_model(base_estimator=KNeighborsRegressor())
     with pytest.raises(ValueError, match=r"base_estimator=[\s\S]*KNeighborsRegressor"):
         model.save(tmp_path / "m", training_data=False)

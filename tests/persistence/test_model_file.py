@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from saved_models import SMALL, X, Y, assert_same_predictions, fit_small, fitted_attributes
+from saved_models import SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model, fitted_attributes
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
@@ -73,15 +73,15 @@ def test_parameter_objects_are_restored(model, training_data, tmp_path):
     params |= {"images": images, "checkpoint_dir": tmp_path}
     settings = {"training_data": training_data}
     save_model(tmp_path / "m", params, fitted_attributes(model), **settings)
-    found, _ = load_model(tmp_path / "m")
-    assert found["network"].get_params() == params["network"].get_params()
+    result, _ = load_model(tmp_path / "m")
+    assert result["network"].get_params() == params["network"].get_params()
     expected = images.get_params(deep=False)
     if not training_data:
         expected |= {"weights": "own.pt", "cache_dir": None}
-        assert found["checkpoint_dir"] is None
+        assert result["checkpoint_dir"] is None
         content = (tmp_path / "m").read_bytes()
         assert str(tmp_path).encode() not in content
-    assert found["images"].get_params(deep=False) == expected
+    assert result["images"].get_params(deep=False) == expected
 
 
 def test_weights_that_are_no_path_are_kept(model, tmp_path):
@@ -107,7 +107,7 @@ def test_weights_that_are_no_path_are_kept(model, tmp_path):
 )
 def test_models_with_other_parameters(settings, tmp_path):
     """Parameters that remove or add parts of the model."""
-    model = fit_small(**settings)
+    model = fit_model(**settings)
     model.save(tmp_path / "m")
     assert_same_predictions(model, SpTGNNRegressor.load(tmp_path / "m"))
 
@@ -115,7 +115,7 @@ def test_models_with_other_parameters(settings, tmp_path):
 def test_models_without_column_names(tmp_path):
     """Labels are positions, not texts."""
     array = X[["lon", "lat", "elevation"]].to_numpy()
-    model = SpTGNNRegressor(coordinates=[0, 1], **SMALL, base_estimator=None).fit(array, Y)
+    model = SpTGNNRegressor(coordinates=[0, 1], **SMALL_SETTINGS, base_estimator=None).fit(array, Y)
     model.save(tmp_path / "m")
     again = SpTGNNRegressor.load(tmp_path / "m")
     np.testing.assert_array_equal(again.predict(array), model.predict(array))
@@ -132,7 +132,7 @@ def test_callbacks_are_not_saved(tmp_path):
     """They are code; a warning is issued."""
     from skorch.callbacks import Callback
 
-    model = fit_small(callbacks=[Callback()])
+    model = fit_model(callbacks=[Callback()])
     with pytest.warns(UserWarning, match="callbacks"):
         model.save(tmp_path / "m")
     assert SpTGNNRegressor.load(tmp_path / "m").callbacks is None
@@ -194,7 +194,7 @@ def test_arrays_of_other_shapes_raise(saved, tmp_path):
         SpTGNNRegressor.load(tmp_path / "bad")
 
 
-def test_other_major_versions_are_warned_of(saved, tmp_path):
+def test_other_major_versions_warn(saved, tmp_path):
     """Predictions may differ between major versions of XGBoost."""
     content, arrays = read(saved, "model")
     content = {**content, "versions": {**content["versions"], "xgboost": "1.7.6"}}

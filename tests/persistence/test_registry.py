@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from saved_models import assert_same_predictions, fit_small
+from saved_models import assert_same_predictions, fit_model
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 
@@ -32,9 +32,9 @@ def test_parameter_objects_need_no_skops():
     for value in (NetworkConfig(n_experts=0, beta=0.25), TerraMindImages({"DEM": 3}, fine_tune=2)):
         content, _ = encode(value, make_registry())
         assert content["$"] == f"={type(value).__name__}"
-        found = roundtrip(value)
-        assert type(found) is type(value)
-        assert found.get_params() == value.get_params()
+        result = roundtrip(value)
+        assert type(result) is type(value)
+        assert result.get_params() == value.get_params()
 
 
 def test_graphs_and_random_states_are_restored():
@@ -48,10 +48,10 @@ def test_graphs_and_random_states_are_restored():
 
 def test_base_estimators_of_scikit_learn(tmp_path):
     """They are saved with skops, without pickle."""
-    model = fit_small(base_estimator=Ridge())
+    model = fit_model(base_estimator=Ridge())
     model.save(tmp_path / "m")
     assert_same_predictions(model, SpTGNNRegressor.load(tmp_path / "m"))
-    model = fit_small(base_estimator=RandomForestRegressor(3))
+    model = fit_model(base_estimator=RandomForestRegressor(3))
     model.save(tmp_path / "m")
     # Compiled code of scikit-learn does not check the nodes of trees, so skops does not trust them.
     again = SpTGNNRegressor.load(tmp_path / "m", trusted=["sklearn.tree._tree.Tree"])
@@ -64,7 +64,7 @@ class OwnRidge(Ridge):
 
 def test_base_estimators_of_other_packages_must_be_trusted(tmp_path):
     """The message lists their types, and they are loaded only if these are passed."""
-    model = fit_small(base_estimator=OwnRidge())
+    model = fit_model(base_estimator=OwnRidge())
     model.save(tmp_path / "m")
     with pytest.raises(FileError, match=r"not trusted.*OwnRidge"):
         SpTGNNRegressor.load(tmp_path / "m")
@@ -73,7 +73,7 @@ def test_base_estimators_of_other_packages_must_be_trusted(tmp_path):
 
 
 def hostile_contents(content):
-    """Contents that an attacker could write with a valid checksum, as JSON."""
+    """Return contents that an attacker could write with a valid checksum, as JSON."""
     text = json.dumps(content)
     yield text.replace('"=FeatureEncoder"', '"=os.system"')
     yield text.replace('"=FeatureEncoder"', '"=SpatialReference"')

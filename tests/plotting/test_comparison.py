@@ -34,9 +34,9 @@ def test_rows_are_kinds_of_folds(result):
         assert titles[:2] == [f"{kind} folds: prediction", "standard deviation"]
         np.testing.assert_array_equal(panels[0].collections[0].get_array(), expected["mean"])
         np.testing.assert_array_equal(panels[1].collections[0].get_array(), expected["std"])
-        found = scatter_points(panels[2])
+        drawn = scatter_points(panels[2])
         pairs = expected[["mean", "observed"]].to_numpy()
-        np.testing.assert_array_equal(found[np.lexsort(found.T)], pairs[np.lexsort(pairs.T)])
+        np.testing.assert_array_equal(drawn[np.lexsort(drawn.T)], pairs[np.lexsort(pairs.T)])
         assert panels[0].child_axes[0].get_ylabel() == "carbon (g/kg)"
         assert panels[1].child_axes[0].get_ylabel() == "standard deviation (g/kg)"
         assert "in 90 % interval" in legend_texts(panels[2])[0]

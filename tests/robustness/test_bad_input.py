@@ -38,14 +38,14 @@ def planar(**changes):
     return survey(**{"lon": None, "lat": None, "x": 1e5 * LON, "y": 1e5 * LAT, **changes})
 
 
-def changed(values, position, value):
+def replace_entry(values, position, value):
     """Return a copy of a column with one entry replaced."""
     values = np.array(values, dtype=object)
     values[position] = value
     return values
 
 
-def tiny(**parameters):
+def make_smallest_model(**parameters):
     """Return the smallest network with all components, trained for one epoch."""
     defaults = {
         "base_estimator": None,
@@ -60,9 +60,9 @@ def tiny(**parameters):
 
 def assert_works(X, queries=None, y=Y, sample_weight=None, **parameters):
     """Fit and predict; all returned numbers must be finite."""
-    model = tiny(**parameters).fit(X, y, sample_weight=sample_weight)
-    found = model.predict_uncertainty(X if queries is None else queries).to_numpy()
-    assert np.isfinite(found).all()
+    model = make_smallest_model(**parameters).fit(X, y, sample_weight=sample_weight)
+    result = model.predict_uncertainty(X if queries is None else queries).to_numpy()
+    assert np.isfinite(result).all()
     return model
 
 
@@ -85,7 +85,7 @@ BAD_COORDINATES = {
         r"coordinates='lat' is not a column",
     ),
     "text": (
-        survey(lat=changed(LAT, 3, "north")),
+        survey(lat=replace_entry(LAT, 3, "north")),
         {},
         r"'lat' must hold numbers.*3, value 'north'",
     ),
@@ -94,12 +94,24 @@ BAD_COORDINATES = {
         {},
         r"'lat' must hold numbers.*value '5,0'",
     ),
-    "objects": (survey(lat=changed(LAT, 3, {})), {}, r"'lat' must hold numbers.*3, value {}"),
-    "NaN": (survey(lat=changed(LAT, 3, np.nan)), {}, r"'lat' holds NaN in 1 of 30 rows .*3\)"),
-    "None": (survey(lon=changed(LON, 3, None)), {}, r"'lon' holds NaN in 1 of 30 rows .*3\)"),
-    "infinity": (survey(lon=changed(LON, 3, np.inf)), {}, r"'lon' must hold finite.*3, value inf"),
-    "huge": (planar(x=changed(LON, 3, 1e300)), {}, r"'x' must hold numbers between -1e\+15"),
-    "range": (survey(lat=changed(LAT, 3, 95.0)), {}, r"'lat' holds latitudes outside -90 .*95"),
+    "objects": (survey(lat=replace_entry(LAT, 3, {})), {}, r"'lat' must hold numbers.*3, value {}"),
+    "NaN": (
+        survey(lat=replace_entry(LAT, 3, np.nan)),
+        {},
+        r"'lat' holds NaN in 1 of 30 rows .*3\)",
+    ),
+    "None": (survey(lon=replace_entry(LON, 3, None)), {}, r"'lon' holds NaN in 1 of 30 rows .*3\)"),
+    "infinity": (
+        survey(lon=replace_entry(LON, 3, np.inf)),
+        {},
+        r"'lon' must hold finite.*3, value inf",
+    ),
+    "huge": (planar(x=replace_entry(LON, 3, 1e300)), {}, r"'x' must hold numbers between -1e\+15"),
+    "range": (
+        survey(lat=replace_entry(LAT, 3, 95.0)),
+        {},
+        r"'lat' holds latitudes outside -90 .*95",
+    ),
     "metres": (survey(lon=1e5 * LON), {}, r"'lon' holds longitudes outside.*set crs"),
     "order": (survey(), {"coordinates": ("lat", "lon")}, r"coordinates=\('lon', 'lat'\)"),
     "swapped": (survey(lon=LAT, lat=LON + 100), {}, r"'lat' holds latitudes outside.*seem swapped"),
@@ -124,11 +136,11 @@ def test_invalid_coordinates_raise(case):
     """The error names the column, the first row and a remedy, before training."""
     X, parameters, message = BAD_COORDINATES[case]
     with pytest.raises(ValueError, match=message):
-        tiny(**parameters).fit(X, Y)
+        make_smallest_model(**parameters).fit(X, Y)
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("coordinates", "message"),
     [
         ({"lon": 5.0, "lat": 50.0}, "All 30 rows are at one location"),
         ({"site": "P1"}, "All 30 rows .*coordinates and site"),
@@ -136,10 +148,12 @@ def test_invalid_coordinates_raise(case):
 )
 @pytest.mark.filterwarnings("ignore:n_neighbors=4 is larger than")
 @pytest.mark.usefixtures("no_training")
-def test_single_location_raises(place, message):
+def test_single_location_raises(coordinates, message):
     """A single location is most likely an error in the coordinates."""
     with pytest.raises(ValueError, match=message):
-        tiny(site="site" if "site" in place else None).fit(survey(**place), Y)
+        make_smallest_model(site="site" if "site" in coordinates else None).fit(
+            survey(**coordinates), Y
+        )
 
 
 @pytest.mark.usefixtures("no_training")
@@ -147,7 +161,7 @@ def test_sites_of_mixed_types_raise():
     """Site ids of types that cannot be compared raise."""
     site = [1, 2, datetime.date(2001, 1, 1)] * (N // 3)
     with pytest.raises(ValueError, match=r"site ids cannot be sorted.*all strings or all numbers"):
-        tiny(site="site").fit(survey(site=site), Y)
+        make_smallest_model(site="site").fit(survey(site=site), Y)
 
 
 @pytest.mark.parametrize("role", ["coordinates", "time", "elevation", "site", "spectral"])
@@ -156,7 +170,7 @@ def test_roles_of_missing_columns_raise(role):
     """The error names the role, the column and the existing columns."""
     value = {"coordinates": ("lon", "altitude"), "spectral": ["altitude"]}.get(role, "altitude")
     with pytest.raises(ValueError, match=rf"{role}='altitude' .*its columns are \['lon', 'lat'"):
-        tiny(**{role: value}).fit(survey(), Y)
+        make_smallest_model(**{role: value}).fit(survey(), Y)
 
 
 BAD_ROLES = {
@@ -175,7 +189,7 @@ def test_conflicting_roles_raise(case):
     """The error names the column and its roles, before training."""
     parameters, message = BAD_ROLES[case]
     with pytest.raises(ValueError, match=message):
-        tiny(**parameters).fit(survey(), Y)
+        make_smallest_model(**parameters).fit(survey(), Y)
 
 
 @pytest.mark.parametrize(
@@ -191,16 +205,26 @@ def test_conflicting_roles_raise(case):
 def test_invalid_dates_raise(date, message):
     """The error names the column, the row and the value."""
     with pytest.raises(ValueError, match=message):
-        tiny(time="date").fit(survey(date=changed(["2001-05-03"] * N, 3, date)), Y)
+        make_smallest_model(time="date").fit(
+            survey(date=replace_entry(["2001-05-03"] * N, 3, date)), Y
+        )
 
 
 @pytest.mark.parametrize(
     ("column", "error", "message"),
     [
-        (changed(CLAY, 3, np.inf), ValueError, r"'clay' must hold finite.*position 3, value inf"),
-        (changed(CLAY, 3, -3.4e38), ValueError, r"'clay' must hold numbers between.*data to NaN"),
-        (changed(CLAY, 3, "<0.1"), TypeError, r"'clay' holds .* and '<0.1': .*pd.to_numeric"),
-        (changed(CLAY, 3, [1]), TypeError, r"'clay' holds .* and \[1\]"),
+        (
+            replace_entry(CLAY, 3, np.inf),
+            ValueError,
+            r"'clay' must hold finite.*position 3, value inf",
+        ),
+        (
+            replace_entry(CLAY, 3, -3.4e38),
+            ValueError,
+            r"'clay' must hold numbers between.*data to NaN",
+        ),
+        (replace_entry(CLAY, 3, "<0.1"), TypeError, r"'clay' holds .* and '<0.1': .*pd.to_numeric"),
+        (replace_entry(CLAY, 3, [1]), TypeError, r"'clay' holds .* and \[1\]"),
         (CLAY + 1j, ValueError, r"Complex data not supported: column 'clay'"),
     ],
 )
@@ -209,23 +233,26 @@ def test_invalid_covariates_raise(column, error, message):
     """The error names the column, the row and a remedy, before training."""
     X = survey(clay=pd.Series(column).infer_objects())
     with pytest.raises(error, match=message):
-        tiny().fit(X, Y)
+        make_smallest_model().fit(X, Y)
 
 
 @pytest.mark.usefixtures("no_training")
 def test_duplicated_column_names_raise():
     """The error lists the names."""
     with pytest.raises(ValueError, match=r"X has duplicated column names: \['clay'\]"):
-        tiny().fit(survey().rename(columns={"height": "clay"}), Y)
+        make_smallest_model().fit(survey().rename(columns={"height": "clay"}), Y)
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (changed(Y, 3, np.nan), r"y contains NaN in 1 of 30 rows \(row position 3\): drop rows"),
-        (changed(Y, 3, np.inf), r"y contains infinity in 1 of 30 rows \(row position 3\)"),
-        (changed(Y, 3, None), r"y contains NaN in 1 of 30 rows \(row position 3\)"),
-        (changed(Y, 3, "much"), r"'y' must hold numbers.*position 3, value 'much'"),
+        (
+            replace_entry(Y, 3, np.nan),
+            r"y contains NaN in 1 of 30 rows \(row position 3\): drop rows",
+        ),
+        (replace_entry(Y, 3, np.inf), r"y contains infinity in 1 of 30 rows \(row position 3\)"),
+        (replace_entry(Y, 3, None), r"y contains NaN in 1 of 30 rows \(row position 3\)"),
+        (replace_entry(Y, 3, "much"), r"'y' must hold numbers.*position 3, value 'much'"),
         (Y * 1e300, r"largest magnitude in y .* change the unit of y"),
         (None, "the target y is None"),
         (Y[:-1], r"inconsistent numbers of samples: \[30, 29\]"),
@@ -236,22 +263,25 @@ def test_duplicated_column_names_raise():
 def test_invalid_targets_raise(y, message):
     """The error names the rows without a valid target."""
     with pytest.raises(ValueError, match=message):
-        tiny().fit(survey(), y)
+        make_smallest_model().fit(survey(), y)
 
 
 @pytest.mark.usefixtures("no_training")
 def test_log1p_of_targets_below_minus_one_raises():
     """The error gives the smallest target."""
     with pytest.raises(ValueError, match=r"target_transform='log1p' .* -4"):
-        tiny(target_transform="log1p").fit(survey(), np.append(Y[1:], -4.0))
+        make_smallest_model(target_transform="log1p").fit(survey(), np.append(Y[1:], -4.0))
 
 
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
         (np.ones(3), r"sample_weight.shape == \(3,\), expected \(30,\)"),
-        (changed(np.ones(N), 3, -1), r"sample_weight is negative in 1 of 30 rows .*position 3"),
-        (changed(np.ones(N), 3, np.nan), "sample_weight contains NaN"),
+        (
+            replace_entry(np.ones(N), 3, -1),
+            r"sample_weight is negative in 1 of 30 rows .*position 3",
+        ),
+        (replace_entry(np.ones(N), 3, np.nan), "sample_weight contains NaN"),
         (np.zeros(N), "at least one non-zero number"),
         (np.arange(N) < 4, r"Found 4 sample.*positive weight.*minimum of 5"),
     ],
@@ -260,7 +290,7 @@ def test_log1p_of_targets_below_minus_one_raises():
 def test_invalid_sample_weights_raise(weight, message):
     """The error names the problem of the weights."""
     with pytest.raises(ValueError, match=message):
-        tiny().fit(survey(), Y, sample_weight=np.asarray(weight, dtype=float))
+        make_smallest_model().fit(survey(), Y, sample_weight=np.asarray(weight, dtype=float))
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 4])
@@ -270,7 +300,7 @@ def test_too_few_rows_raise(n_rows):
     with pytest.raises(
         ValueError, match=r"Found array with 0 sample|Found [14] sample.*minimum of 5"
     ):
-        tiny().fit(survey()[:n_rows], Y[:n_rows])
+        make_smallest_model().fit(survey()[:n_rows], Y[:n_rows])
 
 
 BAD_PARAMETERS = [
@@ -303,13 +333,13 @@ def test_invalid_parameters_raise(parameters):
     """The error names the parameter, before training."""
     name = next(iter(parameters))
     with pytest.raises((ValueError, TypeError), match=name):
-        tiny(**parameters).fit(survey(), Y)
+        make_smallest_model(**parameters).fit(survey(), Y)
 
 
 @pytest.fixture(scope="module")
 def fitted():
     """A model with all roles."""
-    return tiny(time="date", elevation="height").fit(survey(), Y)
+    return make_smallest_model(time="date", elevation="height").fit(survey(), Y)
 
 
 @pytest.mark.parametrize(
@@ -322,10 +352,19 @@ def fitted():
         (survey().to_numpy(), "Pass text, categories and dates in a DataFrame"),
         (np.zeros((2, 3)), "X has 3 features, but SpTGNNRegressor is expecting 6"),
         (survey(clay="wet"), r"'clay' must hold numbers.*30 of 30 rows.*value 'wet'"),
-        (survey(height=changed(HEIGHT, 3, "high")), r"'height' must hold numbers.*3, value 'high'"),
-        (survey(clay=changed(CLAY, 3, np.inf)), r"'clay' must hold finite numbers.*position 3"),
-        (survey(clay=changed(CLAY, 3, -3.4e38)), r"'clay' must hold numbers between"),
-        (survey(lon=changed(LON, 3, np.nan)), r"'lon' holds NaN in 1 of 30 rows .*position 3"),
+        (
+            survey(height=replace_entry(HEIGHT, 3, "high")),
+            r"'height' must hold numbers.*3, value 'high'",
+        ),
+        (
+            survey(clay=replace_entry(CLAY, 3, np.inf)),
+            r"'clay' must hold finite numbers.*position 3",
+        ),
+        (survey(clay=replace_entry(CLAY, 3, -3.4e38)), r"'clay' must hold numbers between"),
+        (
+            survey(lon=replace_entry(LON, 3, np.nan)),
+            r"'lon' holds NaN in 1 of 30 rows .*position 3",
+        ),
         (survey(lat=500.0), r"'lat' holds latitudes outside"),
         (survey(date="soon"), r"'date' must hold dates.*value 'soon'"),
     ],
@@ -355,11 +394,11 @@ def test_n_neighbors_is_reduced_with_a_warning():
 def test_unseen_categories_warn_once():
     """One warning lists all columns with unseen categories."""
     X = survey(soil=pd.Series(["loam", "peat"] * (N // 2)))
-    model = tiny().fit(X, Y)
+    model = make_smallest_model().fit(X, Y)
     with pytest.warns(UserWarning, match=r"{'use': 30, 'soil': 15}") as seen:
-        found = model.predict(X.assign(use="moor", soil=["loam", "rock"] * (N // 2)))
+        result = model.predict(X.assign(use="moor", soil=["loam", "rock"] * (N // 2)))
     assert len(seen) == 1
-    assert np.isfinite(found).all()
+    assert np.isfinite(result).all()
 
 
 def test_unknown_coordinate_names_warn():
@@ -373,10 +412,10 @@ def test_unknown_coordinate_names_warn():
 def test_missing_values_in_covariates(missing):
     """Missing values of any kind are valid, in fit and predict."""
     X = survey(
-        clay=changed(CLAY, [1, 5], missing),
-        use=changed(survey()["use"], [1, 5], missing),
-        height=changed(HEIGHT, [1, 2], missing),
-        date=changed(survey()["date"], [1, 3], missing),
+        clay=replace_entry(CLAY, [1, 5], missing),
+        use=replace_entry(survey()["use"], [1, 5], missing),
+        height=replace_entry(HEIGHT, [1, 2], missing),
+        date=replace_entry(survey()["date"], [1, 3], missing),
     )
     assert_works(X, time="date", elevation="height")
 
@@ -385,15 +424,15 @@ def test_missing_values_in_covariates(missing):
 def test_missing_values_in_queries_only(fitted, missing):
     """All values of a query except its coordinates may be missing."""
     X = pd.DataFrame({name: [missing] * N for name in survey().columns}, index=range(N))
-    found = fitted.predict_uncertainty(X.assign(lon=LON, lat=LAT))
-    assert np.isfinite(found.to_numpy()).all()
+    result = fitted.predict_uncertainty(X.assign(lon=LON, lat=LAT))
+    assert np.isfinite(result.to_numpy()).all()
 
 
 COVARIATES = {
     "boolean": CLAY > 0.5,
-    "nullable boolean": pd.array(changed(CLAY > 0.5, 3, None), dtype="boolean"),
-    "boolean objects": changed(CLAY > 0.5, 3, None),
-    "nullable integers": pd.array(changed(np.arange(N), 3, None), dtype="Int64"),
+    "nullable boolean": pd.array(replace_entry(CLAY > 0.5, 3, None), dtype="boolean"),
+    "boolean objects": replace_entry(CLAY > 0.5, 3, None),
+    "nullable integers": pd.array(replace_entry(np.arange(N), 3, None), dtype="Int64"),
     "unsigned": np.arange(N, dtype=np.uint8),
     "half precision": CLAY.astype(np.float16),
     "arrow floats": pd.array(CLAY, dtype="double[pyarrow]"),
@@ -421,7 +460,7 @@ COVARIATES = {
     "tiny": (CLAY - 0.5) * 1e-300,
     "denormal": np.arange(N) * 5e-324,
     "far from zero": 1e15 + np.arange(N),
-    "outlier": changed(CLAY, 3, 1e29).astype(float),
+    "outlier": replace_entry(CLAY, 3, 1e29).astype(float),
     "signed zeros": np.where(CLAY > 0.5, 0.0, -0.0) + (np.arange(N) == 3),
     "one that differs": np.arange(N) == 3,
 }
@@ -448,9 +487,9 @@ def test_large_numbers_stay_finite_in_single_precision(magnitude):
 DATES = {
     "naive": pd.date_range("2001-01-01", periods=N, freq="40D"),
     "aware": pd.date_range("2001-01-01", periods=N, freq="40D", tz="Europe/Paris"),
-    "with gaps": changed(pd.date_range("2001-01-01", periods=N), [0, 3], pd.NaT),
+    "with gaps": replace_entry(pd.date_range("2001-01-01", periods=N), [0, 3], pd.NaT),
     "text": pd.date_range("2001-01-01", periods=N, freq="40D").strftime("%Y-%m-%d"),
-    "text with gaps": changed(["2001-05-03", "2002-06-04"] * 15, 3, None),
+    "text with gaps": replace_entry(["2001-05-03", "2002-06-04"] * 15, 3, None),
     "decimal years": 1990.5 + np.arange(N) / 7,
     "whole years": 1990 + np.arange(N),
     "compact": [20010101 + i for i in range(N)],
@@ -510,11 +549,11 @@ def test_planar_coordinates_of_any_unit(scale):
 def test_duplicated_rows_equal_weights():
     """A row twice equals a weight of two."""
     X = survey()
-    twice = np.append(np.arange(N), [3, 3, 7])
-    repeated = tiny().fit(X.iloc[twice], Y[twice])
+    repeated_rows = np.append(np.arange(N), [3, 3, 7])
+    repeated = make_smallest_model().fit(X.iloc[repeated_rows], Y[repeated_rows])
     weight = np.ones(N)
     weight[[3, 7]] = [3, 2]
-    weighted = tiny().fit(X, Y, sample_weight=weight)
+    weighted = make_smallest_model().fit(X, Y, sample_weight=weight)
     np.testing.assert_array_equal(repeated.predict(X), weighted.predict(X))
 
 
@@ -527,9 +566,9 @@ def test_variation_in_rows_of_weight_zero_is_ignored():
         height=np.where(weight, np.nan, HEIGHT),
         date=survey()["date"].where(weight == 0),
     )
-    with pytest.warns(UserWarning, match="ignored") as said:
+    with pytest.warns(UserWarning, match="ignored") as caught:
         assert_works(X, sample_weight=weight, time="date", elevation="height")
-    listed = " ".join(str(warning.message) for warning in said)
+    listed = " ".join(str(warning.message) for warning in caught)
     assert all(name in listed for name in ("more", "gone", "height", "date"))
 
 
@@ -542,9 +581,9 @@ def test_constant_target(value):
 @pytest.mark.parametrize("unit", [1e-29, 1e29])
 def test_targets_of_any_unit(unit):
     """Predictions scale with the unit of the target."""
-    plain = tiny().fit(survey(), Y).predict(survey())
-    found = tiny().fit(survey(), unit * Y).predict(survey())
-    np.testing.assert_allclose(found, np.float32(unit) * plain, rtol=1e-3, atol=1e-3 * unit)
+    plain = make_smallest_model().fit(survey(), Y).predict(survey())
+    result = make_smallest_model().fit(survey(), unit * Y).predict(survey())
+    np.testing.assert_allclose(result, np.float32(unit) * plain, rtol=1e-3, atol=1e-3 * unit)
 
 
 INDEXES = {
@@ -580,9 +619,9 @@ ARRAYS = {
 def test_arrays_of_any_layout(layout):
     """Memory layout and container do not change results."""
     X = np.column_stack([LON, LAT, CLAY, HEIGHT])
-    plain = tiny(crs=4326).fit(X, Y).predict(X)
+    plain = make_smallest_model(crs=4326).fit(X, Y).predict(X)
     other = ARRAYS[layout](X)
-    np.testing.assert_array_equal(tiny(crs=4326).fit(other, Y).predict(other), plain)
+    np.testing.assert_array_equal(make_smallest_model(crs=4326).fit(other, Y).predict(other), plain)
 
 
 def test_inputs_are_not_modified():
@@ -615,9 +654,9 @@ def test_signed_zeros_are_equal():
     X = planar(clay=np.where(np.arange(N) % 2, 0.0, 1.0))
     minus = X.assign(clay=np.where(np.arange(N) % 2, -0.0, 1.0))
     both = pd.concat([X, minus])
-    found = tiny().fit(both, np.append(Y, Y)).predict(X)
-    weighted = tiny().fit(X, Y, sample_weight=np.full(N, 2.0)).predict(minus)
-    np.testing.assert_array_equal(found, weighted)
+    result = make_smallest_model().fit(both, np.append(Y, Y)).predict(X)
+    weighted = make_smallest_model().fit(X, Y, sample_weight=np.full(N, 2.0)).predict(minus)
+    np.testing.assert_array_equal(result, weighted)
 
 
 def test_target_among_covariates_warns():

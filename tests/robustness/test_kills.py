@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_rasters import CRS, HEIGHT, WIDTH, Counting, write_raster
+from small_rasters import CRS, HEIGHT, WIDTH, CountingRegressor, write_raster
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
@@ -62,7 +62,7 @@ def embed(folder):
     return loader.embed(paths, Mean(), cache, workers=1, batch_size=4)[0]
 
 
-class Slow(Counting):
+class Slow(CountingRegressor):
     """A slow regressor."""
 
     def predict(self, X):
@@ -95,8 +95,8 @@ def start(work, folder):
     """Start a process that does the work and writes its result."""
 
     def run():
-        found = work(folder)
-        np.save(folder / "part.npy", found)
+        values = work(folder)
+        np.save(folder / "part.npy", values)
         os.replace(folder / "part.npy", folder / "result.npy")
 
     process = multiprocessing.get_context("fork").Process(target=run)
@@ -105,9 +105,9 @@ def start(work, folder):
 
 
 def result(folder: Path):
-    found = np.load(folder / "result.npy")
+    values = np.load(folder / "result.npy")
     (folder / "result.npy").unlink()
-    return found
+    return values
 
 
 @pytest.mark.parametrize("work", [train, embed, predict], ids=lambda work: work.__name__)

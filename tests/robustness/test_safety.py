@@ -53,9 +53,9 @@ def predict_in_threads(model, times):
     parts = [X.iloc[i::8] for i in range(8)]
 
     def work(part):
-        found = [model.predict(part) for _ in range(times)]
-        assert all(np.array_equal(one, found[0]) for one in found)
-        return found[0]
+        results = [model.predict(part) for _ in range(times)]
+        assert all(np.array_equal(one, results[0]) for one in results)
+        return results[0]
 
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(work, parts)), [model.predict(part) for part in parts]
@@ -85,7 +85,7 @@ def test_parallel_fits_equal_sequential_fits(backend):
     assert_equal_lists(alone, beside)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is not available")
 def test_fit_and_predict_after_fork(tmp_path):
     """A forked child of a multi-threaded process fits and predicts."""
     program = """
@@ -148,11 +148,11 @@ def test_no_network_access(tmp_path):
     """Everything but the download of pretrained weights works without sockets."""
     program = """
         import socket, sys
-        def refuse(*args, **kwargs):
+        def raise_error(*args, **kwargs):
             raise AssertionError(f"network access: {{args}}")
         for name in ("connect", "connect_ex", "sendto"):
-            setattr(socket.socket, name, refuse)
-        socket.getaddrinfo = socket.create_connection = refuse
+            setattr(socket.socket, name, raise_error)
+        socket.getaddrinfo = socket.create_connection = raise_error
         sys.path[:0] = {folders!r}
         import warnings
         warnings.simplefilter("ignore")
@@ -172,12 +172,12 @@ def test_no_network_access(tmp_path):
         list(SpatialBlockKFold(3).split(X))
     """
     program = textwrap.dedent(program).format(folders=FOLDERS, out=str(tmp_path))
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr[-2000:]
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 def resident_mib():
-    """Resident memory of this process in MiB; None if unavailable."""
+    """Return the resident memory of this process in MiB; None if unavailable."""
     path = Path("/proc/self/statm")
     if not path.is_file():
         return None

@@ -40,8 +40,8 @@ def test_sites_with_equal_coordinates_are_joined():
 def test_rows_without_site_use_coordinates(missing):
     """Rows with a missing site id are not joined to each other."""
     xy = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [3.0, 0.0]])
-    found = location_ids(xy, pd.Series(["a", missing, missing, "a"], dtype=object))
-    np.testing.assert_array_equal(found, [0, 1, 0, 0])
+    result = location_ids(xy, pd.Series(["a", missing, missing, "a"], dtype=object))
+    np.testing.assert_array_equal(result, [0, 1, 0, 0])
 
 
 def test_site_ids_of_mixed_types_raise():

@@ -16,11 +16,11 @@ LONLAT = ("lon", "lat")
 
 
 @pytest.mark.parametrize("reference", [DEGREES, METERS])
-@pytest.mark.parametrize(("bad", "word"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
-def test_nonfinite_coordinates_raise(reference, bad, word):
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "inf")])
+def test_nonfinite_coordinates_raise(reference, value, word):
     """The error contains the column, the number of rows and their positions."""
     xy = np.ones((20, 2))
-    xy[[3, 7, 8, 11, 12, 19], 1] = bad
+    xy[[3, 7, 8, 11, 12, 19], 1] = value
     message = rf"'lat' holds {word}|'lat' holds infinite values \({word}"
     with pytest.raises(ValueError, match=message) as error:
         check_coordinates(xy, reference, LONLAT, fitting=False)

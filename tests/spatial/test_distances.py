@@ -50,11 +50,11 @@ def test_nearest_neighbors_cross_the_date_line():
     """Nearest neighbors in metric coordinates are those of the haversine formula."""
     xy = np.vstack([globe(150), [[179.99, 10.0], [-179.99, 10.0]]])
     points = to_metric_coordinates(xy, DEGREES)
-    found = cKDTree(points).query(points, k=2)[1]
+    result = cKDTree(points).query(points, k=2)[1]
     distances = np.array([haversine(np.broadcast_to(row, xy.shape), xy) for row in xy])
     np.fill_diagonal(distances, np.inf)
-    np.testing.assert_array_equal(found[:, 1], distances.argmin(axis=1))
-    assert found[150, 1] == 151
+    np.testing.assert_array_equal(result[:, 1], distances.argmin(axis=1))
+    assert result[150, 1] == 151
 
 
 def test_chord_and_distance_are_inverse():

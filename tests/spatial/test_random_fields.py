@@ -29,9 +29,9 @@ def test_fields_are_standardized_and_uncorrelated_over_the_region():
 def test_field_varies_over_its_range():
     """Values 15 km apart are correlated in a field of range 150 km, not in one of 15 km."""
     fields = make_fields([(1.0, 0.0), (0.0, 1.0)], (150.0, 15.0), REGION, [2])
-    here, there = fields(REGION), fields(REGION + np.array([15.0, 0.0]))
-    assert np.corrcoef(here[:, 0], there[:, 0])[0, 1] > 0.85
-    assert abs(np.corrcoef(here[:, 1], there[:, 1])[0, 1]) < 0.2
+    values, values_15_km_east = fields(REGION), fields(REGION + np.array([15.0, 0.0]))
+    assert np.corrcoef(values[:, 0], values_15_km_east[:, 0])[0, 1] > 0.85
+    assert abs(np.corrcoef(values[:, 1], values_15_km_east[:, 1])[0, 1]) < 0.2
 
 
 def test_additional_fields_do_not_change_the_others():

@@ -53,9 +53,9 @@ def series(values, dtype=object):
 )
 def test_numeric_columns_of_any_dtype(column):
     """One, missing and zero are parsed from columns of any dtype."""
-    found = to_float(column, "clay")
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, [1.0, np.nan, 0.0])
+    result = to_float(column, "clay")
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, [1.0, np.nan, 0.0])
 
 
 @pytest.mark.parametrize(

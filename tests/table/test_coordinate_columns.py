@@ -17,7 +17,7 @@ from sptgnn_sklearn.table.schema import TableSchema
 
 
 @pytest.mark.parametrize(
-    ("names", "found"),
+    ("names", "coordinates"),
     [
         (["clay", "Y", "X"], ("X", "Y")),
         (["lat", "lon", "x", "y"], ("x", "y")),
@@ -27,11 +27,11 @@ from sptgnn_sklearn.table.schema import TableSchema
         (["first", "second"], ("first", "second")),
     ],
 )
-def test_recognized_coordinate_names(names, found):
+def test_recognized_coordinate_names(names, coordinates):
     """Easting or longitude is first, in any order of columns and in any case."""
     X = pd.DataFrame(np.random.default_rng(0).uniform(5, 6, (4, len(names))), columns=names)
-    assert TableSchema.fit(X).coordinates == found
-    assert locate_coordinates(X)[2] == found
+    assert TableSchema.fit(X).coordinates == coordinates
+    assert locate_coordinates(X)[2] == coordinates
 
 
 def test_unrecognized_names_use_first_two_columns():
@@ -80,10 +80,10 @@ def test_duplicated_names_raise():
 def test_byte_order_is_made_native():
     """Pandas cannot take rows of columns in another byte order; X is not changed."""
     X = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": 0.0, "clay": np.array([1, 2, 3], dtype=">f8")})
-    found = as_dataframe(X)
+    result = as_dataframe(X)
     assert X["clay"].dtype == ">f8"
     pd.testing.assert_frame_equal(
-        found.iloc[[2, 0]], as_dataframe(X.astype("float64")).iloc[[2, 0]]
+        result.iloc[[2, 0]], as_dataframe(X.astype("float64")).iloc[[2, 0]]
     )
 
 

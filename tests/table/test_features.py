@@ -51,9 +51,11 @@ def test_scores_equal_those_of_quantile_transformer():
     rng = np.random.default_rng(0)
     known, new = rng.lognormal(sigma=2, size=300), rng.lognormal(sigma=2.5, size=300)
     new[:20] = np.nan
-    peer = QuantileTransformer(n_quantiles=300, output_distribution="normal").fit(known[:, None])
+    transformer = QuantileTransformer(n_quantiles=300, output_distribution="normal").fit(
+        known[:, None]
+    )
     for values in (known, new):
-        expected = np.clip(peer.transform(values[:, None]).ravel(), -3, 3)
+        expected = np.clip(transformer.transform(values[:, None]).ravel(), -3, 3)
         np.testing.assert_allclose(scores_of(values, known), expected, atol=1e-9)
 
 
@@ -69,15 +71,15 @@ def test_scores_do_not_depend_on_the_unit(unit):
     """Scores of a flux of 1e-12 equal those of a distance of 1e12, without overflow."""
     column = np.random.default_rng(0).normal(size=80)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        found = scores_of(column * unit)
-    np.testing.assert_allclose(found, scores_of(column), rtol=1e-6)
+        result = scores_of(column * unit)
+    np.testing.assert_allclose(result, scores_of(column), rtol=1e-6)
 
 
 def test_scores_are_monotonic_and_bounded():
     """Order is preserved inside and outside the training range, within three deviations."""
-    found = scores_of(np.linspace(-9, 9, 1000), np.random.default_rng(0).normal(size=50))
-    assert (np.diff(found) >= 0).all()
-    assert found[[0, -1]].tolist() == [-3, 3]
+    result = scores_of(np.linspace(-9, 9, 1000), np.random.default_rng(0).normal(size=50))
+    assert (np.diff(result) >= 0).all()
+    assert result[[0, -1]].tolist() == [-3, 3]
 
 
 def test_covariate_stream():
@@ -191,8 +193,8 @@ def test_spatial_space_preserves_great_circle_distances():
     haversine = np.sin((lat[i] - lat[j]) / 2) ** 2
     haversine += np.cos(lat[i]) * np.cos(lat[j]) * np.sin((lon[i] - lon[j]) / 2) ** 2
     expected = 2 * 6371.0088 * np.arcsin(np.sqrt(haversine))
-    found = chord_to_distance(pdist(space), features.schema.reference)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    result = chord_to_distance(pdist(space), features.schema.reference)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 def test_spectral_space_preserves_covariate_distances():

@@ -10,9 +10,9 @@ from sptgnn_sklearn.table.image_columns import ImageColumn, image_columns
 
 def test_columns_may_be_labels_positions_or_image_columns():
     """Labels and positions become an ImageColumn with default settings."""
-    own = ImageColumn("s1", linear=True)
-    found = image_columns({"S2L2A": "s2", "DEM": 4, "S1GRD": own})
-    assert found == {"S2L2A": ImageColumn("s2"), "DEM": ImageColumn(4), "S1GRD": own}
+    column = ImageColumn("s1", linear=True)
+    result = image_columns({"S2L2A": "s2", "DEM": 4, "S1GRD": column})
+    assert result == {"S2L2A": ImageColumn("s2"), "DEM": ImageColumn(4), "S1GRD": column}
 
 
 def test_objects_with_columns_are_unwrapped():

@@ -16,6 +16,7 @@ from small_tables import ROLES, table_with_roles
 from sptgnn_sklearn.table import coordinate_columns
 from sptgnn_sklearn.table import schema as schema_module
 from sptgnn_sklearn.table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
+from sptgnn_sklearn.utils.atomic_fit import atomic_fit
 
 UNIFORM = np.random.default_rng(0).uniform(size=40)
 STANDARD = (UNIFORM - UNIFORM.mean()) / UNIFORM.std()
@@ -380,11 +381,13 @@ def test_warnings_contain_column_and_point_to_the_user(more, message, method):
     X = pd.DataFrame({"x": UNIFORM, "y": UNIFORM[::-1], "clay": np.arange(40.0)}).assign(**more)
     X = X.drop(columns=[label for label, values in more.items() if values is None])
 
-    def fit_estimator():
-        return getattr(TableSchema, method)(X)
+    class Estimator:
+        @atomic_fit
+        def fit(self):
+            getattr(TableSchema, method)(X)
 
     with pytest.warns(UserWarning, match=message) as seen:
-        fit_estimator(); line = inspect.currentframe().f_lineno  # fmt: skip # noqa: E702
+        Estimator().fit(); line = inspect.currentframe().f_lineno  # fmt: skip # noqa: E702
     (warning,) = seen
     assert warning.category is UserWarning
     assert (warning.filename, warning.lineno) == (__file__, line)
@@ -433,9 +436,9 @@ def test_fit_transform_equals_fit_followed_by_transform(kind):
         table = expected.transform(X)
     with warnings.catch_warnings(record=True) as joint:
         warnings.simplefilter("always")
-        schema, found = TableSchema.fit_transform(X, **roles)
+        schema, result = TableSchema.fit_transform(X, **roles)
     assert schema == expected
-    arrays, expected_arrays = vars(found) | found.images, vars(table) | table.images
+    arrays, expected_arrays = vars(result) | result.images, vars(table) | table.images
     del arrays["images"], expected_arrays["images"]
     assert arrays.keys() == expected_arrays.keys()
     for name, values in expected_arrays.items():
@@ -492,7 +495,7 @@ def test_every_role_has_constraints():
     assert set(ROLE_CONSTRAINTS) == roles
     valid = dict.fromkeys(roles) | {"spectral": "indices", "images": {"DEM": "path"}}
     validate_parameter_constraints(ROLE_CONSTRAINTS, valid, "Model")
-    for wrong in ({"coordinates": 3}, {"spectral": "colors"}, {"images": ["path"]}):
-        (name,) = wrong
+    for invalid in ({"coordinates": 3}, {"spectral": "colors"}, {"images": ["path"]}):
+        (name,) = invalid
         with pytest.raises(ValueError, match=f"The '{name}' parameter of Model"):
-            validate_parameter_constraints(ROLE_CONSTRAINTS, valid | wrong, "Model")
+            validate_parameter_constraints(ROLE_CONSTRAINTS, valid | invalid, "Model")

@@ -39,9 +39,9 @@ def test_log_normal_moments_equal_simulated_moments(mean, variance):
     scaler = TargetScaler("log1p", center=1.2, scale=0.7)
     draws = np.random.default_rng(0).normal(size=2_000_000) * np.sqrt(variance) + mean
     y = scaler.inverse_transform(draws)
-    found = scaler.moments(np.array(mean), np.array(variance))
-    assert found[0] == pytest.approx(y.mean(), rel=0.01)
-    assert found[1] == pytest.approx(y.var(), rel=0.03)
+    result = scaler.moments(np.array(mean), np.array(variance))
+    assert result[0] == pytest.approx(y.mean(), rel=0.01)
+    assert result[1] == pytest.approx(y.var(), rel=0.03)
 
 
 def test_log_normal_moments_are_finite():
@@ -108,8 +108,8 @@ LEVELS = np.array([0.001, 0.05, 0.3, 0.5, 0.95, 0.9999])
 
 def test_mixture_quantiles_equal_roots():
     """Each quantile is the root of the mixture's distribution function."""
-    found = mixture_quantiles(MEAN, STD, LEVELS)
-    assert found.shape == (7, 6)
+    result = mixture_quantiles(MEAN, STD, LEVELS)
+    assert result.shape == (7, 6)
     for row in range(7):
         for column, level in enumerate(LEVELS):
             expected = brentq(
@@ -120,22 +120,22 @@ def test_mixture_quantiles_equal_roots():
                 30,
                 xtol=1e-13,
             )
-            assert found[row, column] == pytest.approx(expected, abs=1e-9)
+            assert result[row, column] == pytest.approx(expected, abs=1e-9)
 
 
 def test_quantiles_of_one_gaussian():
     """A mixture of one Gaussian has its quantiles."""
-    found = mixture_quantiles(MEAN[:1], STD[:1], LEVELS)
-    np.testing.assert_allclose(found, norm.ppf(LEVELS, MEAN[0][:, None], STD[0][:, None]))
+    result = mixture_quantiles(MEAN[:1], STD[:1], LEVELS)
+    np.testing.assert_allclose(result, norm.ppf(LEVELS, MEAN[0][:, None], STD[0][:, None]))
 
 
 def test_mixture_quantiles_agree_with_simulation():
     """The share of draws below each quantile is its level."""
-    found = mixture_quantiles(MEAN, STD, LEVELS)
+    result = mixture_quantiles(MEAN, STD, LEVELS)
     rng = np.random.default_rng(0)
     member = rng.integers(0, 5, 100_000)
     y = rng.normal(MEAN[member], STD[member])
-    share = (y[:, :, None] <= found[None]).mean(axis=0)
+    share = (y[:, :, None] <= result[None]).mean(axis=0)
     np.testing.assert_allclose(share, np.broadcast_to(LEVELS, (7, 6)), atol=0.005)
 
 

@@ -9,12 +9,10 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 
-from sptgnn_sklearn.table.schema import TableSchema
 from sptgnn_sklearn.table.validation import (
     MIN_ROWS,
     check_fit_input,
     check_predict_input,
-    warn_target_leakage,
 )
 
 N = 8
@@ -192,15 +190,15 @@ def test_object_arrays_become_float():
     """None, NaN and pandas.NA are missing values."""
     array = X.to_numpy(dtype=object, copy=True)
     array[0, 2], array[1, 2], array[2, 2] = None, np.nan, pd.NA
-    found = check(array)[0]
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(np.isnan(found[:, 2]), np.arange(N) < 3)
+    result = check(array)[0]
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(np.isnan(result[:, 2]), np.arange(N) < 3)
 
 
 def test_masked_entries_are_missing():
     """Masked values become NaN."""
-    found = check(np.ma.masked_equal(X.to_numpy(), 5.0))[0]
-    np.testing.assert_array_equal(np.isnan(found), X.to_numpy() == 5)
+    result = check(np.ma.masked_equal(X.to_numpy(), 5.0))[0]
+    np.testing.assert_array_equal(np.isnan(result), X.to_numpy() == 5)
 
 
 def test_weights_of_invalid_type_raise():
@@ -244,11 +242,3 @@ def test_rows_of_weight_zero_are_dropped():
     pd.testing.assert_frame_equal(table, X[present])
     np.testing.assert_array_equal(y, Y[present])
     np.testing.assert_array_equal(kept, 3.0)
-
-
-def test_target_among_covariates_warns():
-    """The warning contains the column; a covariate that differs in one row does not warn."""
-    schema, table = TableSchema.fit_transform(X.assign(soc=Y + 1))
-    with pytest.warns(UserWarning, match="'soc'"):
-        warn_target_leakage(schema, table, Y + 1)
-    warn_target_leakage(schema, table, Y + 1 + (Y == 3))

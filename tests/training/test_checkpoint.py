@@ -47,7 +47,7 @@ class CountEpochs(Callback):
 
 
 def outcome(model):
-    """Predictions and losses, which must not depend on interruptions."""
+    """Return predictions and losses, which must not depend on interruptions."""
     return model.predict_uncertainty(X).to_numpy(), [e["train_loss"] for e in model.history_]
 
 
@@ -66,10 +66,10 @@ def test_resumed_fit_gives_the_same_result(epochs, uninterrupted, tmp_path):
             model.set_params(callbacks=[CrashAfter(epoch)]).fit(X, Y)
         assert len(list(folder.iterdir())) == 1
     counter = CountEpochs()
-    found = outcome(model.set_params(callbacks=[counter]).fit(X, Y))
+    resumed = outcome(model.set_params(callbacks=[counter]).fit(X, Y))
     assert counter.epochs == 6 - epochs[-1]
-    np.testing.assert_array_equal(found[0], uninterrupted[0])
-    assert found[1] == uninterrupted[1]
+    np.testing.assert_array_equal(resumed[0], uninterrupted[0])
+    assert resumed[1] == uninterrupted[1]
     assert not list(folder.iterdir()), "a finished fit deletes its checkpoint"
 
 
@@ -85,9 +85,9 @@ def test_checkpoint_is_used_by_the_identical_fit_only(uninterrupted, tmp_path):
         **SETTINGS | {"network": NetworkConfig(hidden_size=8, beta=1.0)}, checkpoint_dir=tmp_path
     ).fit(X, Y)
     assert len(list(tmp_path.iterdir())) == 1
-    found = outcome(model.set_params(callbacks=[counter]).fit(X, Y))
+    resumed = outcome(model.set_params(callbacks=[counter]).fit(X, Y))
     assert counter.epochs == 6 + 3
-    np.testing.assert_array_equal(found[0], uninterrupted[0])
+    np.testing.assert_array_equal(resumed[0], uninterrupted[0])
 
 
 def test_damaged_checkpoint_is_ignored_with_a_warning(uninterrupted, tmp_path):
@@ -98,8 +98,8 @@ def test_damaged_checkpoint_is_ignored_with_a_warning(uninterrupted, tmp_path):
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.warns(UserWarning, match="checkpoint cannot be read"):
-        found = outcome(model.set_params(callbacks=None).fit(X, Y))
-    np.testing.assert_array_equal(found[0], uninterrupted[0])
+        resumed = outcome(model.set_params(callbacks=None).fit(X, Y))
+    np.testing.assert_array_equal(resumed[0], uninterrupted[0])
 
 
 def test_state_of_early_stopping_is_resumed(tmp_path):
@@ -109,9 +109,9 @@ def test_state_of_early_stopping_is_resumed(tmp_path):
     model = SpTGNNRegressor(**settings, checkpoint_dir=tmp_path)
     with pytest.raises(Crash):
         model.set_params(callbacks=[CrashAfter(2)]).fit(X, Y)
-    found = outcome(model.set_params(callbacks=None).fit(X, Y))
-    np.testing.assert_array_equal(found[0], expected[0])
-    assert found[1] == expected[1]
+    resumed = outcome(model.set_params(callbacks=None).fit(X, Y))
+    np.testing.assert_array_equal(resumed[0], expected[0])
+    assert resumed[1] == expected[1]
 
 
 def test_fit_can_resume_after_ctrl_c(uninterrupted, tmp_path):
@@ -126,8 +126,8 @@ def test_fit_can_resume_after_ctrl_c(uninterrupted, tmp_path):
     with pytest.warns(UserWarning, match="interrupted after 3 of 6 epochs"):
         model.fit(X, Y)
     assert np.isfinite(model.predict(X)).all()
-    found = outcome(model.set_params(callbacks=None).fit(X, Y))
-    np.testing.assert_array_equal(found[0], uninterrupted[0])
+    resumed = outcome(model.set_params(callbacks=None).fit(X, Y))
+    np.testing.assert_array_equal(resumed[0], uninterrupted[0])
 
 
 def test_checkpoints_require_a_seed(tmp_path):

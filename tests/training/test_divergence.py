@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 def model(network=None, **settings):
-    """A small ensemble without base model."""
+    """Return a small ensemble without base model."""
     config = NetworkConfig(hidden_size=8, **(network or {}))
     return SpTGNNRegressor(**SETTINGS | settings, network=config)
 

@@ -10,7 +10,7 @@ from sptgnn_sklearn.training.losses import SpTGNNLoss, batch_morans_i, beta_nll,
 
 
 def gaussian(seed=0, shape=(2, 40)):
-    """Mean, log-variance and target."""
+    """Return mean, log-variance and target."""
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3)]
 

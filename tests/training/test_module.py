@@ -23,18 +23,18 @@ def test_neighbors_are_the_nearest_rows_that_are_not_held_out(network):
     data = training_set()
     variant = torch.arange(N) % 2
     rows = torch.arange(N).expand(2, -1)
-    found = EnsembleModule(network, data).neighborhood(rows, variant.expand(2, -1))
+    result = EnsembleModule(network, data).neighborhood(rows, variant.expand(2, -1))
     position = data.rows.edge_inputs["distance"]
     for member, held_out in enumerate(data.held_out):
         for i in range(N):
             allowed = [j for j in data.candidates[variant[i], i, 0] if j >= 0 and not held_out[j]]
             expected = (allowed + K * [-1])[:K]
-            assert found.source_index[member, 0, i].tolist() == expected
+            assert result.source_index[member, 0, i].tolist() == expected
             for k, j in enumerate(expected):
                 if j >= 0:
                     distance = (position[i] - position[j]).square().sum().sqrt()
                     edge = float(network.edge_scale(distance[None, None]))
-                    assert float(found.edges[member, 0, i, k, 0]) == pytest.approx(edge, abs=2e-3)
+                    assert float(result.edges[member, 0, i, k, 0]) == pytest.approx(edge, abs=2e-3)
 
 
 def test_held_out_rows_are_no_source_nodes_of_their_member(network):

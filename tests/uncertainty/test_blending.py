@@ -47,9 +47,9 @@ def test_scale_of_sample_weights_does_not_matter(rng):
     y, network, base = rng.normal(size=(3, 50))
     network, weight = network + y, rng.uniform(0.5, 2, size=50)
     expected = Blend.fit(network, base, y, weight)
-    found = Blend.fit(network, base, y, 1e-3 * weight)
-    assert found.weight == pytest.approx(expected.weight)
-    assert found.shrinkage == pytest.approx(expected.shrinkage)
+    result = Blend.fit(network, base, y, 1e-3 * weight)
+    assert result.weight == pytest.approx(expected.weight)
+    assert result.shrinkage == pytest.approx(expected.shrinkage)
 
 
 def test_constant_predictions_are_not_shrunk():
@@ -61,10 +61,10 @@ def test_constant_predictions_are_not_shrunk():
 def test_spread_between_members_is_not_shrunk(rng):
     """The mean of the members is shrunk toward that of the target, deviations from it are not."""
     network, base = rng.normal(size=(3, 10)), rng.normal(size=10)
-    found = Blend(0.25, 0.5).combine(network, base)
+    result = Blend(0.25, 0.5).combine(network, base)
     blended = base + 0.25 * (network - base)
-    np.testing.assert_allclose(found.mean(0), 0.5 * blended.mean(0))
-    np.testing.assert_allclose(found - found.mean(0), blended - blended.mean(0))
+    np.testing.assert_allclose(result.mean(0), 0.5 * blended.mean(0))
+    np.testing.assert_allclose(result - result.mean(0), blended - blended.mean(0))
     np.testing.assert_allclose(Blend(0.25, 0.5).combine(network[0], base), 0.5 * blended[0])
 
 

@@ -30,10 +30,10 @@ def calibration_data(error, variance=None, excess=None, distance=None, weight=No
 
 def test_no_calibration_changes_nothing(rng):
     """None gives the factor 1 and unchanged levels."""
-    found = Calibration.fit(calibration_data(rng.normal(size=9)), None)
-    assert found.factor(np.ones(3)) == 1.0
+    result = Calibration.fit(calibration_data(rng.normal(size=9)), None)
+    assert result.factor(np.ones(3)) == 1.0
     levels = np.array([0.1, 0.5])
-    assert found.adjust_levels(levels) is levels
+    assert result.adjust_levels(levels) is levels
 
 
 @pytest.mark.parametrize("case", ["weight on one row", "rounding"])
@@ -43,30 +43,30 @@ def test_equal_distances_give_no_slope(rng, case):
         weights, distance = np.ones(30), 1000.0 + 1e-10 * rng.normal(size=30)
     else:
         weights, distance = np.where(np.arange(30) == 7, 1e14, 1e-320), np.arange(1.0, 31)
-    found = Calibration.fit(
+    result = Calibration.fit(
         calibration_data(rng.normal(size=30), distance=distance, weight=weights), "quantile"
     )
-    assert found.slope == 0
-    assert np.isfinite(found.log_factor)
+    assert result.slope == 0
+    assert np.isfinite(result.log_factor)
 
 
 @pytest.mark.parametrize("distance", [None, "same", "random"])
 def test_constant_factor_is_recovered(rng, distance):
     """Errors twice as wide as predicted give a factor of 4, with and without distances."""
     known = {"same": np.ones(N), "random": rng.uniform(1, 100, size=N), None: None}[distance]
-    found = Calibration.fit(calibration_data(2 * rng.normal(size=N), distance=known), "scale")
-    np.testing.assert_allclose(found.factor(known), 4, rtol=0.06)
+    result = Calibration.fit(calibration_data(2 * rng.normal(size=N), distance=known), "scale")
+    np.testing.assert_allclose(result.factor(known), 4, rtol=0.06)
 
 
 def test_factor_grows_with_distance_and_never_falls(rng):
     """A power law of distance is recovered; errors that fall with distance give no slope."""
     distance = np.exp(rng.uniform(0, 4, size=N))
     error = distance**0.25 * rng.normal(size=N)  # variance: square root of distance
-    found = Calibration.fit(calibration_data(error, distance=distance), "scale")
+    result = Calibration.fit(calibration_data(error, distance=distance), "scale")
     probe = np.array([2.0, 20.0])
-    np.testing.assert_allclose(found.factor(probe), probe**0.5, rtol=0.06)
-    assert found.factor(np.array([1e9])) == pytest.approx(found.factor(np.array([np.exp(4.0)])))
-    assert np.isfinite(found.factor(np.array([0.0, np.inf]))).all()
+    np.testing.assert_allclose(result.factor(probe), probe**0.5, rtol=0.06)
+    assert result.factor(np.array([1e9])) == pytest.approx(result.factor(np.array([np.exp(4.0)])))
+    assert np.isfinite(result.factor(np.array([0.0, np.inf]))).all()
     falling = Calibration.fit(calibration_data(error / distance**0.5, distance=distance), "scale")
     assert falling.slope == 0
 
@@ -75,36 +75,36 @@ def test_correct_variances_are_not_changed(rng):
     """Heteroscedastic errors with known variance get a factor of 1 and the same levels."""
     variance = np.exp(rng.normal(size=N))
     error = np.sqrt(variance) * rng.normal(size=N)
-    found = Calibration.fit(calibration_data(error, variance=variance), "quantile")
-    assert found.factor(None) == pytest.approx(1, rel=0.03)
+    result = Calibration.fit(calibration_data(error, variance=variance), "quantile")
+    assert result.factor(None) == pytest.approx(1, rel=0.03)
     levels = np.array([0.05, 0.3, 0.5, 0.95])
-    np.testing.assert_allclose(found.adjust_levels(levels), levels, atol=0.01)
+    np.testing.assert_allclose(result.adjust_levels(levels), levels, atol=0.01)
 
 
 def test_shape_of_heavy_tailed_and_shifted_errors_is_recovered(rng):
     """Quantiles at calibrated levels are those of the true distribution of errors."""
     for truth in (t(3, scale=1 / np.sqrt(3)), norm(loc=0.3, scale=0.9)):
         error = truth.rvs(size=N, random_state=rng)
-        found = Calibration.fit(calibration_data(error), "quantile")
+        result = Calibration.fit(calibration_data(error), "quantile")
         levels = np.array([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])
-        found_quantiles = norm.ppf(found.adjust_levels(levels), scale=np.sqrt(found.factor(None)))
+        found_quantiles = norm.ppf(result.adjust_levels(levels), scale=np.sqrt(result.factor(None)))
         np.testing.assert_allclose(found_quantiles, truth.ppf(levels), atol=0.12)
 
 
 def test_adjusted_levels_are_monotone(rng):
     """Levels increase within [0, 1], also beyond those that the rows determine."""
     for n in (3, 30, 3000):
-        found = Calibration.fit(calibration_data(rng.standard_t(2, size=n)), "quantile")
-        levels = found.adjust_levels(np.linspace(1e-5, 1 - 1e-5, 4001))
+        result = Calibration.fit(calibration_data(rng.standard_t(2, size=n)), "quantile")
+        levels = result.adjust_levels(np.linspace(1e-5, 1 - 1e-5, 4001))
         assert (np.diff(levels) >= 0).all()
         assert 0 <= levels[0] < levels[-1] <= 1
 
 
 def test_few_rows_leave_the_shape_normal(rng):
     """Five rows change the levels of the tails by less than 0.06."""
-    found = Calibration.fit(calibration_data(rng.normal(size=5)), "quantile")
+    result = Calibration.fit(calibration_data(rng.normal(size=5)), "quantile")
     levels = np.array([0.05, 0.5, 0.95])
-    np.testing.assert_allclose(found.adjust_levels(levels), levels, atol=0.06)
+    np.testing.assert_allclose(result.adjust_levels(levels), levels, atol=0.06)
 
 
 def test_weights_equal_repeated_rows(rng):
@@ -127,10 +127,10 @@ def test_correction_for_the_number_of_members(rng, n_members):
     between = members.var(0)
     variance = noise**2 + between
     excess = excess_variance(between, np.ones(N), n_members)
-    found = Calibration.fit(calibration_data(single, variance=variance, excess=excess), "scale")
+    result = Calibration.fit(calibration_data(single, variance=variance, excess=excess), "scale")
     new = rng.normal(scale=noise, size=N), rng.normal(scale=member_sd, size=(n_members, N))
     error = new[0] - new[1].mean(0)
-    calibrated = found.factor(None) * (noise**2 + new[1].var(0))
+    calibrated = result.factor(None) * (noise**2 + new[1].var(0))
     assert np.mean(error**2) / np.mean(calibrated) == pytest.approx(1, abs=0.05)
     without = Calibration.fit(calibration_data(single, variance=variance), "scale")
     uncorrected = without.factor(None) * (noise**2 + new[1].var(0))
@@ -146,17 +146,17 @@ def test_intervals_of_new_rows_are_calibrated():
     model.fit(train, survey.target[:500])
     for coverage in (0.5, 0.9):
         limits = model.predict_quantiles(test, [(1 - coverage) / 2, (1 + coverage) / 2])
-        found = interval_coverage(survey.target[500:], *limits.T)
-        assert found == pytest.approx(coverage, abs=0.07)
+        result = interval_coverage(survey.target[500:], *limits.T)
+        assert result == pytest.approx(coverage, abs=0.07)
 
 
 def test_scale_of_sample_weights_does_not_matter(rng):
     """Weights a thousand times smaller give the same calibration."""
     error, distance = rng.normal(size=50), rng.uniform(1, 9, size=50)
     weight = rng.uniform(1, 2, size=50)
-    found = [
+    results = [
         Calibration.fit(calibration_data(error, distance=distance, weight=w), "quantile")
         for w in (weight, weight / 1000)
     ]
-    np.testing.assert_allclose(found[0].factor(distance), found[1].factor(distance), rtol=1e-6)
-    np.testing.assert_allclose(found[0].shape, found[1].shape, rtol=1e-6)
+    np.testing.assert_allclose(results[0].factor(distance), results[1].factor(distance), rtol=1e-6)
+    np.testing.assert_allclose(results[0].shape, results[1].shape, rtol=1e-6)

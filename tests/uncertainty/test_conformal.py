@@ -22,12 +22,12 @@ def test_limits_are_order_statistics():
 def test_average_coverage_is_nominal():
     """The coverage averaged over many small samples of held-out rows is the nominal one."""
     rng = np.random.RandomState(0)
-    found = []
+    results = []
     for _ in range(400):
         low, high = conformal_limits(rng.standard_t(3, size=39), 0.9)
         new = rng.standard_t(3, size=500)
-        found.append(np.mean((low <= new) & (new <= high)))
-    assert np.mean(found) == pytest.approx(0.9, abs=0.01)
+        results.append(np.mean((low <= new) & (new <= high)))
+    assert np.mean(results) == pytest.approx(0.9, abs=0.01)
 
 
 def test_limits_equal_those_of_standardized_scores():
@@ -46,8 +46,8 @@ def test_limits_equal_those_of_standardized_scores():
     mean, std = model.predict(X[60:160], return_std=True)
     low, high = conformal_limits((y[60:160] - mean) / std, 0.8)
     mean, std = model.predict(X[160:], return_std=True)
-    found = np.column_stack([mean + low * std, mean + high * std])
-    np.testing.assert_allclose(found, expected[:, :, 0], rtol=1e-6)
+    result = np.column_stack([mean + low * std, mean + high * std])
+    np.testing.assert_allclose(result, expected[:, :, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("coverage", [0, 1, -0.5, 1.5, 0.95])
@@ -71,12 +71,12 @@ def test_intervals_of_the_estimator_reach_nominal_coverage():
         model.fit(survey.data[:400], survey.target[:400])
         test, observed = survey.data[400:], survey.target[400:].to_numpy()
         before = None
-        for coverage, found in inside.items():
+        for coverage, result in inside.items():
             low, high = model.predict_interval(test, coverage).T
-            found.append((low <= observed) & (observed <= high))
+            result.append((low <= observed) & (observed <= high))
             assert before is None or ((low <= before[0]) & (before[1] <= high)).all()
             before = low, high
-    for coverage, found in inside.items():
-        assert np.mean(found) == pytest.approx(coverage, abs=0.07)
+    for coverage, result in inside.items():
+        assert np.mean(result) == pytest.approx(coverage, abs=0.07)
     with pytest.raises(ValueError, match="coverage"):
         model.predict_interval(test, 1.2)

@@ -37,9 +37,9 @@ def test_correlogram_is_recovered_from_draws(share, practical_range):
     rng = np.random.RandomState(0)
     positions = rng.uniform(0, 200, size=(1500, 2))
     draws = ErrorCorrelogram(share, practical_range).draw(positions, 12, rng)
-    found = [ErrorCorrelogram.fit(draw, positions, rng) for draw in draws.T]
-    assert np.mean([one.share for one in found]) == pytest.approx(share, abs=0.12)
-    assert np.median([one.practical_range for one in found]) == pytest.approx(
+    results = [ErrorCorrelogram.fit(draw, positions, rng) for draw in draws.T]
+    assert np.mean([one.share for one in results]) == pytest.approx(share, abs=0.12)
+    assert np.median([one.practical_range for one in results]) == pytest.approx(
         practical_range, rel=0.3
     )
 
@@ -48,8 +48,8 @@ def test_independent_errors_get_no_correlation():
     """Independent errors give nearly no correlation, too few or coincident rows exactly none."""
     rng = np.random.RandomState(0)
     positions = rng.uniform(size=(2000, 2))
-    found = ErrorCorrelogram.fit(rng.normal(size=2000), positions, rng)
-    assert found.share * matern_correlation(0.05, found.practical_range) < 0.1
+    result = ErrorCorrelogram.fit(rng.normal(size=2000), positions, rng)
+    assert result.share * matern_correlation(0.05, result.practical_range) < 0.1
     assert ErrorCorrelogram.fit(np.ones(3), positions[:3], rng).share == 0
     assert ErrorCorrelogram.fit(np.ones(50), np.zeros((50, 2)), rng).share == 0
 

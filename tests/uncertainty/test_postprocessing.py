@@ -39,9 +39,9 @@ def test_rows_without_out_of_fold_prediction_are_not_used():
     )
     positions = rng.uniform(size=(400, 2))
     settings = {"n_members": 1, "calibration": "scale", "rng": rng}
-    found = Postprocessor.fit(predictions, y, np.ones(400), positions, None, **settings)
-    assert found.blend.shrinkage < 0.3
-    assert len(found.calibration.scores) == 200
+    result = Postprocessor.fit(predictions, y, np.ones(400), positions, None, **settings)
+    assert result.blend.shrinkage < 0.3
+    assert len(result.calibration.scores) == 200
 
 
 def test_factor_scales_the_whole_variance():

@@ -68,9 +68,9 @@ def test_predict_raises_for_rows_without_finite_prediction(monkeypatch):
     predict = type(model.ensemble_).predict
 
     def predict_nan(self, table):
-        found = predict(self, table)
-        found.mean[0, 3] = np.nan
-        return found
+        result = predict(self, table)
+        result.mean[0, 3] = np.nan
+        return result
 
     monkeypatch.setattr(type(model.ensemble_), "predict", predict_nan)
     for method in (model.predict, model.predict_uncertainty, model.predict_interval):

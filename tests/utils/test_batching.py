@@ -21,18 +21,18 @@ def threads(request):
 def test_each_chunk_is_computed_once_without_gradients(threads):
     """In at most as many threads as torch has, each of which uses one itself."""
     x = torch.ones(40, requires_grad=True)
-    found = torch.zeros(40)
+    result = torch.zeros(40)
     seen = []
 
     def work(rows):
-        found[rows] += x[rows] * 2
+        result[rows] += x[rows] * 2
         seen.append((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
 
     with torch.enable_grad():
         map_row_chunks(work, 40, CPU, chunk=7)
         assert torch.is_grad_enabled()
-    assert not found.requires_grad
-    torch.testing.assert_close(found, torch.full((40,), 2.0))
+    assert not result.requires_grad
+    torch.testing.assert_close(result, torch.full((40,), 2.0))
     assert {(n, grad) for _, n, grad in seen} == {(1, False)}
     assert len({thread for thread, _, _ in seen}) <= threads
     assert torch.get_num_threads() == threads

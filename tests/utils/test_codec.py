@@ -74,14 +74,16 @@ def test_new_fields_with_defaults_read_older_files():
 
 
 @pytest.mark.parametrize(
-    "odd", [object(), np.zeros(2, dtype=[("a", int)]), 1j], ids=["object", "structured", "complex"]
+    "unsupported",
+    [object(), np.zeros(2, dtype=[("a", int)]), 1j],
+    ids=["object", "structured", "complex"],
 )
-def test_objects_without_a_codec_raise(odd):
+def test_objects_without_a_codec_raise(unsupported):
     """The message has the path of the object."""
-    with pytest.raises(TypeError, match="no codec") as found:
-        encode({"deep": [odd]}, Registry.empty())
-    if not isinstance(odd, np.ndarray):
-        assert "['deep'][0]" in str(found.value)
+    with pytest.raises(TypeError, match="no codec") as error:
+        encode({"deep": [unsupported]}, Registry.empty())
+    if not isinstance(unsupported, np.ndarray):
+        assert "['deep'][0]" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sptgnn_sklearn.utils.device import choose_device, mixed_precision
 
 def test_auto_is_a_gpu_if_there_is_one(monkeypatch):
     for available, expected in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr("torch.cuda.is_available", lambda found=available: found)
+        monkeypatch.setattr("torch.cuda.is_available", lambda result=available: result)
         assert choose_device("auto") == expected
     assert choose_device("cpu") == "cpu"
 

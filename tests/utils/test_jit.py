@@ -30,9 +30,9 @@ def test_nan_and_infinities_are_kept():
 
     @compiled
     def count_finite(values):
-        found = 0
+        result = 0
         for value in values:
-            found += np.isfinite(value)
-        return found
+            result += np.isfinite(value)
+        return result
 
     assert count_finite(np.array([1.0, np.nan, np.inf, -np.inf])) == 1

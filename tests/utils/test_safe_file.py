@@ -25,27 +25,27 @@ def test_content_and_arrays_are_restored(path):
     """Other readers of safetensors can load the arrays, too."""
     content, arrays = read(path, "example")
     assert content == CONTENT
-    for found in (arrays, load_file(path)):
-        assert set(found) == set(ARRAYS)
+    for result in (arrays, load_file(path)):
+        assert set(result) == set(ARRAYS)
         for name, values in ARRAYS.items():
-            np.testing.assert_array_equal(found[name], values)
+            np.testing.assert_array_equal(result[name], values)
 
 
 def test_every_changed_byte_is_detected(path, tmp_path):
     """One flipped bit at any position, and truncated or extended files."""
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    bad = tmp_path / "bad.safetensors"
+    damaged = tmp_path / "bad.safetensors"
     for position in range(len(whole)):
         changed = bytearray(whole)
         changed[position] ^= 1 << int(rng.integers(8))
-        bad.write_bytes(changed)
+        damaged.write_bytes(changed)
         with pytest.raises(FileError, match=r"bad\.safetensors"):
-            read(bad, "example")
+            read(damaged, "example")
     for part in (b"", whole[:5], whole[: len(whole) // 2], whole[:-1], whole + b"\0"):
-        bad.write_bytes(part)
+        damaged.write_bytes(part)
         with pytest.raises(FileError, match=r"bad\.safetensors"):
-            read(bad, "example")
+            read(damaged, "example")
 
 
 def test_other_kinds_and_formats_raise(path, tmp_path):
