@@ -94,6 +94,11 @@ class BoxTree:
             Indices of points, nearest first; `NO_NEIGHBOR` where there are fewer. The list of a
             query does not depend on the other queries.
         """
+        # The compiled search does not check bounds, and numpy would broadcast a single column.
+        if queries.ndim != 2 or queries.shape[1] != self.points.shape[1]:
+            raise ValueError(
+                f"queries have shape {queries.shape}; the tree needs {self.points.shape[1]} columns."
+            )
         queries = np.ascontiguousarray(queries - self._center)
         leaf = np.empty(len(queries), dtype=np.int32)
         if len(self._children):
@@ -127,6 +132,10 @@ class BoxTree:
         -------
         ndarray of shape (m, k) of int32
         """
+        if groups is not None and groups.shape != (len(self.points),):
+            raise ValueError(
+                f"groups have shape {groups.shape}; the tree has {len(self.points)} points."
+            )
         if rows is None:
             queries, order = self.points - self._center, self._order
         else:

@@ -205,6 +205,7 @@ class _CompiledBackend:
     def forward(
         query: Tensor, key: Tensor, grid_logits: Tensor, constants: _Constants
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        _check_shapes(query, key, grid_logits, constants)
         n_members, n_relations, n_rows, n_heads = query.shape
         shape, k = (n_members, n_relations, n_rows), constants.source_index.shape[-1]
         n_values = 1 + constants.n_extras + constants.edges.shape[-1]
@@ -269,6 +270,30 @@ class _CompiledBackend:
 
         _for_each_relation(run_kernel, n_members, n_relations)
         return d_query, d_key.transpose(2, 3), d_grid_logits
+
+
+def _check_shapes(query: Tensor, key: Tensor, grid_logits: Tensor, constants: _Constants) -> None:
+    """Raise ValueError if arrays do not match, because the kernels do not check bounds."""
+    m, r, b, h = query.shape
+    k, f, width = constants.source_index.shape[-1], constants.edges.shape[-1], key.shape[2]
+    first = constants.projection_start
+    used = width + constants.n_extras if first < 0 else first + r * h
+    n_members, n_nodes, n_columns = constants.rows.shape
+    matching = (
+        constants.source_index.shape == constants.keep.shape == (m, r, b, k)
+        and constants.edges.shape == (m, r, b, k, f)
+        and key.shape == (m, r, width, h)
+        and grid_logits.shape == (m, r, f, grid_logits.shape[3], h)
+        and grid_logits.shape[3] == round(2 * _GRID_LIMIT * _GRID_STEPS) + 1
+        and (n_members == m and n_columns >= used >= width + constants.n_extras)
+        and (width % h == 0 or not constants.messages)
+    )
+    if not matching:
+        raise ValueError("Source nodes, edges and attention weights differ in shape.")
+    # Index -1 pads short lists.
+    index = constants.source_index
+    if index.numel() and not (-1 <= int(index.min()) and int(index.max()) < n_nodes):
+        raise ValueError(f"Neighbor lists have indices beyond the {n_nodes} source nodes.")
 
 
 def _as_numpy(values: Tensor) -> np.ndarray:

@@ -34,7 +34,16 @@ from ..uncertainty.calibration import Calibration
 from ..uncertainty.correlated_draws import ErrorCorrelogram
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry
+from ..utils.random_states import check_mersenne_twister
 from ..utils.safe_file import FileError
+from .checks import (
+    check_encoder_weights,
+    check_knn_graph,
+    check_network_shape,
+    is_flag,
+    is_int,
+    require,
+)
 from .xgboost_json import pack_booster, unpack_booster
 
 __all__ = ["make_registry"]
@@ -64,7 +73,6 @@ _CLASSES: dict[str, type] = {
     "TrainingRows": TrainingRows,
 }
 _SAFE_TYPES = ("numpy.dtype",)  # part of every tree ensemble, but not trusted by skops itself
-_MAX_LAYERS = 64  # bounds the work that a hostile file can cause
 
 
 def make_registry(trusted: tuple[str, ...] = ()) -> Registry:
@@ -76,7 +84,7 @@ def make_registry(trusted: tuple[str, ...] = ()) -> Registry:
         Types of a base estimator beyond those of scikit-learn and numpy that skops trusts.
     """
     codecs = {
-        "KNNGraph": Codec(KNNGraph, _pack_knn_graph, lambda packed: KNNGraph(**packed)),
+        "KNNGraph": Codec(KNNGraph, _pack_knn_graph, _unpack_knn_graph),
         "SpTGNN": Codec(SpTGNN, _pack_network, _unpack_network),
         "FrozenEncoder": Codec(FrozenEncoder, _pack_encoder, _unpack_encoder),
         "XGBRegressor": Codec(XGBRegressor, pack_booster, unpack_booster),
@@ -93,6 +101,11 @@ def make_registry(trusted: tuple[str, ...] = ()) -> Registry:
 
 def _pack_knn_graph(graph: KNNGraph) -> dict[str, Any]:
     return {"spaces": graph.spaces, "workers": graph.workers}
+
+
+def _unpack_knn_graph(packed: dict[str, Any]) -> KNNGraph:
+    check_knn_graph(packed)
+    return KNNGraph(**packed)
 
 
 def _pack_network(network: SpTGNN) -> dict[str, Any]:
@@ -112,15 +125,18 @@ def _pack_network(network: SpTGNN) -> dict[str, Any]:
 
 def _unpack_network(packed: dict[str, Any]) -> SpTGNN:
     shape, settings, weights = packed["shape"], packed["encoders"], packed["weights"]
-    if shape.n_layers > _MAX_LAYERS:
-        raise FileError(f"The network has {shape.n_layers} layers; at most {_MAX_LAYERS} are read.")
+    check_network_shape(shape)
     if any(values.dtype != torch.float32 for values in weights.values()):
         raise FileError("The network has weights that are not float32.")
     # On the meta device, so that weights of other shapes raise before memory is allocated.
     with torch.device("meta"):
         encoders = None
         if settings is not None:
-            width = weights["image_encoders.center"].shape[0]
+            (width,) = weights["image_encoders.center"].shape
+            check_encoder_weights(settings["source"], weights)
+            recompute, fine_tune = settings["recompute"], settings["fine_tune"]
+            require(is_flag(recompute), "The image encoder has an invalid recompute")
+            require(fine_tune is True or is_int(fine_tune, 1), "fine_tune is out of range")
             with torch.device("cpu"):
                 stages = settings["source"].build()
             encoders = MemberEncoders(
@@ -143,6 +159,7 @@ def _pack_encoder(encoder: FrozenEncoder) -> dict[str, Any]:
 
 
 def _unpack_encoder(packed: dict[str, Any]) -> FrozenEncoder:
+    check_encoder_weights(packed["source"], packed["weights"])
     stages = packed["source"].build()
     stages.load_state_dict(packed["weights"])
     return FrozenEncoder(stages, source=packed["source"])
@@ -159,6 +176,7 @@ def _pack_random_state(state: np.random.RandomState) -> list[Any]:
 
 
 def _unpack_random_state(packed: list[Any]) -> np.random.RandomState:
+    check_mersenne_twister(packed)
     state = np.random.RandomState()
     state.set_state(tuple(packed))
     return state

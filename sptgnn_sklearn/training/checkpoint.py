@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 from ..utils.codec import Registry, decode, encode
 from ..utils.safe_file import FileError, read, write
 from .callbacks import MemberEarlyStopping
+from .checkpoint_checks import check_epochs, check_state
 
 __all__ = ["Checkpoint", "digest"]
 
@@ -75,24 +76,41 @@ class Checkpoint(Callback):
         """Read the file if it exists and is valid; return the number of completed epochs."""
         self.loaded: dict[str, Any] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.is_dir():  # cannot be replaced by a file
+            self._warn(f"{str(self.path)!r} is a folder.")
+            self.path = self.path.with_stem(f"{self.path.stem}-file")
         try:
             content, arrays = read(self.path, _CHECKPOINT_KIND)
-            self.loaded = decode(content, arrays, Registry.empty())
+            state = decode(content, arrays, Registry.empty())
+            n_done = check_epochs(state)
         except FileNotFoundError:
             return 0
-        except FileError as error:
-            warnings.warn(
-                f"The checkpoint cannot be read and training starts from the beginning: {error}",
-                UserWarning,
-                stacklevel=2,
-            )
+        except (FileError, OSError) as error:
+            self._warn(error)
             return 0
-        return len(self.loaded["history"])
+        self.loaded = state
+        return n_done
+
+    @staticmethod
+    def _warn(reason: object) -> None:
+        warnings.warn(
+            f"The checkpoint cannot be read and training starts from the beginning: {reason}",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def on_train_begin(self, net, **kwargs):
         if self.loaded is None:
             return
-        state, module = self.loaded, net.module_
+        state, module, self.loaded = self.loaded, net.module_, None
+        n_epochs = net.max_epochs + len(state["history"])
+        try:
+            check_state(state, net, self.early_stopping, self.scheduler, n_epochs)
+        # Values of other types can raise any exception where they are compared.
+        except Exception as error:
+            self._warn(error)
+            net.max_epochs = n_epochs
+            return
         module.network.load_state_dict(state["network"])
         module.ema_network.load_state_dict(state["ema_network"])
         module.n_steps = state["n_steps"]
@@ -107,7 +125,6 @@ class Checkpoint(Callback):
         for rng, saved in zip(self.rngs, state["rngs"], strict=True):
             rng.set_state(saved)
         net.history.extend({**entry, "batches": []} for entry in state["history"])
-        self.loaded = None
         module.update_context()
 
     def on_epoch_end(self, net, **kwargs):

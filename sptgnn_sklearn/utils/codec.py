@@ -236,6 +236,7 @@ class _Decoder:
     def _array(self, header: dict[str, Any]) -> np.ndarray:
         # Each array occurs once, so that the memory of the result is bounded by that of the file.
         stored, dtype = self.arrays.pop(header["name"]), np.dtype(header["dtype"])
+        dtype = dtype.newbyteorder("=")
         shape = header["shape"]
         if dtype.kind not in _KINDS or dtype.subdtype is not None:
             raise FileError(f"The content has an array of {dtype}, which is not supported.")
