@@ -14,13 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..encoders.embedding_cache import default_directory
 from ..encoders.terramind_images import TerraMindImages
-from ..ensemble.fitted import Ensemble
 from ..utils.codec import decode, encode
 from ..utils.safe_file import FileError, read, write
 from .anonymize import drop_training_rows
+from .consistency import check_model
 from .registry import make_registry
 
 __all__ = ["load_model", "save_model"]
@@ -125,7 +124,7 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> _Pa
         schema, versions = content["schema"], dict(content["versions"])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{str(path)!r} has no schema or no versions ({error}).") from error
-    if schema != SCHEMA:
+    if type(schema) is not int or schema != SCHEMA:  # True and 1.0 are equal to 1
         raise FileError(
             f"{str(path)!r} has schema {schema!r}, written by sptgnn-sklearn "
             f"{versions.get('sptgnn-sklearn')}, and this version reads schema {SCHEMA}: load it "
@@ -135,9 +134,27 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> _Pa
     _warn_other_versions(path, versions)
     try:
         params, fitted = parts["params"], parts["fitted"]
-        _check_ensemble(fitted["ensemble_"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileError(f"{str(path)!r} lacks a part of the model ({error}).") from error
+        check_model(params, fitted)
+    except FileError:
+        raise
+    # Parts of other types can raise any exception where they are compared.
+    except Exception as error:
+        raise FileError(f"{str(path)!r} lacks a part of the model ({error!r}).") from error
+    return _without_stored_paths(params, fitted)
+
+
+def _without_stored_paths(params: dict[str, Any], fitted: dict[str, Any]) -> _Parts:
+    """Return parts without the folders in which a fit or a prediction would write.
+
+    They belong to the machine and user that saved the file. Embeddings are cached in the default
+    folder, unless the cache was switched off.
+    """
+    params = {**params, "checkpoint_dir": None, "callbacks": None}
+    images, embedder = params.get("images"), fitted["embedder_"]
+    if isinstance(images, TerraMindImages) and images.cache_dir is not False:
+        params["images"] = replace(images, cache_dir=None)
+    if embedder is not None and embedder.directory is not None:
+        fitted = {**fitted, "embedder_": replace(embedder, directory=default_directory())}
     return params, fitted
 
 
@@ -160,31 +177,6 @@ def _without_training_data(fitted: dict[str, Any], grid: float | None) -> dict[s
     if fitted.get("embedder_") is not None:
         fitted["embedder_"] = replace(fitted["embedder_"], directory=None)
     return fitted
-
-
-def _check_ensemble(ensemble: Ensemble) -> None:
-    """Raise a FileError if array shapes do not match: compiled loops do not check bounds."""
-    if not isinstance(ensemble, Ensemble):
-        raise FileError(f"The file has a {type(ensemble).__name__} in the place of an Ensemble.")
-    context, shape = ensemble.context, ensemble.network.shape
-    n, n_members = len(context.targets), shape.n_members
-    spaces = list(ensemble.knn_graph.spaces.values())
-    matching = (
-        n > 0
-        and context.targets.shape == (n,)
-        and context.baseline.shape == (n_members, n)
-        and len(context.states) == (shape.n_layers if shape.relations else 1)
-        and all(state.shape == (n_members, n, shape.hidden_size) for state in context.states)
-        and all(space.ndim == 2 and len(space) == n for space in spaces)
-        and all(v.dim() == 2 and len(v) == n for v in ensemble.edge_inputs.values())
-        and tuple(ensemble.knn_graph.spaces) == tuple(shape.relations)
-        and ensemble.n_neighbors > 0
-    )
-    floats = [*context.states, context.baseline, context.targets, *ensemble.edge_inputs.values()]
-    if not matching or any(str(values.dtype) != "torch.float32" for values in floats):
-        raise FileError("Arrays of the model differ in shape or type.")
-    if any(space.dtype != np.float64 for space in spaces):
-        raise FileError("The vectors of the neighbor search are not float64.")
 
 
 def _installed_versions() -> dict[str, str]:
