@@ -16,6 +16,7 @@ from .spatial.blocks import assign_folds, location_ids
 from .table.deduplication import deduplicate
 from .table.features import FeatureEncoder
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
+from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .utils.atomic_fit import atomic_fit
@@ -185,6 +186,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         X, y, weight, _ = check_fit_input(self, X, y, sample_weight)
         schema, table = TableSchema.fit_transform(X, **named_roles(self))
+        warn_unlikely_values(schema, table, y)
         # As in SpTGNNRegressor: row subsampling would otherwise distinguish weights from copies.
         merged = deduplicate(table, y, weight)
         table, y, weight = table.take(merged.rows), y[merged.rows], merged.weight
@@ -220,6 +222,7 @@ class XGBoostBaseline(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = self.columns_.transform(check_predict_input(self, X))
+        warn_unlikely_queries(self._features, table)
         found = self.target_.inverse_transform(
             self.trees_.predict(self._inputs(self._features, table)).astype(np.float64)
         )

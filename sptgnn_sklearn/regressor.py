@@ -34,8 +34,9 @@ from .network.config import NetworkConfig
 from .persistence.model_file import load_model, save_model
 from .table.deduplication import deduplicate
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
+from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
-from .table.validation import check_fit_input, check_predict_input, warn_target_leakage
+from .table.validation import check_fit_input, check_predict_input
 from .uncertainty.calibration import KINDS
 from .uncertainty.postprocessing import MemberPredictions
 from .uncertainty.predictive_distribution import PredictiveDistribution
@@ -52,14 +53,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
     streams (imagery, covariates, position, time), and relational graph attention aggregates the
     neighbors and their targets. An ensemble with heteroscedastic heads estimates aleatoric and
     epistemic uncertainty. The method is SpTGNN [1]_, of which only the abstract was available:
-    layer sizes, neighbor counts and loss weights are choices of this package, as is the tabular
-    base model.
+    layer sizes, neighbor counts, loss weights and the base model are choices of this package.
 
     Every column of X is a covariate unless a parameter gives it another role. A prediction depends
     on its own row and on the training rows, never on the other rows of X. At the location of a
     training row, that row is a neighbor, as in kriging. Covariates, dates and elevations may be
-    missing, coordinates and targets may not; the ``allow_nan`` tag, which covers all columns, is
-    therefore not set.
+    missing, coordinates and targets may not, so the ``allow_nan`` tag of all columns is not set.
 
     Parameters
     ----------
@@ -329,8 +328,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a column, role or parameter is invalid; the message names it. Raised before training
-            starts.
+            If a column, role or parameter is invalid; the message names it. Raised before training.
         """
         self._validate_params()
         network, images = check_parameters(self)
@@ -338,7 +336,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         device = choose_device(self.device)
         X, y, weight, present = check_fit_input(self, X, y, sample_weight)
         schema, table = TableSchema.fit_transform(X, **named_roles(self))
-        warn_target_leakage(schema, table, y)
+        warn_unlikely_values(schema, table, y)
         embedder = fit_embedder(
             images, table, schema.images, device=device, n_jobs=self.n_jobs, verbose=self.verbose
         )
@@ -448,7 +446,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """
         levels = np.asarray(quantiles, dtype=float)
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(f"quantiles must lie between 0 and 1; found {quantiles!r}.")
+            wanted = "a sequence such as [0.5]" if levels.ndim != 1 else "between 0 and 1"
+            raise ValueError(f"quantiles must be {wanted}; found {quantiles!r}.")
         return self._predict(X).quantiles(levels)
 
     def predict_interval(self, X, coverage=0.9):
@@ -754,6 +753,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """Return the ensemble on the device of the parameter `device`, and X as a SampleTable."""
         check_is_fitted(self)
         table = self.columns_.transform(check_predict_input(self, X))
+        warn_unlikely_queries(self.ensemble_.features, table, stacklevel=5)
         table = add_image_features(self.embedder_, table, self.spectral)
         return self.ensemble_.to(choose_device(self.device)), table
 

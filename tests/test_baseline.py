@@ -52,6 +52,7 @@ def test_no_features_raises():
         make_baseline(use_coordinates=False).fit(X[["x", "y"]], y)
 
 
+@pytest.mark.filterwarnings("ignore:Column 'site' of X equals the target")
 def test_site_is_not_a_covariate():
     """A site id that determines the target is not used."""
     X, _ = table(200)

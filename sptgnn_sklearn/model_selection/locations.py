@@ -16,9 +16,6 @@ from ..table.coordinate_columns import locate_coordinates
 
 __all__ = ["SampleLocations", "check_distance", "nearest_distance", "read_locations"]
 
-# A projected table with rows within degrees of its origin and none from there to here is mixed.
-_MIN_PROJECTED = 10_000
-
 
 @dataclass(frozen=True)
 class SampleLocations:
@@ -73,31 +70,7 @@ def read_locations(
     xy, reference, names = locate_coordinates(X, coordinates, crs)
     # X is a whole table, so coordinates that were standardized before splitting are detectable.
     check_coordinates(xy, reference, names, fitting=True)
-    _check_mixed_systems(xy, reference, names)
     return SampleLocations(xy, reference, location_ids(xy, groups), (names[0], names[1]))
-
-
-def _check_mixed_systems(
-    xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable]
-) -> None:
-    """Raise a ValueError if projected coordinates hold degrees in some rows.
-
-    Each system would form blocks of its own, and the folds would seem well separated.
-    """
-    if reference.geographic:
-        return
-    degrees = (np.abs(xy) <= (180, 90)).all(axis=1)
-    if (
-        degrees.any()
-        and not degrees.all()
-        and np.abs(xy[~degrees]).max(axis=1).min() > _MIN_PROJECTED
-    ):
-        rows = np.flatnonzero(degrees)
-        raise ValueError(
-            f"Columns {names[0]!r} and {names[1]!r} look like degrees in {len(rows)} of {len(xy)} "
-            f"rows (first at row position {rows[0]}) and are beyond {_MIN_PROJECTED:g} in all "
-            "others: convert all rows to one coordinate reference system."
-        )
 
 
 def nearest_distance(points: np.ndarray, others: np.ndarray) -> np.ndarray:

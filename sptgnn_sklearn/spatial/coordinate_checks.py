@@ -12,7 +12,10 @@ from ..utils.messages import format_rows
 from .crs import WGS84, SpatialReference, axis_direction
 from .distances import radians_per_unit
 
-__all__ = ["check_coordinates"]
+__all__ = ["MIN_PROJECTED", "check_coordinates", "in_degrees"]
+
+# A projected table with rows within degrees of its origin and none from there to here is mixed.
+MIN_PROJECTED = 10_000
 
 # With fewer rows, mean 0 and standard deviation 1 can occur by chance.
 _MIN_ROWS_TO_DETECT_SCALING = 10
@@ -38,8 +41,8 @@ def check_coordinates(
     names : sequence of two column labels
         For messages, and to detect the order (latitude, longitude).
     fitting : bool, default=True
-        Whether `xy` is an entire training table, which is also checked for scaled coordinates and
-        for a wrong CRS.
+        Whether `xy` is an entire training table, which is also checked for scaled coordinates, for
+        a wrong CRS and for a mixture of degrees and projected coordinates.
     stacklevel : int, default=4
         Of warnings, as in `warnings.warn`: 1 is this function, 2 its caller.
 
@@ -47,7 +50,8 @@ def check_coordinates(
     ------
     ValueError
         If a coordinate is NaN or infinite; in a geographic CRS also if longitude and latitude are
-        swapped or out of range; with `fitting` also if coordinates of a known CRS are standardized.
+        swapped or out of range; with `fitting` also if coordinates of a known CRS are standardized,
+        or projected coordinates are degrees in some rows.
         The message gives the column, the positions of the first such rows and a remedy.
 
     Warns
@@ -81,9 +85,35 @@ value 510): correct or drop these rows, or set crs to the CRS of the coordinates
         _check_swapped_names(names)
         _check_range(xy, reference, names)
     if fitting:
+        if not reference.geographic:
+            _check_mixed_systems(xy, names)
         _check_scaled_coordinates(xy, reference, names, stacklevel + 1)
         if reference.crs is not None and not reference.geographic:
             _warn_unlikely_crs(xy, reference, names, stacklevel + 1)
+
+
+def in_degrees(xy: np.ndarray) -> np.ndarray:
+    """Return the rows (n,) whose coordinates are in the range of longitude and latitude."""
+    return (np.abs(xy) <= (180, 90)).all(axis=1)
+
+
+def _check_mixed_systems(xy: np.ndarray, names: Sequence[Hashable]) -> None:
+    """Raise a ValueError if projected coordinates hold degrees in some rows.
+
+    These rows would be a distant cluster in the graph, and blocks of their own in folds.
+    """
+    degrees = in_degrees(xy)
+    if (
+        degrees.any()
+        and not degrees.all()
+        and np.abs(xy[~degrees]).max(axis=1).min() > MIN_PROJECTED
+    ):
+        rows = np.flatnonzero(degrees)
+        raise ValueError(
+            f"Columns {names[0]!r} and {names[1]!r} look like degrees in {len(rows)} of {len(xy)} "
+            f"rows (first at row position {rows[0]}) and are beyond {MIN_PROJECTED:g} in all "
+            "others: convert all rows to one coordinate reference system."
+        )
 
 
 def _check_swapped_names(names: Sequence[Hashable]) -> None:
@@ -183,8 +213,8 @@ def _warn_unlikely_crs(
     median = np.median(xy, axis=0)
     to_degrees = pyproj.Transformer.from_crs(crs, WGS84, always_xy=True)
     longitude, latitude = to_degrees.transform(*median)
-    in_degrees = bool((np.abs(xy) <= (180, 90)).all())
-    margin = 0.0 if in_degrees else _AREA_MARGIN_DEGREES
+    is_degrees = bool(in_degrees(xy).all())
+    margin = 0.0 if is_degrees else _AREA_MARGIN_DEGREES
     width = (area.east - area.west) % 360 or 360.0
     eastward = (longitude - area.west + margin) % 360
     inside = area.south - margin <= latitude <= area.north + margin
@@ -192,7 +222,7 @@ def _warn_unlikely_crs(
         return
     where = f"longitude {longitude:.4g}, latitude {latitude:.4g}"
     known = np.isfinite([longitude, latitude]).all()
-    hint = " If they are degrees, set crs=4326." if in_degrees else ""
+    hint = " If they are degrees, set crs=4326." if is_degrees else ""
     warnings.warn(
         f"Columns {names[0]!r} and {names[1]!r}, with medians ({median[0]:.10g}, "
         f"{median[1]:.10g}), are {'at ' + where if known else 'outside the earth'} in "

@@ -25,6 +25,7 @@ from ..utils.messages import format_rows
 __all__ = [
     "LARGEST",
     "decimal_years",
+    "has_date_values",
     "is_categorical",
     "is_missing",
     "read_paths",
@@ -118,7 +119,7 @@ of 2 rows (row position 1, value -3.4e+38): set missing data to NaN, or change t
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(f"Complex data not supported: column {label!r} is complex.")
     missing = is_missing(column, label)
-    if _has_dates(column[~missing]):
+    if has_date_values(column[~missing]):
         return decimal_years(column, label)
     if column.dtype.kind == "m":
         seconds = column.dt.total_seconds()
@@ -216,6 +217,18 @@ def is_categorical(column: pd.Series, label: Hashable) -> bool:
         return pd.api.types.is_string_dtype(dtype)
     known = column[~is_missing(column, label)]
     kinds = np.array([_value_kind(value) for value in known], dtype=object)
+    if len(kinds) and (kinds == "objects").all():
+        kind = type(known.iloc[0])
+        remedy = (
+            "convert it to hours, for example by .map(lambda time: time.hour + time.minute / 60)"
+            if kind is datetime.time
+            else "convert it to numbers or text, or drop it"
+        )
+        raise TypeError(
+            f"Column {label!r} holds {_format_value(known.iloc[0])} and others of type "
+            f"{kind.__module__}.{kind.__qualname__}; a column must be all numbers, all dates or "
+            f"all text: {remedy}."
+        )
     other = kinds != kinds[:1] if (kinds != "objects").all() else kinds == "objects"
     if other.any():
         raise TypeError(
@@ -260,7 +273,8 @@ def is_missing(column: pd.Series, label: Hashable) -> np.ndarray:
         raise
 
 
-def _has_dates(known: pd.Series) -> bool:
+def has_date_values(known: pd.Series) -> bool:
+    """Return whether a column without missing entries has a date type or holds date objects."""
     dtype = known.dtype
     if not pd.api.types.is_object_dtype(dtype):
         return pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype)

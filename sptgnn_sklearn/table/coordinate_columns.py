@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
+from ..spatial.longitudes import wrap_longitudes
 from .column_parsing import to_float
 
 __all__ = ["as_dataframe", "find_column", "locate_coordinates"]
@@ -33,6 +35,9 @@ _RECOGNIZED_PAIRS = (
     ("lon_wgs84", "lat_wgs84"),
     ("longitude_wgs84", "latitude_wgs84"),
 )
+# Standardized numbers are rarely beyond 3; latitudes of a survey are far from zero for their range.
+_MIN_ROWS_TO_DETECT_COVARIATES = 10
+_MAX_SCALED, _MIN_RELATIVE_ORIGIN = 3.0, 5.0
 # Squared distances must not overflow in single precision.
 _MAX_COORDINATE = 1e15
 
@@ -52,6 +57,7 @@ def locate_coordinates(
     Returns
     -------
     xy : ndarray of shape (n_samples, 2)
+        With one longitude per location: those beyond 180 are -180 to 180 if the table has both.
     reference : SpatialReference
     labels : tuple
         Labels of the two columns.
@@ -74,7 +80,7 @@ def locate_coordinates(
     reference = resolve_crs(crs, [str(label) for label in pair])
     xy = coordinate_values(frame, pair)
     check_coordinates(xy, reference, pair, fitting=False)
-    return xy, reference, pair
+    return wrap_longitudes(xy, reference), reference, pair
 
 
 def as_dataframe(X: Any) -> pd.DataFrame:
@@ -83,9 +89,12 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     Parameters
     ----------
     X : DataFrame, array-like of shape (n_samples, n_features) or object with `to_pandas`
+        A dask DataFrame is computed.
 
     Raises
     ------
+    TypeError
+        If X is a sparse matrix.
     ValueError
         If column names are duplicated, or `to_pandas` fails.
 
@@ -95,8 +104,14 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     >>> as_dataframe([[5.0, 52.0, 0.1]]).columns.tolist()
     [0, 1, 2]
     """
+    if issparse(X):
+        raise TypeError("X is a sparse matrix, but dense data is required: pass X.toarray().")
     if not isinstance(X, pd.DataFrame):
-        X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
+        # The columns of dask are not in memory before `compute`.
+        if hasattr(X, "compute") and hasattr(X, "columns"):
+            X = X.compute()
+        else:
+            X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
     if not X.columns.is_unique:
         repeated = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
         raise ValueError(f"X has duplicated column names: {repeated}. Rename or drop them.")
@@ -188,7 +203,34 @@ def coordinate_labels(
             UserWarning,
             stacklevel=stacklevel,
         )
+    elif _are_scaled_covariates(frame):
+        warnings.warn(
+            f"X has no column names, so its first two columns, {pair[0]} and {pair[1]}, are used "
+            "as coordinates, but they look like scaled covariates, and later columns do not: set "
+            "coordinates=(x_position, y_position), such as (-2, -1), or keep the names by "
+            "ColumnTransformer(...).set_output(transform='pandas').",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
     return pair
+
+
+def _are_scaled_covariates(frame: pd.DataFrame) -> bool:
+    """Return whether the first two columns of an array look scaled and two later ones do not."""
+    if len(frame) < _MIN_ROWS_TO_DETECT_COVARIATES or frame.shape[1] < 4:
+        return False
+    if not all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in frame.dtypes):
+        return False
+    values = frame.to_numpy(dtype=np.float64)
+    if np.isinf(values).any():
+        return False
+    first, later = values[:, :2], values[:, 2:]
+    scaled = np.nanquantile(np.abs(first), 0.9, axis=0) < _MAX_SCALED
+    # As coordinates: a wide range, or far from zero for their range.
+    spread = np.nanstd(later, axis=0)
+    distant = np.abs(np.nanmean(later, axis=0)) > _MIN_RELATIVE_ORIGIN * spread
+    unscaled = (np.isfinite(later).all(axis=0)) & (spread > 0) & ((spread > _MAX_SCALED) | distant)
+    return bool(scaled.all() and unscaled.sum() >= 2)
 
 
 def coordinate_values(frame: pd.DataFrame, pair: tuple[Hashable, Hashable]) -> np.ndarray:

@@ -78,6 +78,9 @@ class FeatureEncoder:
         covariates define it.
     similarity : {"embeddings", "indices", "covariates"}
         Features that define spectral similarity.
+    radius : float or None
+        Distance of the farthest training row from the origin, in km or CRS units, rounded up to two
+        digits. None disables the warning about queries far from the survey.
 
     Examples
     --------
@@ -107,6 +110,7 @@ class FeatureEncoder:
     image_scale: tuple[np.ndarray, np.ndarray] | None = None
     image_axes: tuple[np.ndarray, np.ndarray] | None = None
     similarity: str = "covariates"
+    radius: float | None = None
 
     @classmethod
     def fit(
@@ -144,6 +148,7 @@ class FeatureEncoder:
             elevation_scale=None if table.elevation is None else _center_scale(table.elevation),
             image_scale=None if table.embedding is None else _columns_scale(table.embedding),
             similarity=similarity,
+            radius=_round_up(float(np.sqrt((plane**2).sum(axis=1).max()))),
         )
         axes = _principal_axes(encoder._spectral_inputs(table))
         encoder = replace(encoder, covariate_axes=axes)
@@ -354,6 +359,14 @@ def _quantiles(numeric: np.ndarray) -> np.ndarray:
     levels = np.linspace(0, 1, min(_MAX_QUANTILES, len(numeric)))
     # Interpolation has rounding errors, and `np.interp` needs non-decreasing numbers.
     return np.maximum.accumulate(np.nanquantile(known, levels, axis=0), axis=0)
+
+
+def _round_up(value: float) -> float:
+    """Return a number rounded up to two digits, so that it does not identify a row."""
+    if value <= 0:
+        return 0.0
+    unit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(np.ceil(value / unit) * unit)
 
 
 def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

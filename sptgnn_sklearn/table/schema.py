@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_datetime64_any_dtype
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
+from ..spatial.longitudes import longitude_start, wrap_longitudes
 from .categories import UNSEEN_CODE, category_codes, encode_categories, has_too_many_levels
 from .column_parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
 from .coordinate_columns import (
@@ -29,6 +29,7 @@ from .coordinate_columns import (
     find_columns,
 )
 from .image_columns import image_columns
+from .table_checks import holds_date_text, holds_dates, partly_numeric_levels
 
 __all__ = ["ROLE_CONSTRAINTS", "SIMILARITIES", "SampleTable", "TableSchema", "named_roles"]
 
@@ -128,6 +129,8 @@ class TableSchema:
         Columns that are constant or entirely missing in the training table.
     labels : tuple of labels
         All columns of the training table, in their order.
+    longitude_start : float
+        Lowest longitude of a geographic CRS: 0 if the training rows are 0 to 360, else -180.
 
     Examples
     --------
@@ -154,6 +157,7 @@ class TableSchema:
     images: dict[str, Hashable] = field(default_factory=dict)
     ignored: tuple[Hashable, ...] = ()
     labels: tuple[Hashable, ...] = ()
+    longitude_start: float = -180.0
 
     @classmethod
     def fit(cls, X: Any, **roles: Any) -> TableSchema:
@@ -235,6 +239,7 @@ class TableSchema:
             )
         xy = coordinate_values(frame, self.coordinates)
         check_coordinates(xy, self.reference, self.coordinates, fitting=False)
+        xy = wrap_longitudes(xy, self.reference, self.longitude_start)
         numeric = {label: to_float(frame[label], label) for label in self.numeric}
         codes = {
             label: category_codes(frame[label], levels)
@@ -315,12 +320,14 @@ def _fit_columns(
 ) -> tuple[TableSchema, _ParsedColumns]:
     """Return the schema of a training table and the arrays parsed to find it.
 
-    Warnings name the line of the caller of an estimator's `fit`.
+    Warnings name the line of the caller of an estimator's `fit`, which `atomic_fit` wraps.
     """
-    pair = coordinate_labels(frame, coordinates, stacklevel=5)
+    pair = coordinate_labels(frame, coordinates, stacklevel=6)
     reference = resolve_crs(crs, [str(label) for label in pair])
     xy = coordinate_values(frame, pair)
-    check_coordinates(xy, reference, pair, fitting=True, stacklevel=5)
+    check_coordinates(xy, reference, pair, fitting=True, stacklevel=6)
+    start = longitude_start(xy, reference)
+    xy = wrap_longitudes(xy, reference, start)
     time = None if time is None else find_column(frame, time, "time")
     elevation = None if elevation is None else find_column(frame, elevation, "elevation")
     site = None if site is None else find_column(frame, site, "site")
@@ -336,9 +343,9 @@ def _fit_columns(
 
     no_covariates = (*pair, time, site, *chips.values())
     covariates = [label for label in frame.columns if label not in no_covariates]
-    numeric, categorical, codes = _parse_covariates(frame, covariates)
+    numeric, categorical, codes = _parse_covariates(frame, covariates, time is None)
     if time is None:
-        _warn_date_covariates(frame, covariates)
+        _warn_date_covariates(frame, numeric, categorical)
     for role, label in [("elevation", elevation), *(("spectral", label) for label in similar)]:
         if label in categorical:
             raise ValueError(
@@ -357,7 +364,7 @@ def _fit_columns(
             f"Covariates without any variation in the training rows are ignored: {ignored}. "
             "Drop them from X, or check how they were joined.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     schema = TableSchema(
         coordinates=pair,
@@ -371,6 +378,7 @@ def _fit_columns(
         images=chips,
         ignored=tuple(ignored),
         labels=tuple(frame.columns),
+        longitude_start=start,
     )
     return schema, _ParsedColumns(xy, numeric, codes, years)
 
@@ -388,11 +396,11 @@ def _check_shared_roles(pair: tuple[Hashable, Hashable], **roles: Hashable | Non
 
 
 def _parse_covariates(
-    frame: pd.DataFrame, covariates: Iterable[Hashable]
+    frame: pd.DataFrame, covariates: Iterable[Hashable], warns_of_dates: bool
 ) -> tuple[dict[Hashable, np.ndarray], dict[Hashable, tuple[str, ...]], dict[Hashable, np.ndarray]]:
     """Return values of numeric, and levels and codes of categorical columns that vary.
 
-    A column of one value with gaps varies.
+    A column of one value with gaps varies. Levels that are dates are left to another warning.
     """
     numeric: dict[Hashable, np.ndarray] = {}
     categorical: dict[Hashable, tuple[str, ...]] = {}
@@ -404,7 +412,8 @@ def _parse_covariates(
             levels, column_codes = encode_categories(column)
             if len(levels) + gaps > 1:
                 categorical[label], codes[label] = levels, column_codes
-                _warn_many_levels(column, label, len(levels))
+                if not (warns_of_dates and holds_date_text(levels)):
+                    _warn_unlikely_levels(column, label, levels)
         else:
             values = to_float(column, label)
             known = values[~np.isnan(values)]
@@ -413,25 +422,46 @@ def _parse_covariates(
     return numeric, categorical, codes
 
 
-def _warn_date_covariates(frame: pd.DataFrame, covariates: Iterable[Hashable]) -> None:
-    dates = [label for label in covariates if is_datetime64_any_dtype(frame[label].dtype)]
+def _warn_date_covariates(
+    frame: pd.DataFrame,
+    numeric: Mapping[Hashable, np.ndarray],
+    categorical: Mapping[Hashable, tuple[str, ...]],
+) -> None:
+    dates = [
+        *(label for label, values in numeric.items() if holds_dates(frame[label], values)),
+        *(label for label, levels in categorical.items() if holds_date_text(levels)),
+    ]
     if dates:
+        label = next(label for label in frame.columns if label in dates)
         warnings.warn(
-            f"Column {dates[0]!r} holds dates and is used as an ordinary covariate. Set "
-            f"time={dates[0]!r} to model trend and season, or drop it.",
+            f"Column {label!r} holds dates and is used as an ordinary covariate. Set "
+            f"time={label!r} to model trend and season, or drop it.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
-def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None:
+def _warn_unlikely_levels(column: pd.Series, label: Hashable, levels: tuple[str, ...]) -> None:
+    n_levels = len(levels)
+    chosen = isinstance(column.dtype, pd.CategoricalDtype)
+    numbers = None if chosen else partly_numeric_levels(levels)
     first = str(column.dropna().iloc[0]) if n_levels else ""
     if first.lower().endswith(_CHIP_SUFFIXES) and n_levels > 1:
         warnings.warn(
             f"Column {label!r} holds paths such as {first!r} and is used as a category. If these "
             f'are image chips, set for example images={{"S2L2A": {label!r}}}; otherwise drop it.',
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
+        )
+    elif numbers is not None:
+        warnings.warn(
+            f"Column {label!r} is text with {n_levels} distinct values in {len(column)} rows, of "
+            f"which {numbers[0]} begin with a number (such as {numbers[1]!r}), and is used as a "
+            "category. If these are numbers, convert them: those below a limit of detection, such "
+            "as '<3', for example to half the limit, others by "
+            f"pd.to_numeric(X[{label!r}], errors='coerce').",
+            UserWarning,
+            stacklevel=7,
         )
     elif has_too_many_levels(n_levels, len(column)):
         warnings.warn(
@@ -439,7 +469,7 @@ def _warn_many_levels(column: pd.Series, label: Hashable, n_levels: int) -> None
             "Convert numbers that are stored as text (decimal commas, '<0.1'), drop sample ids, "
             f"and set site={label!r} if the values identify sampling locations.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

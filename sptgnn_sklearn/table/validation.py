@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from decimal import InvalidOperation
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -19,14 +19,13 @@ from sklearn.utils.validation import (
 from ..utils.messages import format_rows
 from .column_parsing import LARGEST, to_float
 from .coordinate_columns import as_dataframe
-from .schema import SampleTable, TableSchema
+from .table_checks import check_no_data_target
 
 __all__ = [
     "MIN_ROWS",
     "check_fit_input",
     "check_predict_input",
     "check_table",
-    "warn_target_leakage",
 ]
 
 MIN_ROWS = 5
@@ -59,8 +58,9 @@ def check_fit_input(
     Raises
     ------
     ValueError
-        For fewer than five rows with positive weight; targets that are missing, infinite or not
-        numeric; weights of another length, negative or above 1e15; or an X that is not a table.
+        For fewer than five rows with positive weight; targets that are missing, infinite, not
+        numeric or a no-data code far outside of the others; weights of another length, negative or
+        above 1e15; or an X that is not a table.
 
     Examples
     --------
@@ -87,29 +87,8 @@ def check_fit_input(
             f"Found {present.sum()} sample(s) with a positive weight (n_samples={len(y)}) while a "
             f"minimum of {MIN_ROWS} is required."
         )
+    check_no_data_target(np.where(present, y, np.nan))
     return _safe_indexing(X, present), y[present], weight[present], present
-
-
-def warn_target_leakage(schema: TableSchema, table: SampleTable, y: np.ndarray) -> None:
-    """Warn if a covariate equals the target, for example because X still contains y.
-
-    Parameters
-    ----------
-    schema : TableSchema
-    table : SampleTable
-        Training rows.
-    y : ndarray of shape (n,)
-    """
-    if np.ptp(y) == 0:
-        return
-    for label, values in zip(schema.numeric, table.numeric.T, strict=True):
-        if np.array_equal(values, y):
-            warnings.warn(
-                f"Column {label!r} of X equals the target y in every row: drop it, for example by "
-                f"X.drop(columns={label!r}).",
-                UserWarning,
-                stacklevel=3,
-            )
 
 
 def check_predict_input(estimator: Any, X: Any) -> Any:
@@ -206,6 +185,8 @@ def _missing_objects(X: np.ndarray) -> np.ndarray:
 
 def _find_invalid_input(X: Any) -> str | None:
     """Return which column of an array holds values that are not numbers, and in which rows."""
+    if issparse(X):  # the error of scikit-learn gives the reason
+        return None
     try:
         entries = np.asarray(X, dtype=object)
     except ValueError:  # rows of several lengths
