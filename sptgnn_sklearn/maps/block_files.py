@@ -1,16 +1,17 @@
-"""Folder of finished map blocks, from which an interrupted run resumes.
+"""Finished blocks of a map on disk, from which an interrupted run resumes.
 
 Each block is a GeoTIFF that is renamed into place when it is complete, so that the files in the
-folder record the progress. ``job.json`` beside them describes the run; only the same run resumes.
+folder record the progress. Beside it is a digest of its inputs, and ``job.json`` describes the run,
+with a digest of the model; only a run with the same inputs and model resumes.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,26 @@ import numpy as np
 
 from ..images.geotiff_writer import import_rasterio, write_chip
 from ..images.raster import Window
-from .covariate_stack import CovariateStack, file_state
+from .covariate_stack import CovariateStack, file_state, values_digest
 from .grid import Grid
-from .layers import BlockPredictor
+from .layers import AREA_LAYERS, BlockPredictor
+from .model_digest import estimator_digest
+from .parts_folder import PartsFolder
 
 __all__ = ["BlockFiles", "describe_job"]
 
 _JOB = "job.json"
-_CHECKED_BLOCKS, _CHECKED_CELLS = 4, 64  # finished blocks, and cells of each, predicted again
-_SAME_PREDICTIONS = 1e-4  # of a layer's largest value: above rounding, below another model
+_DIGEST = re.compile(r"[\da-f]{32}")
+_OTHER_MODEL = {
+    "model": "the model differs: its parameters or its fitted attributes have other values",
+    "area": "area differs: its parameters or its fitted attributes have other values",
+}
 
 
 def describe_job(
     predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
 ) -> dict[str, Any]:
-    """Return everything that determines the blocks except the model, as JSON values.
+    """Return everything that determines the blocks, as JSON values.
 
     Parameters
     ----------
@@ -43,6 +49,7 @@ def describe_job(
     """
     grid, table = covariates.grid, predictor.table
     limits = {"lower", "upper"} & set(predictor.layers)
+    uses_area = bool(set(AREA_LAYERS) & set(predictor.layers))
     job = {
         "layers": list(predictor.layers),
         "coverage": predictor.coverage if limits else None,
@@ -54,7 +61,10 @@ def describe_job(
         "constants": {str(label): repr(value) for label, value in table.constants.items()},
         "categories": {str(label): repr(codes) for label, codes in table.levels.items()},
         "images": {str(label): file_state(path) for label, path in table.rasters.items()},
+        "headers": covariates.headers(),
         "source": covariates.fingerprints(blocks),
+        "model": estimator_digest(predictor.estimator),
+        "area": estimator_digest(predictor.area) if uses_area else None,
     }
     return json.loads(json.dumps(job))
 
@@ -82,17 +92,18 @@ class BlockFiles:
     @classmethod
     def create_or_resume(
         cls,
-        folder: Path,
+        parts: PartsFolder,
         predictor: BlockPredictor,
         covariates: CovariateStack,
         blocks: Sequence[Window],
         overwrite: bool,
     ) -> BlockFiles:
-        """Create the folder, or resume from the finished blocks in it.
+        """Start in an empty folder, or resume from the finished blocks in it.
 
         Parameters
         ----------
-        folder : Path
+        parts : PartsFolder
+            Held by the caller.
         predictor : BlockPredictor
         covariates : CovariateStack
         blocks : sequence of Window
@@ -107,49 +118,52 @@ class BlockFiles:
         OSError
             If the folder cannot be created or written.
         """
+        folder = parts.path
         block_files = cls(folder, covariates.grid, predictor.layers, predictor.nodata, (*blocks,))
         job = describe_job(predictor, covariates, blocks)
-        if folder.exists():
-            mismatch = block_files._find_mismatch(job, predictor, covariates)
-            if mismatch is not None:
-                if not overwrite:
-                    raise ValueError(
-                        f"{str(folder)!r} holds blocks of an interrupted run, and {mismatch}. Pass "
-                        "the arguments and data of that run to resume it, or overwrite=True to "
-                        "start again."
-                    )
-                shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("*.part"):
-            leftover.unlink()
+        parts.clear_unfinished()
+        mismatch = block_files._find_mismatch(job, covariates)
+        if mismatch is not None:
+            if not overwrite:
+                raise ValueError(
+                    f"{str(folder)!r} holds blocks of an interrupted run, and {mismatch}. Pass the "
+                    "arguments, model and data of that run to resume it, or overwrite=True to "
+                    "start again."
+                )
+            parts.clear()
         text = json.dumps(job, indent=1) + "\n"
-        part = folder / f"{_JOB}.part"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, folder / _JOB)
+        _write_text(folder / _JOB, text)
         return block_files
 
     @property
     def unfinished(self) -> list[Window]:
-        """Blocks without a file."""
-        return [block for block in self.blocks if not self.path(block).exists()]
+        """Blocks without a file, or without the digest of their inputs."""
+        return [
+            block
+            for block in self.blocks
+            if not self.path(block).exists() or self._stored_digest(block) is None
+        ]
 
     def path(self, block: Window) -> Path:
         """Return the file of a block."""
         return self.folder / f"r{block[0]}_c{block[2]}.tif"
 
-    def write(self, block: Window, layers: np.ndarray) -> None:
+    def write(self, block: Window, layers: np.ndarray, digest: str) -> None:
         """Write a block, which is finished from then on.
 
         Parameters
         ----------
         block : Window
         layers : ndarray of shape (n_layers, h, w)
+        digest : str
+            Digest of the covariates that it was predicted from.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
+        _write_text(self._digest_path(block), digest)
         write_chip(
             self.path(block),
             layers,
@@ -193,13 +207,17 @@ class BlockFiles:
             f"{str(self.folder)!r}. Call predict_map with the same arguments to resume."
         )
 
-    def remove(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder)
+    def _digest_path(self, block: Window) -> Path:
+        return self.path(block).with_suffix(".inputs")
 
-    def _find_mismatch(
-        self, job: dict[str, Any], predictor: BlockPredictor, covariates: CovariateStack
-    ) -> str | None:
+    def _stored_digest(self, block: Window) -> str | None:
+        try:
+            text = self._digest_path(block).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        return text if _DIGEST.fullmatch(text) else None
+
+    def _find_mismatch(self, job: dict[str, Any], covariates: CovariateStack) -> str | None:
         stored_job: Any = {}
         try:
             stored_job = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
@@ -213,44 +231,28 @@ class BlockFiles:
             # A run killed before its first block leaves none, so GeoTIFFs are from another program.
             return "no job.json describes them" if any(self.folder.glob("*.tif")) else None
         for key, value in job.items():
-            if stored_job.get(key) != value:
-                return f"{key} differs: {_format_change(stored_job.get(key), value)}"
-        for block in self._checked_blocks():
-            if not self._matches_prediction(block, predictor, covariates):
+            stored = stored_job.get(key)
+            if stored != value and key in ("model", "area"):
+                return _OTHER_MODEL[key]
+            if stored != value:
+                return f"{key} differs: {_format_change(stored, value)}"
+        unfinished = set(self.unfinished)
+        for block in self.blocks:
+            if block in unfinished:
+                continue
+            self.read(block)  # a damaged file is named before the other blocks are predicted
+            if values_digest(covariates.read(block)) != self._stored_digest(block):
                 return (
                     f"in rows {block[0]} to {block[1] - 1}, columns {block[2]} to {block[3] - 1} "
-                    "the model or the covariates now give other values"
+                    "the covariates now have other values"
                 )
         return None
 
-    def _checked_blocks(self) -> Iterator[Window]:
-        """Return some of the finished blocks, evenly spaced."""
-        unfinished = set(self.unfinished)
-        done = [block for block in self.blocks if block not in unfinished]
-        chosen = np.linspace(0, len(done) - 1, min(_CHECKED_BLOCKS, len(done)))
-        return (done[i] for i in chosen.round().astype(int))
 
-    def _matches_prediction(
-        self, block: Window, predictor: BlockPredictor, covariates: CovariateStack
-    ) -> bool:
-        """Return whether new predictions of some cells equal those in a finished block."""
-        top, bottom, left, right = block
-        x, y = self.grid.x[left:right], self.grid.y[top:bottom]
-        cells = predictor.table.select_cells(covariates.read(block), x, y)
-        stored = self.read(block).reshape(len(self.layers), -1)
-        empty = np.full(stored.shape[1], True)
-        empty[cells.flat_index] = False
-        nodata = np.full_like(stored[:, empty], np.float32(self.nodata))
-        if not np.array_equal(stored[:, empty], nodata, equal_nan=True):
-            return False
-        if not len(cells):
-            return True
-        rows = np.linspace(0, len(cells) - 1, min(_CHECKED_CELLS, len(cells))).round().astype(int)
-        checked = cells.take(np.unique(rows))
-        new, old = predictor.predict(checked), stored[:, checked.flat_index]
-        scale = np.nanmax(np.abs(old), axis=1, keepdims=True, initial=0.0)
-        close = np.abs(new - old) <= _SAME_PREDICTIONS * scale
-        return bool(np.all(close | (np.isnan(new) & np.isnan(old))))
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
 
 
 def _format_change(stored: Any, current: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -23,12 +23,14 @@ __all__ = [
     "ignore_affine_warnings",
     "import_xarray",
     "stack_from_dataset",
+    "values_digest",
 ]
 
 # Larger magnitudes are undeclared nodata values such as -3.4e38.
 _MAX_MAGNITUDE = 1e30
 _SPATIAL_DIMS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
 _DTYPE_KINDS = "biufMOUT"
+_NODATA_ATTRIBUTES = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,20 @@ class CovariateStack:
     grid : Grid
     constants : dict of label to value
         Covariates with one value for all cells.
-    fills : dict of label to float
-        Nodata value of each variable that has one.
+    fills : dict of label to tuple of numbers
+        Nodata values of each variable that has any.
     files : dict of label to str
         File of each variable that was opened from a path.
+    sources : frozenset of str
+        Files that xarray names as the origin of a Dataset.
     """
 
     dataset: Any
     grid: Grid
     constants: dict[Hashable, Any] = field(default_factory=dict)
-    fills: dict[Hashable, float] = field(default_factory=dict)
+    fills: dict[Hashable, tuple[float, ...]] = field(default_factory=dict)
     files: dict[Hashable, str] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[Hashable]:
@@ -72,7 +77,7 @@ class CovariateStack:
         """Return the stack of some variables; of none, the first is kept for its grid."""
         kept = [name for name in self.dataset.data_vars if name in set(names)]
         dataset = self.dataset[kept or list(self.dataset.data_vars)[:1]]
-        return CovariateStack(dataset, self.grid, self.constants, self.fills, self.files)
+        return replace(self, dataset=dataset)
 
     def read(self, window: Window) -> dict[Hashable, np.ndarray]:
         """Read all variables of a window, with NaN for missing values.
@@ -94,9 +99,13 @@ class CovariateStack:
                 f"the covariates cannot be read in rows {top} to {bottom - 1}, columns {left} to "
                 f"{right - 1}: {error}"
             ) from error
+        return {name: decode_band(part[name].data, self.fills.get(name)) for name in part.data_vars}
+
+    def headers(self) -> dict[str, str]:
+        """Return the data type and the nodata values of each variable as text."""
         return {
-            name: decode_band(part[name].to_numpy(), self.fills.get(name))
-            for name in part.data_vars
+            str(name): f"{variable.dtype}, nodata {list(self.fills.get(name, ()))}"
+            for name, variable in self.dataset.data_vars.items()
         }
 
     def fingerprints(self, blocks: Sequence[Window]) -> dict[str, str]:
@@ -118,8 +127,7 @@ class CovariateStack:
             in_memory = self.select(list(digests))
             for window in blocks:
                 for name, values in in_memory.read(window).items():
-                    comparable = values.astype(str) if values.dtype == object else values
-                    digests[name].update(np.ascontiguousarray(comparable).tobytes())
+                    digests[name].update(_comparable_bytes(values))
         texts |= {str(name): digest.hexdigest() for name, digest in digests.items()}
         return texts | {str(name): repr(value) for name, value in self.constants.items()}
 
@@ -130,14 +138,42 @@ def file_state(path: str | os.PathLike[str]) -> str:
     return f"{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns}"
 
 
-def decode_band(values: np.ndarray, fill: float | None) -> np.ndarray:
+def values_digest(values: Mapping[Hashable, np.ndarray]) -> str:
+    """Return a digest of the covariates of a block.
+
+    Parameters
+    ----------
+    values : mapping of label to ndarray of shape (h, w)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.maps.covariate_stack import values_digest
+    >>> digest = values_digest({"clay": np.zeros((2, 3))})
+    >>> digest == values_digest({"clay": np.zeros((3, 2))})
+    False
+    """
+    digest = blake2b(digest_size=16)
+    for label in sorted(values, key=str):
+        array = values[label]
+        digest.update(f"{label!r} {array.dtype} {array.shape} ".encode())
+        digest.update(_comparable_bytes(array))
+    return digest.hexdigest()
+
+
+def _comparable_bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values.astype(str) if values.dtype == object else values).tobytes()
+
+
+def decode_band(values: np.ndarray, fill: float | Sequence[float] | None) -> np.ndarray:
     """Replace nodata values by NaN.
 
     Parameters
     ----------
-    values : ndarray
-    fill : float or None
-        Nodata value.
+    values : ndarray or masked array
+        Masked entries are missing.
+    fill : number, sequence of numbers or None
+        Nodata values.
 
     Returns
     -------
@@ -154,14 +190,27 @@ def decode_band(values: np.ndarray, fill: float | None) -> np.ndarray:
     >>> decode_band(np.array([1.5, -3.4e38]), None).tolist()
     [1.5, nan]
     """
-    if values.dtype.kind in "iu":
-        return values if fill is None else np.where(values == fill, np.nan, values)
-    if values.dtype.kind != "f":
+    fills = np.ravel([] if fill is None else fill).tolist()
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(values)
+        values = np.asarray(values.data)
+    else:
+        masked, values = None, np.asarray(values)
+    if values.dtype.kind not in "iuf":
+        if masked is None or not masked.any():
+            return values
+        with_gaps = values.astype(object)
+        with_gaps[masked] = None
+        return with_gaps
+    is_float = values.dtype.kind == "f"
+    if not is_float and not fills and masked is None:
         return values
-    missing = ~(np.abs(values) <= _MAX_MAGNITUDE)  # also true for NaN
-    if fill is not None:
-        missing |= values == values.dtype.type(fill)
-    return np.where(missing, values.dtype.type(np.nan), values)
+    missing = np.full(values.shape, False) if masked is None else masked
+    if is_float:
+        missing = missing | ~(np.abs(values) <= _MAX_MAGNITUDE)  # also true for NaN
+    for number in fills:
+        missing = missing | (values == (values.dtype.type(number) if is_float else number))
+    return np.where(missing, values.dtype.type(np.nan) if is_float else np.nan, values)
 
 
 def import_xarray() -> Any:
@@ -209,7 +258,9 @@ def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
         raise ValueError(f"{name} has no variables.")
     dims = _spatial_dims(dataset, name)
     constants, variables, fills = {}, {}, {}
-    for label, variable in dataset.data_vars.items():
+    for label, stored in dataset.data_vars.items():
+        single = [dim for dim in stored.dims if dim not in dims and stored.sizes[dim] == 1]
+        variable = stored.isel(dict.fromkeys(single, 0), drop=True) if single else stored
         if variable.ndim == 0:
             constants[label] = variable.item()
             continue
@@ -221,21 +272,34 @@ def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
         if variable.dtype.kind not in _DTYPE_KINDS:
             raise ValueError(f"variable {label!r} of {name} holds {variable.dtype}, not numbers.")
         variables[label] = variable.transpose(*dims)
-        fill = _nodata_value(variable)
-        if fill is not None:
+        fill = _nodata_values(stored)
+        if fill:
             fills[label] = fill
     if not variables:
         raise ValueError(f"{name} has no variable on the grid {dims}.")
     stacked = import_xarray().Dataset(variables)
-    return CovariateStack(stacked, _grid_of(dataset, dims, name), constants, fills)
+    origins = [dataset, *dataset.data_vars.values()]
+    sources = frozenset(
+        str(origin.encoding["source"]) for origin in origins if origin.encoding.get("source")
+    )
+    grid = _grid_of(dataset.assign(variables), dims, name)
+    return CovariateStack(stacked, grid, constants, fills, sources=sources)
 
 
-def _nodata_value(variable: Any) -> float | None:
-    for key in ("_FillValue", "missing_value", "nodata"):
-        value = variable.attrs.get(key)
-        if isinstance(value, int | float | np.number) and not np.isnan(value):
-            return float(value)
-    return None
+def _nodata_values(variable: Any) -> tuple[float, ...]:
+    """Return the numbers that stand for missing values, those of rioxarray and of CF."""
+    found = [variable.attrs.get(key) for key in _NODATA_ATTRIBUTES]
+    if not {"scale_factor", "add_offset"} & set(variable.encoding):
+        # Values that were scaled when they were decoded are no longer those of the file.
+        found += [variable.encoding.get(key) for key in _NODATA_ATTRIBUTES[:2]]
+    with suppress(Exception):  # rioxarray rejects a value that the data type cannot hold
+        found.append(variable.rio.nodata)
+    fills = []
+    for value in found:
+        numbers = np.ravel([] if value is None else value)
+        if numbers.dtype.kind in "iuf":
+            fills += [number for number in numbers.tolist() if not np.isnan(number)]
+    return tuple(dict.fromkeys(fills))
 
 
 def _spatial_dims(dataset: Any, name: str) -> tuple[str, str]:

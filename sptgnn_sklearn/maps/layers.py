@@ -11,13 +11,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import gen_batches
 
-from ..meta_estimators import innermost_estimator, predict_mean_std, predict_uncertainty
+from ..meta_estimators import (
+    innermost_estimator,
+    predict_interval,
+    predict_mean_std,
+    predict_uncertainty,
+    wrapped_estimator,
+)
 from .cell_table import Cells, CellTable
 from .model_inputs import fitted_columns
 
-__all__ = ["LAYERS", "BlockPredictor", "choose_layers"]
+__all__ = ["AREA_LAYERS", "LAYERS", "BlockPredictor", "choose_layers"]
 
 LAYERS = {
     "mean": "predicted mean",
@@ -31,7 +38,7 @@ LAYERS = {
 }
 _STD_COMPONENTS = ("aleatoric", "epistemic")
 _LIMIT_LAYERS = ("lower", "upper")
-_AREA_LAYERS = ("aoa", "dissimilarity")
+AREA_LAYERS = ("aoa", "dissimilarity")
 _BATCH_ROWS = 2**18
 _BATCH_ROWS_WITH_CHIPS = 1024  # the chips of a batch are on disk at the same time
 
@@ -67,7 +74,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     has_std = has_components or "return_std" in inspect.signature(inner.predict).parameters
     available = ["mean", *(["std"] if has_std else [])]
     available += [*_STD_COMPONENTS, *_LIMIT_LAYERS] if has_components else []
-    available += _AREA_LAYERS if area is not None else ()
+    available += AREA_LAYERS if area is not None else ()
     if layers is None:
         return tuple(name for name in ("mean", "std", "aoa") if name in available)
     layers = [layers] if isinstance(layers, str) else list(layers)
@@ -75,7 +82,7 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     if unknown or not layers or len(set(layers)) < len(layers):
         raise ValueError(f"layers={layers!r} must be distinct names from {list(LAYERS)}.")
     for name in layers:
-        if name in _AREA_LAYERS and area is None:
+        if name in AREA_LAYERS and area is None:
             raise ValueError(f"the layer {name!r} needs area=AreaOfApplicability(...).fit(...).")
         if name not in available:
             raise ValueError(
@@ -140,7 +147,7 @@ class BlockPredictor:
 
     def _predict_layers(self, frame: pd.DataFrame) -> np.ndarray:
         values = self._predict_distribution(self.table.inputs.to_model_input(frame))
-        if set(self.layers) & set(_AREA_LAYERS):
+        if set(self.layers) & set(AREA_LAYERS):
             index = self._dissimilarity(frame)
             inside = np.where(np.isnan(index), np.nan, index <= self.area.threshold_)
             values |= {"dissimilarity": index, "aoa": inside}
@@ -149,13 +156,24 @@ class BlockPredictor:
 
     def _predict_distribution(self, X: Any) -> dict[str, Any]:
         requested = set(self.layers)
+        if _transforms_target(self.estimator) and not requested & {"std", *_STD_COMPONENTS}:
+            # Limits can be transformed back by any monotone function, standard deviations cannot.
+            return self._predict_limits(X)
         if requested & {*_STD_COMPONENTS, *_LIMIT_LAYERS}:
             coverage = self.coverage if requested & set(_LIMIT_LAYERS) else None
             return dict(predict_uncertainty(self.estimator, X, coverage=coverage))
         if "std" in requested:
             return dict(zip(("mean", "std"), predict_mean_std(self.estimator, X), strict=True))
-        if "mean" not in requested:
-            return {}
+        return self._predict_mean(X) if "mean" in requested else {}
+
+    def _predict_limits(self, X: Any) -> dict[str, Any]:
+        values = self._predict_mean(X) if "mean" in self.layers else {}
+        if set(self.layers) & set(_LIMIT_LAYERS):
+            limits = predict_interval(self.estimator, X, coverage=self.coverage)
+            values |= dict(zip(_LIMIT_LAYERS, limits.T, strict=True))
+        return values
+
+    def _predict_mean(self, X: Any) -> dict[str, Any]:
         mean = np.asarray(self.estimator.predict(X))
         if mean.ndim > 1 and mean.shape[1] > 1:
             raise ValueError(
@@ -179,6 +197,15 @@ class BlockPredictor:
             rows = columns[complete] if labels is not None else columns[complete].to_numpy()
             index[complete] = self.area.dissimilarity_index(rows)
         return index
+
+
+def _transforms_target(estimator: Any) -> bool:
+    """Return whether a TransformedTargetRegressor is among the nested estimators."""
+    while estimator is not None:
+        if isinstance(estimator, TransformedTargetRegressor):
+            return True
+        estimator = wrapped_estimator(estimator)
+    return False
 
 
 def _to_float32(layer: str, values: Any) -> np.ndarray:

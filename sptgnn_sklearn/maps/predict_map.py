@@ -20,6 +20,7 @@ from .layers import BlockPredictor, choose_layers
 from .match_columns import match_columns
 from .model_inputs import fitted_columns, inspect_inputs
 from .open_rasters import open_covariates
+from .parts_folder import PartsFolder
 from .scheduling import active_client, lazy_layers, predict_blocks
 from .writers import WRITERS, check_map_path, layers_dataset, open_map
 
@@ -204,7 +205,8 @@ def predict_map(
         return layers_dataset(dask_layers, names, covariates.grid, nodata)
     out = np.empty((len(names), *covariates.grid.shape), dtype=np.float32)
     with _progress_bar(len(blocks), 0, verbose) as progress:
-        for (top, bottom, left, right), predicted in predict_blocks(predictor, covariates, blocks):
+        for block, predicted, _ in predict_blocks(predictor, covariates, blocks):
+            top, bottom, left, right = block
             out[:, top:bottom, left:right] = predicted
             progress.update()
     return layers_dataset(out, names, covariates.grid, nodata)
@@ -237,27 +239,29 @@ def _write_map(
     overwrite: bool,
     verbose: int,
 ) -> None:
-    folder = path.with_name(f"{path.name}.parts")
-    block_files = None
-    try:
-        block_files = BlockFiles.create_or_resume(folder, predictor, covariates, blocks, overwrite)
-        unfinished = block_files.unfinished
-        finished = len(blocks) - len(unfinished)
-        with _progress_bar(len(blocks), finished, verbose) as progress:
-            for block, layers in predict_blocks(predictor, covariates, unfinished):
-                block_files.write(block, layers)
-                progress.update()
-        WRITERS[path.suffix.lower()](block_files, path)
-    except KeyboardInterrupt:
-        if block_files is None:
-            raise
-        raise KeyboardInterrupt(f"Stopped: {block_files.progress()}") from None
-    except OSError as error:
-        if block_files is None:
-            raise
-        text = f"{error.strerror or error}: {block_files.progress()}"
-        raise OSError(error.errno, text) from error
-    block_files.remove()
+    parts = PartsFolder(path)
+    with parts.hold():
+        check_map_path(path, overwrite)  # another process may have written it meanwhile
+        block_files = BlockFiles.create_or_resume(parts, predictor, covariates, blocks, overwrite)
+        try:
+            _write_blocks(block_files, predictor, covariates, verbose)
+            WRITERS[path.suffix.lower()](block_files, path)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"Stopped: {block_files.progress()}") from None
+        except OSError as error:
+            text = f"{error.strerror or error}: {block_files.progress()}"
+            raise OSError(error.errno, text) from error
+        parts.remove()
+
+
+def _write_blocks(
+    block_files: BlockFiles, predictor: BlockPredictor, covariates: CovariateStack, verbose: int
+) -> None:
+    blocks, unfinished = block_files.blocks, block_files.unfinished
+    with _progress_bar(len(blocks), len(blocks) - len(unfinished), verbose) as progress:
+        for block, layers, digest in predict_blocks(predictor, covariates, unfinished):
+            block_files.write(block, layers, digest)
+            progress.update()
 
 
 def _check_nodata(nodata: float) -> float:

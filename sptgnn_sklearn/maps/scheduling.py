@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from ..images.raster import Window
-from .covariate_stack import CovariateStack, decode_band
+from .covariate_stack import CovariateStack, decode_band, values_digest
 from .layers import BlockPredictor
 
 __all__ = ["active_client", "lazy_layers", "predict_blocks"]
@@ -24,7 +24,7 @@ _WARNING_PREFIX = 40  # characters that identify a warning; later ones contain r
 
 def predict_blocks(
     predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
-) -> Iterator[tuple[Window, np.ndarray]]:
+) -> Iterator[tuple[Window, np.ndarray, str]]:
     """Predict blocks lazily one after another; on a cluster several at a time, in any order.
 
     Parameters
@@ -37,6 +37,8 @@ def predict_blocks(
     ------
     block : Window
     layers : ndarray of shape (n_layers, h, w)
+    digest : str
+        Digest of the covariates.
     """
     client = active_client()
     if client is None or not _is_dask(covariates):
@@ -45,8 +47,9 @@ def predict_blocks(
                 top, bottom, left, right = block
                 x, y = covariates.grid.x[left:right], covariates.grid.y[top:bottom]
                 with filtered():
-                    layers = predictor(covariates.read(block), x, y)
-                yield block, layers
+                    values = covariates.read(block)
+                    layers = predictor(values, x, y)
+                yield block, layers, values_digest(values)
         return
     yield from _predict_on_cluster(client, predictor, covariates, blocks)
 
@@ -100,7 +103,7 @@ def _is_dask(covariates: CovariateStack) -> bool:
 
 def _predict_on_cluster(
     client: Any, predictor: BlockPredictor, covariates: CovariateStack, blocks: Sequence[Window]
-) -> Iterator[tuple[Window, np.ndarray]]:
+) -> Iterator[tuple[Window, np.ndarray, str]]:
     """Submit a limited number of blocks at a time, so that results do not pile up in memory."""
     import distributed
 
@@ -112,17 +115,17 @@ def _predict_on_cluster(
     completed = distributed.as_completed()
     try:
         for block in blocks:
-            future = client.compute(delayed.predict(block))
+            future = client.compute(delayed.predict_with_digest(block))
             queued[future] = block
             completed.add(future)
             if len(queued) < max_queued:
                 continue
             done = next(completed)
-            yield queued.pop(done), done.result()
+            yield queued.pop(done), *done.result()
             del done, future
         while queued:
             done = next(completed)
-            yield queued.pop(done), done.result()
+            yield queued.pop(done), *done.result()
     finally:
         client.cancel(list(queued))
 
@@ -141,6 +144,14 @@ class _DelayedBlocks:
         self.names: list[Hashable] = list(covariates.dataset.data_vars)
 
     def predict(self, block: Window) -> Any:
+        """Return the delayed layers of a block."""
+        return self._apply(_predict_arrays, block)
+
+    def predict_with_digest(self, block: Window) -> Any:
+        """Return the delayed layers of a block and the digest of its covariates."""
+        return self._apply(_predict_arrays_with_digest, block)
+
+    def _apply(self, function: Callable[..., Any], block: Window) -> Any:
         import dask
 
         top, bottom, left, right = block
@@ -151,22 +162,33 @@ class _DelayedBlocks:
         arrays = [part[name].data.rechunk(-1).to_delayed().item() for name in self.names]
         fills = [self.covariates.fills.get(name) for name in self.names]
         x, y = grid.x[left:right], grid.y[top:bottom]
-        return dask.delayed(_predict_arrays)(self.predictor, self.names, fills, x, y, arrays)
+        return dask.delayed(function)(self.predictor, self.names, fills, x, y, arrays)
 
 
 def _predict_arrays(
     predictor: BlockPredictor,
     names: Iterable[Hashable],
-    fills: Iterable[float | None],
+    fills: Iterable[tuple[float, ...] | None],
     x: np.ndarray,
     y: np.ndarray,
     arrays: Iterable[np.ndarray],
 ) -> np.ndarray:
+    return _predict_arrays_with_digest(predictor, names, fills, x, y, arrays)[0]
+
+
+def _predict_arrays_with_digest(
+    predictor: BlockPredictor,
+    names: Iterable[Hashable],
+    fills: Iterable[tuple[float, ...] | None],
+    x: np.ndarray,
+    y: np.ndarray,
+    arrays: Iterable[np.ndarray],
+) -> tuple[np.ndarray, str]:
     values = {
-        name: decode_band(np.asarray(array), fill)
+        name: decode_band(array, fill)
         for name, fill, array in zip(names, fills, arrays, strict=True)
     }
-    return predictor(values, x, y)
+    return predictor(values, x, y), values_digest(values)
 
 
 @contextmanager
