@@ -552,6 +552,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"n_neighbors must be an integer above 0 or None; found {n_neighbors!r}."
             )
+        n_neighbors = None if n_neighbors is None else int(n_neighbors)
         if X is None:
             if (self._merged.inverse < 0).any():
                 raise ValueError("Rows of weight zero are not in the graph; pass X.")
@@ -660,7 +661,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.ensemble_.to_hetero_data()
 
-    def save(self, path, *, training_data=True, coordinate_grid=None):
+    def save(self, path, *, training_data=True, min_group_size=5, coordinate_grid=None):
         """Save the fitted estimator to one file, to be read by `load`.
 
         The file is a safetensors file with JSON metadata. It contains no code, has a checksum, and
@@ -671,27 +672,26 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         path : path-like
             Such as "model.safetensors"; an existing file is replaced.
         training_data : bool, default=True
-            False drops what predictions do not need of the training rows. Node states, search
-            vectors, standardized targets and coordinates rounded to the centers of grid cells are
-            kept; covariates, exact coordinates (also those in the trees of the base model) and
-            local paths are dropped. Predictions change slightly, because distances do. After
-            loading, `oob_prediction_`, `to_hetero_data` and the neighbors of training rows are
-            not available.
+            False replaces the training rows by means of groups of nearby locations; :ref:`sharing`
+            lists what a recipient can still learn. Predictions change, and `oob_prediction_`,
+            `to_hetero_data` and neighbors of training rows are not available.
+        min_group_size : int, default=5
+            Least number of locations in a group, with ``training_data=False``.
         coordinate_grid : float, default=None
-            Side of a grid cell in the unit of the coordinates, with ``training_data=False``. None
-            is 0.01 degrees, or 1000 meters.
+            Least diameter of a group, in the unit of the coordinates. None is the median distance
+            to the location that completes a group.
 
         Raises
         ------
         ValueError
-            If a part of the model cannot be saved, or coordinates cannot be rounded.
+            If a part of the model cannot be saved, or there are too few locations for a group.
         OSError
             If the file cannot be written; an existing file is left unchanged.
 
-        Notes
+        Warns
         -----
-        Without training data, the marginal quantiles of each covariate and the split values of the
-        trees are still contained in the file.
+        UserWarning
+            If more than 0.02 of the explained variance is lost by the grouping.
 
         Examples
         --------
@@ -714,6 +714,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             self.get_params(deep=False),
             {name: value for name, value in vars(self).items() if _is_learned(name)},
             training_data=training_data,
+            min_group_size=min_group_size,
             coordinate_grid=coordinate_grid,
         )
 
