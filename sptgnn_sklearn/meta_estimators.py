@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 _LIMIT_COLUMNS = ("lower", "upper")
+_INVERSE_STEPS = np.linspace(0, 1, 9)  # between limits, to find where an inverse is not monotone
+_ROUNDING = 1000  # decrease of an increasing inverse, in units of rounding errors
 _LINEARITY_TOLERANCE = 1e-6  # largest deviation from a linear transform, in standard deviations
 
 
@@ -131,7 +134,9 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     Returns
     -------
     ndarray of shape (n_samples, 2)
-        Lower and upper limit, in the unit of y. Transforms of the target must be monotone.
+        Lower and upper limit, in the unit of y. Transforms of the target must be monotone. A limit
+        is infinite where the inverse transform has no value, as that of PowerTransformer beyond the
+        range of the transform.
 
     Raises
     ------
@@ -263,8 +268,61 @@ def _inverse_target(estimator: TransformedTargetRegressor, values: np.ndarray) -
 
 
 def _inverse_interval(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
-    # A decreasing transform swaps the limits.
-    return np.sort(_inverse_target(estimator, found), axis=1)
+    """Return limits or quantiles (n, q) on the original scale, in increasing order.
+
+    They are infinite where the transform has no inverse: where it is NaN, or not monotone between
+    the value and the middle of the row, as for 1 / y at negative values.
+    """
+    rows = np.asarray(found, dtype=float)
+    finite = np.isfinite(rows)
+    # An inner transform may have returned infinite limits, which scikit-learn's inverses refuse.
+    low, high = np.where(finite, rows, np.inf).min(1), np.where(finite, rows, -np.inf).max(1)
+    low, high = (np.where(finite.any(1), end, 0.0)[:, None] for end in (low, high))
+    inside, between = np.clip(rows, low, high), low + (high - low) * _INVERSE_STEPS
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # scikit-learn overrides errstate
+        warnings.filterwarnings("ignore", "Some values in column 0 of the inverse-transformed data")
+        back = _inverse_target(estimator, inside)
+        values = np.concatenate([back, _inverse_target(estimator, between)], axis=1)
+        order = np.argsort(np.concatenate([inside, between], axis=1), axis=1, kind="stable")
+        sign, first, last = _monotone_range(np.take_along_axis(values, order, axis=1))
+    position = np.argsort(order, axis=1)[:, : rows.shape[1]]
+    back = np.where((position < first[:, None]) | (rows < low), -sign * np.inf, back)
+    back = np.where((position > last[:, None]) | (rows > high), sign * np.inf, back)
+    return np.sort(back, axis=1)  # a decreasing transform swaps the limits
+
+
+def _monotone_range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return direction, first and last position (n,) of the monotone part around the middle.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, m)
+        Inverse transforms of increasing values; NaN where there is none.
+
+    Returns
+    -------
+    sign : ndarray of shape (n, 1)
+        1 for an increasing, -1 for a decreasing transform.
+    first, last : ndarray of shape (n,)
+        Without any finite value, the lower half is before the first and the rest after the last.
+    """
+    n_points = values.shape[1]
+    balance = np.sign(np.nan_to_num(np.diff(values, axis=1))).sum(1)
+    sign = np.where(balance != 0, np.sign(balance), 1.0 if balance.sum() >= 0 else -1.0)[:, None]
+    rising = sign * values
+    finite = np.isfinite(rising)
+    distance = np.abs(np.arange(n_points) - (n_points - 1) / 2)
+    middle = np.where(finite, distance, np.inf).argmin(1)[:, None]
+    before, after = rising[:, :-1], rising[:, 1:]
+    rounding = _ROUNDING * np.finfo(rising.dtype).eps * np.maximum(np.abs(before), np.abs(after))
+    # NaN ends the monotone part; equal infinite values continue it.
+    ends = ~((after >= before) | (after >= before - rounding))
+    step = np.arange(n_points - 1)
+    first = np.where(ends & (step < middle), step + 1, 0).max(1)
+    last = np.where(ends & (step >= middle), step, n_points - 1).min(1)
+    half, undefined = n_points // 2, ~finite.any(1)
+    return sign, np.where(undefined, half, first), np.where(undefined, half - 1, last)
 
 
 def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:
@@ -272,7 +330,8 @@ def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame)
     mean, std = found["mean"].to_numpy(), found["std"].to_numpy()
     low, middle, high = (_inverse_target(estimator, mean + side * std) for side in (-1, 0, 1))
     width = (high - low) / 2
-    if np.any(np.abs(high + low - 2 * middle) > _LINEARITY_TOLERANCE * np.abs(width)):
+    # NaN, where the inverse has no value, is not linear either.
+    if not np.all(np.abs(high + low - 2 * middle) <= _LINEARITY_TOLERANCE * np.abs(width)):
         raise ValueError(
             f"TransformedTargetRegressor with {estimator.transformer_} is not linear, so "
             "standard deviations cannot be transformed back. Use predict_interval, or "

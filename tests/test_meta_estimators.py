@@ -168,7 +168,15 @@ def through(transformer, y, **options):
     outer = TransformedTargetRegressor(
         Spread(**options), transformer=transformer, check_inverse=False
     )
-    return outer.fit(np.zeros((len(y), 1)), y)
+    with np.errstate(all="ignore"):  # of the search for the power
+        return outer.fit(np.zeros((len(y), 1)), y)
+
+
+def inverse(outer, values):
+    """Return the inverse of scikit-learn, which is NaN where there is none."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return outer.transformer_.inverse_transform(values.reshape(-1, 1)).reshape(values.shape)
 
 
 RIGHT = np.random.default_rng(0).pareto(1.0, 300) + 1  # its Yeo-Johnson transform ends above
@@ -180,9 +188,7 @@ AT = np.linspace(-2, 2, 9)[:, None]
 def test_limits_without_inverse_are_infinite(side, spread):
     """A power transform ends above for a right tail, below for a left one."""
     outer = through(PowerTransformer(), side * RIGHT, spread=spread)
-    direct = outer.transformer_.inverse_transform(
-        outer.regressor_.predict_interval(AT).reshape(-1, 1)
-    ).reshape(-1, 2)
+    direct = inverse(outer, outer.regressor_.predict_interval(AT))
     limits = predict_interval(outer, AT)
     assert not np.isnan(limits).any() and (limits[:, 0] <= limits[:, 1]).all()
     both_defined = ~np.isnan(direct).any(1)
@@ -221,7 +227,7 @@ def test_rows_outside_the_range_of_a_transform_have_unlimited_intervals():
         (lambda y: -np.sqrt(y), np.square, -1.0, 1.0, (-np.inf, 2.6449**2)),
         # The logarithm of z is NaN below 0: decreasing with a missing upper limit.
         (lambda y: np.exp(-y), lambda z: -np.log(z), 1.0, 1.0, (-0.97263, np.inf)),
-        (np.exp, np.log, 1.0, 1.0, (-np.inf, 0.97263)),
+        (lambda y: np.exp(np.minimum(y, 9)), np.log, 1.0, 1.0, (-np.inf, 0.97263)),
         # A plateau is monotone.
         (np.log1p, lambda z: np.maximum(np.expm1(z), 0), 0.0, 1.0, (0.0, 4.1802)),
         (np.log, np.exp, 0.0, 1000.0, (0.0, np.inf)),
@@ -244,7 +250,7 @@ def test_quantiles_without_inverse_are_infinite(side, levels):
     outer = through(PowerTransformer(), side * RIGHT)
     quantiles = predict_quantiles(outer, AT, levels)
     inner = outer.regressor_.predict_quantiles(AT, levels)
-    direct = outer.transformer_.inverse_transform(inner.reshape(-1, 1)).reshape(inner.shape)
+    direct = inverse(outer, inner)
     assert not np.isnan(quantiles).any() and (quantiles[:, 1:] >= quantiles[:, :-1]).all()
     some = ~np.isnan(direct).all(1)
     expected = np.where(np.isnan(direct), side * np.inf, direct)[some]
@@ -256,7 +262,8 @@ def test_infinite_limits_pass_through_nested_transforms():
     """Inverses of scikit-learn refuse infinite values."""
     inner = TransformedTargetRegressor(Spread(), transformer=PowerTransformer())
     X, y = np.resize(AT, (len(RIGHT), 1)), RIGHT
-    outer = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
+    with np.errstate(all="ignore"):
+        outer = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
     once = predict_interval(outer.regressor_, AT)
     limits = predict_interval(outer, AT)
     np.testing.assert_allclose(limits, once * y.std() + y.mean(), rtol=1e-9)
@@ -272,14 +279,17 @@ def test_moments_through_inverses_without_value_raise():
             return (mean, np.ones(len(mean))) if return_std else mean
 
     outer = TransformedTargetRegressor(Certain(), transformer=PowerTransformer())
-    outer.fit(np.zeros((300, 1)), RIGHT)
-    with np.errstate(all="ignore"), pytest.raises(ValueError, match="is not linear"):
-        predict_mean_std(outer, AT)
+    with np.errstate(all="ignore"):
+        outer.fit(np.zeros((300, 1)), RIGHT)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match="is not linear"):
+            predict_mean_std(outer, AT)
 
 
 def test_scorers_accept_infinite_limits():
     """Coverage counts them; scores of width and CRPS are minus infinity, never NaN."""
-    outer = through(PowerTransformer(), RIGHT)
+    outer = through(PowerTransformer(), RIGHT, spread=2.0)
     X, y = np.zeros((len(RIGHT), 1)), RIGHT
     limits = predict_interval(outer, X, 0.9)
     assert np.isinf(limits).any()

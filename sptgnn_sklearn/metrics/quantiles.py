@@ -20,7 +20,7 @@ def crps_of_quantiles(y: Any, quantiles: Any, levels: Any, *, sample_weight: Any
     y : array-like of shape (n_samples,)
         Measured values.
     quantiles : array-like of shape (n_samples, n_levels)
-        Predicted quantiles, such as from `SpTGNNRegressor.predict_quantiles`.
+        Predicted quantiles, such as from `SpTGNNRegressor.predict_quantiles`. They may be infinite.
     levels : array-like of shape (n_levels,)
         Levels of the quantiles: increasing, equally spaced and symmetric around 0.5. The score is
         more accurate with more levels; 199 give that of a normal distribution within 1 %.
@@ -31,12 +31,12 @@ def crps_of_quantiles(y: Any, quantiles: Any, levels: Any, *, sample_weight: Any
     -------
     crps : float
         In the unit of `y`: twice the mean quantile loss (Gneiting and Ranjan 2011, J. Bus. Econ.
-        Stat. 29, 411-422, equation 8).
+        Stat. 29, 411-422, equation 8). Infinite if a quantile is.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, levels are not increasing and symmetric, or a
+        If shapes differ, a value is NaN, levels are not increasing and symmetric, or a
         weight is negative.
 
     Examples
@@ -98,7 +98,13 @@ def _check_quantiles(
     y: Any, quantiles: Any, levels: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     (y,), (levels,) = aligned_vectors(y=y), aligned_vectors(levels=levels)
-    quantiles = check_array(quantiles, dtype=float, input_name="quantiles")
+    quantiles = check_array(quantiles, dtype=float, input_name="quantiles", ensure_all_finite=False)
+    undefined = np.isnan(quantiles).any(axis=1)
+    if undefined.any():
+        raise ValueError(
+            f"quantiles contains NaN in {undefined.sum()} of {len(quantiles)} rows (first at position "
+            f"{undefined.argmax()}); drop these rows."
+        )
     if quantiles.shape != (len(y), len(levels)):
         raise ValueError(
             f"quantiles must have a row for each of {len(y)} values and a column for each of "

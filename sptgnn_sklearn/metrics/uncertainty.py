@@ -142,7 +142,7 @@ def interval_score(
     y : array-like of shape (n_samples,)
         Measured values.
     lower, upper : array-like of shape (n_samples,)
-        Limits of central intervals.
+        Limits of central intervals. They may be infinite.
     coverage : float
         Nominal coverage of the intervals, between 0 and 1.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -153,6 +153,7 @@ def interval_score(
     score : float
         In the unit of `y`: width plus ``2 / (1 - coverage)`` times the distance of `y` from the
         interval (Gneiting and Raftery 2007, J. Am. Stat. Assoc. 102, 359-378, equation 43).
+        Infinite if a limit is.
 
     Raises
     ------
@@ -170,7 +171,9 @@ def interval_score(
     y, lower, upper = _check_intervals(y, lower, upper)
     weight = check_metric_weight(sample_weight, len(y))
     distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
-    return float(weighted_mean(upper - lower + 2 / (1 - coverage) * distance, weight))
+    # Equal infinite limits have no width, but an infinite distance.
+    width = np.subtract(upper, lower, out=np.zeros_like(y), where=upper > lower)
+    return float(weighted_mean(width + 2 / (1 - coverage) * distance, weight))
 
 
 def reliability_curve(
