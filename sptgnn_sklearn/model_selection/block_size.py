@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["suggest_block_size"]
 
 _MIN_LOCATIONS = 30
 _MIN_LAGS = 4
+# Pure noise is below one of the first two in most samples, or at a bound.
+_MIN_SHARE, _MIN_EXPLAINED, _NEAR_BOUND = 0.1, 0.25, 0.99
 
 
 def suggest_block_size(
@@ -66,6 +69,11 @@ def suggest_block_size(
         If there are fewer than 30 locations, residuals are not finite or all equal, or the
         variogram cannot be fitted.
 
+    Warns
+    -----
+    UserWarning
+        If the range is at a bound of the fit, or residuals are hardly correlated in space.
+
     Examples
     --------
     >>> from sptgnn_sklearn.datasets import make_soil_survey
@@ -115,6 +123,40 @@ def suggest_block_size(
             use_nugget=True,
             fit_sigma="linear",  # larger weights of short distances, which determine the range
         )
-        return float(variogram.parameters[0])
+        size = float(variogram.parameters[0])
     except (RuntimeError, AttributeError, ValueError) as error:
         raise ValueError(f"A {model!r} variogram cannot be fitted: {error}") from error
+    _warn_unreliable_range(variogram, size, max_lag)
+    return size
+
+
+def _warn_unreliable_range(variogram: Any, size: float, max_lag: float) -> None:
+    """Warn if the range is a bound of the fit, or residuals are hardly correlated in space."""
+    nugget, sill = variogram.parameters[-1], variogram.parameters[1]
+    share = sill / (sill + nugget)
+    # Variance between the distance classes that the model explains, weighted by pairs.
+    semivariance, pairs = variogram.experimental, variogram.bin_count
+    misfit = np.average((semivariance - variogram.transform(variogram.bins)) ** 2, weights=pairs)
+    mean = np.average(semivariance, weights=pairs)
+    total = np.average((semivariance - mean) ** 2, weights=pairs)
+    explained = 1 - misfit / total if total > 0 else 0.0
+    at_upper_bound = size > _NEAR_BOUND * max_lag
+    if share < _MIN_SHARE or (explained < _MIN_EXPLAINED and not at_upper_bound):
+        reason = (
+            f"residuals are hardly correlated in space (structured share of the sill {share:.0%}, "
+            f"variance between distance classes explained by the variogram {max(explained, 0):.0%})"
+        )
+        remedy = "choose folds by the distances of the map instead, by KNNDMKFold"
+    elif at_upper_bound:
+        reason = f"it is the upper bound of the fit, the largest distance class ({max_lag:.4g})"
+        remedy = "remove a trend from the residuals, or use larger blocks"
+    elif size < max_lag / len(semivariance) / 2:
+        reason = "it is shorter than the first distance class resolves"
+        remedy = "increase n_lags, or use blocks of a few locations"
+    else:
+        return
+    warnings.warn(
+        f"The range {size:.4g} is not a reliable block size, because {reason}: {remedy}.",
+        UserWarning,
+        stacklevel=3,
+    )

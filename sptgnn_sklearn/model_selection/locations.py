@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from ..spatial.blocks import location_ids
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference
+from ..table.categories import site_labels
 from ..table.coordinate_columns import locate_coordinates
 
 __all__ = ["SampleLocations", "check_distance", "nearest_distance", "read_locations"]
@@ -70,7 +71,8 @@ def read_locations(
     xy, reference, names = locate_coordinates(X, coordinates, crs)
     # X is a whole table, so coordinates that were standardized before splitting are detectable.
     check_coordinates(xy, reference, names, fitting=True)
-    return SampleLocations(xy, reference, location_ids(xy, groups), (names[0], names[1]))
+    labels = None if groups is None else site_labels(groups)
+    return SampleLocations(xy, reference, location_ids(xy, labels), (names[0], names[1]))
 
 
 def nearest_distance(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "has_too_many_levels",
     "level_name",
     "one_hot",
+    "site_labels",
 ]
 
 MISSING_CODE = -1
@@ -31,6 +33,34 @@ def level_name(value: Any) -> str:
     if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
+
+
+def site_labels(values: Any) -> np.ndarray:
+    """Return ids in which 1, 1.0 and "1" are one site.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+        Ids. Only if they mix text and numbers, all become text.
+
+    Returns
+    -------
+    ndarray of shape (n,) of object
+        Missing ids stay as they are.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.table.categories import site_labels
+    >>> site_labels([1, "1", 2.0, None]).tolist(), site_labels([1, 2]).tolist()
+    (['1', '1', '2', None], [1, 2])
+    """
+    labels = np.array(pd.Series(values, dtype=object), dtype=object)
+    known = ~pd.isna(labels)
+    text = np.array([isinstance(value, str) for value in labels[known]], dtype=bool)
+    numbers = np.array([isinstance(value, Number) for value in labels[known]], dtype=bool)
+    if text.any() and numbers.any() and (text | numbers).all():
+        labels[known] = [level_name(value) for value in labels[known]]
+    return labels
 
 
 def category_levels(column: pd.Series) -> tuple[str, ...]:

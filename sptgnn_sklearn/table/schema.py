@@ -19,7 +19,13 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..spatial.longitudes import longitude_start, wrap_longitudes
-from .categories import UNSEEN_CODE, category_codes, encode_categories, has_too_many_levels
+from .categories import (
+    UNSEEN_CODE,
+    category_codes,
+    encode_categories,
+    has_too_many_levels,
+    site_labels,
+)
 from .column_parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
 from .coordinate_columns import (
     as_dataframe,
@@ -489,7 +495,7 @@ def _warn_unseen(codes: dict[Hashable, np.ndarray]) -> None:
 
 def _sites(column: pd.Series, label: Hashable) -> np.ndarray:
     missing = is_missing(column, label)
-    return column.astype(object).mask(missing, None).to_numpy(dtype=object)
+    return site_labels(column.astype(object).mask(missing, None).to_numpy(dtype=object))
 
 
 def _stack_columns(arrays: Iterable[np.ndarray], n_rows: int, dtype: type) -> np.ndarray:

@@ -13,6 +13,8 @@ from sptgnn_sklearn.spatial.crs import resolve_crs
 from sptgnn_sklearn.spatial.distances import to_local_plane
 
 skgstat = pytest.importorskip("skgstat")
+# The smooth fields of these tests are correlated across the whole area.
+pytestmark = pytest.mark.filterwarnings("ignore:The range .* is the upper bound of the fit")
 
 
 def field(n=200, side=100.0, radius=15.0, seed=0):
@@ -168,3 +170,32 @@ def test_invalid_input_raises(monkeypatch):
     monkeypatch.setitem(sys.modules, "skgstat", None)
     with pytest.raises(ImportError, match=r"^suggest_block_size needs scikit-gstat.*\[demo\]"):
         suggest_block_size(X, residuals)
+
+
+@pytest.mark.parametrize("n", [100, 250, 1000])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_pure_noise_warns(n, seed):
+    """The range of uncorrelated residuals is no block size."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, 1e5, (n, 2))
+    with pytest.warns(UserWarning, match="not a reliable block size.*hardly correlated.*KNNDM"):
+        suggest_block_size(table(xy), rng.normal(size=n))
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_range_at_the_bound_warns(power):
+    """A trend has no range within the area."""
+    xy, _ = field()
+    residuals = (xy[:, 0] / 100) ** power + 0.01 * np.random.default_rng(0).normal(size=200)
+    with pytest.warns(UserWarning, match="upper bound of the fit.*trend"):
+        suggest_block_size(table(xy), residuals)
+
+
+@pytest.mark.parametrize("range_km", [40.0, 120.0])
+def test_structured_residuals_do_not_warn(range_km):
+    """Simulated fields with ranges within the area are fitted without a warning."""
+    survey = make_soil_survey(
+        500, covariate_sd=0, elevation_sd=0, season_sd=0, trend_sd=0, range_km=range_km,
+        random_state=0,
+    )  # fmt: skip
+    assert suggest_block_size(survey.data, survey.target - survey.target.mean()) > 10

@@ -17,6 +17,7 @@ from sptgnn_sklearn.model_selection.locations import (
     nearest_distance,
     read_locations,
 )
+from sptgnn_sklearn.table.schema import TableSchema
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,21 @@ def test_groups_stay_whole(name, table):
     if name != "environmental":
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             splitter.get_n_splits(table, groups=groups[:59])
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [1, "1", 2, "2"],
+        pd.Series([1.0, "1", 2.0, "2"], dtype=object),
+        ["1", 1, "2", np.int64(2)],
+        [1, 1, 2, 2],
+        ["a", "a", "b", "b"],
+    ],
+)
+def test_numbers_and_their_text_are_one_site(groups):
+    """Site ids 1 and "1" are one unit in splitters and in the training rows of an estimator."""
+    X = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": 0.0, "site": groups, "clay": [1, 2, 3, 4]})
+    assert read_locations(X, None, None, groups).unit.tolist() == [0, 0, 1, 1]
+    table = TableSchema.fit_transform(X, site="site")[1]
+    assert table.site[0] == table.site[1] != table.site[2] == table.site[3]
