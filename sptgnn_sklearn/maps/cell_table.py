@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..images.extraction import extract_chips
-from .grid import cell_centers
+from ..table.categories import level_name
+from .grid import cell_centers, shift_longitudes
 from .model_inputs import ModelInputs
 
 __all__ = ["CellTable", "Cells"]
@@ -100,6 +101,8 @@ class CellTable:
         row, column = np.divmod(flat_index, len(x))
         east, north = x[column], y[row]
         xy = cell_centers(east, north, self.grid_crs, self.inputs.reference)
+        if self.inputs.on_sphere:
+            xy = shift_longitudes(xy, self.inputs.reference)
         finite = np.isfinite(xy).all(axis=1)
         cells = Cells(columns, flat_index, np.column_stack([east, north]), xy)
         return cells if finite.all() else cells.take(finite)
@@ -129,7 +132,11 @@ class CellTable:
 
     def _has_value(self, label: Hashable, values: np.ndarray) -> np.ndarray:
         levels = self.levels.get(label)
-        return ~pd.isna(values) if levels is None else np.isin(values, list(levels))
+        if levels is None:
+            return ~pd.isna(values)
+        if values.dtype.kind in "OUT":
+            return np.isin(_level_names(values), list(levels))
+        return np.isin(values, list(levels))
 
     def _extract_chips(self, cells: Cells, raster: Any, folder: str | None) -> pd.Series:
         locations = pd.DataFrame(cells.grid_xy, columns=["x", "y"])
@@ -154,6 +161,12 @@ def _to_categorical(values: np.ndarray, levels: dict[Any, Any]) -> pd.Categorica
     """Return codes as categories; a code without a level is missing."""
     categories = list(dict.fromkeys(levels.values()))
     index = {code: categories.index(level) for code, level in levels.items()}
+    if values.dtype.kind in "OUT":
+        values = _level_names(values)
     distinct, inverse = np.unique(values, return_inverse=True)
     codes = np.array([index.get(code, -1) for code in distinct.tolist()], dtype=np.int64)
     return pd.Categorical.from_codes(codes[inverse.ravel()], categories=pd.Index(categories))
+
+
+def _level_names(values: np.ndarray) -> np.ndarray:
+    return np.array([level_name(value) for value in values.ravel()]).reshape(values.shape)

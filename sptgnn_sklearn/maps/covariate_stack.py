@@ -22,6 +22,7 @@ __all__ = [
     "file_state",
     "ignore_affine_warnings",
     "import_xarray",
+    "spatial_dims",
     "stack_from_dataset",
     "values_digest",
 ]
@@ -256,7 +257,7 @@ def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
     """
     if not dataset.data_vars:
         raise ValueError(f"{name} has no variables.")
-    dims = _spatial_dims(dataset, name)
+    dims = _require_spatial_dims(dataset, name)
     constants, variables, fills = {}, {}, {}
     for label, stored in dataset.data_vars.items():
         single = [dim for dim in stored.dims if dim not in dims and stored.sizes[dim] == 1]
@@ -302,17 +303,25 @@ def _nodata_values(variable: Any) -> tuple[float, ...]:
     return tuple(dict.fromkeys(fills))
 
 
-def _spatial_dims(dataset: Any, name: str) -> tuple[str, str]:
+def spatial_dims(data: Any) -> tuple[str, str] | tuple[()]:
+    """Return the dimensions of rows and columns of a Dataset or DataArray, if recognized."""
     for rows, columns in _SPATIAL_DIMS:
-        if {rows, columns} <= set(dataset.dims):
+        if {rows, columns} <= set(data.dims):
             return rows, columns
     try:
-        return str(dataset.rio.y_dim), str(dataset.rio.x_dim)
-    except Exception as error:  # rioxarray's errors have no common base class
+        return str(data.rio.y_dim), str(data.rio.x_dim)
+    except Exception:  # rioxarray's errors have no common base class
+        return ()
+
+
+def _require_spatial_dims(dataset: Any, name: str) -> tuple[str, str]:
+    dims = spatial_dims(dataset)
+    if not dims:
         raise ValueError(
             f"{name} has the dimensions {tuple(dataset.dims)}, and none are recognized as rows "
             "and columns: rename them to 'y' and 'x'."
-        ) from error
+        )
+    return dims
 
 
 def _grid_of(dataset: Any, dims: tuple[str, str], name: str) -> Grid:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ..images.raster import Window
 from ..spatial.crs import SpatialReference, resolve_crs, transform_coordinates
+from ..spatial.distances import radians_per_unit
 
-__all__ = ["Grid", "block_edges", "block_windows", "cell_centers", "describe_difference"]
+__all__ = [
+    "Grid",
+    "block_edges",
+    "block_windows",
+    "cell_centers",
+    "describe_difference",
+    "full_turn",
+    "same_crs",
+    "shift_longitudes",
+]
 
 # Enough rows for the network's batches, in columns of some ten MB.
 _MAX_BLOCK_CELLS = 2**18
@@ -77,10 +89,68 @@ def describe_difference(one: Grid, other: Grid) -> str | None:
     offset = np.abs(np.subtract(one.transform, other.transform)) * steps
     if (offset > _GRID_TOLERANCE * cell).any():
         differences.append(f"transform {_format_transform(one)} against {_format_transform(other)}")
-    if one.crs and other.crs and resolve_crs(one.crs, []) != resolve_crs(other.crs, []):
+    if one.crs and other.crs and not same_crs(one.crs, other.crs, known_datum=False):
         names = [resolve_crs(crs, []).crs for crs in (one.crs, other.crs)]
         differences.append(f"CRS {str(names[0])[:60]} against {str(names[1])[:60]}")
     return ", ".join(differences) or None
+
+
+@lru_cache(maxsize=256)
+def same_crs(one: str, other: str, known_datum: bool = True) -> bool:
+    """Return whether two descriptions mean the same CRS.
+
+    Names, authority, the order of axes, heights, and parameters of a shift to WGS 84 do not count.
+
+    Parameters
+    ----------
+    one, other : str
+        Input of ``pyproj.CRS.from_user_input``.
+    known_datum : bool, default=True
+        Whether an unknown datum differs from all others. False compares its ellipsoid.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.maps.grid import same_crs
+    >>> (
+    ...     same_crs("EPSG:32636", "+proj=utm +zone=36 +datum=WGS84"),
+    ...     same_crs("EPSG:32636", "EPSG:32637"),
+    ... )
+    (True, False)
+    """
+    first, second = (resolve_crs(crs, []) for crs in (one, other))
+    if first == second:
+        return True
+    a, b = (_unbound_crs(reference.crs) for reference in (first, second))
+    if a.equals(b, ignore_axis_order=True):
+        return True
+    if _axes(a) != _axes(b) or a.geodetic_crs is None or b.geodetic_crs is None:
+        return False
+    same_datum = a.geodetic_crs.equals(b.geodetic_crs, ignore_axis_order=True)
+    if not same_datum and not known_datum:
+        unknown = any(crs.datum is None or "unknown" in crs.datum.name.lower() for crs in (a, b))
+        same_datum = unknown and a.ellipsoid == b.ellipsoid and a.prime_meridian == b.prime_meridian
+    return same_datum and a.coordinate_operation == b.coordinate_operation
+
+
+def _unbound_crs(crs: str | None) -> Any:
+    """Return a CRS of pyproj, without parameters of a shift to another datum."""
+    import pyproj
+
+    resolved = pyproj.CRS.from_user_input(crs)
+    while resolved.is_bound and resolved.source_crs is not None:
+        resolved = resolved.source_crs
+    return resolved
+
+
+def _axes(crs: Any) -> list[tuple[str, float]]:
+    return sorted((axis.direction, axis.unit_conversion_factor) for axis in crs.axis_info)
+
+
+def full_turn(reference: SpatialReference | None) -> float | None:
+    """Return 360 degrees in the unit of a geographic CRS; None for any other."""
+    if reference is None or not reference.geographic:
+        return None
+    return 2 * np.pi / radians_per_unit(reference.crs)
 
 
 def cell_centers(
@@ -114,10 +184,33 @@ def cell_centers(
     xy = np.column_stack([x, y]).astype(np.float64)
     if crs is None or reference is None or reference.crs is None:
         return xy
-    if resolve_crs(crs, []) == reference:
+    if same_crs(crs, reference.crs):
         return xy
     transformed = transform_coordinates(xy, crs, reference)
     return np.where(np.isfinite(transformed).all(axis=1, keepdims=True), transformed, np.nan)
+
+
+def shift_longitudes(xy: np.ndarray, reference: SpatialReference | None) -> np.ndarray:
+    """Return coordinates with longitudes outside -180 to 360 shifted by 360.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.maps.grid import shift_longitudes
+    >>> from sptgnn_sklearn.spatial.crs import resolve_crs
+    >>> shift_longitudes(np.array([[350.0, 9.0], [370.0, 9.0]]), resolve_crs(4326, [])).tolist()
+    [[350.0, 9.0], [10.0, 9.0]]
+    """
+    turn = full_turn(reference)
+    if turn is None:
+        return xy
+    margin = 1e-9 * turn
+    outside = (xy[:, 0] < -turn / 2 - margin) | (xy[:, 0] > turn + margin)
+    if not outside.any():
+        return xy
+    shifted = xy.copy()
+    shifted[outside, 0] = (xy[outside, 0] + turn / 2) % turn - turn / 2
+    return shifted
 
 
 def block_edges(

@@ -12,10 +12,12 @@ import pandas as pd
 
 from ..images.geotiff_writer import import_rasterio
 from ..spatial.coordinate_checks import check_coordinates
-from ..spatial.crs import SpatialReference
+from ..spatial.crs import SpatialReference, resolve_crs
+from ..table.categories import level_name
+from ..table.column_parsing import decimal_years
 from .cell_table import CellTable
 from .covariate_stack import CovariateStack
-from .grid import Grid
+from .grid import Grid, full_turn, shift_longitudes
 from .model_inputs import ModelInputs
 
 __all__ = ["match_columns"]
@@ -79,6 +81,8 @@ def match_columns(
         for label, name in bands.items()
         if name in covariates.constants
     }
+    for label in constants.keys() & given_levels.keys():
+        constants[label] = _level_of_constant(label, constants[label], given_levels[label])
     bands = {label: name for label, name in bands.items() if label not in constants}
     for label in needed:
         if label not in bands and label not in constants:
@@ -166,8 +170,14 @@ def _match_by_position(
     return dict(zip(labels, covariates.names, strict=True))
 
 
-def _parse_date(date: Any) -> Any:
-    return date if isinstance(date, int | float | np.number) else pd.Timestamp(date)
+def _parse_date(date: Any) -> float:
+    """Return a date in decimal years, by the rules for columns of dates."""
+    try:
+        return float(decimal_years(pd.Series([date]), "date")[0])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"date={date!r} must be a date, ISO text (date='2005-04-03') or a year: {error}"
+        ) from error
 
 
 def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
@@ -184,6 +194,8 @@ def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
             stacklevel=4,
         )
         corners = np.array([[x, y] for x in grid.x[[0, -1]] for y in grid.y[[0, -1]]])
+        if inputs.on_sphere and not _longitude_error(grid, reference):
+            corners = shift_longitudes(corners, reference)
         if reference is not None:
             try:
                 check_coordinates(corners, reference, inputs.coordinates, fitting=False)
@@ -193,13 +205,30 @@ def _check_crs(grid: Grid, inputs: ModelInputs) -> None:
                     f"{reference.crs}: write the CRS into the raster, or call "
                     "dataset.rio.write_crs."
                 ) from error
-    elif reference is None or reference.crs is None:
+        return
+    outside = _longitude_error(grid, resolve_crs(grid.crs, [])) if inputs.on_sphere else None
+    if outside:
+        raise ValueError(outside)
+    if reference is None or reference.crs is None:
         warnings.warn(
             f"The CRS of the estimator's coordinates {inputs.coordinates} is unknown; that of the "
             "covariates is assumed. Pass crs to the estimator or to predict_map.",
             UserWarning,
             stacklevel=4,
         )
+
+
+def _longitude_error(grid: Grid, reference: SpatialReference | None) -> str | None:
+    """Return why longitudes cannot be shifted into the range of -180 to 360, or None."""
+    turn = full_turn(reference)
+    west, east = float(grid.x.min()), float(grid.x.max())
+    if turn is None or (-turn <= west and east <= 2 * turn):
+        return None
+    return (
+        f"the covariates have longitudes from {west:g} to {east:g}, and the earth ends at "
+        f"{turn:g}: subtract {turn:g} from those beyond (dataset.assign_coords), or write the "
+        "CRS of the coordinates (dataset.rio.write_crs)."
+    )
 
 
 def _check_image(label: Hashable, raster: Any, grid: Grid) -> None:
@@ -235,10 +264,9 @@ def _category_levels(
     levels_by_column = {}
     for label, name in bands.items():
         if label in given:
-            levels = given[label]
-            pairs = levels.items() if isinstance(levels, Mapping) else enumerate(levels)
-            levels_by_column[label] = dict(pairs)
-            names = [str(level) for level in levels_by_column[label].values()]
+            numeric = covariates.dataset[name].dtype.kind in "biuf"
+            levels_by_column[label] = _levels_by_code(label, given[label], numeric)
+            names = [level_name(level) for level in levels_by_column[label].values()]
             known = inputs.levels.get(label)
             if known is not None and not set(names) & set(known):
                 raise ValueError(
@@ -254,3 +282,48 @@ def _category_levels(
                     f"map holds numbers: pass categories={{{label!r}: {{1: {known[0]!r}, ...}}}}."
                 )
     return levels_by_column
+
+
+def _level_of_constant(label: Hashable, value: Any, levels: Any) -> Any:
+    """Return the level of the one code of all cells; text that is a level already is kept."""
+    by_code = _levels_by_code(label, levels, numeric=not isinstance(value, str))
+    if value in by_code:
+        return by_code[value]
+    if level_name(value) in {level_name(level) for level in by_code.values()}:
+        return value
+    raise ValueError(f"categories[{label!r}] has no level for {value!r}, the value of all cells.")
+
+
+def _levels_by_code(label: Hashable, levels: Any, numeric: bool) -> dict[Any, Any]:
+    """Return given levels by the values of a raster, which holds numbers or text."""
+    if isinstance(levels, str):
+        raise ValueError(
+            f"categories[{label!r}]={levels!r} must map numbers of the raster to levels, or list "
+            "the levels of 0, 1, 2, ..."
+        )
+    by_code: dict[Any, Any] = {}
+    for key, level in levels.items() if isinstance(levels, Mapping) else enumerate(levels):
+        code = _to_number(key) if numeric else level_name(key)
+        if code is None:
+            raise ValueError(
+                f"categories[{label!r}] has the key {key!r}, and the raster holds numbers: use the "
+                "numbers of the raster as keys."
+            )
+        if code in by_code and level_name(by_code[code]) != level_name(level):
+            raise ValueError(
+                f"categories[{label!r}] has two levels for {code!r}: {by_code[code]!r} and "
+                f"{level!r}."
+            )
+        by_code[code] = level
+    return by_code
+
+
+def _to_number(key: Any) -> float | None:
+    """Return a number, also from text; whole ones as int. None if it is no finite number."""
+    try:
+        number = float(key)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not np.isfinite(number):
+        return None
+    return int(number) if number == int(number) else number

@@ -15,6 +15,7 @@ from ..meta_estimators import innermost_estimator
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..table.infer_roles import find_coordinate_pair
 from ..table.schema import TableSchema
+from .grid import same_crs
 
 __all__ = ["ModelInputs", "fitted_columns", "inspect_inputs"]
 
@@ -44,6 +45,8 @@ class ModelInputs:
         Whether covariates may be missing.
     chip_size : int or None
         Height and width of the chips in pixels.
+    on_sphere : bool
+        Whether longitudes that differ by 360 are the same for the regressor.
     """
 
     labels: tuple[Hashable, ...]
@@ -56,6 +59,7 @@ class ModelInputs:
     optional: frozenset[Hashable] = frozenset()
     allows_missing: bool = False
     chip_size: int | None = None
+    on_sphere: bool = False
 
     def with_coordinates(self, coordinates: Sequence[Hashable] | None, crs: Any) -> ModelInputs:
         """Return a copy with the coordinate columns and the CRS given by the caller.
@@ -83,7 +87,12 @@ class ModelInputs:
             )
         reference = resolve_crs(crs, [])
         known = inputs.reference
-        if known is not None and known.crs is not None and known != reference:
+        if (
+            known is not None
+            and known.crs is not None
+            and reference.crs is not None
+            and not same_crs(known.crs, reference.crs)
+        ):
             raise ValueError(
                 f"crs={crs!r}, but the estimator was fitted with coordinates in {known.crs[:60]}. "
                 "crs is the CRS of the estimator's coordinates; set that of a raster with "
@@ -169,6 +178,7 @@ def _with_roles(inputs: ModelInputs, schema: TableSchema, inner: Any) -> ModelIn
         inputs,
         coordinates=pair,
         reference=schema.reference if pair else None,
+        on_sphere=bool(pair) and schema.reference.geographic,
         time=schema.time if schema.time in outer else None,
         images=tuple(label for label in schema.images.values() if label in outer),
         levels={label: levels for label, levels in schema.categorical.items() if label in outer},

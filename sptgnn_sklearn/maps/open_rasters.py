@@ -17,6 +17,7 @@ from .covariate_stack import (
     CovariateStack,
     ignore_affine_warnings,
     import_xarray,
+    spatial_dims,
     stack_from_dataset,
 )
 from .grid import describe_difference
@@ -65,15 +66,29 @@ def split_bands(array: Any, stem: str) -> Any:
     Parameters
     ----------
     array : xarray.DataArray
-        Of two dimensions, or of three with the bands first. Names of bands are the text
-        coordinates of that dimension, or a tuple in the attribute "long_name".
+        Of rows, columns and one other dimension, that of the bands, in any order; dimensions of
+        length 1 do not count. Names of bands are the text coordinates of that dimension, or a tuple
+        in the attribute "long_name".
     stem : str
         Name of unnamed bands: the stem itself if there is one band, else the stem with the number
         of the band, as in "stem_2".
     """
-    if array.ndim == 2:
+    nodata = array.rio.nodata
+    if nodata is not None and not np.isnan(nodata):  # the accessor is lost with a copy
+        array = array.assign_attrs(_FillValue=nodata)
+    spatial = spatial_dims(array)
+    other = [dim for dim in array.dims if dim not in spatial]
+    several = [dim for dim in other if array.sizes[dim] > 1] or other[:1]
+    single = [dim for dim in other if dim not in several]
+    array = array.isel(dict.fromkeys(single, 0), drop=True)
+    if len(several) > 1:
+        raise ValueError(
+            f"source has the dimensions {tuple(array.dims)}; rows, columns and one more can be "
+            "mapped. Select one index along the others."
+        )
+    if not several:
         return array.to_dataset(name=stem)
-    dim = array.dims[0]
+    dim = several[0]
     given = array.attrs.get("long_name")
     labels = array.coords[dim].to_numpy().tolist() if dim in array.coords else []
     if labels and all(isinstance(label, str) for label in labels):

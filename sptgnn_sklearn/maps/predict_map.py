@@ -17,12 +17,13 @@ from .block_files import BlockFiles
 from .covariate_stack import CovariateStack, import_xarray
 from .grid import block_edges, block_windows
 from .layers import BlockPredictor, choose_layers
+from .map_path import check_map_path, check_path_is_no_input
 from .match_columns import match_columns
 from .model_inputs import fitted_columns, inspect_inputs
 from .open_rasters import open_covariates
 from .parts_folder import PartsFolder
 from .scheduling import active_client, lazy_layers, predict_blocks
-from .writers import WRITERS, check_map_path, layers_dataset, open_map
+from .writers import WRITERS, layers_dataset, open_map
 
 __all__ = ["predict_map"]
 
@@ -180,6 +181,8 @@ def predict_map(
     inputs = inspect_inputs(estimator).with_coordinates(coordinates, crs)
     names = choose_layers(estimator, layers, area)
     opened = open_covariates(source)
+    if target is not None:
+        check_path_is_no_input(target, opened, images)
     table = match_columns(
         inputs,
         opened,

@@ -19,45 +19,9 @@ from .grid import Grid
 from .layers import LAYERS
 from .open_rasters import open_raster_file
 
-__all__ = ["WRITERS", "check_map_path", "layers_dataset", "open_map"]
+__all__ = ["WRITERS", "layers_dataset", "open_map"]
 
 _TILE = 512
-
-
-def check_map_path(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Return the absolute path of a map that can be written.
-
-    Raises
-    ------
-    ValueError
-        If no writer has its suffix.
-    ImportError
-        If the library of the writer is not installed.
-    FileExistsError
-        If there is a map and `overwrite` is False.
-    FileNotFoundError
-        If the folder does not exist.
-    """
-    target = Path(os.path.abspath(path))
-    suffix = target.suffix.lower()
-    if suffix not in WRITERS:
-        raise ValueError(f"path={str(target)!r} must end in one of {sorted(WRITERS)}.")
-    if suffix == ".zarr":
-        try:
-            import zarr  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                "A map in .zarr needs zarr: pip install 'sptgnn-sklearn[maps]'."
-            ) from error
-    if target.exists() and not overwrite:
-        raise FileExistsError(
-            f"path={str(target)!r} exists: choose another path, or pass overwrite=True."
-        )
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"path={str(target)!r}: the folder {str(target.parent)!r} does not exist; create it."
-        )
-    return target
 
 
 @ignore_affine_warnings()
@@ -193,7 +157,9 @@ def _write_zarr(block_files: BlockFiles, path: Path) -> None:
             [name for name in dataset.coords if name not in region]
         )
         without_coordinates.drop_attrs().to_zarr(part, region=region, consolidated=False)
-    if path.exists():
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
         shutil.rmtree(path)
     os.replace(part, path)
 

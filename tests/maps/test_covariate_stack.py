@@ -108,3 +108,78 @@ def test_grid_has_the_cell_centers(table):
     grid = stack_from_dataset(as_dataset(bands_of(table)), "it").grid
     assert grid.x[0] == CORNER[0] + CELL / 2
     assert grid.transform == (CELL, 0.0, CORNER[0], 0.0, -CELL, CORNER[1])
+
+
+def make_holes(fill, dtype="float32", **settings):
+    """A variable with three cells of a number."""
+    values = np.arange(20, dtype=dtype).reshape(4, 5)
+    values[0, :3] = fill
+    array = xr.DataArray(
+        values, dims=("y", "x"), coords={"y": [4.0, 3, 2, 1], "x": [1.0, 2, 3, 4, 5]}, **settings
+    )
+    return array.rio.write_crs("EPSG:32636")
+
+
+def missing_cells(source):
+    (values,) = open_covariates(source).read((0, 4, 0, 5)).values()
+    return np.flatnonzero(np.isnan(values.astype(float)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16", "int64"])
+@pytest.mark.parametrize(
+    "key",
+    ["_FillValue", "missing_value", "fill_value", "nodata", "nodatavals", "encoded", "accessor"],
+)
+def test_nodata_of_rioxarray_is_missing(dtype, key):
+    """Wherever the number is declared, and whatever its type."""
+    fill = 9999
+    array = make_holes(fill, dtype)
+    if key == "encoded":
+        array.encoding["_FillValue"] = fill
+    elif key == "accessor":
+        array = array.rio.set_nodata(fill)
+    else:
+        array.attrs[key] = (fill,) if key == "nodatavals" else np.dtype(dtype).type(fill)
+    sources = [array]
+    if key != "accessor":  # lost in a Dataset, also for rioxarray
+        sources += [array.to_dataset(name="a"), array.expand_dims("band").to_dataset(name="a")]
+        sources += [array.chunk().to_dataset(name="a")]
+    for source in sources:
+        np.testing.assert_array_equal(missing_cells(source), [0, 1, 2])
+
+
+def test_several_nodata_values_are_missing():
+    """_FillValue and missing_value of CF may differ, and one may be a list."""
+    array = make_holes(-1)
+    array.values[3, 4] = -2
+    array.values[3, 3] = -3
+    array.attrs = {"_FillValue": -1, "missing_value": np.array([-2, -3])}
+    np.testing.assert_array_equal(missing_cells(array.to_dataset(name="a")), [0, 1, 2, 18, 19])
+
+
+def test_encoded_nodata_of_scaled_values_is_that_of_the_file():
+    """After decoding, a value that equals the number in the file is a measurement."""
+    array = make_holes(0.0)
+    array.encoding |= {"_FillValue": 0, "scale_factor": 0.1}
+    assert missing_cells(array.to_dataset(name="a")).size == 0
+
+
+def test_masked_arrays_of_dask_are_missing():
+    import dask.array
+
+    data = dask.array.ma.masked_equal(dask.array.from_array(make_holes(7, "int16").values), 7)
+    array = make_holes(7, "int16").copy(data=data)
+    np.testing.assert_array_equal(missing_cells(array.to_dataset(name="a")), [0, 1, 2, 7])
+
+
+def test_internal_masks_and_nodata_of_files_are_missing(tmp_path):
+    """A GeoTIFF with a mask, and one whose nodata value is in no cell."""
+    values = np.arange(20, dtype="int16").reshape(4, 5)
+    path = write_raster(tmp_path / "a.tif", values, tile=None)
+    with rasterio.open(path, "r+") as file:
+        mask = np.full((4, 5), 255, dtype="uint8")
+        mask[1, 1] = 0
+        file.write_mask(mask)
+    np.testing.assert_array_equal(missing_cells([path]), [6])
+    path = write_raster(tmp_path / "b.tif", values, tile=None, nodata=-9)
+    assert missing_cells([path]).size == 0

@@ -1,6 +1,7 @@
 """Grids: their differences, windows, block edges and cell centers."""
 
 import numpy as np
+import pyproj
 import pytest
 
 from sptgnn_sklearn.maps.grid import (
@@ -9,6 +10,8 @@ from sptgnn_sklearn.maps.grid import (
     block_windows,
     cell_centers,
     describe_difference,
+    same_crs,
+    shift_longitudes,
 )
 from sptgnn_sklearn.spatial.crs import resolve_crs
 
@@ -60,3 +63,75 @@ def test_cells_outside_the_domain_of_the_crs_are_nan():
     result = cell_centers(np.array([33.0, 33.0]), np.array([0.0, 95.0]), "EPSG:4326", utm)
     np.testing.assert_allclose(result[0], [500_000, 0], atol=1e-3)
     assert np.isnan(result[1]).all()
+
+
+CODES = [32636, 4326, 3035, 28992, 2180, 31467, 25832, 5070, 27700, 2154, 3857, 2193]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    "form", ["WKT2_2019", "WKT2_2015", "WKT1_GDAL", "WKT1_ESRI", "json", "proj"]
+)
+@pytest.mark.filterwarnings("ignore:You will likely lose important:UserWarning")
+def test_crs_written_in_any_form_is_the_same(code, form):
+    """Well-known text of all versions, JSON and PROJ text; only PROJ text may lack the datum."""
+    crs = pyproj.CRS.from_epsg(code)
+    if form == "proj":
+        text = crs.to_proj4()
+    elif form == "json":
+        text = crs.to_json()
+    else:
+        text = crs.to_wkt(form)
+    assert same_crs(f"EPSG:{code}", text, known_datum=form != "proj")
+    assert same_crs(text, f"EPSG:{code}", known_datum=form != "proj")
+    assert describe_difference(make_grid(crs=f"EPSG:{code}"), make_grid(crs=text)) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("EPSG:4326", "OGC:CRS84"),
+        ("EPSG:4326", "EPSG:4979"),
+        ("EPSG:3857", "+proj=merc +a=6378137 +b=6378137 +units=m +nadgrids=@null"),
+        ("EPSG:32636", "+proj=utm +zone=36 +datum=WGS84 +units=m +no_defs +type=crs"),
+        ("EPSG:28992", "EPSG:7415"),
+        ("EPSG:31370", "EPSG:31370+5710"),
+    ],
+)
+def test_axis_order_heights_and_names_do_not_count(one, other):
+    if other.startswith("+proj=merc"):
+        pytest.skip("a sphere without the name of a datum is another CRS for PROJ")
+    assert same_crs(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("EPSG:32636", "EPSG:32637"),
+        ("EPSG:32636", "EPSG:32736"),
+        ("EPSG:32636", "EPSG:25836"),
+        ("EPSG:4326", "EPSG:4258"),
+        ("EPSG:4326", "EPSG:4267"),
+        ("EPSG:26910", "EPSG:26710"),
+        ("EPSG:32636", "+proj=utm +zone=36 +datum=WGS84 +units=km"),
+        ("EPSG:2263", "EPSG:32118"),
+        ("EPSG:3857", "EPSG:3395"),
+        ("EPSG:5513", "EPSG:5514"),
+        ("EPSG:28992", "+proj=utm +zone=31 +ellps=bessel"),
+    ],
+)
+def test_other_datums_zones_units_and_directions_count(one, other):
+    assert not same_crs(one, other)
+    assert not same_crs(one, other, known_datum=False)
+
+
+def test_longitudes_beyond_the_range_are_shifted():
+    """Those from -180 to 360 stay as they are, also in grads."""
+    wgs84 = resolve_crs(4326, [])
+    lon = [-190.0, -180.0, 0.0, 359.9, 360.0, 360.5, 540.0]
+    result = shift_longitudes(np.column_stack([lon, np.zeros(7)]), wgs84)
+    np.testing.assert_allclose(result[:, 0], [170, -180, 0, 359.9, 360, 0.5, -180])
+    grads = resolve_crs("EPSG:4807", [])
+    assert shift_longitudes(np.array([[410.0, 1.0]]), grads)[0, 0] == pytest.approx(10.0)
+    utm = resolve_crs(32636, [])
+    assert shift_longitudes(np.array([[441000.0, 1.0]]), utm)[0, 0] == 441000

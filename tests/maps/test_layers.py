@@ -15,9 +15,10 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
 from small_rasters import CRS, HEIGHT, WIDTH, as_dataset, bands_of, survey, write_raster
 
-from sptgnn_sklearn import AreaOfApplicability, predict_map
+from sptgnn_sklearn import AreaOfApplicability, predict_interval, predict_map
 from sptgnn_sklearn.maps import layers as layers_module
 from sptgnn_sklearn.maps.layers import choose_layers
 
@@ -151,3 +152,32 @@ def test_area_without_names_takes_the_columns_of_the_model(table):
     np.testing.assert_allclose(flatten(result)["dissimilarity"][1:], index[1:], rtol=1e-5)
     assert np.isnan(result["dissimilarity"][0, 0])
     assert np.isfinite(result["mean"][0, 0])
+
+
+TRANSFORMS = {
+    "log": {"func": np.log1p, "inverse_func": np.expm1},
+    "decreasing": {"func": lambda y: 1 / (1 + y), "inverse_func": lambda z: 1 / z - 1},
+    "power": {"transformer": PowerTransformer()},
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("nested", ["outside", "pipeline", "search"])
+def test_limits_of_transformed_targets_are_those_of_predict_interval(stack, table, name, nested):
+    """Limits of a nonlinear transform, wherever it is nested; the mean is that of predict."""
+    X, y = survey(80)
+    model = TransformedTargetRegressor(make_network(max_epochs=1), **TRANSFORMS[name])
+    if nested == "pipeline":
+        model = make_pipeline("passthrough", model)
+    elif nested == "search":
+        model = GridSearchCV(model, {"regressor__n_neighbors": [5]}, cv=2)
+    model.fit(X, y)
+    found = flatten(
+        predict_map(model, stack, layers=["lower", "mean", "upper"], coverage=0.8, **SETTINGS)
+    )
+    limits = predict_interval(model, table, coverage=0.8)
+    np.testing.assert_allclose(found["lower"], limits[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found["upper"], limits[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(found["mean"], model.predict(table), rtol=1e-5)
+    only = flatten(predict_map(model, stack, layers="upper", coverage=0.8, **SETTINGS))
+    np.testing.assert_array_equal(only["upper"], found["upper"])

@@ -128,3 +128,42 @@ def test_files_with_too_many_bands_raise(tmp_path):
     path = write_raster(tmp_path / "many.tif", np.zeros((4097, 2, 2), "uint8"))
     with pytest.raises(ValueError, match=r"many.tif' .*4097 bands.* 4096"):
         open_covariates(path)
+
+
+def test_rasters_of_one_crs_in_another_form_align(model, table, tmp_path):
+    """A file with ESRI's text and one with a code give the map of two files with the code."""
+    import pyproj
+
+    bands = bands_of(table)
+    names = ("elevation", "cov_0", "cov_1", "land_use")
+    texts = [CRS, pyproj.CRS(CRS).to_wkt("WKT1_ESRI"), pyproj.CRS(CRS).to_proj4(), CRS]
+    same, mixed = {}, {}
+    for name, text in zip(names, texts, strict=True):
+        same[name] = write_raster(tmp_path / f"{name}.tif", bands[name])
+        mixed[name] = write_raster(tmp_path / f"{name}-2.tif", bands[name], crs=text)
+    expected = flatten(predict_map(model, same, **SETTINGS))["mean"]
+    np.testing.assert_array_equal(flatten(predict_map(model, mixed, **SETTINGS))["mean"], expected)
+
+
+def test_band_dimension_of_length_one_does_not_count(model, table):
+    """A Dataset with it equals one without, and a DataArray equals its variable."""
+    flat = as_dataset(bands_of(table))
+    expected = flatten(predict_map(model, flat, **SETTINGS))["mean"]
+    for source in (
+        flat.expand_dims("band"),
+        flat.expand_dims(band=[1]),
+        flat.expand_dims(["time", "band"]),
+        flat.expand_dims("band", axis=-1),
+        flat.assign(cov_0=flat["cov_0"].expand_dims("band")),
+        flat.to_dataarray("band"),
+        flat.to_dataarray("band").transpose("y", "x", "band"),
+        flat.to_dataarray("band").expand_dims("time"),
+    ):
+        result = flatten(predict_map(model, source, **SETTINGS))["mean"]
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_two_other_dimensions_raise(table):
+    array = as_dataset({"cov_0": bands_of(table)["cov_0"]})["cov_0"]
+    with pytest.raises(ValueError, match=r"source has the dimensions .*'time', 'band'"):
+        open_covariates(array.expand_dims(time=2, band=2))
