@@ -8,13 +8,13 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import skew
 
-__all__ = ["TargetScaler", "choose_transform", "mixture_quantiles"]
+__all__ = ["LARGEST_LOG", "TargetScaler", "choose_transform", "mixture_quantiles"]
 
 _MIN_SKEWNESS = 1.0  # of a target that "auto" log-transforms
 _BISECTIONS = 60
 _BRACKET_WIDTH = 9.0  # in standard deviations; less than 1e-18 of a Gaussian lies outside
 # Single precision ends at exp(88): cap the mean at exp(80), the deviation at exp(8) times the mean.
-_LARGEST_LOG = 80.0
+LARGEST_LOG = 80.0
 _LARGEST_LOG_VARIANCE = 16.0
 
 
@@ -26,8 +26,8 @@ class TargetScaler:
     ----------
     function : None or "log1p"
     center, scale : float
-        Mean and standard deviation of the transformed training targets; the scale of a constant
-        target is 1.
+        Mean and standard deviation of the transformed training targets. The scale of a constant
+        target is 0, so that all its predictions are that constant.
 
     Examples
     --------
@@ -69,15 +69,16 @@ class TargetScaler:
                 "target_transform=None, or shift y."
             )
         z = np.log1p(y) if function == "log1p" else y
+        if np.ptp(z) == 0:  # the computed deviation of equal numbers would be a rounding error
+            return cls(function, float(z[0]), 0.0)
         center = np.average(z, weights=weight)
-        # The computed deviation of equal numbers is a rounding error.
-        variance = np.average((z - center) ** 2, weights=weight) if np.ptp(z) > 0 else 1.0
+        variance = np.average((z - center) ** 2, weights=weight)
         return cls(function, float(center), float(np.sqrt(variance)))
 
     def transform(self, y: np.ndarray) -> np.ndarray:
         """Return targets in standardized units."""
         z = np.log1p(y) if self.function == "log1p" else y
-        return (z - self.center) / self.scale
+        return (z - self.center) / self.scale if self.scale else np.zeros(np.shape(z))
 
     def moments(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance in the unit of y of a Gaussian in standardized units.
@@ -97,13 +98,13 @@ class TargetScaler:
         m, v = self.center + self.scale * mean, self.scale**2 * variance
         if self.function is None:
             return m, v
-        center = np.exp(np.minimum(m + v / 2, _LARGEST_LOG))
+        center = np.exp(np.minimum(m + v / 2, LARGEST_LOG))
         return center - 1, np.expm1(np.minimum(v, _LARGEST_LOG_VARIANCE)) * center**2
 
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Return values, such as quantiles, in the unit of y."""
         z = self.center + self.scale * z
-        return np.expm1(np.minimum(z, _LARGEST_LOG)) if self.function == "log1p" else z
+        return np.expm1(np.minimum(z, LARGEST_LOG)) if self.function == "log1p" else z
 
 
 def choose_transform(y: np.ndarray) -> str | None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
+from sklearn.utils import gen_batches
 
-from ..table.target_scaling import TargetScaler, mixture_quantiles
+from ..table.target_scaling import LARGEST_LOG, TargetScaler, mixture_quantiles
 from .calibration import Calibration
 from .conformal import conformal_limits
 from .correlated_draws import SCORES, quantiles_at_scores
+from .limited_moments import FAR, limited_lognormal_moments, limited_normal_moments
 from .postprocessing import MemberPredictions
 
 __all__ = ["PredictiveDistribution"]
+
+_WIDE_LOG_VARIANCE = 4.0  # largest variance of log(1 + y) without limits of the upper tail
+# Limit of the upper tail of wider distributions: the greater of these, above the mean of the log.
+_TAIL_LOG = 8.0
+_TAIL_SCORE = 2.0
+_NODES = np.linspace(-4.0, 4.0, 1025)  # normal scores for the moments of wide distributions
+_WIDE_ROWS = 1024  # rows of wide distributions in a chunk
+_ROUNDING = 1e-9
+_CHECKED_COVERAGE = 0.8  # of the interval that should contain the mean
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,15 @@ class PredictiveDistribution:
     target : TargetScaler
     calibration : Calibration
     bounds : pair of float or None, or None
-        Limits of means, quantiles, intervals and draws; None leaves a side open.
+        Limits of means, quantiles, intervals and draws; None leaves a side open. Standard
+        deviations are those of the limited distribution.
+
+    Notes
+    -----
+    Moments of a log-normal distribution depend on a tail that no sample contains if the variance of
+    the logarithm is large. In rows where it is above 4 (or where the tail exceeds the range of
+    single precision), draws are limited to a logarithm of 8, or 2 standard deviations if that is
+    more, above its mean, and moments are those of the draws.
 
     Raises
     ------
@@ -66,9 +86,24 @@ class PredictiveDistribution:
         """Return mean, aleatoric and epistemic standard deviation (n,).
 
         The moments of each member are transformed back before they are decomposed.
+
+        Warns
+        -----
+        UserWarning
+            If the mean of a wide log-normal distribution lies outside its 80 % interval.
         """
         means, variances = self.target.moments(self.members.mean, self.members.variance)
-        return self._clip(means.mean(0)), np.sqrt(variances.mean(0)), means.std(0)
+        mean = self._clip(means.mean(0))
+        if self.bounds is not None:
+            means, variances = self._limited_moments(means, variances)
+        aleatoric, epistemic = np.sqrt(variances.mean(0)), means.std(0)
+        wide = self._wide_rows()
+        if len(wide):
+            for part in gen_batches(len(wide), _WIDE_ROWS):
+                rows = wide[part]
+                mean[rows], aleatoric[rows], epistemic[rows] = self._take(rows)._wide_moments()
+            self._warn_of_extreme_means(wide, mean)
+        return mean, aleatoric, epistemic
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """Return calibrated quantiles (n, q) at levels (q,)."""
@@ -83,14 +118,102 @@ class PredictiveDistribution:
     def draw(self, scores: np.ndarray) -> np.ndarray:
         """Return draws (n, s) at normal scores (n, s), which carry the correlation of errors."""
         quantiles = self._standardized_quantiles(ndtr(SCORES))
-        return self._clip(self.target.inverse_transform(quantiles_at_scores(quantiles, scores)))
+        values = quantiles_at_scores(quantiles, scores)
+        wide = self._wide_rows()
+        if len(wide):
+            values[wide] = np.minimum(values[wide], self._tail_limit()[wide, None])
+        return self._clip(self.target.inverse_transform(values))
+
+    def _take(self, rows: np.ndarray) -> PredictiveDistribution:
+        members = MemberPredictions(self.members.mean[:, rows], self.members.variance[:, rows])
+        return replace(self, members=members)
+
+    def _wide_rows(self) -> np.ndarray:
+        """Return positions of rows whose log-normal distribution is too wide for its moments."""
+        if self.target.function is None:
+            return np.empty(0, dtype=int)
+        mean, std = self.members.total
+        log_std = self.target.scale * std
+        tail = self.target.center + self.target.scale * mean + SCORES[-1] * log_std
+        return np.flatnonzero((log_std**2 > _WIDE_LOG_VARIANCE) | (tail > LARGEST_LOG))
+
+    def _tail_limit(self) -> np.ndarray:
+        """Return the largest standardized values (n,) of draws from wide distributions."""
+        mean, std = self.members.total
+        return mean + np.maximum(_TAIL_LOG / self.target.scale, _TAIL_SCORE * std)
+
+    def _wide_moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the moments of draws, decomposed as those of the members up to the same limit."""
+        limit, scale = self._tail_limit(), self.target.scale
+        edges = np.r_[0.0, ndtr((_NODES[1:] + _NODES[:-1]) / 2), 1.0]
+        quantiles = self._standardized_quantiles(ndtr(SCORES))
+        nodes = np.broadcast_to(_NODES, (len(limit), len(_NODES)))
+        values = np.minimum(quantiles_at_scores(quantiles, nodes), limit[:, None])
+        values = self._clip(self.target.inverse_transform(values))
+        mean = values @ np.diff(edges)
+        variance = (values - mean[:, None]) ** 2 @ np.diff(edges)
+        largest = np.minimum(self.target.center + scale * limit, LARGEST_LOG)
+        means, variances = limited_lognormal_moments(
+            np.minimum(self.target.center + scale * self.members.mean - largest, 0.0),
+            scale**2 * self.members.variance,
+            -np.inf,
+            0.0,
+        )
+        between, total = means.var(0), means.var(0) + variances.mean(0)
+        share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+        return mean, np.sqrt((1 - share) * variance), np.sqrt(share * variance)
+
+    def _limited_moments(
+        self, means: np.ndarray, variances: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the moments (M, n) of members within the bounds; unchanged far from them."""
+        target = self.target
+        m = target.center + target.scale * self.members.mean
+        v = target.scale**2 * self.members.variance
+        low, high = self._limits()
+        if target.function is None:
+            return limited_normal_moments(m, v, low, high)
+        low, high = (np.log1p(side) if side > -1 else -np.inf for side in (low, high))
+        far = FAR * np.sqrt(v) + 2 * v  # the second moment is that of values shifted by 2 v
+        reached = (low > m - far) | (high < m + far)
+        found = limited_lognormal_moments(m[reached], v[reached], low, high)
+        means, variances = means.copy(), variances.copy()
+        means[reached], variances[reached] = found[0] - 1, found[1]
+        return means, variances
+
+    def _warn_of_extreme_means(self, wide: np.ndarray, mean: np.ndarray) -> None:
+        """Warn if means lie outside of their interval, as those of very skewed distributions do."""
+        rows = self._take(wide)
+        try:
+            limits = rows.interval(_CHECKED_COVERAGE)
+        except ValueError:  # too few held-out rows
+            limits = rows.quantiles(
+                np.array([0.5, 0.5]) + np.array([-0.5, 0.5]) * _CHECKED_COVERAGE
+            )
+        rounding = _ROUNDING * np.abs(limits)
+        below, above = (
+            mean[wide] < (limits - rounding)[:, 0],
+            mean[wide] > (limits + rounding)[:, 1],
+        )
+        outside = wide[below | above]
+        if len(outside):
+            warnings.warn(
+                f"The predicted mean of {len(outside)} of {len(mean)} rows (row positions "
+                f"{outside[:5].tolist()}) lies outside its {_CHECKED_COVERAGE:.0%} interval, "
+                "because the predicted distribution of log1p(y) is so wide that a few extreme "
+                "values determine the mean. Use predict_quantiles(X, [0.5]) and predict_interval, "
+                "look for outliers in y, or set target_transform=None.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _standardized_quantiles(self, levels: np.ndarray) -> np.ndarray:
         members, levels = self.members, self.calibration.adjust_levels(levels)
         return mixture_quantiles(members.mean, np.sqrt(members.variance), levels)
 
     def _clip(self, values: np.ndarray) -> np.ndarray:
-        if self.bounds is None:
-            return values
-        low, high = self.bounds
-        return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
+        return values if self.bounds is None else np.clip(values, *self._limits())
+
+    def _limits(self) -> tuple[float, float]:
+        low, high = (None, None) if self.bounds is None else self.bounds
+        return -np.inf if low is None else float(low), np.inf if high is None else float(high)

@@ -61,11 +61,16 @@ def test_log1p_of_targets_below_minus_one_raises(value):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -7e5, 1e-30, 1e30])
-def test_constant_targets_have_scale_one(value):
-    """The computed deviation of equal numbers is a rounding error."""
-    scaler = TargetScaler.fit(np.full(7, value), np.linspace(0.1, 1, 7), None)
-    assert scaler.scale == 1.0
-    assert scaler.center == pytest.approx(value)
+@pytest.mark.parametrize("function", [None, "auto"])
+def test_constant_targets_have_scale_zero(value, function):
+    """The computed deviation of equal numbers is a rounding error; all predictions are equal."""
+    y = np.full(7, value)
+    scaler = TargetScaler.fit(y, np.linspace(0.1, 1, 7), function)
+    assert (scaler.center, scaler.scale) == (value, 0.0)
+    np.testing.assert_array_equal(scaler.transform(y), np.zeros(7))
+    z = np.array([-3.0, 0.0, 5.0])
+    np.testing.assert_array_equal(scaler.inverse_transform(z), np.full(3, value))
+    np.testing.assert_array_equal(scaler.moments(z, np.ones(3)), [np.full(3, value), np.zeros(3)])
 
 
 @pytest.mark.parametrize("unit", [1e-29, 1e29])

@@ -1,5 +1,7 @@
 """Predictive distribution in the unit of y, for Gaussian members with known answers."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -12,6 +14,7 @@ from sptgnn_sklearn.uncertainty.correlated_draws import SCORES
 from sptgnn_sklearn.uncertainty.postprocessing import MemberPredictions
 from sptgnn_sklearn.uncertainty.predictive_distribution import PredictiveDistribution
 
+RNG = np.random.default_rng(0)
 SCALER = TargetScaler(None, 10.0, 2.0)
 
 
@@ -52,6 +55,132 @@ def test_bounds_clip_all_outputs():
     assert one.quantiles(np.array([0.01, 0.99])).min() == 11.0
     assert one.interval(0.9).min() == 11.0 and one.interval(0.9).max() > 100
     assert one.draw(np.array([[-3.0, 3.0]])).min() == 11.0
+
+
+def many_draws(found, n=20_000):
+    """Return draws of every row at equally probable scores."""
+    scores = norm.ppf((np.arange(n) + 0.5) / n)
+    return found.draw(np.broadcast_to(scores, (found.members.mean.shape[1], n)))
+
+
+@pytest.mark.parametrize("function", [None, "log1p"])
+@pytest.mark.parametrize(
+    "bounds", [(1.0, None), (None, 4.0), (1.5, 3.0), (-1.0, 50.0), (9.0, 10.0)]
+)
+def test_moments_of_bounded_distributions_are_those_of_draws(function, bounds):
+    """Standard deviations are those of the limited draws; the mean is limited itself."""
+    scaler = TargetScaler(function, 1.0 if function else 2.0, 0.5 if function else 1.5)
+    members = MemberPredictions(RNG.normal(size=(3, 40)), RNG.uniform(0.1, 1.5, size=(3, 40)))
+    free = PredictiveDistribution(members, scaler, Calibration())
+    bounded = PredictiveDistribution(members, scaler, Calibration(), bounds)
+    mean, aleatoric, epistemic = bounded.moments()
+    limits = [np.inf * sign if b is None else b for sign, b in zip((-1, 1), bounds, strict=True)]
+    np.testing.assert_array_equal(mean, np.clip(free.moments()[0], *limits))
+    draws = many_draws(bounded)
+    np.testing.assert_allclose(np.hypot(aleatoric, epistemic), draws.std(1), rtol=0.02, atol=5e-3)
+    outside = (draws <= limits[0]).any(1) | (draws >= limits[1]).any(1)
+    assert (np.hypot(aleatoric, epistemic) <= np.hypot(*free.moments()[1:]) + 1e-12)[outside].all()
+
+
+def test_bounds_that_are_not_reached_change_no_bits():
+    """Moments and draws equal those without bounds."""
+    members = MemberPredictions(RNG.normal(size=(3, 40)), RNG.uniform(0.1, 1, size=(3, 40)))
+    for function in (None, "log1p"):
+        scaler = TargetScaler(function, 2.0, 0.4)
+        found, expected = (
+            PredictiveDistribution(members, scaler, Calibration(), bounds)
+            for bounds in ((-1e5, 1e5), None)
+        )
+        for one, other in zip(found.moments(), expected.moments(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("std", [0.5, 1.9, 2.3, 3.0, 4.0, 8.0, 30.0])
+@pytest.mark.parametrize("n_members", [1, 4])
+def test_log_normal_moments_of_any_width(std, n_members):
+    """The mean lies inside its interval or a warning gives the reason; std is that of draws."""
+    mean = RNG.normal(0, 0.3, size=(n_members, 20))
+    members = MemberPredictions(mean, RNG.uniform(0.9, 1.1, size=mean.shape))
+    scores = norm.ppf((np.arange(200) + 0.5) / 200)
+    found = PredictiveDistribution(
+        members, TargetScaler("log1p", 1.0, std), Calibration(scores=scores)
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mean, aleatoric, epistemic = found.moments()
+    limits = found.interval(0.8)
+    inside = (limits[:, 0] <= mean) & (mean <= limits[:, 1])
+    assert bool(caught) == (not inside.all())
+    assert all("outside its 80% interval" in str(warning.message) for warning in caught)
+    assert inside.all() or std > 4
+    total = np.hypot(aleatoric, epistemic)
+    if std < 1.8:  # unchanged: the moments of log-normal members
+        means, variances = found.target.moments(members.mean, members.variance)
+        np.testing.assert_array_equal(mean, means.mean(0))
+        np.testing.assert_array_equal(aleatoric, np.sqrt(variances.mean(0)))
+        return
+    if std < 2:
+        return
+    draws = many_draws(found)
+    np.testing.assert_allclose(total, draws.std(1), rtol=0.05)
+    np.testing.assert_allclose(mean, draws.mean(1), rtol=0.05)
+    assert (epistemic > 0).all() == (n_members > 1)
+    # Central quantiles of the draws are the predicted ones.
+    levels = np.array([0.05, 0.5, 0.95])
+    np.testing.assert_allclose(
+        np.log(np.quantile(draws, levels, axis=1).T + 1 + 1e-9),
+        np.log(found.quantiles(levels) + 1 + 1e-9),
+        atol=0.02 * std,
+    )
+
+
+def test_moments_at_the_end_of_single_precision_agree_with_draws():
+    """Values are limited to exp(80), and so are mean and standard deviation."""
+    members = MemberPredictions(np.array([[0.0, 1.0]]), np.ones((1, 2)))
+    found = PredictiveDistribution(members, TargetScaler("log1p", 90.0, 1.0), Calibration())
+    mean, aleatoric, _ = found.moments()
+    np.testing.assert_allclose(mean, np.exp(80), rtol=1e-6)
+    assert (aleatoric < 1e-3 * mean).all()
+    assert (many_draws(found).std(1) < 1e-3 * mean).all()
+
+
+@pytest.mark.filterwarnings("ignore:The predicted mean")
+def test_rows_do_not_change_the_moments_of_others():
+    """Wide and ordinary rows in one call equal those of each row alone."""
+    members = MemberPredictions(RNG.normal(size=(2, 30)), RNG.uniform(0.1, 9, size=(2, 30)))
+    found = PredictiveDistribution(members, TargetScaler("log1p", 1.0, 1.0), Calibration())
+    together = np.array(found.moments())
+    assert 0 < len(found._wide_rows()) < 30
+    for row in range(30):
+        alone = PredictiveDistribution(
+            MemberPredictions(members.mean[:, [row]], members.variance[:, [row]]),
+            found.target,
+            found.calibration,
+        )
+        np.testing.assert_allclose(np.ravel(alone.moments()), together[:, row], rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [3.0, 0.0, -7.1, 1e-9, 123456.789])
+@pytest.mark.parametrize("transform", [None, "log1p", "auto"])
+def test_outputs_of_a_constant_target_agree(value, transform):
+    """Mean, quantiles, interval and draws are the constant, and std is 0."""
+    if transform == "log1p" and value <= -1:
+        pytest.skip("log1p needs y above -1")
+    survey = make_soil_survey(n_samples=60, random_state=0)
+    model = SpTGNNRegressor(
+        n_estimators=2,
+        base_estimator=None,
+        max_epochs=2,
+        random_state=0,
+        target_transform=transform,
+    ).fit(survey.data, np.full(60, value))
+    near = {"rtol": 1e-12, "atol": 1e-15}
+    found = model.predict_uncertainty(survey.data, coverage=0.8)
+    np.testing.assert_allclose(found[["mean", "lower", "upper"]], value, **near)
+    np.testing.assert_array_equal(found[["std", "aleatoric", "epistemic"]], 0.0)
+    np.testing.assert_allclose(model.predict_quantiles(survey.data), value, **near)
+    np.testing.assert_allclose(model.sample_y(survey.data, 3, random_state=0), value, **near)
+    np.testing.assert_allclose(model.oob_prediction_, value, **near)
 
 
 def test_rows_without_finite_prediction_are_named():
