@@ -145,7 +145,7 @@ def _check_schema(schema: Any) -> None:
         isinstance(reference.crs, str | None)
         and is_flag(reference.geographic)
         and isinstance(reference.unit, str)
-        and is_number(schema.longitude_start, -360.0, 360.0),
+        and is_number(getattr(schema, "longitude_start", 0.0), -360.0, 360.0),
         "columns_.reference is invalid",
     )
 
