@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from collections import Counter
@@ -27,6 +28,7 @@ from .spatial.blocks import location_ids
 from .table.coordinate_columns import locate_coordinates
 from .table.infer_roles import Roles, TableError, infer_roles, resolve_column
 from .table.schema import TableSchema
+from .table.table_checks import check_no_data_target, is_laboratory_name, replace_censored
 from .table.target_scaling import choose_transform
 
 __all__ = ["main"]
@@ -120,6 +122,19 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{option}", nargs="+", action="extend", default=[], metavar="COLUMN", help=what
         )
+    parser.add_argument(
+        "--na",
+        nargs="+",
+        type=float,
+        default=[],
+        metavar="NUMBER",
+        help="numbers that mean no data",
+    )
+    parser.add_argument(
+        "--censored",
+        choices=("half", "limit", "drop"),
+        help="value of entries such as <0.1: half the limit, the limit, or missing",
+    )
     transform = parser.add_mutually_exclusive_group()
     transform.add_argument(
         "--target-transform",
@@ -166,9 +181,14 @@ def _prepare(options: argparse.Namespace) -> _Job:
         if value is not None and value < least:
             raise TableError(f"--{name} {value}: must be at least {least}.")
     frame = _read(options.table)
+    frame = frame.mask(frame.isin(options.na)) if options.na else frame
     for label in options.categorical:
         column = frame[resolve_column(frame, label, "--categorical")]
         frame[label] = _as_classes(column)
+    with _as_table_error():
+        for label in frame.columns.difference([*options.categorical, *options.drop]):
+            if pd.api.types.is_string_dtype(frame[label].dtype):
+                frame[label] = replace_censored(frame[label], options.censored)
     roles = infer_roles(
         frame,
         options.target,
@@ -185,12 +205,20 @@ def _prepare(options: argparse.Namespace) -> _Job:
     _print_rows(options, target, located)
     for line in roles.describe(frame.loc[kept]):
         print(line)
+    laboratory = [label for label in roles.covariates if is_laboratory_name(label)]
+    if laboratory:
+        print(
+            f"laboratory values used as covariates: {', '.join(laboratory)}; drop them with --drop "
+            "if they are unknown at the map's cells"
+        )
     if len(y) < _MIN_TABLE_ROWS:
         raise TableError(
             f"{len(y)} rows have a target and coordinates; at least {_MIN_TABLE_ROWS} are required."
         )
     if y.min() == y.max():
         raise TableError(f"--target {roles.target}: all rows have the value {y[0]:g}.")
+    with _as_table_error():
+        check_no_data_target(y, f"--target {roles.target}:", "read the value as missing by --na")
     log1p = _uses_log1p(options.target_transform, y)
     named = {"coordinates": roles.coordinates, "crs": options.crs}
     named |= {"time": roles.time, "elevation": roles.elevation, "site": roles.site}
@@ -237,10 +265,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
     with opener(path, "rt", encoding="utf-8-sig") as lines:
         header = lines.readline()
     separator = max(",;\t", key=header.count)
-    # Files with semicolons often have decimal commas: the reading with more numeric columns wins.
+    # Files with semicolons or tabs often have decimal commas: more numeric columns decide.
     readings = [
         pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig")
-        for decimal in (".," if separator == ";" else ".")
+        for decimal in ("." if separator == "," else ".,")
     ]
     return max(readings, key=lambda frame: frame.select_dtypes("number").shape[1])
 
@@ -324,10 +352,12 @@ def _models(options: argparse.Namespace, named: dict[str, Any]) -> dict[str, Any
 
 
 def _report(caught: list[warnings.WarningMessage]) -> None:
-    """Print each warning once; the numbers after its first words differ between folds."""
-    counts = Counter(str(warning.message).split("(")[0].split(":")[0].strip() for warning in caught)
-    for words, times in counts.items():
-        print(f"note: {words}{f' ({times} times)' if times > 1 else ''}")
+    """Print each warning once, the first of those that differ in numbers only, as between folds."""
+    messages = [str(warning.message) for warning in caught]
+    templates = [re.sub(r"(\d[\d.e+-]*(, )?)+", "#", message) for message in messages]
+    for template, times in Counter(templates).items():
+        first = messages[templates.index(template)]
+        print(f"note: {first}{f' ({times} times)' if times > 1 else ''}")
 
 
 def _write_outputs(result: ComparisonResult, job: _Job, options: argparse.Namespace) -> list[Path]:

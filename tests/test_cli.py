@@ -187,6 +187,7 @@ def test_transform_is_printed(working_directory, table, capsys, monkeypatch):
         (";", ",", open),
         (";", ".", open),
         ("\t", ".", open),
+        ("\t", ",", open),
         (",", ".", gzip.open),
     ],
 )
@@ -332,6 +333,78 @@ def test_tables_without_coordinates_raise(working_directory, table, capsys):
     """The option to set is named."""
     table.rename(columns={"lon": "a", "lat": "b"}).to_csv("survey.csv", index=False)
     assert "--coordinates" in error_message(capsys, "survey.csv", "--target", "soc")
+
+
+def test_laboratory_values_are_listed(working_directory, table, capsys, monkeypatch):
+    """Names of laboratory properties among the covariates are printed, unless dropped."""
+    table.assign(pH=table["cov_0"], Clay_0_30=table["cov_1"]).to_csv("survey.csv", index=False)
+    comparison_arguments(monkeypatch)
+    out = capsys.readouterr().out
+    assert "laboratory values used as covariates: pH, Clay_0_30; drop them with --drop" in out
+    comparison_arguments(monkeypatch, "--drop", "pH", "Clay_0_30")
+    assert "laboratory" not in capsys.readouterr().out
+
+
+def test_no_data_codes_in_the_target_raise(working_directory, table, capsys, monkeypatch):
+    """The error names column, code, count and option; --na reads the code as missing."""
+    table.loc[[7, 9], "soc"] = -9999
+    table.to_csv("survey.csv", index=False)
+    message = error_message(capsys, "survey.csv", "--target", "soc")
+    assert "--target soc: holds -9999 in 2 of 38 rows" in message and "--na" in message
+    assert len(comparison_arguments(monkeypatch, "--na", "-9999", "-99")["y"]) == 36
+
+
+def test_no_data_codes_in_covariates_are_printed(working_directory, table, capsys, monkeypatch):
+    """One full note names the column and the code, and --na resolves it."""
+    table.loc[7, "cov_0"] = -9999
+    table.drop(columns="date").to_csv("survey.csv", index=False)
+    run(capsys, "survey.csv", "--target", "soc", *FAST_OPTIONS, "--na", "-9999")
+    code, out, _ = run(capsys, "survey.csv", "--target", "soc", *FAST_OPTIONS)
+    notes = [line for line in out.splitlines() if "holds -9999" in line]
+    assert code == 0 and "'cov_0'" in notes[0] and "set it to NaN" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "rule", "expected"),
+    [
+        ("<3", "half", 1.5),
+        ("< 0,2", "half", 0.1),
+        ("<3", "limit", 3.0),
+        (">200", "half", 200.0),
+        ("<3", "drop", np.nan),
+    ],
+)
+def test_limits_of_detection(working_directory, table, capsys, monkeypatch, entry, rule, expected):
+    """The error names column, entry and row; --censored gives the numbers."""
+    table["cov_0"] = table["cov_0"].astype(object)
+    table.loc[7, "cov_0"] = entry
+    table.to_csv("survey.csv", index=False)
+    message = error_message(capsys, "survey.csv", "--target", "soc")
+    assert (
+        f"cov_0: numbers, but also limits of detection such as {entry!r} in data row 8" in message
+    )
+    assert "--censored half, limit or drop" in message
+    X = comparison_arguments(monkeypatch, "--censored", rule)["X"]
+    np.testing.assert_equal(X.loc[7, "cov_0"], expected)
+    assert "different in every row" not in capsys.readouterr().out.replace("sample (diff", "")
+
+
+def test_limits_of_detection_in_the_target(working_directory, table, capsys, monkeypatch):
+    """The option also applies to the target."""
+    table["soc"] = table["soc"].astype(object)
+    table.loc[7, "soc"] = "<1"
+    table.to_csv("survey.csv", index=False)
+    assert "soc: numbers, but" in error_message(capsys, "survey.csv", "--target", "soc")
+    assert 0.5 in comparison_arguments(monkeypatch, "--censored", "half")["y"]
+
+
+def test_flagged_numbers_are_no_ids(working_directory, table, capsys, monkeypatch):
+    """A column that is dropped because of one entry is listed with this entry and its row."""
+    table["cov_0"] = table["cov_0"].astype(object)
+    table.loc[7, "cov_0"] = "12*"
+    table.to_csv("survey.csv", index=False)
+    comparison_arguments(monkeypatch)
+    assert "numbers, but also text such as '12*' in data row 8" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["t.csv"], ["t.csv", "--target", "a", "--folds", "x"]])

@@ -291,14 +291,16 @@ def _covariate_problem(column: pd.Series, label: str) -> str | None:
     if column.nunique(dropna=False) <= 1:
         return "constant"
     if _is_text(column):
-        if levels == rows and rows == len(column):
-            return "different in every row"
-        if levels > max(_MAX_LEVELS_OF_ANY_TABLE, rows / 10):
-            numbers = pd.to_numeric(column, errors="coerce").notna().sum()
-            if numbers > rows / 2:
-                wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-                return f"numbers, but also text such as {wrong.iloc[0]!r}"
-            return f"text with {levels} levels"
+        unique = levels == rows and rows == len(column)
+        if unique or levels > max(_MAX_LEVELS_OF_ANY_TABLE, rows / 10):
+            wrong = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
+            if 0 < wrong.sum() < rows / 2:
+                first = int(wrong.argmax())
+                return (
+                    f"{'different in every row; ' if unique else ''}numbers, but also text such as "
+                    f"{column.iloc[first]!r} in data row {first + 1}"
+                )
+            return "different in every row" if unique else f"text with {levels} levels"
     elif pd.api.types.is_integer_dtype(column) and levels == rows:
         steps = np.abs(np.diff(column.dropna().to_numpy(dtype=float)))
         if _IDS.fullmatch(_snake_case(label)) or (steps == 1).all():
