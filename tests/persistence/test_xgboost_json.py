@@ -1,6 +1,7 @@
 """Trees of XGBoost: restored as they were, and invalid ones rejected before they are loaded."""
 
 import copy
+import zlib
 
 import numpy as np
 import pytest
@@ -89,3 +90,54 @@ def test_invalid_boosters_raise(stumps, path, value, message):
     target[path[-1]] = value
     with pytest.raises(FileError, match=message):
         booster_from_json(XGBRegressor(), content)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_class", "1000000000"),
+        ("num_class", "-1"),
+        ("num_target", "7"),
+        ("num_feature", "-1"),
+        ("base_score", "nan"),
+        ("base_score", "[-1e39]"),
+        ("base_score", "[1,2,3]"),
+    ],
+)
+def test_invalid_learners_raise(stumps, name, value):
+    """One output of single precision; XGBoost would allocate memory for every class."""
+    content = booster_to_json(stumps)
+    content["learner"]["learner_model_param"][name] = value
+    with pytest.raises(FileError):
+        booster_from_json(XGBRegressor(), content)
+
+
+@pytest.mark.parametrize("size", ["-3", "-1", "2"])
+def test_leaf_sizes_are_zero_or_one(stumps, size):
+    content = booster_to_json(stumps)
+    tree = content["learner"]["gradient_booster"]["model"]["trees"][0]
+    tree["tree_param"]["size_leaf_vector"] = size
+    with pytest.raises(FileError, match=f"size_leaf_vector is {size}"):
+        booster_from_json(XGBRegressor(), content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"learner":[' + b"[]," * 100_000 + b"[]]}",
+        b'{"learner":[' + b"{}," * 100_000 + b"{}]}",
+        b'{"learner":[' + b"0," * 20_000_000 + b"0]}",
+    ],
+    ids=["lists", "dictionaries", "numbers"],
+)
+def test_small_files_of_large_texts_raise(stumps, text):
+    """They would take gigabytes before the trees are found to be invalid."""
+    packed = {**pack_booster(stumps), "booster": np.frombuffer(zlib.compress(text), np.uint8)}
+    with pytest.raises(FileError, match=r"more than|more lists"):
+        unpack_booster(packed)
+
+
+def test_many_equal_trees_are_restored():
+    """They are compressed most of all."""
+    model = XGBRegressor(n_estimators=200).fit(np.zeros((9, 1)), np.ones(9))
+    assert len(booster_to_json(unpack_booster(pack_booster(model)))) > 0
