@@ -23,7 +23,7 @@ __all__ = [
 
 _LIMIT_COLUMNS = ("lower", "upper")
 _INVERSE_STEPS = np.linspace(0, 1, 9)  # between limits, to find where an inverse is not monotone
-_ROUNDING = 1000  # decrease of an increasing inverse, in units of rounding errors
+_INVERSE_ROUNDING = 1000  # decrease of an increasing inverse, in units of rounding errors
 _LINEARITY_TOLERANCE = 1e-6  # largest deviation from a linear transform, in standard deviations
 
 
@@ -315,7 +315,9 @@ def _monotone_range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     distance = np.abs(np.arange(n_points) - (n_points - 1) / 2)
     middle = np.where(finite, distance, np.inf).argmin(1)[:, None]
     before, after = rising[:, :-1], rising[:, 1:]
-    rounding = _ROUNDING * np.finfo(rising.dtype).eps * np.maximum(np.abs(before), np.abs(after))
+    rounding = (
+        _INVERSE_ROUNDING * np.finfo(rising.dtype).eps * np.maximum(np.abs(before), np.abs(after))
+    )
     # NaN ends the monotone part; equal infinite values continue it.
     ends = ~((after >= before) | (after >= before - rounding))
     step = np.arange(n_points - 1)

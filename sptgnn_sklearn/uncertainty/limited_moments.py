@@ -67,7 +67,7 @@ def limited_normal_moments(
 
 
 def limited_lognormal_moments(
-    mean: np.ndarray, variance: np.ndarray, low: np.ndarray, high: np.ndarray
+    mean: np.ndarray, variance: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of exp(Z) of normal values Z that are limited to an interval.
 
