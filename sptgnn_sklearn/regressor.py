@@ -332,8 +332,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         network, images = check_parameters(self)
-        rng = check_random_state(self.random_state)
-        device = choose_device(self.device)
+        rng, device = check_random_state(self.random_state), choose_device(self.device)
         X, y, weight, present = check_fit_input(self, X, y, sample_weight)
         schema, table = TableSchema.fit_transform(X, **named_roles(self))
         warn_unlikely_values(schema, table, y)
@@ -672,9 +671,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         path : path-like
             Such as "model.safetensors"; an existing file is replaced.
         training_data : bool, default=True
-            False replaces the training rows by means of groups of nearby locations; :ref:`sharing`
-            lists what a recipient can still learn. Predictions change, and `oob_prediction_`,
-            `to_hetero_data` and neighbors of training rows are not available.
+            False replaces the training rows by means of groups of locations, see :ref:`sharing`.
+            Predictions change, and there are no `oob_prediction_` and neighbors of training rows.
         min_group_size : int, default=5
             Least number of locations in a group, with ``training_data=False``.
         coordinate_grid : float, default=None
