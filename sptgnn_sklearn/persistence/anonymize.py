@@ -1,50 +1,106 @@
-"""Removal of training data and exact coordinates from a model that is shared."""
+"""Replacement of the training rows of a model that is shared by means of groups of locations."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from xgboost import XGBRegressor
 
-from ..ensemble.fitted import Ensemble
+from ..ensemble.fitted import Ensemble, make_node_tensors
 from ..graph.knn_graph import KNNGraph
-from ..spatial.crs import SpatialReference
-from .xgboost_json import booster_from_json, booster_to_json
+from ..network.config import Neighborhood
+from ..network.inference import build_context, build_neighborhood
+from ..spatial.distances import EARTH_RADIUS_KM, radians_per_unit
+from ..table.features import FeatureEncoder
+from ..table.schema import SampleTable
+from .coarse_trees import coarsen_trees
+from .microaggregation import (
+    LocationGroups,
+    coarse_quantiles,
+    group_locations,
+    group_table,
+    usual_diameter,
+)
+from .training_table import restore_training_table, row_positions
 
-__all__ = ["drop_training_rows"]
+__all__ = ["GroupedRows", "drop_training_rows", "with_groups"]
 
-_DEGREES, _METERS = 0.01, 1000.0  # default cell sizes, about a kilometer
 _N_COORDINATES = 2  # the first features of the tabular base model
 
 
+@dataclass(frozen=True)
+class GroupedRows:
+    """Training rows and their groups.
+
+    Attributes
+    ----------
+    table : SampleTable of n rows
+    positions : ndarray of shape (n, d)
+        The rows in the "spatial" space.
+    targets : ndarray of shape (n,)
+        Standardized targets.
+    quantiles : ndarray of shape (n_quantiles, p)
+        Exact quantiles of the numeric covariates.
+    groups : LocationGroups
+    """
+
+    table: SampleTable
+    positions: np.ndarray
+    targets: np.ndarray
+    quantiles: np.ndarray
+    groups: LocationGroups
+
+    def take(self, rows: np.ndarray) -> GroupedRows:
+        """Return some of the rows."""
+        return replace(
+            self,
+            table=self.table.take(rows),
+            positions=self.positions[rows],
+            targets=self.targets[rows],
+            groups=self.groups.take(rows),
+        )
+
+
 def drop_training_rows(
-    ensemble: Ensemble, reference: SpatialReference, grid: float | None = None
-) -> Ensemble:
-    """Return an ensemble without training rows, with coordinates rounded to a grid.
+    ensemble: Ensemble,
+    weight: np.ndarray,
+    min_group_size: int = 5,
+    coordinate_grid: float | None = None,
+) -> tuple[Ensemble, GroupedRows]:
+    """Return an ensemble whose training rows are replaced by means of groups of locations.
+
+    Everything that is stored of rows is computed from one mean row per group. Quantiles of the
+    covariates and split values of the trees become means of several rows as well.
 
     Parameters
     ----------
     ensemble : Ensemble
-    reference : SpatialReference
-        That of the coordinates.
-    grid : float, default=None
-        Cell size in the unit of the coordinates. None is 0.01 degrees or 1000 meters.
+        On the CPU.
+    weight : ndarray of shape (n,)
+        Sample weights.
+    min_group_size : int, default=5
+        Least number of distinct locations in a group.
+    coordinate_grid : float, default=None
+        Least diameter of a group and grid of the splits by coordinates, in the unit of the
+        coordinates. None is the median distance to the location that completes a group.
 
     Returns
     -------
     Ensemble
-        With the same network and node states. Locations are cell centers in the neighbor search
-        and in the edge features; splits of the base model by coordinates lie on cell edges.
+    GroupedRows
+        The rows that were replaced.
 
     Raises
     ------
     ValueError
-        If the grid is not positive, or missing for coordinates of unknown unit, or if the base
-        model may contain training rows.
+        If a parameter is invalid, there are fewer locations than a group needs, the base model may
+        contain training rows, or the ensemble was saved without rows.
     """
-    side = _cell_size(reference, grid)
+    _check_parameters(min_group_size, coordinate_grid)
     base = ensemble.base
     if base is not None and type(base) is not XGBRegressor:
         raise ValueError(
@@ -52,52 +108,108 @@ def drop_training_rows(
             "training rows: fit with base_estimator='xgboost' or None, or save with "
             "training_data=True."
         )
-    spaces = ensemble.knn_graph.spaces
-    plane = ensemble.edge_inputs["distance"].cpu().numpy().astype(np.float64)
-    rounded = _round_to_centers(ensemble.features.coordinates(plane), side)
-    moved = ensemble.features.with_coordinates({"spatial": plane, **spaces}, rounded)
-    distance = torch.from_numpy(moved["spatial"].astype(np.float32))
-    return replace(
+    location = ensemble.require_training_rows().folds.location
+    n_locations = len(np.unique(location))
+    if n_locations < min_group_size:
+        raise ValueError(
+            f"min_group_size={min_group_size} needs as many locations; found {n_locations}. Use a "
+            "smaller group size or training_data=True."
+        )
+    features, table = ensemble.features, restore_training_table(ensemble)
+    reference, positions = features.schema.reference, row_positions(ensemble)
+    places = LocationGroups(location, np.arange(n_locations)).mean(positions)
+    unit = EARTH_RADIUS_KM * radians_per_unit(reference.crs) if reference.geographic else 1.0
+    side = usual_diameter(places, min_group_size) / unit
+    side = side if coordinate_grid is None else float(coordinate_grid)
+    groups = LocationGroups(location, group_locations(places, min_group_size, side * unit))
+    rows = GroupedRows(
+        table,
+        positions,
+        ensemble.standardized_targets,
+        features.quantiles,
+        groups,
+    )
+    quantiles = _coarse_table(ensemble, table, min_group_size)
+    reduced = replace(
         ensemble,
-        knn_graph=KNNGraph({name: moved[name] for name in spaces}, ensemble.knn_graph.workers),
-        edge_inputs={
-            **ensemble.edge_inputs,
-            "distance": distance.to(ensemble.edge_inputs["distance"].device),
-        },
-        base=None if base is None else _round_splits(base, side),
+        features=replace(features, quantiles=quantiles),
+        # Fewer neighbors, because each one covers several locations.
+        n_neighbors=int(np.ceil(ensemble.n_neighbors / np.sqrt(min_group_size))),
         training=None,
     )
+    if base is not None:
+        knots = _split_knots(reduced.features, table, location, min_group_size, side)
+        reduced.base = coarsen_trees(
+            base, features.tree_features(table), location, weight, min_group_size, knots
+        )
+    post = ensemble.postprocessor
+    # In the order of the rows, the errors of the groups' rows would be known.
+    scores = np.sort(post.calibration.scores)
+    reduced.postprocessor = replace(post, calibration=replace(post.calibration, scores=scores))
+    return with_groups(reduced, rows), rows
 
 
-def _cell_size(reference: SpatialReference, grid: float | None) -> float:
-    if grid is not None:
-        if not (np.isfinite(grid) and grid > 0):
-            raise ValueError(f"coordinate_grid={grid!r} must be a positive number.")
-        return float(grid)
-    if reference.geographic:
-        return _DEGREES
-    if reference.unit in ("metre", "meter"):
-        return _METERS
-    raise ValueError(
-        f"coordinate_grid has no default for coordinates in unit {reference.unit!r}: fit with crs, "
-        "or pass coordinate_grid, the cell size in that unit."
+def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:
+    """Return an ensemble whose source nodes are the mean rows of groups."""
+    features, schema = ensemble.features, ensemble.features.schema
+    column = None if schema.elevation is None else schema.numeric.index(schema.elevation)
+    table = group_table(rows.table, rows.groups, rows.quantiles, features.quantiles, column)
+    table = replace(table, coordinates=features.coordinates(rows.groups.mean(rows.positions)))
+    spaces = features.relation_spaces(table)
+    nodes = make_node_tensors(features, table, ensemble.streams, spaces)
+    graph = KNNGraph(
+        {name: spaces[name] for name in ensemble.relations}, ensemble.knn_graph.workers
+    )
+    n_neighbors = min(ensemble.n_neighbors, len(table))
+    # Without itself; with the neighbors of a single group, lists are empty.
+    neighbors = torch.from_numpy(graph.knn(n_neighbors, np.arange(len(table))))
+
+    def neighborhood(part: slice) -> Neighborhood:
+        target_nodes = {name: values[part] for name, values in nodes.edge_inputs.items()}
+        return build_neighborhood(
+            ensemble.network, target_nodes, neighbors[part], nodes.edge_inputs
+        )
+
+    targets = torch.from_numpy(rows.groups.mean(rows.targets).astype(np.float32))
+    with torch.no_grad():
+        context = build_context(ensemble.network, nodes, neighborhood, targets)
+    return replace(
+        ensemble,
+        knn_graph=graph,
+        context=context,
+        edge_inputs=nodes.edge_inputs,
+        n_neighbors=n_neighbors,
     )
 
 
-def _round_to_centers(values: np.ndarray, side: float) -> np.ndarray:
-    return (np.floor(values / side) + 0.5) * side
+def _check_parameters(min_group_size: Any, coordinate_grid: Any) -> None:
+    if not isinstance(min_group_size, Integral) or min_group_size < 2:
+        raise ValueError(f"min_group_size={min_group_size!r} must be an integer of at least 2.")
+    if coordinate_grid is not None and not (np.isfinite(coordinate_grid) and coordinate_grid > 0):
+        raise ValueError(f"coordinate_grid={coordinate_grid!r} must be a positive number.")
 
 
-def _round_splits(base: XGBRegressor, side: float) -> XGBRegressor:
-    """Return trees whose splits by coordinates are rounded to cell edges.
+def _coarse_table(ensemble: Ensemble, table: SampleTable, size: int) -> np.ndarray:
+    """Coarsen the quantiles of all numeric covariates."""
+    values, location = table.numeric, ensemble.require_training_rows().folds.location
+    quantiles = ensemble.features.quantiles
+    if "covariates" not in ensemble.streams:
+        # The rows are not known exactly; each quantile is the value of one row or between two.
+        values, most = quantiles, int(np.bincount(location).max())
+        location = np.arange(len(quantiles)) // most
+    columns = [coarse_quantiles(column, location, size, len(quantiles)) for column in values.T]
+    return np.column_stack(columns) if columns else quantiles
 
-    A split lies between the values of two rows, so that exact splits would reveal coordinates.
-    """
-    model = booster_to_json(base)
-    for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
-        has_children = [left >= 0 for left in tree["left_children"]]
-        for node, feature in enumerate(tree["split_indices"]):
-            if has_children[node] and feature < _N_COORDINATES:
-                split = tree["split_conditions"][node]
-                tree["split_conditions"][node] = float(np.round(split / side) * side)
-    return booster_from_json(XGBRegressor(**base.get_params()), model)
+
+def _split_knots(
+    features: FeatureEncoder, table: SampleTable, location: np.ndarray, size: int, side: float
+) -> list[np.ndarray | float | None]:
+    """Values to which splits of each tree feature are rounded."""
+    knots: list[np.ndarray | float | None] = [side] * _N_COORDINATES
+    knots += [np.unique(column) for column in features.quantiles.T]
+    knots += [None] * sum(len(levels) for levels in features.levels)
+    if features.time_scale is not None and table.time is not None:
+        dates = [table.time, table.time % 1] if features.seasonal else [table.time]
+        n_knots = max(len(features.quantiles), 2)
+        knots += [np.unique(coarse_quantiles(v, location, size, n_knots)) for v in dates]
+    return knots

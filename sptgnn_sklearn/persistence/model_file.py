@@ -14,19 +14,36 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
 from ..encoders.embedding_cache import default_directory
 from ..encoders.terramind_images import TerraMindImages
+from ..table.deduplication import DeduplicatedRows
 from ..utils.codec import decode, encode
 from ..utils.safe_file import FileError, read, write
 from .anonymize import drop_training_rows
 from .consistency import check_model
 from .registry import make_registry
+from .sharing_loss import measure_sharing_loss
 
 __all__ = ["load_model", "save_model"]
 
 SCHEMA = 1
 _MODEL_KIND = "model"
 _PACKAGES = ("sptgnn-sklearn", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
+_MAX_LOSS = 0.02  # of explained variance, without a warning
+# Fitted attributes of a file without training data, besides the ensemble.
+_SHARED_ATTRIBUTES = (
+    "columns_",
+    "relations_",
+    "streams_",
+    "target_",
+    "embedder_",
+    "history_",
+    "n_features_in_",
+    "feature_names_in_",
+)
 _Parts = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -36,6 +53,7 @@ def save_model(
     fitted: Mapping[str, Any],
     *,
     training_data: bool = True,
+    min_group_size: int = 5,
     coordinate_grid: float | None = None,
 ) -> None:
     """Write the parameters and fitted attributes of an estimator to a file.
@@ -47,7 +65,7 @@ def save_model(
         From ``get_params(deep=False)``.
     fitted : mapping of str to object
         Fitted attributes, including columns_ and ensemble_.
-    training_data, coordinate_grid : bool, float or None
+    training_data, min_group_size, coordinate_grid : bool, int, float or None
         See `SpTGNNRegressor.save`.
 
     Raises
@@ -56,6 +74,11 @@ def save_model(
         If an object has no codec, or training data cannot be removed.
     OSError
         If the file cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        If there are callbacks, or predictions without training data explain clearly less variance.
     """
     params, fitted = dict(params), dict(fitted)
     if params.get("callbacks"):
@@ -72,7 +95,7 @@ def save_model(
     fitted["ensemble_"] = fitted["ensemble_"].to("cpu")
     if not training_data:
         params = _without_local_paths(params)
-        fitted = _without_training_data(fitted, coordinate_grid)
+        fitted = _without_training_data(fitted, min_group_size, coordinate_grid)
     try:
         state, arrays = encode({"params": params, "fitted": fitted}, make_registry())
     except TypeError as error:
@@ -161,6 +184,8 @@ def _without_stored_paths(params: dict[str, Any], fitted: dict[str, Any]) -> _Pa
 def _without_local_paths(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters without the folders of this machine; weights keep their file name."""
     params = {**params, "checkpoint_dir": None}
+    if isinstance(params.get("base_estimator"), BaseEstimator):
+        params["base_estimator"] = clone(params["base_estimator"])  # it may be fitted
     images = params.get("images")
     if isinstance(images, TerraMindImages):
         weights = images.weights
@@ -169,14 +194,32 @@ def _without_local_paths(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _without_training_data(fitted: dict[str, Any], grid: float | None) -> dict[str, Any]:
-    """Return fitted attributes without training rows, exact coordinates and local folders."""
-    ensemble = drop_training_rows(fitted["ensemble_"], fitted["columns_"].reference, grid)
-    fitted = {**fitted, "ensemble_": ensemble}
-    fitted.pop("oob_prediction_", None)
-    if fitted.get("embedder_") is not None:
-        fitted["embedder_"] = replace(fitted["embedder_"], directory=None)
-    return fitted
+def _without_training_data(
+    fitted: dict[str, Any], min_group_size: int, coordinate_grid: float | None
+) -> dict[str, Any]:
+    """Return fitted attributes without training rows and local folders; warn of lost skill."""
+    complete, merged = fitted["ensemble_"], fitted.get("_merged")
+    weight = np.ones(len(complete.context.targets)) if merged is None else merged.weight
+    reduced, rows = drop_training_rows(complete, weight, min_group_size, coordinate_grid)
+    loss = measure_sharing_loss(complete, reduced, rows)
+    if loss.explained_variance > _MAX_LOSS:
+        sizes = np.bincount(rows.groups.group)
+        warnings.warn(
+            f"Without training data the model explains about {loss.explained_variance:.3f} less of "
+            f"the variance of the target, and its mean std is multiplied by {loss.std_ratio:.2f} "
+            f"({len(sizes)} groups of {sizes.min()} to {sizes.max()} locations). Use a smaller "
+            "min_group_size or coordinate_grid if that is acceptable, or compare predictions "
+            "before you share the file.",
+            UserWarning,
+            stacklevel=4,
+        )
+    # Other attributes may have one entry per row.
+    kept = {name: fitted[name] for name in _SHARED_ATTRIBUTES if name in fitted}
+    groups = np.arange(len(rows.groups))
+    merged = DeduplicatedRows(rows=groups, weight=np.ones(len(groups)), inverse=groups)
+    if kept.get("embedder_") is not None:
+        kept["embedder_"] = replace(kept["embedder_"], directory=None)
+    return {**kept, "ensemble_": reduced, "_merged": merged}
 
 
 def _installed_versions() -> dict[str, str]:
