@@ -133,3 +133,18 @@ def test_approximate_search_misses_few_neighbors():
     near, far = distances(points[rows], points, exact), distances(points[rows], points, loose)
     assert (far <= 1.25 * near).all()
     assert not (groups[loose] == groups[rows, None]).any()
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (4, 50_000), (2,), (1, 4, 2)], ids=str)
+def test_queries_have_the_columns_of_the_points(shape):
+    """The compiled search does not check bounds, and numpy would broadcast a single column."""
+    tree = BoxTree(np.random.RandomState(0).normal(size=(200, 2)))
+    with pytest.raises(ValueError, match="2 columns"):
+        tree.query(np.zeros(shape), 3)
+
+
+@pytest.mark.parametrize("n_groups", [0, 199, 201])
+def test_groups_have_one_entry_per_point(n_groups):
+    tree = BoxTree(np.random.RandomState(0).normal(size=(200, 2)))
+    with pytest.raises(ValueError, match="200 points"):
+        tree.query_other_groups(None, 3, np.zeros(n_groups, dtype=int))

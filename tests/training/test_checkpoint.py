@@ -1,5 +1,7 @@
 """An interrupted fit resumes from its checkpoint with the same result."""
 
+import os
+
 import numpy as np
 import pytest
 from skorch.callbacks import Callback
@@ -147,3 +149,28 @@ def test_digest_depends_on_names_values_and_types():
         {"lines": values["rows"], "config": values["config"]},
     ):
         assert digest(changed) != digest(values)
+
+
+@pytest.mark.parametrize("kind", ["folder", "folder with a file", "pipe", "unreadable"])
+def test_other_things_under_the_name_are_ignored_with_a_warning(kind, uninterrupted, tmp_path):
+    """A later fit can resume all the same, and a folder of the user is left as it is."""
+    model = SpTGNNRegressor(**SETTINGS, checkpoint_dir=tmp_path)
+    with pytest.raises(Crash):
+        model.set_params(callbacks=[CrashAfter(3)]).fit(X, Y)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    if kind.startswith("folder"):
+        path.mkdir()
+        if kind != "folder":
+            (path / "thesis.txt").write_text("mine")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="checkpoint cannot be read"):
+        result = outcome(model.set_params(callbacks=None).fit(X, Y))
+    np.testing.assert_array_equal(result[0], uninterrupted[0])
+    left = [path] if kind.startswith("folder") else []
+    assert list(tmp_path.iterdir()) == left
+    if kind == "folder with a file":
+        assert (path / "thesis.txt").read_text() == "mine"
