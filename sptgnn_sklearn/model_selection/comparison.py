@@ -31,6 +31,7 @@ from ..metrics.moran import residual_morans_i
 from ..metrics.validation import aligned_vectors
 from ..spatial.crs import SpatialReference
 from ..table.coordinate_columns import locate_coordinates
+from ..table.table_checks import check_no_data_target
 from .splits import Split, read_folds
 
 __all__ = ["ComparisonResult", "compare_models"]
@@ -227,6 +228,7 @@ def compare_models(
             "kinds of folds."
         )
     (y,) = aligned_vectors(y=y)
+    check_no_data_target(y)
     xy, reference, labels = locate_coordinates(X, coordinates, crs)
     if len(xy) != len(y):
         raise ValueError(f"X and y must have the same length; X has {len(xy)} rows and y {len(y)}.")

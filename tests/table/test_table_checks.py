@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.model_selection import KFold
 
-from sptgnn_sklearn import XGBoostBaseline
+from sptgnn_sklearn import XGBoostBaseline, compare_models
 from sptgnn_sklearn.table.schema import TableSchema
 from sptgnn_sklearn.table.table_checks import (
     check_no_data_target,
@@ -107,6 +109,12 @@ def test_ambiguous_codes_in_the_target_raise_if_repeated():
     check_no_data_target(with_code(CLAY / 10, 255, 1))
     with pytest.raises(ValueError, match="holds 255 in 2 of 120 rows"):
         check_no_data_target(with_code(CLAY / 10, 255, 2))
+
+
+def test_comparisons_refuse_no_data_in_the_target():
+    """They raise before any fit, also with models that learn -9999."""
+    with pytest.raises(ValueError, match="holds -9999 in 3 of 120 rows"):
+        compare_models({"mean": DummyRegressor()}, survey(), with_code(SOC, -9999), {"k": KFold(3)})
 
 
 @pytest.mark.parametrize("code", [-9999, -99, 1e20])
