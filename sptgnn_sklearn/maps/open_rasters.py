@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Number
 from pathlib import Path
@@ -73,9 +74,10 @@ def split_bands(array: Any, stem: str) -> Any:
         Name of unnamed bands: the stem itself if there is one band, else the stem with the number
         of the band, as in "stem_2".
     """
-    nodata = array.rio.nodata
-    if nodata is not None and not np.isnan(nodata):  # the accessor is lost with a copy
-        array = array.assign_attrs(_FillValue=nodata)
+    with suppress(Exception):  # rioxarray rejects a value that the data type cannot hold
+        nodata = array.rio.nodata
+        if nodata is not None and not np.isnan(nodata):  # the accessor is lost with a copy
+            array = array.assign_attrs(_FillValue=nodata)
     spatial = spatial_dims(array)
     other = [dim for dim in array.dims if dim not in spatial]
     several = [dim for dim in other if array.sizes[dim] > 1] or other[:1]

@@ -84,9 +84,9 @@ def predict_map(
     area : AreaOfApplicability, default=None
         Fitted on the rows of the regressor. Its layers are nodata in cells that lack one of its
         columns.
-    date : date, text or year, default=None
-        Date of the map, for the time column of the regressor. None is the covariate of that name,
-        else an unknown date.
+    date : date, ISO text or year, default=None
+        Date of the map, for the time column of the regressor, read like that column. None is the
+        covariate of that name, else an unknown date.
     images : mapping of label to path, default=None
         Raster from which a chip is extracted around each cell, by column of chip paths; see
         `extract_chips`. Chips are written to a temporary folder and removed. Embeddings of an
@@ -94,9 +94,9 @@ def predict_map(
     chip_size : int, default=None
         Height and width of these chips in pixels. None is the input size of the encoder.
     categories : mapping of label to mapping or sequence, default=None
-        Levels of categories that a raster holds as numbers, by column: a mapping of number to
-        level, or the levels of 0, 1, 2, ... A number without a level is nodata. Not needed if the
-        levels are numbers.
+        Levels of categories that a raster holds as numbers, by column: a mapping of number (or its
+        text) to level, or the levels of 0, 1, 2, ... A number without a level is nodata. Not needed
+        if the levels are numbers.
     coordinates : pair of labels, default=None
         Coordinate columns of a regressor that has no such parameter. None infers them from common
         names.
@@ -131,9 +131,12 @@ def predict_map(
     ImportError
         If xarray, rioxarray, rasterio or dask are not installed.
     ValueError
-        If rasters do not align, a column has no covariate, or an argument is invalid.
+        If rasters do not align, a column has no covariate, an argument is invalid, or `path` is one
+        of the inputs.
     FileExistsError
-        If there is a map at `path` and `overwrite` is False.
+        If there is a map at `path` and `overwrite` is False, or a folder that is no map.
+    BlockingIOError
+        If another call is writing the same map.
     OSError
         If a raster cannot be read or the map cannot be written, for example because the disk is
         full. Finished blocks are kept, and the same call resumes from them.
@@ -150,7 +153,8 @@ def predict_map(
     -----
     While a map is written, each finished block is a GeoTIFF in the folder ``path + ".parts"``. The
     same call resumes from them after any interruption, including a crash of the machine: it
-    compares arguments, files and a few predictions with the stored ones, and raises if they differ.
+    compares arguments, files, and digests of the model and of the inputs of each finished block
+    with the stored ones, and raises if they differ. Only files of this package are removed.
     With an active client of dask.distributed, blocks of files and of dask arrays are computed by
     its workers, which need access to the files.
 

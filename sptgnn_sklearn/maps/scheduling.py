@@ -19,6 +19,7 @@ from .layers import BlockPredictor
 __all__ = ["active_client", "lazy_layers", "predict_blocks"]
 
 _QUEUED_BLOCKS = 2  # submitted blocks for each thread of a cluster
+_FAR_ROWS = "Most rows of X are far"  # of a block; for a map it counts if most blocks are far
 _WARNING_PREFIX = 40  # characters that identify a warning; later ones contain row counts
 
 
@@ -195,12 +196,19 @@ def _predict_arrays_with_digest(
 def _repeated_warnings_ignored() -> Iterator[Any]:
     """Yield a context manager for each block that issues only warnings not issued before."""
     issued: set[tuple[type, str]] = set()
+    far: list[warnings.WarningMessage] = []
+    n_blocks = 0
 
     @contextmanager
     def filtered() -> Iterator[None]:
+        nonlocal n_blocks
         with warnings.catch_warnings(record=True) as caught:
             yield
+        n_blocks += 1
+        far.extend(item for item in caught if str(item.message).startswith(_FAR_ROWS))
         for warning in caught:
+            if warning in far:
+                continue
             key = (warning.category, str(warning.message)[:_WARNING_PREFIX])
             if key not in issued:
                 issued.add(key)
@@ -209,3 +217,5 @@ def _repeated_warnings_ignored() -> Iterator[Any]:
                 )
 
     yield filtered
+    if 2 * len(far) > n_blocks:
+        warnings.warn_explicit(far[0].message, far[0].category, far[0].filename, far[0].lineno)

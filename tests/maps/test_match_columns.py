@@ -231,6 +231,7 @@ def make_grid_of_longitudes(shift):
     ).rio.write_crs(4326)
 
 
+@pytest.mark.filterwarnings("ignore:Most rows of X are far:UserWarning")
 @pytest.mark.parametrize("shift", [360, -360])
 def test_grids_past_the_end_of_longitudes_are_shifted(shift):
     """Longitude 390 is 30, for a model of degrees and for one of meters."""
@@ -242,5 +243,12 @@ def test_grids_past_the_end_of_longitudes_are_shifted(shift):
         result = predict_map(model, make_grid_of_longitudes(shift), verbose=0)["mean"]
         np.testing.assert_allclose(result, expected, rtol=1e-5)
         assert result["lon"][0] == pytest.approx(29.6 + shift)
-        with pytest.raises(ValueError, match=r"longitudes from 749.6 to 750.4.*subtract 360"):
-            predict_map(model, make_grid_of_longitudes(720), verbose=0)
+
+
+def test_grids_several_turns_away_raise():
+    """Numbers that are no longitudes are rejected before any prediction, with a remedy."""
+    X, y = survey(80, crs="EPSG:4326")
+    columns = [*X.columns[:2], "cov_0"]
+    model = make_network(crs=None, time=None, elevation=None).fit(X[columns], y)
+    with pytest.raises(ValueError, match=r"longitudes from 749.6 to 750.4.*subtract 360"):
+        predict_map(model, make_grid_of_longitudes(720), verbose=0)

@@ -136,7 +136,12 @@ def test_rasters_of_one_crs_in_another_form_align(model, table, tmp_path):
 
     bands = bands_of(table)
     names = ("elevation", "cov_0", "cov_1", "land_use")
-    texts = [CRS, pyproj.CRS(CRS).to_wkt("WKT1_ESRI"), pyproj.CRS(CRS).to_proj4(), CRS]
+    texts = [
+        CRS,
+        pyproj.CRS(CRS).to_wkt("WKT1_ESRI"),
+        "+proj=utm +zone=36 +datum=WGS84 +units=m +no_defs",
+        CRS,
+    ]
     same, mixed = {}, {}
     for name, text in zip(names, texts, strict=True):
         same[name] = write_raster(tmp_path / f"{name}.tif", bands[name])

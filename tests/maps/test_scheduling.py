@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,29 @@ def test_warning_of_many_blocks_is_issued_once():
     bands["land_use"][::7] = 9
     with pytest.warns(UserWarning, match="land_use") as caught:
         predict_map(model, as_dataset(bands), date=DATE, block_size=20, verbose=0)
+    assert len(caught) == 1
+
+
+def test_warning_of_far_rows_is_that_of_the_map(source, columns):
+    """Some blocks far from the survey are no news; a map of which most blocks are far is."""
+
+    class Far(CountingRegressor):
+        def predict(self, X):
+            if X["x"].min() > self.limit_:
+                warnings.warn(
+                    "Most rows of X are far from all training rows", UserWarning, stacklevel=2
+                )
+            return super().predict(X)
+
+    model = Far().fit(columns)
+    model.limit_ = 520_000  # the last of four columns of blocks
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict_map(model, source, block_size=16, **SETTINGS)
+    assert not [item for item in caught if "Most rows" in str(item.message)]
+    model.limit_ = 0
+    with pytest.warns(UserWarning, match="Most rows of X are far") as caught:
+        predict_map(model, source, block_size=16, **SETTINGS)
     assert len(caught) == 1
 
 
