@@ -50,7 +50,7 @@ from .checks import (
 __all__ = ["check_model"]
 
 _MAX_NEIGHBORS = 2**20  # of a model without relations, which searches none
-_MAX_CHIP_SIZE = 2**12
+_LARGEST_CHIP = 2**12
 _MAX_QUANTILES, _MAX_ONE_HOT, _MAX_COMPONENTS = 1000, 32, 8
 _N_SHAPE_SCORES = 121
 _N_INDICES = 3
@@ -72,7 +72,7 @@ def check_model(params: Any, fitted: Any) -> None:
     if not isinstance(ensemble, Ensemble):
         raise FileError(f"The file has a {type(ensemble).__name__} in the place of an Ensemble.")
     _check_schema(schema)
-    _check_target(fitted["target_"])
+    _check_target_scaler(fitted["target_"])
     _check_embedder(fitted["embedder_"])
     _check_features(ensemble.features, schema, fitted["embedder_"])
     _check_ensemble(ensemble)
@@ -155,7 +155,7 @@ def _known(labels: Iterable[Hashable], known: set[Hashable]) -> bool:
     return all(label in known or label != label for label in labels)
 
 
-def _check_target(target: Any) -> None:
+def _check_target_scaler(target: Any) -> None:
     require(isinstance(target, TargetScaler), "target_ is no TargetScaler")
     require(target.function in (None, "log1p"), "target_.function is unknown")
     require(
@@ -470,7 +470,7 @@ def _check_chip_loader(loader: Any) -> None:
         isinstance(loader.columns, dict)
         and set(loader.columns) == set(loader.modalities)
         and all(map(is_label, loader.columns.values()))
-        and is_int(loader.chip_size, 1, _MAX_CHIP_SIZE)
+        and is_int(loader.chip_size, 1, _LARGEST_CHIP)
         and loader.on_error in ("raise", "ignore"),
         "The chip reader is out of range",
     )

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_aggregation import D, F, aggregation_arguments, plain_aggregate
+from small_aggregation import D, F, N, aggregation_arguments, plain_aggregate
 
 from sptgnn_sklearn.network.message_passing import DistanceLogits, SourceFeatures, aggregate
 
@@ -85,3 +85,24 @@ def test_cached_projections_give_the_same_sums(dtype):
     for one, two, three in zip(with_gradient, without_gradient, from_cache, strict=True):
         torch.testing.assert_close(one, two)
         torch.testing.assert_close(one, three)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("source_index", lambda index: index + N),
+        ("source_index", lambda index: index - 10**9),
+        ("key", lambda key: key[:, :, :, :2]),
+        ("edges", lambda edges: edges[..., :1]),
+        ("keep", lambda keep: keep[..., :1]),
+        ("source_features", lambda features: features._replace(projection_start=99)),
+        ("source_features", lambda features: features._replace(n_extras=99)),
+    ],
+    ids=["beyond", "below", "key", "edges", "keep", "projections", "extras"],
+)
+def test_kernels_get_arrays_that_match(name, change):
+    """They do not check bounds."""
+    arguments = aggregation_arguments(dtype=torch.float32)
+    arguments[name] = change(arguments[name])
+    with pytest.raises(ValueError, match=r"differ in shape|source nodes"):
+        aggregate(**arguments, messages=True)
