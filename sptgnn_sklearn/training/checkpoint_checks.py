@@ -236,7 +236,10 @@ def _check_early_stopping(
         type(found["n_no_change"]) is int and found["n_no_change"] == n_no_change,
         "the epochs without improvement differ from the history",
     )
-    weights, averaged = found["best_weights"], dict(module.ema_network.named_parameters())
+    weights, averaged = (
+        found["best_weights"],
+        dict(module.get_submodule("ema_network").named_parameters()),
+    )
     if early_stopping.n_iter_no_change is None:
         averaged = {}
     _require(
