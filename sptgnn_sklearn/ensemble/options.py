@@ -121,6 +121,6 @@ def reachable_neighbors(table: SampleTable, n_neighbors: int) -> int:
             f"n_neighbors={n_neighbors} is larger than the number of other locations, {others}; "
             f"n_neighbors={others} is used.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return max(1, min(n_neighbors, others))
