@@ -401,7 +401,7 @@ class AreaOfApplicability(BaseEstimator):
                 f"importance={importance!r} gives no column of {type(self.estimator).__name__} a "
                 "positive weight; all weights are set to 1.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return np.ones(len(weights))
         return np.maximum(weights, 0.0)
@@ -447,5 +447,5 @@ def _check_variation(columns: list[Hashable], weights: np.ndarray, used: np.ndar
             f"Columns {constant} are constant in the training rows and get weight 0. "
             "Dissimilarity in these columns is not detected.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

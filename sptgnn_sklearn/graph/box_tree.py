@@ -97,7 +97,7 @@ class BoxTree:
         # The compiled search does not check bounds, and numpy would broadcast a single column.
         if queries.ndim != 2 or queries.shape[1] != self.points.shape[1]:
             raise ValueError(
-                f"queries have shape {queries.shape}; the tree needs {self.points.shape[1]} columns."
+                f"queries have shape {queries.shape}, the tree has {self.points.shape[1]} columns."
             )
         queries = np.ascontiguousarray(queries - self._center)
         leaf = np.empty(len(queries), dtype=np.int32)

@@ -292,7 +292,7 @@ def _check_shapes(query: Tensor, key: Tensor, grid_logits: Tensor, constants: _C
         raise ValueError("Source nodes, edges and attention weights differ in shape.")
     # Index -1 pads short lists.
     index = constants.source_index
-    if index.numel() and not (-1 <= int(index.min()) and int(index.max()) < n_nodes):
+    if index.numel() and (int(index.min()) < -1 or int(index.max()) >= n_nodes):
         raise ValueError(f"Neighbor lists have indices beyond the {n_nodes} source nodes.")
 
 
