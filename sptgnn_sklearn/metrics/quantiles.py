@@ -102,7 +102,7 @@ def _check_quantiles(
     undefined = np.isnan(quantiles).any(axis=1)
     if undefined.any():
         raise ValueError(
-            f"quantiles contains NaN in {undefined.sum()} of {len(quantiles)} rows (first: position "
+            f"quantiles contains NaN in {undefined.sum()} of {len(quantiles)} rows (first: row "
             f"{undefined.argmax()}); drop these rows."
         )
     if quantiles.shape != (len(y), len(levels)):
