@@ -156,7 +156,7 @@ def _check_tree(tree: dict[str, Any], n_features: int) -> None:
     valid = (
         (has_children == (right != -1)).all()
         and (left[has_children] > nodes[has_children]).all()
-        and (right[has_children] > nodes[has_children]).all()
+        and (right == left + 1)[has_children].all()  # XGBoost only reads the left index
         and (np.maximum(left, right) < n).all()
         and ((feature >= 0) & (feature < max(n_features, 1))).all()
         and (kind == 0).all()

@@ -53,6 +53,7 @@ OUT_OF_RANGE, LENGTH = "out of range", "differ in length"
         ("left_children", lambda old: [len(old) + 5, *old[1:]], OUT_OF_RANGE),
         ("left_children", lambda old: [0, *old[1:]], OUT_OF_RANGE),  # an endless path
         ("right_children", lambda old: [-1] * len(old), OUT_OF_RANGE),
+        ("right_children", lambda old: [1, *old[1:]], OUT_OF_RANGE),  # not next to the left child
         ("split_indices", lambda old: [77, *old[1:]], OUT_OF_RANGE),
         ("parents", lambda old: [len(old) + 1, *old[1:]], OUT_OF_RANGE),
         ("split_type", lambda old: [1] * len(old), OUT_OF_RANGE),
