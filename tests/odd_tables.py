@@ -53,7 +53,7 @@ _WARNING = re.compile(
     r"Columns .* are the coordinates, and|Column .* holds dates and is used|Columns .*: check crs|"
     r"No columns have recognized|Column .* is text with|X does not have valid feature|"
     r"Column .* holds paths|X has feature names, but|Column .* equals the target|"
-    r"Columns .*, with medians"
+    r"Columns .*, with medians|Column .* holds \S+ in \d+ of"
 )
 
 
@@ -438,7 +438,7 @@ TARGETS: dict[str, Callable[[int], Any]] = {
     "long double": lambda n: _Y[:n].astype(np.longdouble),
     "huge": lambda n: 1e29 * _Y[:n],
     "tiny": lambda n: 1e-29 * _Y[:n],
-    "one far away": lambda n: np.where(np.arange(n) == 1, 1e30, _Y[:n]),
+    "one far away": lambda n: np.where(np.arange(n) == 1, 1e25, _Y[:n]),
     "hardly varying": lambda n: 1e15 + np.arange(n),
     "all but one": lambda n: (np.arange(n) == 2).astype(float),
     "read-only": lambda n: np.frombuffer(_Y[:n].tobytes()),

@@ -194,7 +194,7 @@ def test_other_files_do_not_resume(rasters, columns, path):
         values[-1, -1] += 1
         file.write(values, 1)
     os.utime(rasters["b"], ns=(1, 1))
-    with pytest.raises(ValueError, match=r"source differs: 'b' was .*b.tif"):
+    with pytest.raises(ValueError, match=r"source differs: 'b' was"):
         map_in_blocks(fit_counting(columns), rasters, path)
 
 
