@@ -31,7 +31,7 @@ from .graph.box_tree import NO_NEIGHBOR
 from .inspection.attention import attention_table, expert_table
 from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .network.config import NetworkConfig
-from .persistence.model_file import load_model, save_model
+from .persistence.model_file import fitted_attributes, load_model, save_model
 from .table.deduplication import deduplicate
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
@@ -691,6 +691,12 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         UserWarning
             If more than 0.02 of the explained variance is lost by the grouping.
 
+        Notes
+        -----
+        With ``training_data=False`` a recipient can learn means of groups, quantiles averaged over
+        as many locations, and networks and trees that were trained on the rows, but no values of
+        single rows. It is no protection against membership inference.
+
         Examples
         --------
         >>> import os, tempfile
@@ -710,7 +716,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         save_model(
             path,
             self.get_params(deep=False),
-            {name: value for name, value in vars(self).items() if _is_learned(name)},
+            fitted_attributes(self),
             training_data=training_data,
             min_group_size=min_group_size,
             coordinate_grid=coordinate_grid,
@@ -744,8 +750,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             model = cls(**params)
         except TypeError as error:
             raise FileError(f"{str(path)!r} has parameters of another version: {error}.") from error
-        for name in filter(_is_learned, fitted):
-            setattr(model, name, fitted[name])
+        model.__dict__.update(fitted)
         return model
 
     def _parse(self, X: Any) -> tuple[Ensemble, SampleTable]:
@@ -792,8 +797,3 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             merged.weight,
             ensemble.held_out_masks(),
         )
-
-
-def _is_learned(name: str) -> bool:
-    """Whether an attribute is set by fit, by its name."""
-    return name == "_merged" or (name.endswith("_") and not name.startswith("_"))

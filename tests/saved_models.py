@@ -25,11 +25,6 @@ def fit_model(network=None, **settings):
     return make_model(network, **settings).fit(X, Y)
 
 
-def fitted_attributes(model):
-    learned = {name: value for name, value in vars(model).items() if name.endswith("_")}
-    return learned | {"_merged": model._merged}
-
-
 def assert_same_predictions(first, second):
     """Check that means, components, intervals and samples are equal bit for bit."""
     pd.testing.assert_frame_equal(

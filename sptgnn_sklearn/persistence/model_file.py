@@ -27,7 +27,7 @@ from .consistency import check_model
 from .registry import make_registry
 from .sharing_loss import measure_sharing_loss
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["fitted_attributes", "load_model", "save_model"]
 
 SCHEMA = 1
 _MODEL_KIND = "model"
@@ -163,7 +163,17 @@ def load_model(path: str | os.PathLike[str], trusted: Sequence[str] = ()) -> _Pa
     # Parts of other types can raise any exception where they are compared.
     except Exception as error:
         raise FileError(f"{str(path)!r} lacks a part of the model ({error!r}).") from error
+    fitted = {name: value for name, value in fitted.items() if _is_learned(name)}
     return _without_stored_paths(params, fitted)
+
+
+def fitted_attributes(estimator: Any) -> dict[str, Any]:
+    """Return the attributes of an estimator that are set by fit."""
+    return {name: value for name, value in vars(estimator).items() if _is_learned(name)}
+
+
+def _is_learned(name: str) -> bool:
+    return name == "_merged" or (name.endswith("_") and not name.startswith("_"))
 
 
 def _without_stored_paths(params: dict[str, Any], fitted: dict[str, Any]) -> _Parts:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from saved_models import SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model, fitted_attributes
+from saved_models import SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
 from sptgnn_sklearn import ImageColumn, SpTGNNRegressor, TerraMindImages
-from sptgnn_sklearn.persistence.model_file import SCHEMA, load_model, save_model
+from sptgnn_sklearn.persistence.model_file import SCHEMA, fitted_attributes, load_model, save_model
 from sptgnn_sklearn.utils.safe_file import FileError, read, write
 
 
