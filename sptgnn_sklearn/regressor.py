@@ -33,6 +33,7 @@ from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .network.config import NetworkConfig
 from .persistence.model_file import fitted_attributes, load_model, save_model
 from .table.deduplication import deduplicate
+from .table.geo_frames import frame_like
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
@@ -415,7 +416,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
             Columns mean (equal to `predict`), std, aleatoric (measurement and small-scale noise)
             and epistemic (spread between ensemble members), all in the unit of y, with
             ``std**2 = aleatoric**2 + epistemic**2``; with `coverage` also lower and upper. The
-            index is that of X.
+            index is that of X, as is the geometry of a GeoDataFrame.
         """
         found = self._predict(X)
         mean, aleatoric, epistemic = found.moments()
@@ -427,7 +428,7 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         }
         if coverage is not None:
             columns["lower"], columns["upper"] = found.interval(coverage).T
-        return pd.DataFrame(columns, index=X.index if isinstance(X, pd.DataFrame) else None)
+        return frame_like(columns, X)
 
     def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
         """Predict calibrated quantiles of the mixture of the members' Gaussians.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from ..images.raster import Window
-from ..spatial.crs import SpatialReference, resolve_crs, transform_coordinates
+from ..spatial.crs import SpatialReference, resolve_crs, same_crs, transform_coordinates
 from ..spatial.distances import radians_per_unit
 
 __all__ = [
@@ -21,7 +19,6 @@ __all__ = [
     "cell_centers",
     "describe_difference",
     "full_turn",
-    "same_crs",
     "shift_longitudes",
 ]
 
@@ -93,57 +90,6 @@ def describe_difference(one: Grid, other: Grid) -> str | None:
         names = [resolve_crs(crs, []).crs for crs in (one.crs, other.crs)]
         differences.append(f"CRS {str(names[0])[:60]} against {str(names[1])[:60]}")
     return ", ".join(differences) or None
-
-
-@lru_cache(maxsize=256)
-def same_crs(one: str, other: str, known_datum: bool = True) -> bool:
-    """Return whether two descriptions mean the same CRS.
-
-    Names, authority, the order of axes, heights, and parameters of a shift to WGS 84 do not count.
-
-    Parameters
-    ----------
-    one, other : str
-        Input of ``pyproj.CRS.from_user_input``.
-    known_datum : bool, default=True
-        Whether an unknown datum differs from all others. False compares its ellipsoid.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.maps.grid import same_crs
-    >>> (
-    ...     same_crs("EPSG:32636", "+proj=utm +zone=36 +datum=WGS84"),
-    ...     same_crs("EPSG:32636", "EPSG:32637"),
-    ... )
-    (True, False)
-    """
-    first, second = (resolve_crs(crs, []) for crs in (one, other))
-    if first == second:
-        return True
-    a, b = (_unbound_crs(reference.crs) for reference in (first, second))
-    if a.equals(b, ignore_axis_order=True):
-        return True
-    if _axes(a) != _axes(b) or a.geodetic_crs is None or b.geodetic_crs is None:
-        return False
-    same_datum = a.geodetic_crs.equals(b.geodetic_crs, ignore_axis_order=True)
-    if not same_datum and not known_datum:
-        unknown = any(crs.datum is None or "unknown" in crs.datum.name.lower() for crs in (a, b))
-        same_datum = unknown and a.ellipsoid == b.ellipsoid and a.prime_meridian == b.prime_meridian
-    return same_datum and a.coordinate_operation == b.coordinate_operation
-
-
-def _unbound_crs(crs: str | None) -> Any:
-    """Return a CRS of pyproj, without parameters of a shift to another datum."""
-    import pyproj
-
-    resolved = pyproj.CRS.from_user_input(crs)
-    while resolved.is_bound and resolved.source_crs is not None:
-        resolved = resolved.source_crs
-    return resolved
-
-
-def _axes(crs: Any) -> list[tuple[str, float]]:
-    return sorted((axis.direction, axis.unit_conversion_factor) for axis in crs.axis_info)
 
 
 def full_turn(reference: SpatialReference | None) -> float | None:

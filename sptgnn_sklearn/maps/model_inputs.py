@@ -12,10 +12,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..meta_estimators import innermost_estimator
-from ..spatial.crs import SpatialReference, resolve_crs
+from ..spatial.crs import SpatialReference, resolve_crs, same_crs
 from ..table.infer_roles import find_coordinate_pair
 from ..table.schema import TableSchema
-from .grid import same_crs
 
 __all__ = ["ModelInputs", "fitted_columns", "inspect_inputs"]
 

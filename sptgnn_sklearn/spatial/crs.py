@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyproj
 from pyproj.exceptions import CRSError, ProjError
 
-__all__ = ["SpatialReference", "resolve_crs", "transform_coordinates"]
+__all__ = ["SpatialReference", "resolve_crs", "same_crs", "transform_coordinates"]
 
 WGS84 = "EPSG:4326"
 _LONGITUDE = frozenset({"lon", "long", "lng"})
@@ -171,3 +172,52 @@ def axis_direction(name: Hashable) -> str | None:
     if words & _LATITUDE or "latitud" in spaced or ("y" in words and in_degrees):
         return "latitude"
     return None
+
+
+@lru_cache(maxsize=256)
+def same_crs(one: str, other: str, known_datum: bool = True) -> bool:
+    """Return whether two descriptions mean the same CRS.
+
+    Names, authority, the order of axes, heights, and parameters of a shift to WGS 84 do not count.
+
+    Parameters
+    ----------
+    one, other : str
+        Input of ``pyproj.CRS.from_user_input``.
+    known_datum : bool, default=True
+        Whether an unknown datum differs from all others. False compares its ellipsoid.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.spatial.crs import same_crs
+    >>> (
+    ...     same_crs("EPSG:32636", "+proj=utm +zone=36 +datum=WGS84"),
+    ...     same_crs("EPSG:32636", "EPSG:32637"),
+    ... )
+    (True, False)
+    """
+    first, second = (resolve_crs(crs, []) for crs in (one, other))
+    if first == second:
+        return True
+    a, b = (_unbound_crs(reference.crs) for reference in (first, second))
+    if a.equals(b, ignore_axis_order=True):
+        return True
+    if _axes(a) != _axes(b) or a.geodetic_crs is None or b.geodetic_crs is None:
+        return False
+    same_datum = a.geodetic_crs.equals(b.geodetic_crs, ignore_axis_order=True)
+    if not same_datum and not known_datum:
+        unknown = any(crs.datum is None or "unknown" in crs.datum.name.lower() for crs in (a, b))
+        same_datum = unknown and a.ellipsoid == b.ellipsoid and a.prime_meridian == b.prime_meridian
+    return same_datum and a.coordinate_operation == b.coordinate_operation
+
+
+def _unbound_crs(crs: str | None) -> Any:
+    """Return a CRS of pyproj, without parameters of a shift to another datum."""
+    resolved = pyproj.CRS.from_user_input(crs)
+    while resolved.is_bound and resolved.source_crs is not None:
+        resolved = resolved.source_crs
+    return resolved
+
+
+def _axes(crs: Any) -> list[tuple[str, float]]:
+    return sorted((axis.direction, axis.unit_conversion_factor) for axis in crs.axis_info)

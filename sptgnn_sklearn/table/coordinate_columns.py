@@ -14,12 +14,14 @@ from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..spatial.longitudes import wrap_longitudes
 from .column_parsing import to_float
+from .geo_frames import GEOMETRY_LABELS, geometry_crs, is_geo_frame, split_geometry
 
 __all__ = ["as_dataframe", "find_column", "locate_coordinates"]
 
 # Recognized names, by priority: if a table has both planar and geographic coordinates, the planar
 # ones are used, which need no conversion.
 _RECOGNIZED_PAIRS = (
+    GEOMETRY_LABELS,
     ("x", "y"),
     ("easting", "northing"),
     ("eastings", "northings"),
@@ -77,7 +79,7 @@ def locate_coordinates(
     """
     frame = as_dataframe(X)
     pair = coordinate_labels(frame, coordinates)
-    reference = resolve_crs(crs, [str(label) for label in pair])
+    reference = resolve_crs(geometry_crs(frame, pair, crs), [str(label) for label in pair])
     xy = coordinate_values(frame, pair)
     check_coordinates(xy, reference, pair, fitting=False)
     return wrap_longitudes(xy, reference), reference, pair
@@ -89,7 +91,7 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     Parameters
     ----------
     X : DataFrame, array-like of shape (n_samples, n_features) or object with `to_pandas`
-        A dask DataFrame is computed.
+        A dask DataFrame is computed; points of a GeoDataFrame become two columns.
 
     Raises
     ------
@@ -112,6 +114,8 @@ def as_dataframe(X: Any) -> pd.DataFrame:
             X = X.compute()
         else:
             X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
+    if is_geo_frame(X):
+        X = split_geometry(X)
     if not X.columns.is_unique:
         repeated = list(dict.fromkeys(X.columns[X.columns.duplicated()]))
         raise ValueError(f"X has duplicated column names: {repeated}. Rename or drop them.")

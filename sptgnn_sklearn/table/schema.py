@@ -34,6 +34,7 @@ from .coordinate_columns import (
     find_column,
     find_columns,
 )
+from .geo_frames import GEOMETRY_LABELS, geometry_crs
 from .image_columns import image_columns
 from .table_checks import holds_date_text, holds_dates, partly_numeric_levels
 
@@ -243,6 +244,7 @@ class TableSchema:
             raise ValueError(
                 f"X lacks the columns {missing} of fit; it has {list(frame.columns)[:20]}."
             )
+        geometry_crs(frame, self.coordinates, self.reference.crs)  # raises if it differs
         xy = coordinate_values(frame, self.coordinates)
         check_coordinates(xy, self.reference, self.coordinates, fitting=False)
         xy = wrap_longitudes(xy, self.reference, self.longitude_start)
@@ -329,7 +331,7 @@ def _fit_columns(
     Warnings name the line of the caller of an estimator's `fit`, which `atomic_fit` wraps.
     """
     pair = coordinate_labels(frame, coordinates, stacklevel=6)
-    reference = resolve_crs(crs, [str(label) for label in pair])
+    reference = resolve_crs(geometry_crs(frame, pair, crs), [str(label) for label in pair])
     xy = coordinate_values(frame, pair)
     check_coordinates(xy, reference, pair, fitting=True, stacklevel=6)
     start = longitude_start(xy, reference)
@@ -347,7 +349,7 @@ def _fit_columns(
     for label in similar:
         _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
 
-    no_covariates = (*pair, time, site, *chips.values())
+    no_covariates = (*pair, *GEOMETRY_LABELS, time, site, *chips.values())
     covariates = [label for label in frame.columns if label not in no_covariates]
     numeric, categorical, codes = _parse_covariates(frame, covariates, time is None)
     if time is None:

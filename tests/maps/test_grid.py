@@ -10,10 +10,9 @@ from sptgnn_sklearn.maps.grid import (
     block_windows,
     cell_centers,
     describe_difference,
-    same_crs,
     shift_longitudes,
 )
-from sptgnn_sklearn.spatial.crs import resolve_crs
+from sptgnn_sklearn.spatial.crs import resolve_crs, same_crs
 
 
 def make_grid(shift=0.0, step=10.0, crs="EPSG:32636"):
