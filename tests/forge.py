@@ -323,7 +323,8 @@ def _missing(state: Any, path: _Path, arrays: dict, rng: random.Random) -> None:
 
 def _extra(state: Any, path: _Path, arrays: dict, rng: random.Random) -> None:
     node = _get(state, path)
-    items, value = _items(node), rng.choice([None, 0, "x", [], 1e9])
+    items = _items(node)
+    value: Any = rng.choice([None, 0, "x", [], 1e9])
     if isinstance(items, dict):
         items["odd"] = value
     elif isinstance(node, dict) and items and isinstance(items[0], list):

@@ -1,12 +1,14 @@
 """Stored states of RandomState: valid, or rejected before numpy reads them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from sptgnn_sklearn.utils.random_states import check_mersenne_twister
 from sptgnn_sklearn.utils.safe_file import FileError
 
-STATE = np.random.RandomState(0).get_state(legacy=True)
+STATE: Any = np.random.RandomState(0).get_state(legacy=True)
 
 
 def test_states_of_numpy_are_valid():
