@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_models import make_regressor
 
-from sptgnn_sklearn import XGBoostBaseline, predict_uncertainty
+from sptgnn_sklearn import XGBoostBaseline, predict_map, predict_uncertainty
 from sptgnn_sklearn.metrics import residual_morans_i
 from sptgnn_sklearn.model_selection import EnvironmentalBlockKFold, SpatialBlockKFold
 from sptgnn_sklearn.table.coordinate_columns import as_dataframe, locate_coordinates
@@ -103,3 +103,17 @@ def test_named_columns_take_precedence():
     table = geo().assign(east=TABLE["x"], north=TABLE["y"])
     trees = XGBoostBaseline(coordinates=("east", "north"), crs=UTM, n_estimators=2).fit(table, Y)
     assert trees.columns_.numeric == ("clay",)
+
+
+def test_map_of_a_model_of_points():
+    """Cells of a map are predicted like points at their centers."""
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("rioxarray")
+    x, y = np.arange(5.05e5, 6e5, 1e4), np.arange(5.495e6, 5.4e6, -1e4)
+    clay = RNG.normal(size=(len(y), len(x)))
+    grid = xr.Dataset({"clay": (("y", "x"), clay)}, coords={"y": y, "x": x}).rio.write_crs(UTM)
+    trees = XGBoostBaseline(n_estimators=3, random_state=0).fit(geo().drop(columns="land"), Y)
+    centers = np.meshgrid(x, y)
+    cells = pd.DataFrame({"clay": clay.ravel(), "x": centers[0].ravel(), "y": centers[1].ravel()})
+    found = predict_map(trees, grid, verbose=0)["mean"].to_numpy().ravel()
+    np.testing.assert_allclose(found, trees.predict(geo(cells)), rtol=1e-5)
