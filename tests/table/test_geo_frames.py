@@ -74,8 +74,7 @@ def test_morans_i_uses_the_geometry():
     residuals = TABLE["x"].to_numpy()
     xy = TABLE[["x", "y"]].to_numpy()
     expected = residual_morans_i(residuals, np.zeros(40), xy, crs=UTM)
-    found = residual_morans_i(residuals, np.zeros(40), locate_coordinates(geo())[0], crs=UTM)
-    assert found == expected
+    assert residual_morans_i(residuals, np.zeros(40), geo()) == expected
 
 
 def test_other_geometries_raise():
