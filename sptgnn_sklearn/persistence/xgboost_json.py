@@ -43,6 +43,13 @@ _CATEGORY_FIELDS = (
     "categories_sizes",
 )
 _NO_PARENT = 2**31 - 1
+# Keys that XGBoost 3 writes. "attributes" is written by early stopping.
+_LEARNER_KEYS = {
+    *("attributes", "feature_names", "feature_types", "gradient_booster"),
+    *("learner_model_param", "objective"),
+}
+_BOOSTER_KEYS = {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
+_TREE_KEYS = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
 _TREE_KEY = b'"tree_param"'
 
 
@@ -97,6 +104,9 @@ def booster_from_json(model: XGBRegressor, content: dict[str, Any]) -> XGBRegres
 
 def _check_booster(content: dict[str, Any]) -> None:
     learner = content["learner"]
+    _check_keys(content, {"learner", "version"})
+    _check_keys(learner, _LEARNER_KEYS)
+    _check_keys(learner["gradient_booster"], {"model", "name"})
     parameters = learner["learner_model_param"]
     n_features = _parse_int(parameters["num_feature"])
     if not 0 <= n_features <= _MAX_FEATURES:
@@ -121,11 +131,31 @@ def _check_booster(content: dict[str, Any]) -> None:
     rounds = booster["model"]["iteration_indptr"]
     if rounds != sorted(rounds) or not set(rounds) <= set(range(len(trees) + 1)):
         raise FileError("Corrupt XGBoost model: boosting round out of range.")
-    for tree in trees:
+    _check_keys(booster["model"], _BOOSTER_KEYS)
+    if any(booster["model"].get("cats", {}).values()):
+        raise FileError("Unsupported XGBoost model: categories.")
+    for name in ("feature_names", "feature_types"):
+        labels = learner.get(name, [])
+        if len(labels) not in (0, n_features) or not all(isinstance(v, str) for v in labels):
+            raise FileError(f"Corrupt XGBoost model: {name} are no texts, one for each feature.")
+    best = learner.get("attributes", {}).get("best_iteration")
+    if best is not None and not 0 <= _parse_int(best) < max(len(rounds) - 1, 1):
+        raise FileError("Corrupt XGBoost model: best_iteration out of range.")
+    for position, tree in enumerate(trees):
+        # XGBoost stores each tree at the position of its id, and leaves the others undefined.
+        if type(tree["id"]) is not int or tree["id"] != position:
+            raise FileError(f"Corrupt XGBoost model: tree {position} has the id {tree['id']!r}.")
         _check_tree(tree, n_features)
 
 
+def _check_keys(content: dict[str, Any], known: set[str]) -> None:
+    """Raise a FileError if a part has keys that XGBoost might read without a check."""
+    if unknown := set(content) - known:
+        raise FileError(f"Unsupported XGBoost model: unknown fields {sorted(unknown)}.")
+
+
 def _check_tree(tree: dict[str, Any], n_features: int) -> None:
+    _check_keys(tree, _TREE_KEYS)
     n = len(tree["left_children"])
     sizes = {len(tree[name]) for name in _NODE_FIELDS}
     sizes.add(_parse_int(tree["tree_param"]["num_nodes"]))

@@ -37,6 +37,11 @@ STATE_KEYS = (
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _SCHEDULED = ("lr", "betas")  # values of a parameter group that the scheduler changes
 _COUNTERS = ("last_epoch", "_step_count", "_last_lr")  # those of the scheduler
+# AdamW changes a weight by at most about 15 learning rates a step (Cauchy-Schwarz inequality of the
+# two moments, with momentum of 0.85 to 0.95), and its decay only shrinks weights.
+_MAX_MOMENT_RATIO = 20.0
+_MAX_GROWTH_STEPS = 100  # enough for any overflow of single precision
+_MOMENT_ROUNDING = 1e-15  # a square of smaller gradients is zero in single precision
 # Flags of torch's scheduler that differ before the first step.
 _FLAGS = ("_is_initial", "_get_lr_called_within_step")
 
@@ -99,6 +104,10 @@ def check_state(
         _check_weights(state[name], module.get_submodule(name), name)
     _check_optimizer(state, net, scheduler, n_steps)
     _check_early_stopping(state, early_stopping, module)
+    limits = _largest_weights(net, n_steps)
+    for part in (state["network"], state["ema_network"], state["early_stopping"]["best_weights"]):
+        for name in part.keys() & limits.keys():
+            _require(float(part[name].abs().max()) <= limits[name], "weights are too large")
     generators = module.network.generators or ()
     _require(
         isinstance(state["generators"], list) and len(state["generators"]) == len(generators),
@@ -130,6 +139,19 @@ def _check_weights(found: Any, module: nn.Module, name: str) -> None:
         all(torch.equal(found[key], expected[key].cpu()) for key in buffers),
         f"{name} has other constants",
     )
+
+
+def _largest_weights(net: NeuralNet, n_steps: int) -> dict[str, float]:
+    """Return bounds on the absolute weights of each parameter after a number of steps."""
+    names = {id(p): name for name, p in net.module_.network.named_parameters()}
+    limits = {}
+    for group in net.optimizer_.param_groups:
+        peak, decay = group["max_lr"], group["weight_decay"]
+        growth = max(1.0, peak * decay - 1) ** min(n_steps, _MAX_GROWTH_STEPS)
+        for parameter in group["params"]:
+            start = float(parameter.detach().abs().max())
+            limits[names[id(parameter)]] = growth * (start + _MAX_MOMENT_RATIO * n_steps * peak)
+    return limits
 
 
 def _check_optimizer(
@@ -170,7 +192,10 @@ def _check_optimizer(
         for name in _MOMENTS:
             _require(_is_like(entry[name], parameter), "moments differ in shape")
             _require(bool(entry[name].isfinite().all()), "moments are not finite")
-        _require(bool((entry["exp_avg_sq"] >= 0).all()), "moments are negative")
+        mean, square = (entry[name] for name in _MOMENTS)
+        _require(bool((square >= 0).all()), "moments are negative")
+        most = _MAX_MOMENT_RATIO * square.sqrt() + _MOMENT_ROUNDING
+        _require(bool((mean.abs() <= most).all()), "moments do not match")
 
 
 def _check_scheduler(found: Any, scheduler: Any, net: NeuralNet, n_steps: int) -> list[tuple]:

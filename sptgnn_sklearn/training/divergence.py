@@ -47,20 +47,20 @@ class DivergenceMonitor(Callback):
             )
 
 
-def check_divergence(module: EnsembleModule, mean: np.ndarray) -> None:
+def check_divergence(module: EnsembleModule, mean: np.ndarray, log_variance: np.ndarray) -> None:
     """Raise `TrainingDivergedError` if a trained member predicts constants or no numbers.
 
     Parameters
     ----------
     module : EnsembleModule
         After training.
-    mean : ndarray of shape (M, n)
+    mean, log_variance : ndarray of shape (M, n)
         Each member's predictions of its held-out rows; NaN elsewhere.
     """
-    predicted = ~np.isnan(mean)
-    if not np.isfinite(mean[predicted]).all():
+    held_out = module.data.held_out
+    if not (np.isfinite(mean[held_out]).all() and np.isfinite(log_variance[held_out]).all()):
         raise TrainingDivergedError("Predictions of held-out rows are not finite.")
-    for member, (values, rows) in enumerate(zip(mean, predicted, strict=True)):
+    for member, (values, rows) in enumerate(zip(mean, held_out, strict=True)):
         enough = rows.sum() >= _MIN_PREDICTED_ROWS
         if enough and np.ptp(values[rows]) < _CONSTANT_RANGE and _rows_vary(module, rows):
             raise TrainingDivergedError(f"Member {member} predicts the same value for all rows.")

@@ -244,7 +244,7 @@ def _make_result(
     early_stopping.restore_best(module)
     module.update_context()
     mean, log_variance = module.predict_held_out()
-    check_divergence(module, mean)
+    check_divergence(module, mean, log_variance)
     fine_tuned = module.data.fine_tuning is not None
     imagery = module.get_buffer(f"stream_{IMAGERY}").cpu() if fine_tuned else None
     return TrainingResult(module.ema_network.cpu(), mean, log_variance, history, imagery)

@@ -72,6 +72,50 @@ def test_invalid_trees_raise(stumps, name, change, message):
         booster_from_json(XGBRegressor(), content)
 
 
+@pytest.mark.parametrize("ids", [[0, 0], [1, 1], [1, 0], [0, 2], [-1, 1], [0, True], [0, "1"]])
+def test_trees_have_consecutive_ids(stumps, ids):
+    """XGBoost leaves trees whose id is missing undefined and crashes in predictions."""
+    content = booster_to_json(stumps)
+    for tree, number in zip(
+        content["learner"]["gradient_booster"]["model"]["trees"], ids, strict=True
+    ):
+        tree["id"] = number
+    with pytest.raises(FileError, match="has the id"):
+        booster_from_json(XGBRegressor(), content)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ((), {"config": {}}),
+        (("learner",), {"feature_names": ["a"]}),
+        (("learner",), {"feature_types": [1, 2, 3]}),
+        (("learner",), {"attributes": {"best_iteration": "7"}}),
+        (("learner",), {"attributes": {"best_iteration": "-1"}}),
+        (("learner", "gradient_booster"), {"gbtree": {}}),
+        (("learner", "gradient_booster", "model"), {"cats": {"enc": [1]}}),
+        (("learner", "gradient_booster", "model"), {"weight_drop": [1.0]}),
+    ],
+)
+def test_unknown_or_odd_fields_raise(stumps, part, change):
+    """Fields that are not checked do not reach XGBoost."""
+    content = booster_to_json(stumps)
+    node = content
+    for key in part:
+        node = node[key]
+    node.update(change)
+    with pytest.raises(FileError, match="XGBoost model"):
+        booster_from_json(XGBRegressor(), content)
+
+
+def test_early_stopping_is_restored(points):
+    model = XGBRegressor(n_estimators=20, max_depth=2, early_stopping_rounds=2)
+    model.fit(points[:30], points[:30, 0], eval_set=[(points[30:], -points[30:, 1])], verbose=False)
+    again = unpack_booster(pack_booster(model))
+    assert again.best_iteration == model.best_iteration < 19
+    np.testing.assert_array_equal(again.predict(points), model.predict(points))
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

@@ -56,6 +56,12 @@ FORGERIES = {
     "schedule": lambda s: s["scheduler"].update(total_steps=0),
     "no schedule": lambda s: s["scheduler"].clear(),
     "network without weights": lambda s: s["network"].clear(),
+    "moments that do not match": lambda s: moments(s)["exp_avg"].fill_(1e9),
+    "weights out of reach": lambda s: next(iter(s["network"].values())).fill_(1e6),
+    "best weights out of reach": lambda s: next(
+        iter(s["early_stopping"]["best_weights"].values())
+    ).fill_(-1e30),
+    "averaged weights out of reach": lambda s: next(iter(s["ema_network"].values())).fill_(1e6),
     "weights that are not finite": lambda s: next(iter(s["network"].values())).fill_(np.nan),
     "constants": lambda s: s["ema_network"]["edge_scale.floor"].add_(1),
     "best weights": lambda s: s["early_stopping"].update(best_weights={}),

@@ -96,3 +96,12 @@ def test_degenerate_data_is_not_divergence():
     model(max_epochs=1).fit(few, Y[:12])
     model().fit(X, np.full(len(Y), 3.0))
     model({"n_experts": 1, "top_k": 1}).fit(X, Y)
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2])
+@pytest.mark.parametrize("learning_rate", [2**63, 1e30, 1e200])
+def test_predictions_that_are_all_nan_raise(learning_rate, max_epochs):
+    """A single epoch leaves no loss to compare with; predictions of held-out rows are NaN."""
+    diverging = model(learning_rate=learning_rate, max_epochs=max_epochs)
+    with pytest.warns(UserWarning, match="is repeated"), pytest.raises(TrainingDivergedError):
+        diverging.fit(X[:40], Y[:40])
