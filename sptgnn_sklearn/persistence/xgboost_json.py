@@ -50,6 +50,11 @@ _LEARNER_KEYS = {
 }
 _BOOSTER_KEYS = {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
 _TREE_KEYS = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
+# Parameters that are lists, tuples or dictionaries.
+_NESTED_PARAMS = {
+    *("eval_metric", "feature_types", "feature_weights"),
+    *("interaction_constraints", "monotone_constraints"),
+}
 _TREE_KEY = b'"tree_param"'
 
 
@@ -68,6 +73,7 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
     FileError
         If its trees are truncated or invalid.
     """
+    _check_params(packed["params"])
     model = XGBRegressor(**packed["params"])
     content = packed["booster"].tobytes()
     if not content:
@@ -82,6 +88,15 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
     if text.count(b"[") + text.count(b"{") > _BRACKETS + _BRACKETS_PER_TREE * text.count(_TREE_KEY):
         raise FileError("Corrupt XGBoost model: more lists than trees have.")
     return booster_from_json(model, json.loads(text))
+
+
+def _check_params(params: dict[str, Any]) -> None:
+    """Raise a FileError for values that XGBoost converts without a check of their type."""
+    for name, value in params.items():
+        number = isinstance(value, bool | int | float | np.number | np.bool_)
+        valid = not number if name in _NESTED_PARAMS else number or isinstance(value, str)
+        if value is not None and not valid:
+            raise FileError(f"Corrupt XGBoost model: parameter {name} is a {type(value).__name__}.")
 
 
 def booster_to_json(model: XGBRegressor) -> dict[str, Any]:

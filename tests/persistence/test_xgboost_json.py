@@ -38,6 +38,35 @@ def test_unfitted_regressors_are_restored_unfitted():
     assert again.max_depth == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", {}),
+        ("verbosity", []),
+        ("max_depth", (3,)),
+        ("n_jobs", set()),
+        ("monotone_constraints", 1.5),
+        ("eval_metric", 3),
+    ],
+)
+def test_parameters_of_odd_types_raise(stumps, name, value):
+    packed = pack_booster(stumps)
+    with pytest.raises(FileError, match=f"parameter {name} is a {type(value).__name__}"):
+        unpack_booster({**packed, "params": {**packed["params"], name: value}})
+
+
+def test_parameters_of_constraints_are_restored(points):
+    model = XGBRegressor(
+        n_estimators=2,
+        monotone_constraints=(1, 0, 0),
+        interaction_constraints=[[0, 1], [2]],
+        eval_metric=["rmse", "mae"],
+    )
+    again = unpack_booster(pack_booster(model.fit(points, points.sum(1))))
+    assert again.get_params()["monotone_constraints"] == (1, 0, 0)
+    np.testing.assert_array_equal(again.predict(points), model.predict(points))
+
+
 def test_truncated_trees_raise(stumps):
     packed = pack_booster(stumps)
     with pytest.raises(FileError, match="truncated"):

@@ -9,6 +9,7 @@ from collections import Counter
 import forge
 import numpy as np
 import pytest
+from forger import Forger
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.encoders.embedding_cache import EmbeddingCache
@@ -20,7 +21,7 @@ N_MODELS, N_CHECKPOINTS = 60, 6
 
 @pytest.fixture(scope="module")
 def model_forger(tmp_path_factory):
-    return forge.Forger("models", tmp_path_factory.mktemp("models"))
+    return Forger("models", tmp_path_factory.mktemp("models"))
 
 
 def nodes(content, name):
@@ -42,7 +43,7 @@ def forged(model_forger, tmp_path):
     """Return a function that writes a model file after a change of its content and arrays."""
 
     def write_changed(change):
-        content, arrays = read(model_forger.path, "model")
+        content, arrays = read(model_forger.pairs[0][0].path, "model")
         change(content, arrays)
         write(tmp_path / "forged", "model", content, arrays)
         return tmp_path / "forged"
@@ -54,21 +55,20 @@ def test_forged_models_are_refused_or_used(model_forger, tmp_path):
     """One changed field each, of all classes; predictions are finite, memory and time bounded."""
     outcomes = Counter()
     for number in range(N_MODELS):
-        name, mutation = model_forger.forge("test", number, tmp_path / "m")
+        path, name, mutation = model_forger.forge("test", number, tmp_path)
         start = time.process_time()
-        outcomes[forge.outcome("models", tmp_path / "m", refit=number % 10 == 0)] += 1
+        outcomes[forge.outcome("models", path, refit=number % 10 == 0)] += 1
         assert time.process_time() - start < 5, (name, mutation)
     assert outcomes["refused"] > N_MODELS / 4
     assert outcomes["used"] > 0
 
 
 def test_forged_checkpoints_give_a_warning_or_the_same_result(tmp_path_factory, tmp_path):
-    forger = forge.Forger("checkpoints", tmp_path_factory.mktemp("checkpoints"))
+    forger = Forger("checkpoints", tmp_path_factory.mktemp("checkpoints"))
     outcomes = Counter()
     for number in range(N_CHECKPOINTS):
-        target = tmp_path / forger.path.name
-        forger.forge("test", number, target)
-        outcomes[forge.outcome("checkpoints", target)] += 1
+        path, _, _ = forger.forge("test", number, tmp_path)
+        outcomes[forge.outcome("checkpoints", path)] += 1
     assert outcomes["warned"] > 0
 
 

@@ -6,6 +6,7 @@ import forge
 import numpy as np
 import pytest
 import torch
+from forger import write_valid
 
 from sptgnn_sklearn.training.checkpoint_checks import check_epochs
 from sptgnn_sklearn.utils.codec import Registry, decode, encode
@@ -14,7 +15,8 @@ from sptgnn_sklearn.utils.safe_file import FileError, read, write
 
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory):
-    return forge.write_valid("checkpoints", tmp_path_factory.mktemp("checkpoint"))
+    (path,) = write_valid("checkpoints", tmp_path_factory.mktemp("checkpoint"))
+    return path
 
 
 @pytest.fixture(scope="module")
