@@ -22,6 +22,7 @@ __all__ = [
     "file_state",
     "ignore_affine_warnings",
     "import_xarray",
+    "nodata_values",
     "spatial_dims",
     "stack_from_dataset",
     "values_digest",
@@ -273,7 +274,7 @@ def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
         if variable.dtype.kind not in _DTYPE_KINDS:
             raise ValueError(f"variable {label!r} of {name} holds {variable.dtype}, not numbers.")
         variables[label] = variable.transpose(*dims)
-        fill = _nodata_values(stored)
+        fill = nodata_values(stored)
         if fill:
             fills[label] = fill
     if not variables:
@@ -287,7 +288,7 @@ def stack_from_dataset(dataset: Any, name: str) -> CovariateStack:
     return CovariateStack(stacked, grid, constants, fills, sources=sources)
 
 
-def _nodata_values(variable: Any) -> tuple[float, ...]:
+def nodata_values(variable: Any) -> tuple[float, ...]:
     """Return the numbers that stand for missing values, those of rioxarray and of CF."""
     found = [variable.attrs.get(key) for key in _NODATA_ATTRIBUTES]
     if not {"scale_factor", "add_offset"} & set(variable.encoding):

@@ -23,7 +23,7 @@ from .covariate_stack import (
 )
 from .grid import describe_difference
 
-__all__ = ["open_covariates", "open_raster_file", "split_bands"]
+__all__ = ["check_unique_names", "find_band", "open_covariates", "open_raster_file", "split_bands"]
 
 
 def open_covariates(source: Any) -> CovariateStack:
@@ -101,7 +101,7 @@ def split_bands(array: Any, stem: str) -> Any:
         given = [None] * count
     default = [stem] if count == 1 else [f"{stem}_{i + 1}" for i in range(count)]
     names = [name or other for name, other in zip(given, default, strict=True)]
-    _check_unique_names(names, f"the bands of {stem}")
+    check_unique_names(names, f"the bands of {stem}")
     bands = {}
     for i, name in enumerate(names):
         band = array.isel({dim: i}, drop=True)
@@ -111,7 +111,7 @@ def split_bands(array: Any, stem: str) -> Any:
 
 
 @ignore_affine_warnings()
-def open_raster_file(path: Any, masked: bool = True) -> Any:
+def open_raster_file(path: Any, masked: bool = True, mask_and_scale: bool = False) -> Any:
     """Open a raster file lazily as a Dataset with one variable for each band.
 
     Parameters
@@ -119,6 +119,8 @@ def open_raster_file(path: Any, masked: bool = True) -> Any:
     path : path-like
     masked : bool, default=True
         Whether cells without data are NaN.
+    mask_and_scale : bool, default=False
+        Whether scale and offset tags are applied as well.
 
     Raises
     ------
@@ -133,7 +135,9 @@ def open_raster_file(path: Any, masked: bool = True) -> Any:
         with warnings.catch_warnings():  # a raster without a transform raises a named error later
             no_transform = import_rasterio().errors.NotGeoreferencedWarning
             warnings.simplefilter("ignore", no_transform)
-            array = rioxarray.open_rasterio(text, masked=masked, cache=False)
+            array = rioxarray.open_rasterio(
+                text, masked=masked, mask_and_scale=mask_and_scale, cache=False
+            )
     except Exception as error:  # from rasterio or the operating system
         raise ValueError(f"raster {text!r} cannot be opened: {error}") from error
     if isinstance(array, list) or not hasattr(array, "dims") or hasattr(array, "data_vars"):
@@ -155,12 +159,19 @@ def _open_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
                 f"source[{label!r}]={value!r} must be a path, a pair (path, band), or a number."
             )
         bands = open_raster_file(path)
-        name = _find_band(bands, band, os.fspath(path), label)
+        name = find_band(bands, band, os.fspath(path), label)
         opened.append((os.fspath(path), {label: bands[name]}))
     return _stack_files(opened, constants)
 
 
-def _find_band(bands: Any, band: int | str | None, path: str, label: Hashable) -> Hashable:
+def find_band(bands: Any, band: int | str | None, path: str, label: Hashable) -> Hashable:
+    """Return the name of the band of a Dataset that is given by number, name, or as the only one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such band, or several and none is given.
+    """
     names = list(bands.data_vars)
     if band is None and len(names) == 1:
         return names[0]
@@ -189,7 +200,7 @@ def _stack_files(
 ) -> CovariateStack:
     if not opened:
         raise ValueError("source has no raster: a map needs at least one for its cells.")
-    _check_unique_names([name for _, bands in opened for name in bands], "source")
+    check_unique_names([name for _, bands in opened for name in bands], "source")
     xarray = import_xarray()
     first_path, first_bands = opened[0]
     first = stack_from_dataset(xarray.Dataset(first_bands), f"raster {first_path!r}")
@@ -216,7 +227,8 @@ def _stack_files(
     return CovariateStack(xarray.Dataset(variables), grid, constants, files=local)
 
 
-def _check_unique_names(names: Sequence[Hashable], where: str) -> None:
+def check_unique_names(names: Sequence[Hashable], where: str) -> None:
+    """Raise ValueError if two bands have one name."""
     repeated = list(dict.fromkeys(name for name in names if names.count(name) > 1))
     if repeated:
         raise ValueError(
