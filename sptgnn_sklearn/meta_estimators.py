@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,26 @@ import pandas as pd
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
+from .utils.distribution_columns import (
+    DistributionColumns,
+    check_coverage,
+    choose_limits,
+    quantile_column,
+)
+
 __all__ = [
     "innermost_estimator",
     "predict_interval",
     "predict_mean_std",
+    "predict_probability",
     "predict_quantiles",
     "predict_uncertainty",
     "wrapped_estimator",
 ]
 
-_LIMIT_COLUMNS = ("lower", "upper")
 _INVERSE_STEPS = np.linspace(0, 1, 9)  # between limits, to find where an inverse is not monotone
 _INVERSE_ROUNDING = 1000  # decrease of an increasing inverse, in units of rounding errors
+_DIRECTION_STEPS = (1e-6, 1e-3, 1.0, 1e3)  # relative, to find whether a transform increases
 _LINEARITY_TOLERANCE = 1e-6  # largest deviation from a linear transform, in standard deviations
 
 
@@ -75,7 +84,14 @@ def innermost_estimator(estimator: Any) -> Any:
     return estimator
 
 
-def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -> pd.DataFrame:
+def predict_uncertainty(
+    estimator: Any,
+    X: Any,
+    coverage: float | Sequence[float] | None = None,
+    quantiles: float | Sequence[float] | None = None,
+    below: float | Sequence[float] | None = None,
+    above: float | Sequence[float] | None = None,
+) -> pd.DataFrame:
     """Predict the mean and its uncertainty with a regressor inside meta-estimators.
 
     Parameters
@@ -86,21 +102,23 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
         transform.
     X : DataFrame or array-like of shape (n_samples, n_features)
         Input of the outermost estimator.
-    coverage : float, default=None
-        If given, the limits of `predict_interval` at this coverage are added.
+    coverage, quantiles, below, above : float or sequence of float, default=None
+        Intervals, quantiles and probabilities to add, as in `SpTGNNRegressor.predict_uncertainty`;
+        limits are in the unit of y.
 
     Returns
     -------
-    DataFrame of shape (n_samples, 4) or (n_samples, 6)
-        Columns mean, std, aleatoric and epistemic, in the unit of y; with `coverage` also lower and
-        upper.
+    DataFrame of shape (n_samples, 4 + n_added)
+        Columns mean, std, aleatoric and epistemic, in the unit of y, and those of the parameters:
+        lower and upper, q05, ``p<2.0``, ``p>3.5``.
 
     Raises
     ------
     TypeError
         If no such regressor is found inside the supported meta-estimators.
     ValueError
-        If a transform of the target is not linear, so that standard deviations have no inverse.
+        If a transform of the target is not linear, so that standard deviations have no inverse, or
+        a parameter is invalid.
 
     Examples
     --------
@@ -111,11 +129,11 @@ def predict_uncertainty(estimator: Any, X: Any, coverage: float | None = None) -
     >>> settings = {"time": "date", "n_estimators": 2, "max_epochs": 2}
     >>> model = SpTGNNRegressor(base_estimator=None, **settings)
     >>> pipe = make_pipeline("passthrough", model).fit(survey.data, survey.target)
-    >>> predict_uncertainty(pipe, survey.data.head(3)).shape
-    (3, 4)
+    >>> predict_uncertainty(pipe, survey.data.head(3), quantiles=0.05).shape
+    (3, 5)
     """
-    settings = {} if coverage is None else {"coverage": coverage}
-    return _delegate(estimator, X, "predict_uncertainty", settings)
+    requested = DistributionColumns.check(coverage, quantiles, below, above)
+    return _delegate(estimator, X, "predict_uncertainty", requested.parameters)
 
 
 def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarray:
@@ -157,7 +175,58 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     >>> predict_interval(logarithm, survey.data.head(3), coverage=0.8).shape
     (3, 2)
     """
-    return _delegate(estimator, X, "predict_interval", {"coverage": coverage})
+    return _delegate(estimator, X, "predict_interval", {"coverage": check_coverage(coverage)})
+
+
+def predict_probability(
+    estimator: Any,
+    X: Any,
+    *,
+    below: float | Sequence[float] | None = None,
+    above: float | Sequence[float] | None = None,
+) -> np.ndarray:
+    """Predict probabilities below or above limits with a regressor inside meta-estimators.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        `SpTGNNRegressor` or any regressor with ``predict_probability``, optionally inside
+        Pipelines, searches such as GridSearchCV, and TransformedTargetRegressors with a monotone
+        transform.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        Input of the outermost estimator.
+    below, above : float or sequence of float, default=None
+        Limits in the unit of y; either `below` or `above` is given.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or (n_samples, n_limits)
+        As `SpTGNNRegressor.predict_probability`.
+
+    Raises
+    ------
+    TypeError
+        If no such regressor is found inside the supported meta-estimators.
+    ValueError
+        If both or none of `below` and `above` are given, a limit is NaN, or a transform of the
+        target has no value at a limit.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sptgnn_sklearn import SpTGNNRegressor, predict_probability
+    >>> from sptgnn_sklearn.datasets import make_soil_survey
+    >>> survey = make_soil_survey(n_samples=100, random_state=0)
+    >>> settings = {"time": "date", "n_estimators": 2, "max_epochs": 2}
+    >>> model = SpTGNNRegressor(base_estimator=None, **settings)
+    >>> pipe = make_pipeline("passthrough", model).fit(survey.data, survey.target)
+    >>> predict_probability(pipe, survey.data.head(3), below=20).shape
+    (3,)
+    """
+    limits, is_above, is_single = choose_limits(below, above)
+    settings = {"above" if is_above else "below": limits.tolist()}
+    found = _delegate(estimator, X, "predict_probability", settings)
+    return found[:, 0] if is_single else found
 
 
 def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -246,9 +315,9 @@ def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> 
         return _delegate(estimator[-1], prepared, method, settings)
     inner = wrapped_estimator(estimator)
     if inner is not None:
-        found = _delegate(inner, X, method, settings)
-        transformed = isinstance(estimator, TransformedTargetRegressor)
-        return _INVERSES[method](estimator, found) if transformed else found
+        if isinstance(estimator, TransformedTargetRegressor):
+            return _delegate_transformed(estimator, inner, X, method, settings)
+        return _delegate(inner, X, method, settings)
     name = type(estimator).__name__
     if hasattr(estimator, "best_score_") or hasattr(estimator, "best_params_"):
         raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
@@ -260,6 +329,94 @@ def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> 
             "a TransformedTargetRegressor, or wrap the regressor by MAPIE."
         )
     return found
+
+
+def _delegate_transformed(
+    estimator: TransformedTargetRegressor, inner: Any, X: Any, method: str, settings: dict[str, Any]
+) -> Any:
+    """Call a method of the regressor of a transformed target; return results in the unit of y."""
+    if method == "predict_std":
+        return _inverse_moments(estimator, _delegate(inner, X, method, settings))
+    if method == "predict_probability":
+        return _delegate(inner, X, method, _transform_limits(estimator, **settings)[0])
+    if method == "predict_uncertainty":
+        return _inverse_uncertainty(estimator, inner, X, DistributionColumns.check(**settings))
+    return _inverse_interval(estimator, _delegate(inner, X, method, settings))
+
+
+def _inverse_uncertainty(
+    estimator: TransformedTargetRegressor, inner: Any, X: Any, requested: DistributionColumns
+) -> pd.DataFrame:
+    """Return moments, intervals, quantiles and probabilities on the original scale."""
+    # A decreasing transform turns a quantile into that of the opposite level.
+    levels = [*requested.quantiles, *(round(1 - level, 12) for level in requested.quantiles)]
+    levels = sorted({quantile_column(level): level for level in levels}.values())
+    limits, increases = _transform_limits(estimator, requested.below, requested.above)
+    passed = replace(
+        requested,
+        quantiles=tuple(levels),
+        below=tuple(limits.get("below", ())),
+        above=tuple(limits.get("above", ())),
+    )
+    found = _delegate(inner, X, "predict_uncertainty", passed.parameters)
+    values = found[passed.names].to_numpy()
+    moments = _inverse_moments(estimator, found.drop(columns=passed.names))
+    n_limits = 2 * len(passed.coverage)
+    parts = [
+        _inverse_interval(estimator, values[:, first : first + 2])
+        for first in range(0, n_limits, 2)
+    ]
+    if levels:
+        back = _inverse_interval(estimator, values[:, n_limits : n_limits + len(levels)])
+        names = [quantile_column(level) for level in levels]
+        parts.append(back[:, [names.index(quantile_column(q)) for q in requested.quantiles]])
+    probability = values[:, n_limits + len(levels) :]
+    # A decreasing transform swaps the two kinds of limits, and the order of their columns.
+    parts.append(probability if increases else np.roll(probability, len(requested.below), axis=1))
+    columns = np.concatenate(parts, axis=1)
+    added = dict(zip(requested.names, columns.T, strict=True))
+    numeric = [name for name in moments if pd.api.types.is_numeric_dtype(moments[name].dtype)]
+    others = [name for name in moments if name not in numeric]  # the geometry
+    return moments.assign(**added)[[*numeric, *added, *others]]
+
+
+def _transform_limits(
+    estimator: TransformedTargetRegressor, below: Sequence[float] = (), above: Sequence[float] = ()
+) -> tuple[dict[str, list[float]], bool]:
+    """Return limits on the transformed scale by parameter, and whether the transform increases."""
+    limits = np.array([*below, *above], dtype=float)
+    finite = np.isfinite(limits)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        increases = _increases(estimator, limits[finite])
+        moved = limits.copy() if increases else -limits
+        moved[finite] = _transform_target(estimator, limits[finite])
+    if np.isnan(moved).any():
+        raise ValueError(
+            f"TransformedTargetRegressor with {estimator.transformer_} has no value at the limit "
+            f"{limits[np.isnan(moved).argmax()]:g}: choose a limit in the range of the target."
+        )
+    first, second = moved[: len(below)].tolist(), moved[len(below) :].tolist()
+    names = ("below", "above") if increases else ("above", "below")
+    found = dict(zip(names, (first, second), strict=True))
+    return {name: values for name, values in found.items() if values}, increases
+
+
+def _increases(estimator: TransformedTargetRegressor, limits: np.ndarray) -> bool:
+    """Return whether a transform of the target increases at limits (k,)."""
+    for step in _DIRECTION_STEPS:
+        width = step * np.maximum(np.abs(limits), 1.0)
+        sides = [_transform_target(estimator, limits + side * width) for side in (-1, 1)]
+        balance = np.nansum(np.sign(sides[1] - sides[0]))
+        if balance != 0:
+            return bool(balance > 0)
+    return True
+
+
+def _transform_target(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
+    if not len(values):
+        return values
+    return np.ravel(estimator.transformer_.transform(np.reshape(values, (-1, 1))))
 
 
 def _inverse_target(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
@@ -340,17 +497,9 @@ def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame)
             "SpTGNNRegressor(target_transform='log1p') without the wrapper."
         )
     ratio = np.abs(np.divide(width, std, out=np.zeros_like(width), where=std > 0))
-    limits = [name for name in _LIMIT_COLUMNS if name in found.columns]
-    parts = {name: ratio * found[name] for name in found.columns if name not in ("mean", *limits)}
-    if limits:
-        moved = _inverse_interval(estimator, found[limits].to_numpy())
-        parts |= dict(zip(limits, moved.T, strict=True))
+    parts = {
+        name: ratio * found[name]
+        for name in found.columns
+        if name != "mean" and pd.api.types.is_numeric_dtype(found[name].dtype)
+    }
     return found.assign(mean=middle, **parts)
-
-
-_INVERSES: dict[str, Callable[..., Any]] = {
-    "predict_std": _inverse_moments,
-    "predict_uncertainty": _inverse_moments,
-    "predict_interval": _inverse_interval,
-    "predict_quantiles": _inverse_interval,
-}

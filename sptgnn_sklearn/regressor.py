@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 from .encoders.embedder import add_image_features, fit_embedder
 from .encoders.terramind_images import TerraMindImages, as_terramind_images
 from .ensemble.base_regressor import make_base
-from .ensemble.fit import FineTuning, fit_ensemble
-from .ensemble.fitted import Ensemble
 from .ensemble.options import (
     RELATIONS,
     STREAMS,
@@ -31,22 +29,24 @@ from .graph.box_tree import NO_NEIGHBOR
 from .inspection.attention import attention_table, expert_table
 from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .network.config import NetworkConfig
-from .persistence.model_file import fitted_attributes, load_model, save_model
 from .table.deduplication import deduplicate
-from .table.geo_frames import frame_like
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .uncertainty.calibration import KINDS
 from .uncertainty.postprocessing import MemberPredictions
+from .uncertainty.prediction_methods import PredictionMethods
 from .uncertainty.predictive_distribution import PredictiveDistribution
 from .utils.atomic_fit import atomic_fit
 from .utils.device import choose_device
 from .utils.safe_file import FileError
 
+if TYPE_CHECKING:
+    from .ensemble.fitted import Ensemble
 
-class SpTGNNRegressor(RegressorMixin, BaseEstimator):
+
+class SpTGNNRegressor(PredictionMethods, RegressorMixin, BaseEstimator):
     """Spatio-temporal graph neural network regressor for georeferenced samples.
 
     Samples are nodes of a graph with up to three edge types (relations): spatial proximity,
@@ -331,6 +331,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         ValueError
             If a column, role or parameter is invalid; the message names it. Raised before training.
         """
+        from .ensemble.fit import FineTuning, fit_ensemble
+
         self._validate_params()
         network, images = check_parameters(self)
         rng, device = check_random_state(self.random_state), choose_device(self.device)
@@ -381,101 +383,6 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         self.relations_, self.streams_ = ensemble.relations, ensemble.streams
         self.history_, self.oob_prediction_ = ensemble.history, oob_prediction
         return self
-
-    def predict(self, X, return_std=False):
-        """Predict the mean of the target.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Whether to return the predictive standard deviation as well.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,)
-            In the unit of y.
-        std : ndarray of shape (n_samples,)
-            Total of aleatoric and epistemic. Only returned if `return_std` is True.
-        """
-        mean, aleatoric, epistemic = self._predict(X).moments()
-        return (mean, np.hypot(aleatoric, epistemic)) if return_std else mean
-
-    def predict_uncertainty(self, X, coverage=None):
-        """Predict the mean and its aleatoric and epistemic uncertainty.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        coverage : float, default=None
-            If given, the limits of `predict_interval` at this coverage are added.
-
-        Returns
-        -------
-        DataFrame of shape (n_samples, 4) or (n_samples, 6)
-            Columns mean (equal to `predict`), std, aleatoric (measurement and small-scale noise)
-            and epistemic (spread between ensemble members), all in the unit of y, with
-            ``std**2 = aleatoric**2 + epistemic**2``; with `coverage` also lower and upper. The
-            index is that of X, as is the geometry of a GeoDataFrame.
-        """
-        found = self._predict(X)
-        mean, aleatoric, epistemic = found.moments()
-        columns = {
-            "mean": mean,
-            "std": np.hypot(aleatoric, epistemic),
-            "aleatoric": aleatoric,
-            "epistemic": epistemic,
-        }
-        if coverage is not None:
-            columns["lower"], columns["upper"] = found.interval(coverage).T
-        return frame_like(columns, X)
-
-    def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
-        """Predict calibrated quantiles of the mixture of the members' Gaussians.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        quantiles : sequence of float, default=(0.05, 0.5, 0.95)
-            Levels between 0 and 1.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_quantiles)
-            In the unit of y. Quantiles of increasing levels do not cross.
-        """
-        levels = np.asarray(quantiles, dtype=float)
-        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-            wanted = "a sequence such as [0.5]" if levels.ndim != 1 else "between 0 and 1"
-            raise ValueError(f"quantiles must be {wanted}; found {quantiles!r}.")
-        return self._predict(X).quantiles(levels)
-
-    def predict_interval(self, X, coverage=0.9):
-        """Predict conformal intervals.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        coverage : float, default=0.9
-            Nominal coverage of new rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2)
-            Lower and upper limit, in the unit of y.
-
-        Raises
-        ------
-        ValueError
-            If `coverage` is not between 0 and 1, or there are too few held-out rows for it.
-
-        Notes
-        -----
-        Split conformal prediction by MAPIE, on the errors at held-out locations divided by the
-        predicted standard deviation. Coverage is marginal, not conditional, and holds for rows that
-        are distributed like the held-out ones: half of them single locations, half whole blocks.
-        """
-        return self._predict(X).interval(coverage)
 
     def sample_y(self, X, n_samples=1, random_state=None):
         """Draw samples from the joint predictive distribution of rows.
@@ -713,6 +620,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         >>> bool((again.predict(survey.data) == model.predict(survey.data)).all())
         True
         """
+        from .persistence.model_file import fitted_attributes, save_model
+
         check_is_fitted(self)
         save_model(
             path,
@@ -746,6 +655,8 @@ class SpTGNNRegressor(RegressorMixin, BaseEstimator):
         OSError
             If the file cannot be read.
         """
+        from .persistence.model_file import load_model
+
         params, fitted = load_model(path, trusted)
         try:
             model = cls(**params)

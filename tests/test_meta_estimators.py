@@ -18,7 +18,12 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sptgnn_sklearn import SpTGNNRegressor, predict_interval, predict_uncertainty
+from sptgnn_sklearn import (
+    SpTGNNRegressor,
+    predict_interval,
+    predict_probability,
+    predict_uncertainty,
+)
 from sptgnn_sklearn.meta_estimators import (
     predict_mean_std,
     predict_quantiles,
@@ -107,6 +112,77 @@ def test_nonlinear_target_transform_raises_for_moments(survey):
     with pytest.raises(ValueError, match=r"QuantileTransformer.* is not linear"):
         predict_uncertainty(outer, survey.data)
     assert np.isfinite(predict_interval(outer, survey.data)).all()
+
+
+REQUESTED = {"coverage": 0.8, "quantiles": [0.05, 0.5, 0.9], "below": [15.0, 20.0], "above": 25.0}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: make_pipeline("passthrough", model),
+        lambda model: GridSearchCV(model, {"n_neighbors": [10]}, cv=KFold(2)),
+        lambda model: TransformedTargetRegressor(model, transformer=StandardScaler()),
+        lambda model: TransformedTargetRegressor(
+            model, func=lambda y: 3 - y / 2, inverse_func=lambda z: 6 - 2 * z
+        ),
+        lambda model: make_pipeline(
+            TransformedTargetRegressor(
+                TransformedTargetRegressor(model, func=np.negative, inverse_func=np.negative),
+                func=lambda y: y - 10,
+                inverse_func=lambda z: z + 10,
+            )
+        ),
+    ],
+    ids=["pipeline", "search", "scaled", "decreasing", "nested"],
+)
+def test_all_columns_pass_meta_estimators(survey, wrap):
+    """Intervals, quantiles and probabilities equal those of the methods for arrays."""
+    outer = wrapped(survey, wrap)
+    table = predict_uncertainty(outer, survey.data, **REQUESTED)
+    assert table.columns.tolist()[4:] == [
+        "lower", "upper", "q05", "q50", "q90", "p<15.0", "p<20.0", "p>25.0",
+    ]  # fmt: skip
+    np.testing.assert_allclose(table[["lower", "upper"]], predict_interval(outer, survey.data, 0.8))
+    below = predict_probability(outer, survey.data, below=[15.0, 20.0])
+    np.testing.assert_allclose(table[["p<15.0", "p<20.0"]], below)
+    np.testing.assert_allclose(table["p>25.0"], predict_probability(outer, survey.data, above=25.0))
+    for row in range(3):  # the distribution is the same one
+        X, values = survey.data.iloc[[row]], table[["q05", "q50", "q90"]].to_numpy()[row]
+        found = predict_probability(outer, X, below=values)[0]
+        np.testing.assert_allclose(found, [0.05, 0.5, 0.9], atol=1e-6)
+    everywhere = predict_probability(outer, survey.data, below=[-np.inf, -1e6, 1e6, np.inf])
+    assert (everywhere == [0, 0, 1, 1]).all()
+
+
+def test_probabilities_through_nonlinear_transforms(survey):
+    """A monotone transform of the limit is enough; a limit without a value raises."""
+    power = PowerTransformer()
+    outer = wrapped(survey, lambda m: TransformedTargetRegressor(m, transformer=power))
+    found = predict_probability(outer, survey.data, below=[10.0, 20.0, 30.0])
+    assert (np.diff(found, axis=1) > 0).all()
+    limit = outer.transformer_.transform([[20.0]])[0, 0]
+    np.testing.assert_array_equal(
+        found[:, 1], outer.regressor_.predict_probability(survey.data, below=limit)
+    )
+    logarithm = TransformedTargetRegressor(
+        SpTGNNRegressor(**SMALL), func=np.log, inverse_func=np.exp
+    ).fit(survey.data, survey.target.clip(1))
+    assert (predict_probability(logarithm, survey.data, below=0.0) == 0).all()
+    with pytest.raises(ValueError, match="no value at the limit -1: choose a limit"):
+        predict_probability(logarithm, survey.data, below=[-1.0, 5.0])
+
+
+def test_invalid_requests_raise_before_the_prediction(fitted, survey):
+    """The functions check their parameters as the methods do."""
+    with pytest.raises(ValueError, match=r"did you mean 0\.9\?"):
+        predict_interval(fitted, None, coverage=90)
+    with pytest.raises(ValueError, match=r"did you mean 0\.95\?"):
+        predict_uncertainty(fitted, None, quantiles=95)
+    with pytest.raises(ValueError, match="above must not be NaN"):
+        predict_probability(fitted, None, above=float("nan"))
+    with pytest.raises(TypeError, match="BayesianRidge has no predict_probability"):
+        predict_probability(BayesianRidge().fit([[0.0], [1.0]], [0, 1]), [[0.0]], below=1)
 
 
 def test_regressors_without_uncertainty_are_named(survey):

@@ -132,9 +132,12 @@ def test_total_variance_is_aleatoric_plus_epistemic(survey, target_transform):
 
 
 def test_single_member_has_no_epistemic_uncertainty(survey):
-    """The spread of a single member is zero."""
+    """A single member has no spread: the column is NaN, the total deviation is finite."""
     model = small(n_estimators=1).fit(survey.data, survey.target)
-    assert (model.predict_uncertainty(survey.data).epistemic == 0).all()
+    table = model.predict_uncertainty(survey.data)
+    assert table["epistemic"].isna().all()
+    np.testing.assert_array_equal(table["std"], table["aleatoric"])
+    np.testing.assert_array_equal(table["std"], model.predict(survey.data, return_std=True)[1])
 
 
 def test_quantiles_increase_and_reach_their_levels(fitted, survey):

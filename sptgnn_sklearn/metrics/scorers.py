@@ -17,6 +17,7 @@ from sklearn.metrics import make_scorer
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from ..meta_estimators import predict_mean_std, predict_quantiles
+from ..utils.distribution_columns import check_coverage
 from .accuracy import concordance_correlation, rpiq
 from .quantiles import calibration_error_of_quantiles, crps_of_quantiles
 from .uncertainty import (
@@ -184,8 +185,7 @@ IntervalScore = Callable[..., float]
 
 
 def _make_interval_scorer(score: IntervalScore, coverage: float, name: str) -> _UncertaintyScorer:
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
+    coverage = check_coverage(coverage)
     return _UncertaintyScorer(
         partial(_score_limits, score=score, coverage=coverage),
         partial(_score_normal_limits, score=score, coverage=coverage),

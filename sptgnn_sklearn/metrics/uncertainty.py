@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erf, ndtr
 
+from ..utils.distribution_columns import check_coverage
 from .validation import aligned_vectors, check_metric_weight, weighted_mean
 
 __all__ = [
@@ -166,8 +167,7 @@ def interval_score(
     >>> interval_score([0.0, 3.0], [-1.0, -1.0], [1.0, 1.0], coverage=0.5)  # 3 is outside by 2
     6.0
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
+    coverage = check_coverage(coverage)
     y, lower, upper = _check_intervals(y, lower, upper)
     weight = check_metric_weight(sample_weight, len(y))
     distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)

@@ -190,10 +190,36 @@ class Calibration:
         adjusted = np.interp(score, _SHAPE_SCORES, self.shape)
         # Linear extrapolation beyond the normal scores of the shape.
         for end, beyond in ((0, score < _SHAPE_SCORES[0]), (-1, score > _SHAPE_SCORES[-1])):
-            steepness = max(self.shape[end] / _SHAPE_SCORES[end], 1e-3)
-            extrapolated = self.shape[end] + steepness * (score - _SHAPE_SCORES[end])
+            offset = self._steepness(end) * (score - _SHAPE_SCORES[end])
+            extrapolated = self.shape[end] + offset
             adjusted = np.where(beyond, extrapolated, adjusted)
         return ndtr(adjusted)
+
+    def restore_levels(self, levels: np.ndarray) -> np.ndarray:
+        """Return the levels whose adjusted levels are given, the inverse of `adjust_levels`.
+
+        Parameters
+        ----------
+        levels : ndarray
+            Levels of the predicted distribution, from 0 to 1.
+
+        Returns
+        -------
+        ndarray of the same shape
+            Calibrated levels, non-decreasing in those given.
+        """
+        if self.shape is None:
+            return levels
+        score = ndtri(levels)
+        restored = np.interp(score, self.shape, _SHAPE_SCORES)
+        for end, beyond in ((0, score < self.shape[0]), (-1, score > self.shape[-1])):
+            offset = (score - self.shape[end]) / self._steepness(end)
+            restored = np.where(beyond, _SHAPE_SCORES[end] + offset, restored)
+        return ndtr(restored)
+
+    def _steepness(self, end: int) -> float:
+        """Return the slope of the linear extrapolation beyond an end of the shape."""
+        return 1.0 if self.shape is None else max(self.shape[end] / _SHAPE_SCORES[end], 1e-3)
 
 
 def excess_variance(between: np.ndarray, n_predicted: np.ndarray, n_members: int) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.dummy import DummyRegressor
 
+from ..utils.distribution_columns import check_coverage
+
 __all__ = ["conformal_limits"]
 
 
@@ -44,8 +46,7 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
     from mapie.conformity_scores import AbsoluteConformityScore
     from mapie.regression import SplitConformalRegressor
 
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must lie between 0 and 1; found {coverage!r}.")
+    coverage = check_coverage(coverage)
     # MAPIE's minimum number of rows, for both tails.
     needed = 2 * int(np.ceil(max(1 / coverage, 1 / (1 - coverage)) - 1e-9))
     if len(scores) < needed:

@@ -25,6 +25,7 @@ _TAIL_LOG = 8.0
 _TAIL_SCORE = 2.0
 _NODES = np.linspace(-4.0, 4.0, 1025)  # normal scores for the moments of wide distributions
 _WIDE_ROWS = 1024  # rows of wide distributions in a chunk
+_LOG_RANGE = (-1.0, float(np.expm1(LARGEST_LOG)))  # of values whose log1p is predicted
 _ROUNDING = 1e-9
 _CHECKED_COVERAGE = 0.8  # of the interval that should contain the mean
 
@@ -108,6 +109,31 @@ class PredictiveDistribution:
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """Return calibrated quantiles (n, q) at levels (q,)."""
         return self._clip(self.target.inverse_transform(self._standardized_quantiles(levels)))
+
+    def probability_below(self, limits: np.ndarray) -> np.ndarray:
+        """Return the probability (n, k) of values below limits (k,), the inverse of `quantiles`.
+
+        It is 0 at and below the lower bound, and 1 at and above the upper bound. The value of a
+        constant target is not below a limit that equals it.
+        """
+        limits = np.asarray(limits, dtype=float)
+        n_rows = self.members.mean.shape[1]
+        if self.target.scale == 0:
+            constant = self._clip(self.target.inverse_transform(np.zeros(1)))[0]
+            return np.tile((constant < limits).astype(float), (n_rows, 1))
+        low, high = self._limits()
+        lowest, highest = (-np.inf, np.inf) if self.target.function is None else _LOG_RANGE
+        std = np.sqrt(self.members.variance)
+        found = np.empty((n_rows, len(limits)))
+        for column, limit in enumerate(limits):
+            if limit <= max(low, lowest):
+                found[:, column] = 0.0
+            elif limit >= min(high, highest):
+                found[:, column] = 1.0
+            else:
+                score = (self.target.transform(limit) - self.members.mean) / std
+                found[:, column] = self.calibration.restore_levels(ndtr(score).mean(0))
+        return found
 
     def interval(self, coverage: float) -> np.ndarray:
         """Return the limits (n, 2) of conformal prediction intervals."""

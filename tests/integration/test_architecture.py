@@ -14,8 +14,8 @@ ROOT = Path(sptgnn_sklearn.__file__).parent
 
 # Packages and modules of the package folder, lowest layer first. Each may import lower layers only.
 LAYERS = [
-    {"meta_estimators", "utils"},
-    {"spatial"},
+    {"utils"},
+    {"meta_estimators", "spatial"},
     {"table"},
     {"graph", "images", "metrics", "uncertainty"},
     {"datasets", "encoders", "maps", "model_selection", "network"},
