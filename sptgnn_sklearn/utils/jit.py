@@ -1,20 +1,51 @@
-"""Compilation of loops with numba."""
+"""Compilation of loops with numba, which is imported at the first call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property, update_wrapper
 from typing import Any
 
-from numba import njit
-
-__all__ = ["compiled"]
+__all__ = ["CompiledFunction", "compiled"]
 
 
-def compiled(function: Callable) -> Any:
+class CompiledFunction:
+    """A function that numba compiles at its first call.
+
+    Other compiled functions may call it.
+
+    Parameters
+    ----------
+    function : function of arrays and numbers
+    """
+
+    def __init__(self, function: Callable):
+        self.__qualname__ = ""
+        update_wrapper(self, function)
+        self._function = function
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's function; it compiles for the types of the arguments of each call."""
+        from .machine_code import make_dispatcher
+
+        return make_dispatcher(self._function)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the compiled function."""
+        return self.dispatcher(*args)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        local = "<" in self.__qualname__
+        return (CompiledFunction, (self._function,)) if local else self.__qualname__
+
+
+def compiled(function: Callable) -> CompiledFunction:
     """Compile a function with numba at its first call.
 
     It releases the GIL. Sums may be reordered for vectorization; NaN and infinities are handled as
-    without compilation. Machine code is cached on disk if numba finds a writable folder.
+    without compilation. Machine code is cached on disk where a folder is writable, see
+    `machine_code.PackageCacheLocator`.
 
     Parameters
     ----------
@@ -33,8 +64,4 @@ def compiled(function: Callable) -> Any:
     >>> total(np.array([1.0, 2.0]))
     3.0
     """
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no writable cache folder
-        return njit(**options)(function)
+    return CompiledFunction(function)
