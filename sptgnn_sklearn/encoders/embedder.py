@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -16,8 +16,10 @@ from ..table.image_columns import image_columns
 from ..table.schema import SampleTable
 from .embedding import ChipLoader
 from .embedding_cache import EmbeddingCache, default_directory
-from .terramind import EncoderSource, FrozenEncoder, build_encoder
 from .terramind_images import TerraMindImages
+
+if TYPE_CHECKING:
+    from .terramind import FrozenEncoder
 
 __all__ = ["ChipEmbedder", "add_image_features", "cache_directory", "fit_embedder"]
 
@@ -78,6 +80,8 @@ class ChipEmbedder:
         ValueError
             If a column, file, encoder or its weights cannot be used.
         """
+        from .terramind import EncoderSource, FrozenEncoder, build_encoder
+
         workers = effective_n_jobs(n_jobs)
         declared = image_columns(images)
         columns = {name: replace(declared[name], column=label) for name, label in labels.items()}

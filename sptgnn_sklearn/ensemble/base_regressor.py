@@ -6,16 +6,16 @@ out-of-fold prediction of the base model.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import clone, is_regressor
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
-from xgboost import XGBRegressor
+
+if TYPE_CHECKING:
+    from xgboost import XGBRegressor
 
 __all__ = ["boosted_trees", "fit_base", "make_base", "out_of_fold"]
 
@@ -53,6 +53,8 @@ def boosted_trees(
     >>> boosted_trees(max_depth=3).max_depth
     3
     """
+    from xgboost import XGBRegressor
+
     defaults = {
         "n_estimators": 500,
         "learning_rate": 0.04,
@@ -113,6 +115,9 @@ def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int =
     base.set_params(**seeds)
     if get_tags(base).input_tags.allow_nan:
         return base
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), base)
 
 

@@ -13,7 +13,6 @@ from ..encoders.terramind_images import TerraMindImages, as_terramind_images
 from ..network.config import NetworkConfig
 from ..spatial.blocks import location_ids
 from ..table.schema import SampleTable
-from ..training.callbacks import check_callbacks
 from ..training.config import TrainingConfig
 
 __all__ = [
@@ -60,7 +59,10 @@ def check_parameters(model: Any) -> tuple[NetworkConfig, TerraMindImages | None]
                 f"target_bounds={model.target_bounds!r} must be (low, high) with low below high; "
                 "None leaves a side open."
             )
-    check_callbacks(model.callbacks or ())
+    if model.callbacks:
+        from ..training.callbacks import check_callbacks
+
+        check_callbacks(model.callbacks)
     network = NetworkConfig() if model.network is None else model.network
     network.validate()
     images = as_terramind_images(model.images)

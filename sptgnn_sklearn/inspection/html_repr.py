@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
-from sklearn.metrics import r2_score
 
 from ..spatial.crs import SpatialReference
 from ..table.schema import TableSchema
@@ -100,6 +99,8 @@ def out_of_fold_r2(
     rows = held_out.any(axis=0)
     if rows.sum() < 2:
         return float("nan")
+    from sklearn.metrics import r2_score
+
     return float(r2_score(y[rows], predicted[rows], sample_weight=weight[rows]))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGERY = "imagery"  # name of the image stream, whose last column is 1 in rows without image
 

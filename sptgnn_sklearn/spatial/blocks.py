@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.validation import as_random_state, require_count, require_positive_pair
@@ -107,6 +106,8 @@ def cluster_labels(space: np.ndarray, n_clusters: int, rng: Any = 0) -> np.ndarr
     >>> len(set(labels[[0, 1, 4]])), len(set(labels[[2, 3]])), len(set(labels))
     (1, 1, 2)
     """
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
     require_count("n_clusters", n_clusters)
     # Distinct points are sorted, so blocks depend neither on the order of rows nor on duplicates.
     points, index = np.unique(np.asarray(space, dtype=np.float64), axis=0, return_inverse=True)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-import pyproj
 
 from ..utils.messages import format_rows
 from .crs import WGS84, SpatialReference, axis_direction
@@ -206,6 +205,8 @@ def _warn_unlikely_crs(
     xy: np.ndarray, reference: SpatialReference, names: Sequence[Hashable], stacklevel: int
 ) -> None:
     """Warn if the median coordinates are far outside the area of use of the CRS."""
+    import pyproj
+
     crs = pyproj.CRS.from_user_input(reference.crs)
     area = crs.area_of_use
     if area is None:

@@ -13,11 +13,12 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyproj
-from pyproj.exceptions import CRSError, ProjError
+
+if TYPE_CHECKING:
+    import pyproj
 
 __all__ = ["SpatialReference", "resolve_crs", "same_crs", "transform_coordinates"]
 
@@ -131,6 +132,9 @@ def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference)
     >>> transform_coordinates(np.array([[155000.0, 463000.0]]), 28992, reference).round(3)
     array([[ 5.387, 52.155]])
     """
+    import pyproj
+    from pyproj.exceptions import ProjError
+
     source, target = _horizontal_crs(crs), pyproj.CRS.from_user_input(reference.crs)
     try:
         transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
@@ -143,6 +147,9 @@ def transform_coordinates(xy: np.ndarray, crs: Any, reference: SpatialReference)
 
 
 def _horizontal_crs(crs: Any) -> pyproj.CRS:
+    import pyproj
+    from pyproj.exceptions import CRSError
+
     try:
         resolved = pyproj.CRS.from_user_input(crs)
     except CRSError as error:
@@ -213,6 +220,8 @@ def same_crs(one: str, other: str, known_datum: bool = True) -> bool:
 
 def _unbound_crs(crs: str | None) -> Any:
     """Return a CRS of pyproj, without parameters of a shift to another datum."""
+    import pyproj
+
     resolved = pyproj.CRS.from_user_input(crs)
     while resolved.is_bound and resolved.source_crs is not None:
         resolved = resolved.source_crs

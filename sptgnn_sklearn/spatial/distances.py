@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyproj
 
 from .crs import WGS84, SpatialReference
 
@@ -244,4 +243,6 @@ def radians_per_unit(crs: str | None) -> float:
     """Return the angular unit of a geographic CRS, usually degrees or grads, in radians."""
     if crs is None or crs == WGS84:
         return np.pi / 180
+    import pyproj
+
     return float(pyproj.CRS.from_user_input(crs).axis_info[0].unit_conversion_factor)

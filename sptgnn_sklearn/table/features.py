@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.decomposition import PCA
 
 from ..spatial.distances import (
     from_metric_coordinates,
@@ -373,6 +372,8 @@ def _principal_axes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     inputs = inputs[~np.isnan(inputs).any(axis=1)]
     if len(inputs) == 0 or not (np.ptp(inputs, axis=0) > 0).any():
         return None
+    from sklearn.decomposition import PCA
+
     pca = PCA(min(_N_COMPONENTS, *inputs.shape), svd_solver="full").fit(inputs)
     return pca.mean_, pca.components_
 

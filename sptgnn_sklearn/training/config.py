@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from skorch.callbacks import Callback
+
+if TYPE_CHECKING:
+    from skorch.callbacks import Callback
 
 # The held-out error is lowest after about 250 steps, whatever the size of the table.
 _MIN_EPOCHS, _MAX_EPOCHS, _TARGET_STEPS = 10, 30, 240

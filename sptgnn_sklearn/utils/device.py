@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["choose_device", "mixed_precision"]
 
+
+def _use_one_thread() -> None:
+    """Limit torch to one thread: a forked child has no OpenMP threads, but would wait for them."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    # A forked child has no OpenMP threads, and would wait for them forever.
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+    os.register_at_fork(after_in_child=_use_one_thread)
 
 
 def choose_device(name: str) -> str:
@@ -32,6 +41,8 @@ def choose_device(name: str) -> str:
     >>> choose_device("cpu")
     'cpu'
     """
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -55,6 +66,8 @@ def mixed_precision(device: torch.device | str) -> torch.autocast:
     ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     torch.float32
     """
+    import torch
+
     kind = torch.device(device).type
     supported = kind == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=supported)
