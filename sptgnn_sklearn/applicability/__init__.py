@@ -1,5 +1,6 @@
 """Area of applicability: where the training data support predictions."""
 
-from .area_of_applicability import AreaOfApplicability
+import lazy_loader
 
-__all__ = ["AreaOfApplicability"]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

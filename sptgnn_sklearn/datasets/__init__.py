@@ -1,6 +1,6 @@
 """Example data sets: the Meuse soil survey, and simulated soil surveys."""
 
-from .meuse import load_meuse
-from .soil_survey import make_soil_survey
+import lazy_loader
 
-__all__ = ["load_meuse", "make_soil_survey"]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,8 +3,7 @@
 For single predictions see `SpTGNNRegressor.attention_weights` and `SpTGNNRegressor.expert_weights`.
 """
 
-from .ablation import ablation
-from .local_moran import local_morans_i
-from .permutation_importance import grouped_permutation_importance
+import lazy_loader
 
-__all__ = ["ablation", "grouped_permutation_importance", "local_morans_i"]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,7 @@
 """Prediction maps: apply a fitted regressor to rasters of covariates, block by block.
 
-- `predict_map`: the public function
+- `sample_rasters`, `point_sampling`: covariates of sampling points
+- `predict_map`: the map
 - `open_rasters`, `covariate_stack`, `grid`: covariates on one grid, read window by window
 - `model_inputs`, `match_columns`, `cell_table`: the cells of a block as rows of X
 - `layers`: predictions of the cells of a block
@@ -11,6 +12,7 @@ xarray, rioxarray, rasterio and dask are imported when a map is predicted:
 ``pip install "sptgnn-sklearn[maps]"``.
 """
 
-from .predict_map import predict_map
+import lazy_loader
 
-__all__ = ["predict_map"]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,21 +4,7 @@ The splitters keep neighboring samples in the same fold. They read the coordinat
 X, so they work in `cross_validate`, `GridSearchCV` and nested cross-validation.
 """
 
-from .block_kfold import SpatialBlockKFold, spatial_blocks
-from .block_size import suggest_block_size
-from .comparison import ComparisonResult, compare_models
-from .environmental import EnvironmentalBlockKFold
-from .knndm import KNNDMKFold
-from .leave_out import BufferedLeaveOneOut, LeaveLocationAndTimeOut
+import lazy_loader
 
-__all__ = [
-    "BufferedLeaveOneOut",
-    "ComparisonResult",
-    "EnvironmentalBlockKFold",
-    "KNNDMKFold",
-    "LeaveLocationAndTimeOut",
-    "SpatialBlockKFold",
-    "compare_models",
-    "spatial_blocks",
-    "suggest_block_size",
-]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

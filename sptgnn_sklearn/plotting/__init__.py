@@ -5,20 +5,7 @@ convention of ``from_estimator`` and ``from_predictions``. Figures need matplotl
 ``pip install "sptgnn-sklearn[plot]"``.
 """
 
-from .comparison import plot_comparison
-from .folds import FoldsDisplay, plot_fold_distances
-from .maps import plot_map
-from .model import plot_experts, plot_graph, plot_training
-from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
+import lazy_loader
 
-__all__ = [
-    "FoldsDisplay",
-    "ObservedPredictedDisplay",
-    "ReliabilityDisplay",
-    "plot_comparison",
-    "plot_experts",
-    "plot_fold_distances",
-    "plot_graph",
-    "plot_map",
-    "plot_training",
-]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+from .area_of_applicability import AreaOfApplicability
+
+__all__ = [
+    "AreaOfApplicability",
+]

@@ -1,0 +1,18 @@
+from .block_kfold import SpatialBlockKFold, spatial_blocks
+from .block_size import suggest_block_size
+from .comparison import ComparisonResult, compare_models
+from .environmental import EnvironmentalBlockKFold
+from .knndm import KNNDMKFold
+from .leave_out import BufferedLeaveOneOut, LeaveLocationAndTimeOut
+
+__all__ = [
+    "BufferedLeaveOneOut",
+    "ComparisonResult",
+    "EnvironmentalBlockKFold",
+    "KNNDMKFold",
+    "LeaveLocationAndTimeOut",
+    "SpatialBlockKFold",
+    "compare_models",
+    "spatial_blocks",
+    "suggest_block_size",
+]

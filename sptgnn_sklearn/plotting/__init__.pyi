@@ -1,0 +1,17 @@
+from .comparison import plot_comparison
+from .folds import FoldsDisplay, plot_fold_distances
+from .maps import plot_map
+from .model import plot_experts, plot_graph, plot_training
+from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
+
+__all__ = [
+    "FoldsDisplay",
+    "ObservedPredictedDisplay",
+    "ReliabilityDisplay",
+    "plot_comparison",
+    "plot_experts",
+    "plot_fold_distances",
+    "plot_graph",
+    "plot_map",
+    "plot_training",
+]
