@@ -17,7 +17,7 @@ LAYERS = [
     {"utils"},
     {"meta_estimators", "spatial"},
     {"table"},
-    {"graph", "images", "metrics", "uncertainty"},
+    {"graph", "images", "metrics", "readers", "uncertainty"},
     {"datasets", "encoders", "maps", "model_selection", "network"},
     {"applicability", "inspection", "plotting", "training"},
     {"ensemble"},
@@ -32,7 +32,8 @@ MOST_ENTRIES = 28
 # Packages and modules that work without torch.
 FREE_OF_TORCH = {
     *("applicability", "baseline", "datasets", "graph", "inspection", "maps", "meta_estimators"),
-    *("metrics", "model_selection", "plotting", "spatial", "table", "uncertainty"),
+    *("metrics", "model_selection", "plotting", "readers", "spatial", "table"),
+    "uncertainty",
 }
 # Libraries and the only modules or functions that import them.
 LIBRARIES = {
