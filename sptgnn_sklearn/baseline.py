@@ -20,6 +20,7 @@ from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .utils.atomic_fit import atomic_fit
+from .utils.documentation_link import DocumentationLink
 
 _SMEARING_FOLDS = 5
 _TREE_PARAMETERS = (
@@ -29,7 +30,7 @@ _TREE_PARAMETERS = (
 _COORDINATE_COLUMNS = 2  # the first columns of `FeatureEncoder.tree_features`
 
 
-class XGBoostBaseline(RegressorMixin, BaseEstimator):
+class XGBoostBaseline(DocumentationLink, RegressorMixin, BaseEstimator):
     """Gradient-boosted trees with the column roles of `SpTGNNRegressor`.
 
     X and the roles are the same, so one pipeline, search or comparison works for both. Coordinates

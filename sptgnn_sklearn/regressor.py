@@ -40,13 +40,14 @@ from .uncertainty.prediction_methods import PredictionMethods
 from .uncertainty.predictive_distribution import PredictiveDistribution
 from .utils.atomic_fit import atomic_fit
 from .utils.device import choose_device
+from .utils.documentation_link import DocumentationLink
 from .utils.safe_file import FileError
 
 if TYPE_CHECKING:
     from .ensemble.fitted import Ensemble
 
 
-class SpTGNNRegressor(PredictionMethods, RegressorMixin, BaseEstimator):
+class SpTGNNRegressor(PredictionMethods, DocumentationLink, RegressorMixin, BaseEstimator):
     """Spatio-temporal graph neural network regressor for georeferenced samples.
 
     Samples are nodes of a graph with up to three edge types (relations): spatial proximity,

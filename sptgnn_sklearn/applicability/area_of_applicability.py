@@ -20,6 +20,7 @@ from ..model_selection.splits import Split, read_folds
 from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
 from ..utils.atomic_fit import atomic_fit
+from ..utils.documentation_link import DocumentationLink
 from .dissimilarity import (
     THRESHOLDS,
     count_within,
@@ -35,7 +36,7 @@ __all__ = ["AreaOfApplicability"]
 _MAX_QUERY_ROWS = 65_536  # rows encoded at once
 
 
-class AreaOfApplicability(BaseEstimator):
+class AreaOfApplicability(DocumentationLink, BaseEstimator):
     """Area of applicability of a model, from the dissimilarity of rows to its training rows.
 
     The dissimilarity index (DI) [1]_ of a row is its distance to the nearest training row in

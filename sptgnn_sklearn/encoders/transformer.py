@@ -18,13 +18,14 @@ from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.image_columns import image_columns
 from ..utils.atomic_fit import atomic_fit
 from ..utils.device import choose_device
+from ..utils.documentation_link import DocumentationLink
 from .embedder import ChipEmbedder
 from .terramind_images import TerraMindImages
 
 __all__ = ["TerraMindEmbedder"]
 
 
-class TerraMindEmbedder(TransformerMixin, BaseEstimator):
+class TerraMindEmbedder(DocumentationLink, TransformerMixin, BaseEstimator):
     """Transformer from columns of chip paths to TerraMind embeddings.
 
     It computes the same embeddings as `SpTGNNRegressor` with ``images``, for use with other

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from ..utils.documentation_link import DocumentationLink
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -17,7 +19,7 @@ IMAGERY = "imagery"  # name of the image stream, whose last column is 1 in rows 
 
 
 @dataclass(repr=False, eq=False)
-class NetworkConfig(BaseEstimator):
+class NetworkConfig(DocumentationLink, BaseEstimator):
     """Layer sizes, ingredients and loss weights of the network.
 
     Passed as ``SpTGNNRegressor(network=NetworkConfig(...))``. It has `get_params`, so that a search
