@@ -1,4 +1,13 @@
-from . import applicability, datasets, inspection, maps, metrics, model_selection, plotting
+from . import (
+    applicability,
+    datasets,
+    inspection,
+    maps,
+    metrics,
+    model_selection,
+    plotting,
+    readers,
+)
 from .applicability.area_of_applicability import AreaOfApplicability
 from .baseline import XGBoostBaseline
 from .encoders.terramind_images import TerraMindImages
@@ -35,5 +44,6 @@ __all__ = [
     "predict_map",
     "predict_probability",
     "predict_uncertainty",
+    "readers",
     "sample_rasters",
 ]

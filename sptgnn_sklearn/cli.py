@@ -23,12 +23,13 @@ from sklearn.model_selection import GroupKFold
 from .baseline import XGBoostBaseline
 from .model_selection import SpatialBlockKFold
 from .model_selection.comparison import ComparisonResult, compare_models
+from .readers.censored import replace_censored
 from .regressor import SpTGNNRegressor
 from .spatial.blocks import location_ids
 from .table.coordinate_columns import locate_coordinates
 from .table.infer_roles import Roles, TableError, infer_roles, resolve_column
 from .table.schema import TableSchema
-from .table.table_checks import check_no_data_target, is_laboratory_name, replace_censored
+from .table.table_checks import check_no_data_target, is_laboratory_name
 from .table.target_scaling import choose_transform
 
 __all__ = ["main"]

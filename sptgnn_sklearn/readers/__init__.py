@@ -1,6 +1,6 @@
 """Tables of soil samples from files: text, Excel, Parquet and GIS formats."""
 
-from ..table.table_checks import replace_censored
-from .tables import read_table
+import lazy_loader
 
-__all__ = ["read_table", "replace_censored"]
+# The names of __init__.pyi are imported at their first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -30,8 +30,33 @@ _ELEVATIONS = re.compile(
 _SITES = re.compile(r"(site|profile|plot|location|station|borehole|pedon|point)_?(id|no|nr|code)?")
 _IDS = re.compile(r"(\w*_)?(id|fid|oid|objectid|index|idx|uuid|key|serial|nr|rowid|row|labno)")
 _DROPPED_PREFIXES = ("target_", "meta_")
+# Names of coordinates in snake case without units, beyond those that the estimators recognize.
+_COORDINATE_NAMES = (
+    *(("x", "y"), ("x_m", "y_m"), ("x_coord", "y_coord"), ("xcoord", "ycoord")),
+    *(("coord_x", "coord_y"), ("x_coordinate", "y_coordinate"), ("point_x", "point_y")),
+    *(("pointx", "pointy"), ("gps_x", "gps_y"), ("coords_x1", "coords_x2")),
+    *(
+        ("easting", "northing"),
+        ("eastings", "northings"),
+        ("east", "north"),
+        ("easting_m", "northing_m"),
+    ),
+    *(("utm_easting", "utm_northing"), ("easting_utm", "northing_utm"), ("utm_e", "utm_n")),
+    *(("utm_x", "utm_y"), ("x_utm", "y_utm"), ("rechtswert", "hochwert"), ("ostwert", "nordwert")),
+    *(("longitude", "latitude"), ("lon", "lat"), ("long", "lat"), ("lng", "lat")),
+    *(("decimal_longitude", "decimal_latitude"), ("gps_longitude", "gps_latitude")),
+    *(("gps_lon", "gps_lat"), ("gps_long", "gps_lat"), ("lon_dd", "lat_dd"), ("long_dd", "lat_dd")),
+    *(("longitude_dd", "latitude_dd"), ("longitude_deg", "latitude_deg"), ("lon_deg", "lat_deg")),
+)
+_SHORT_COORDINATE_NAMES = ("e", "n")  # "n" is also nitrogen
+_MIN_SHORT_COORDINATE = 1000.0
+_UNIT = re.compile(r"[\[(][^\])]*[\])]")
 _MAX_LEVELS_OF_ANY_TABLE = 32  # more levels are allowed in tables of more than 320 rows
 _MAX_ROWS_PER_SITE = 10  # on average; a column "site" may also hold the names of regions
+
+
+_UNIQUE, _NUMBERED = "different in every row", "row numbers or ids"
+_ID_REASONS = (_UNIQUE, _NUMBERED)
 
 
 class TableError(ValueError):
@@ -63,6 +88,12 @@ class Roles:
     covariates: tuple[str, ...] = ()
     dropped: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """Columns that identify rows or sites."""
+        found = [label for label, reason in self.dropped.items() if reason.startswith(_ID_REASONS)]
+        return [*found, *([self.site] if self.site is not None else [])]
 
     @property
     def used(self) -> list[str]:
@@ -173,8 +204,10 @@ def infer_roles(
         roles[role], reasons[role] = _infer_role(rest, role, given)
         if role != "elevation" and roles[role] is not None:
             rest = rest.drop(columns=[roles[role]])
+    # Rows that occur twice repeat the ids of samples.
+    distinct = _distinct_rows(frame)
     for label in map(str, rest.columns):
-        reason = _covariate_problem(rest[label], label)
+        reason = _covariate_problem(rest[label], label, distinct)
         if reason and label != roles["elevation"]:
             dropped[label] = reason
     covariates = tuple(label for label in map(str, rest.columns) if label not in dropped)
@@ -200,8 +233,13 @@ def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:
     """
     if label in frame.columns:
         return label
-    lower = {column.lower(): column for column in map(str, frame.columns)}
-    close = [lower[name] for name in difflib.get_close_matches(label.lower(), lower, 3, 0.5)]
+    names = {form: column for column in map(str, frame.columns) for form in _forms(column)}
+    close = [
+        name for form in _forms(label) for name in difflib.get_close_matches(form, names, 3, 0.5)
+    ]
+    start = f"{_snake_case(label)}_"
+    close += [form for form in names if form.startswith(start)]
+    close = list(dict.fromkeys(names[form] for form in close))[:3]
     known = (
         f"did you mean {' or '.join(close)}?"
         if close
@@ -238,8 +276,24 @@ def find_coordinate_pair(rest: pd.DataFrame) -> tuple[str, str] | None:
         try:
             first, second = locate_coordinates(probe)[2]
         except UserWarning:
-            return None
+            return _pair_by_snake_case(rest)
     return str(first), str(second)
+
+
+def _pair_by_snake_case(rest: pd.DataFrame) -> tuple[str, str] | None:
+    """Return columns such as "X coord" and "Y coord" or "E [m]" and "N [m]", or None."""
+    names = {_snake_case(label): label for label in reversed([*map(str, rest.columns)])}
+    for first, second in (*_COORDINATE_NAMES, _SHORT_COORDINATE_NAMES):
+        if first in names and second in names:
+            pair = names[first], names[second]
+            if (first, second) != _SHORT_COORDINATE_NAMES or _are_projected(rest[list(pair)]):
+                return pair
+    return None
+
+
+def _are_projected(pair: pd.DataFrame) -> bool:
+    values = pair.apply(pd.to_numeric, errors="coerce")
+    return bool((values.median() > _MIN_SHORT_COORDINATE).all())
 
 
 def _infer_role(rest: pd.DataFrame, role: str, given: str | None) -> tuple[str | None, str]:
@@ -285,26 +339,36 @@ _RULES: Mapping[str, tuple[re.Pattern[str], Callable[[pd.Series], str | None]]] 
 }
 
 
-def _covariate_problem(column: pd.Series, label: str) -> str | None:
+def _distinct_rows(frame: pd.DataFrame) -> np.ndarray:
+    """Return which rows differ from all earlier ones."""
+    try:
+        return ~frame.duplicated().to_numpy()
+    except TypeError:  # cells that cannot be hashed, such as lists
+        return np.ones(len(frame), dtype=bool)
+
+
+def _covariate_problem(column: pd.Series, label: str, distinct: np.ndarray) -> str | None:
     """Return why a column is not used as a covariate, or None."""
-    levels, rows = column.nunique(), column.count()
-    if column.nunique(dropna=False) <= 1:
+    single = column[distinct]
+    levels, rows = single.nunique(), single.count()
+    if single.nunique(dropna=False) <= 1:
         return "constant"
+    copies = len(column) - len(single)
+    apart = f", apart from {copies} duplicate rows" if copies else ""
     if _is_text(column):
-        unique = levels == rows and rows == len(column)
+        unique = levels == rows and rows == len(single)
         if unique or levels > max(_MAX_LEVELS_OF_ANY_TABLE, rows / 10):
             wrong = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
-            if 0 < wrong.sum() < rows / 2:
+            if 0 < wrong.sum() < column.count() / 2:
                 first = int(wrong.argmax())
                 return (
-                    f"{'different in every row; ' if unique else ''}numbers, but also text such as "
-                    f"{column.iloc[first]!r} in data row {first + 1}"
+                    f"numbers, but also text such as {column.iloc[first]!r} in data row {first + 1}"
                 )
-            return "different in every row" if unique else f"text with {levels} levels"
+            return f"{_UNIQUE}{apart}" if unique else f"text with {levels} levels"
     elif pd.api.types.is_integer_dtype(column) and levels == rows:
-        steps = np.abs(np.diff(column.dropna().to_numpy(dtype=float)))
+        steps = np.abs(np.diff(single.dropna().to_numpy(dtype=float)))
         if _IDS.fullmatch(_snake_case(label)) or (steps == 1).all():
-            return "row numbers or ids"
+            return f"{_NUMBERED}{apart}"
     return None
 
 
@@ -316,9 +380,13 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _snake_case(label: str) -> str:
-    """Return a label in snake case: "SamplingDate" becomes "sampling_date"."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", label.strip())
+    """Return a label in snake case without units: "Elevation (m)" becomes "elevation"."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _UNIT.sub(" ", label).strip() or label)
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+
+
+def _forms(label: str) -> tuple[str, str]:
+    return label.lower(), _snake_case(label)
 
 
 def _list_labels(labels: Sequence[str], most: int = 12) -> str:

@@ -29,7 +29,6 @@ __all__ = [
     "is_laboratory_name",
     "parse_censored",
     "partly_numeric_levels",
-    "replace_censored",
     "warn_unlikely_queries",
     "warn_unlikely_values",
 ]
@@ -400,61 +399,6 @@ def parse_censored(text: str) -> tuple[str, float] | None:
         return None
     sign = match[1][0].replace("≤", "<").replace("≥", ">")
     return sign, float(match[2].replace(",", "."))
-
-
-def replace_censored(column: pd.Series, rule: str | None) -> pd.Series:
-    """Return a text column of numbers and limits of detection as numbers.
-
-    Parameters
-    ----------
-    column : Series of length n
-        Text such as "3.2" and "<3".
-    rule : {"half", "limit", "drop"} or None
-        Values below a limit become half of it or the limit itself, those above it the limit; "drop"
-        makes both missing. None raises an error if there are any.
-
-    Returns
-    -------
-    Series of length n
-        The column itself if most entries are not numbers, or some are neither.
-
-    Raises
-    ------
-    ValueError
-        If there are limits and no rule.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sptgnn_sklearn.table.table_checks import replace_censored
-    >>> replace_censored(pd.Series(["3.2", "<3", "4", ">9", None]), "half").tolist()
-    [3.2, 1.5, 4.0, 9.0, nan]
-    """
-    text = column.astype(object).map(lambda value: value if isinstance(value, str) else "")
-    limits = text.map(parse_censored)
-    censored = limits.notna().to_numpy(dtype=bool)
-    commas = text.str.replace(",", ".", regex=False).mask(text == "", column)
-    values = pd.to_numeric(commas, errors="coerce").astype(float)
-    known = column.notna().to_numpy(dtype=bool)
-    numbers = values.notna().to_numpy(dtype=bool)
-    if not censored.any() or (known & ~numbers & ~censored).any() or numbers.sum() < 2:
-        return column
-    if 2 * numbers.sum() <= known.sum() and rule is None:
-        return column
-    if rule is None:
-        first = int(censored.argmax())
-        raise ValueError(
-            f"{column.name}: numbers, but also limits of detection such as {text.iloc[first]!r} in "
-            f"data row {first + 1} ({int(censored.sum())} such rows); set --censored half, limit "
-            "or drop."
-        )
-    factor = {"half": 0.5, "limit": 1.0, "drop": np.nan}[rule]
-    numbers_of_limits = [
-        limit * (factor if sign == "<" or rule == "drop" else 1.0)
-        for sign, limit in limits[censored]
-    ]
-    values[censored] = np.array(numbers_of_limits)
-    return values
 
 
 def holds_date_text(levels: Iterable[str]) -> bool:

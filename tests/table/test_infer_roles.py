@@ -107,7 +107,11 @@ def test_planar_coordinates_take_precedence():
         ("sample_nr", np.random.default_rng(0).permutation(1000)[:100], "row numbers or ids"),
         ("label", [f"sample {i}" for i in range(100)], "different in every row"),
         ("surveyor", [f"name {i // 2}" for i in range(100)], "text with 50 levels"),
-        ("nitrogen", ["<0.1", *(str(i) for i in range(99))], "different in every row"),
+        (
+            "nitrogen",
+            ["<0.1", *(str(i) for i in range(99))],
+            "numbers, but also text such as '<0.1'",
+        ),
         ("carbonate", ["<0.1"] * 2 + [str(i) for i in range(98)], "'<0.1'"),
         ("country", ["NL"] * 100, "constant"),
         ("empty", [None] * 100, "constant"),
@@ -185,3 +189,57 @@ def test_coordinate_pair_of_any_table():
     """Only recognized names count, also in tables of two columns."""
     assert find_coordinate_pair(pd.DataFrame(columns=["lat", "clay", "lon"])) == ("lon", "lat")
     assert find_coordinate_pair(pd.DataFrame(columns=["a", "b"])) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *(("X coord", "Y coord"), ("POINT_X", "POINT_Y"), ("E [m]", "N [m]"), ("E", "N")),
+        *(("UTM_E", "UTM_N"), ("Easting (m)", "Northing (m)"), ("Rechtswert", "Hochwert")),
+        *(("Longitude (deg)", "Latitude (deg)"), ("gps.lon", "gps.lat")),
+    ],
+)
+def test_coordinate_names_with_blanks_and_units(first, second):
+    """Names are compared in snake case without units."""
+    table = frame().rename(columns={"lon": first, "lat": second})
+    table[[first, second]] *= 1e5
+    assert find_coordinate_pair(table.drop(columns="soc")) == (first, second)
+
+
+def test_e_and_n_may_be_laboratory_values():
+    """Small values in columns E and N are no coordinates."""
+    table = pd.DataFrame({"E": numbers(), "N": numbers(), "pH": numbers(), "k": numbers()})
+    assert find_coordinate_pair(table) is None
+
+
+@pytest.mark.parametrize("name", ["Elevation (m)", "Altitude [m a.s.l.]", "DEM (SRTM)"])
+def test_roles_of_names_with_units(name):
+    """Elevation is recognized with a unit in its name."""
+    assert infer_roles(frame(**{name: numbers()}), "soc").elevation == name
+
+
+def test_duplicate_rows_do_not_hide_ids():
+    """Ids of duplicated rows are ids, and the number of duplicates is given."""
+    table = frame(sample=[f"s{i}" for i in range(100)], nr=range(100), cov=numbers())
+    roles = infer_roles(pd.concat([table, table.head(40)], ignore_index=True), "soc")
+    assert roles.dropped["sample"] == "different in every row, apart from 40 duplicate rows"
+    assert roles.dropped["nr"] == "row numbers or ids, apart from 40 duplicate rows"
+    assert roles.ids == ["sample", "nr"] and roles.covariates == ("cov",)
+
+
+def test_ids_include_the_site():
+    """The site identifies rows too; partly numeric columns do not."""
+    flagged = ["<0.1", *(str(i) for i in range(99))]
+    roles = infer_roles(frame(site=np.arange(100) // 2, nitrogen=flagged), "soc")
+    assert roles.ids == ["site"]
+
+
+@pytest.mark.parametrize(
+    ("label", "column"),
+    [("Elevation", "Elevation (m)"), ("x_coord", "X coord"), ("SOC", "soc_stock_0_30_cm_kg_m2")],
+)
+def test_suggestions_ignore_blanks_and_units(label, column):
+    """Similar names are found without blanks, brackets and case."""
+    with pytest.raises(TableError, match="did you mean") as raised:
+        resolve_column(pd.DataFrame({column: [1.0], "other": [2.0]}), label, "--target")
+    assert column in str(raised.value)
