@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import sklearn
 import xgboost
 from forger import N_ROWS, Forger, Y, fit_resumable, query_rows, small_encoders, write_valid
@@ -88,7 +89,7 @@ def outcome(kind: str, path: Path, *, refit: bool = True) -> str:
         except FileError:
             return "refused"
         try:
-            assert np.isfinite(model.predict(query_rows(path, 5))).all(), "a mean is not finite"
+            _predict(model, query_rows(path, 5))
         except ValueError as error:
             _require_documented(error)
             return "not predicted"
@@ -103,6 +104,18 @@ def outcome(kind: str, path: Path, *, refit: bool = True) -> str:
             _require_documented(error)
             return "not fitted"
         return "used"
+
+
+def _predict(model: SpTGNNRegressor, X: pd.DataFrame) -> None:
+    """Call what a user calls after loading a model."""
+    assert np.isfinite(model.predict(X)).all(), "a mean is not finite"
+    assert np.isfinite(model.predict_uncertainty(X)["std"]).all(), "a std is not finite"
+    for values in (model.predict_interval(X, coverage=0.5), model.predict_quantiles(X)):
+        assert not np.isnan(values).any(), "a quantile is NaN"
+    model.sample_y(X, 2, random_state=0)
+    model._repr_html_()
+    if model.relations_:
+        model.kneighbors(X, n_neighbors=1)
 
 
 def _require_documented(error: Exception) -> None:

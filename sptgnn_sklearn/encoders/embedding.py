@@ -39,11 +39,11 @@ from ..images.parallel_reading import (
 from ..table.image_columns import ImageColumn
 from .embedding_cache import EmbeddingCache
 
-__all__ = ["ChipLoader", "Encoder"]
+__all__ = ["PATCH", "ChipLoader", "Encoder"]
 
 # Increment it when reading the same file gives other numbers, so that no cache mixes them.
 _READER_VERSION = 1
-_PATCH, _MAX_SIDE_EMBEDDED = 16, 224  # pixels; TerraMind was trained on chips of 224
+PATCH, _MAX_SIDE_EMBEDDED = 16, 224  # pixels; TerraMind was trained on chips of 224
 _MAX_CHIPS_FOR_STATISTICS = 2000  # the standard error of a mean is then 2 % of a std at most
 _CHUNK_ROWS = 256  # rows per write to the cache, which a killed run can lose
 _SENTINEL_2_MODALITIES = ("S2L2A", "S2L1C")
@@ -139,7 +139,7 @@ class ChipLoader:
             raise ValueError(f"on_error={on_error!r} must be 'raise' or 'ignore'.")
         if chip_size is not None and not _is_chip_size(chip_size):
             raise ValueError(
-                f"chip_size={chip_size!r} must be a positive multiple of {_PATCH}, or None."
+                f"chip_size={chip_size!r} must be a positive multiple of {PATCH}, or None."
             )
         labels = {name: column.column for name, column in columns.items()}
         first = {
@@ -505,7 +505,7 @@ class ChipLoader:
 
 
 def _is_chip_size(value: Any) -> bool:
-    return isinstance(value, Integral) and int(value) >= _PATCH and int(value) % _PATCH == 0
+    return isinstance(value, Integral) and int(value) >= PATCH and int(value) % PATCH == 0
 
 
 def _with_copies(
@@ -544,8 +544,8 @@ def _first_chip(
             content = read_chip_file(path)
             bands, height, width = chip_shape(content, path)
             modality = make_modality(name, column, bands)
-            fitting = min(height, width, _MAX_SIDE_EMBEDDED) // _PATCH * _PATCH
-            size = max(fitting, _PATCH) if chip_size is None else int(chip_size)
+            fitting = min(height, width, _MAX_SIDE_EMBEDDED) // PATCH * PATCH
+            size = max(fitting, PATCH) if chip_size is None else int(chip_size)
             read_chip(content, path, modality, size)
         except ChipError as error:
             if on_error == "raise":

@@ -11,7 +11,7 @@ import numpy as np
 from xgboost import XGBRegressor
 
 from ..encoders.embedder import ChipEmbedder
-from ..encoders.embedding import ChipLoader
+from ..encoders.embedding import PATCH, ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import FrozenEncoder
 from ..ensemble.fitted import Ensemble, TrainingRows
@@ -197,6 +197,8 @@ def _check_features(features: Any, schema: TableSchema, embedder: Any) -> None:
     )
     scale = features.plane_scale
     require(is_number(scale) and scale > 0, f"{where} has an invalid plane_scale")
+    radius = features.radius
+    require(radius is None or is_number(radius, 0.0), f"{where} has an invalid radius")
     require(is_flag(features.seasonal), f"{where} has an invalid seasonal")
     for name, label in (("time_scale", schema.time), ("elevation_scale", schema.elevation)):
         pair = getattr(features, name)
@@ -470,7 +472,8 @@ def _check_chip_loader(loader: Any) -> None:
         isinstance(loader.columns, dict)
         and set(loader.columns) == set(loader.modalities)
         and all(map(is_label, loader.columns.values()))
-        and is_int(loader.chip_size, 1, _LARGEST_CHIP)
+        and is_int(loader.chip_size, PATCH, _LARGEST_CHIP)
+        and loader.chip_size % PATCH == 0
         and loader.on_error in ("raise", "ignore"),
         "The chip reader is out of range",
     )

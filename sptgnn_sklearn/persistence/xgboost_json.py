@@ -50,10 +50,24 @@ _LEARNER_KEYS = {
 }
 _BOOSTER_KEYS = {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
 _TREE_KEYS = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
-# Parameters that are lists, tuples or dictionaries.
-_NESTED_PARAMS = {
-    *("eval_metric", "feature_types", "feature_weights"),
-    *("interaction_constraints", "monotone_constraints"),
+# Types of the parameters that are not only numbers; others are numbers or texts.
+_NUMBER = (bool, int, float, np.number, np.bool_)
+_TEXT_PARAMS = dict.fromkeys(
+    (
+        *("booster", "device", "grow_policy", "importance_type", "multi_strategy"),
+        *("objective", "sampling_method", "tree_method"),
+    ),
+    (str,),
+)
+_PARAM_TYPES: dict[str, tuple[type, ...]] = {
+    **_TEXT_PARAMS,
+    "base_score": (*_NUMBER, list),
+    "eval_metric": (str, list),
+    "feature_types": (list, tuple),
+    "feature_weights": (list, np.ndarray),
+    "interaction_constraints": (str, list, tuple),
+    "monotone_constraints": (str, tuple, dict),
+    "random_state": (*_NUMBER, np.random.RandomState),
 }
 _TREE_KEY = b'"tree_param"'
 
@@ -93,9 +107,7 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
 def _check_params(params: dict[str, Any]) -> None:
     """Raise a FileError for values that XGBoost converts without a check of their type."""
     for name, value in params.items():
-        number = isinstance(value, bool | int | float | np.number | np.bool_)
-        valid = not number if name in _NESTED_PARAMS else number or isinstance(value, str)
-        if value is not None and not valid:
+        if value is not None and not isinstance(value, _PARAM_TYPES.get(name, (*_NUMBER, str))):
             raise FileError(f"Corrupt XGBoost model: parameter {name} is a {type(value).__name__}.")
 
 

@@ -47,6 +47,7 @@ def test_unfitted_regressors_are_restored_unfitted():
         ("n_jobs", set()),
         ("monotone_constraints", 1.5),
         ("eval_metric", 3),
+        ("device", float("nan")),
     ],
 )
 def test_parameters_of_odd_types_raise(stumps, name, value):
@@ -59,7 +60,7 @@ def test_parameters_of_constraints_are_restored(points):
     model = XGBRegressor(
         n_estimators=2,
         monotone_constraints=(1, 0, 0),
-        interaction_constraints=[[0, 1], [2]],
+        interaction_constraints="[[0, 1], [2]]",
         eval_metric=["rmse", "mae"],
     )
     again = unpack_booster(pack_booster(model.fit(points, points.sum(1))))
