@@ -63,7 +63,7 @@ def describe_job(
         "images": {str(label): file_state(path) for label, path in table.rasters.items()},
         "headers": covariates.headers(),
         "source": covariates.fingerprints(blocks),
-        "model": estimator_digest(predictor.estimator),
+        "model": predictor.digest,
         "area": estimator_digest(predictor.area) if uses_area else None,
     }
     return json.loads(json.dumps(job))

@@ -10,9 +10,9 @@ from typing import Any
 from ..images.geotiff_writer import import_rasterio
 from .covariate_stack import CovariateStack
 from .parts_folder import PartsFolder
-from .writers import WRITERS
+from .writers import MAX_NETCDF_CELLS, WRITERS
 
-__all__ = ["check_map_path", "check_path_is_no_input"]
+__all__ = ["check_map_path", "check_map_size", "check_path_is_no_input"]
 
 _STORE_FILES = ("zarr.json", ".zgroup", ".zarray")
 
@@ -42,7 +42,7 @@ def check_map_path(path: str | os.PathLike[str], overwrite: bool) -> Path:
             raise ImportError(
                 "A map in .zarr needs zarr: pip install 'sptgnn-sklearn[maps]'."
             ) from error
-    elif not _has_cog_driver():
+    elif suffix != ".nc" and not _has_cog_driver():
         raise ImportError(
             f"path={str(target)!r} needs GDAL's driver COG, which this rasterio lacks: write to a "
             "path in .zarr, or install rasterio from PyPI."
@@ -50,6 +50,15 @@ def check_map_path(path: str | os.PathLike[str], overwrite: bool) -> Path:
     _check_folder(target)
     _check_existing(target, overwrite)
     return target
+
+
+def check_map_size(path: Path, shape: tuple[int, int]) -> None:
+    """Raise ValueError if a map has too many cells for the format of its path."""
+    if path.suffix.lower() == ".nc" and shape[0] * shape[1] > MAX_NETCDF_CELLS:
+        raise ValueError(
+            f"path={str(path)!r}: a layer of {shape[0]} x {shape[1]} cells is too large for a "
+            "NetCDF file in the classic format; write to a path in .tif or .zarr."
+        )
 
 
 def check_path_is_no_input(

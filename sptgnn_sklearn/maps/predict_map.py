@@ -12,12 +12,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..images.raster import Window
+from ..utils.distribution_columns import check_coverage
 from ..utils.validation import require_count
 from .block_files import BlockFiles
 from .covariate_stack import CovariateStack, import_xarray
 from .grid import block_edges, block_windows
 from .layers import BlockPredictor, choose_layers
-from .map_path import check_map_path, check_path_is_no_input
+from .map_metadata import MapMetadata, describe_map
+from .map_path import check_map_path, check_map_size, check_path_is_no_input
 from .match_columns import match_columns
 from .model_inputs import fitted_columns, inspect_inputs
 from .open_rasters import open_covariates
@@ -45,6 +47,9 @@ def predict_map(
     crs: Any = None,
     skip_nodata: bool = True,
     nodata_output: float = np.nan,
+    target: str | None = None,
+    units: str | None = None,
+    tags: Mapping[str, Any] | None = None,
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     block_size: int | None = None,
@@ -75,6 +80,9 @@ def predict_map(
         - "mean"; "std", if the regressor predicts it;
         - "aleatoric", "epistemic": the components of std, see `predict_uncertainty`;
         - "lower", "upper": limits of `predict_interval`;
+        - "q05", "q50", "q97.5", ...: quantiles in percent, as of `predict_quantiles`;
+        - "p<2.0", "p>3.5", ...: probabilities below or above a limit in the unit of the target, as
+          of `predict_probability`;
         - "aoa": 1 inside the area of applicability and 0 outside, and "dissimilarity": its index.
 
         All come from one pass of the model. None is mean, std if available, and aoa if `area` is
@@ -108,8 +116,18 @@ def predict_map(
         that were constant in training may always be missing.
     nodata_output : float, default=nan
         Value of nodata cells in all layers.
+    target : str, default=None
+        Name of the target, for the descriptions of the layers and the title of the map. Regressors
+        do not store the name of y.
+    units : str, default=None
+        Unit of the target, such as "g/kg". Probabilities and indices have the unit "1".
+    tags : mapping of str to value, default=None
+        Properties to store in the map, such as ``{"model_file": "soc.safetensors"}``, beside those
+        under Notes.
     path : path-like, default=None
-        Cloud-optimized GeoTIFF (``.tif``, one band per layer) or Zarr store (``.zarr``) to write.
+        Cloud-optimized GeoTIFF (``.tif``, one band per layer), NetCDF file (``.nc``) or Zarr store
+        (``.zarr``) to write. A NetCDF file is joined in memory, and its layers have at most 500
+        million cells.
     overwrite : bool, default=False
         Whether to replace an existing map, and to delete the finished blocks of an interrupted run
         with other arguments or data.
@@ -124,7 +142,8 @@ def predict_map(
     -------
     xarray.Dataset
         One variable of single precision for each layer, on the grid of the source. With `path` it
-        is read lazily from that file. Without `path`, dask arrays give lazy dask arrays.
+        is read lazily from that file. Without `path`, dask arrays give lazy dask arrays. Each
+        variable has the attributes long_name and, if known, units.
 
     Raises
     ------
@@ -155,6 +174,10 @@ def predict_map(
     same call resumes from them after any interruption, including a crash of the machine: it
     compares arguments, files, and digests of the model and of the inputs of each finished block
     with the stored ones, and raises if they differ. Only files of this package are removed.
+    A map has the tags or attributes title, source (version of this package and class of the
+    regressor), model (a digest of the fitted regressor, equal for a saved and loaded one), target,
+    date, coverage and crs_name, where they apply. No time of writing is stored: the same call, also
+    when resumed, writes the same bytes.
     With an active client of dask.distributed, blocks of files and of dask arrays are computed by
     its workers, which need access to the files.
 
@@ -178,15 +201,17 @@ def predict_map(
     (['mean', 'std'], np.int64(1))
     """
     xarray = import_xarray()
-    target = None if path is None else check_map_path(path, overwrite)
+    output = None if path is None else check_map_path(path, overwrite)
     nodata = _check_nodata(nodata_output)
     if block_size is not None:
         require_count("block_size", block_size)
     inputs = inspect_inputs(estimator).with_coordinates(coordinates, crs)
     names = choose_layers(estimator, layers, area)
+    coverage = check_coverage(coverage)
     opened = open_covariates(source)
-    if target is not None:
-        check_path_is_no_input(target, opened, images)
+    if output is not None:
+        check_path_is_no_input(output, opened, images)
+        check_map_size(output, opened.grid.shape)
     table = match_columns(
         inputs,
         opened,
@@ -198,25 +223,26 @@ def predict_map(
         extra_columns=[] if area is None else fitted_columns(area) or [],
     )
     predictor = BlockPredictor(estimator, table, names, coverage, area, nodata)
+    metadata = describe_map(predictor, target=target, units=units, date=date, tags=tags)
     covariates = opened.select(list(table.bands.values()))
     lazy = any(array.chunks is not None for array in covariates.dataset.data_vars.values())
     # Workers of a cluster can open files; a Dataset in memory would have to be sent to them.
     on_cluster = not isinstance(source, xarray.Dataset | xarray.DataArray) and active_client()
     covariates, edges = _choose_blocks(covariates, block_size, bool(on_cluster))
     blocks = block_windows(*edges)
-    if target is not None:
-        _write_map(predictor, covariates, blocks, target, overwrite, verbose)
-        return open_map(target, names, covariates.grid, nodata)
+    if output is not None:
+        _write_map(predictor, covariates, blocks, output, metadata, overwrite, verbose)
+        return open_map(output, metadata)
     if lazy:
         dask_layers = lazy_layers(predictor, covariates, edges)
-        return layers_dataset(dask_layers, names, covariates.grid, nodata)
+        return layers_dataset(dask_layers, metadata, covariates.grid, nodata)
     out = np.empty((len(names), *covariates.grid.shape), dtype=np.float32)
     with _progress_bar(len(blocks), 0, verbose) as progress:
         for block, predicted, _ in predict_blocks(predictor, covariates, blocks):
             top, bottom, left, right = block
             out[:, top:bottom, left:right] = predicted
             progress.update()
-    return layers_dataset(out, names, covariates.grid, nodata)
+    return layers_dataset(out, metadata, covariates.grid, nodata)
 
 
 def _choose_blocks(
@@ -243,6 +269,7 @@ def _write_map(
     covariates: CovariateStack,
     blocks: list[Window],
     path: Path,
+    metadata: MapMetadata,
     overwrite: bool,
     verbose: int,
 ) -> None:
@@ -252,7 +279,7 @@ def _write_map(
         block_files = BlockFiles.create_or_resume(parts, predictor, covariates, blocks, overwrite)
         try:
             _write_blocks(block_files, predictor, covariates, verbose)
-            WRITERS[path.suffix.lower()](block_files, path)
+            WRITERS[path.suffix.lower()](block_files, path, metadata)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Stopped: {block_files.progress()}") from None
         except OSError as error:

@@ -177,7 +177,7 @@ def _open_bands(rasters: Any, mask_and_scale: bool) -> tuple[list[RasterBand], d
     constants: dict[Hashable, Any] = {}
     sources: list[_Source] = []
     single = isinstance(rasters, str | os.PathLike | xarray.DataArray | xarray.Dataset)
-    if isinstance(rasters, Mapping) and not single:
+    if isinstance(rasters, Mapping) and not single:  # a Dataset is a mapping too
         for label, value in rasters.items():
             if isinstance(value, Number):
                 constants[label] = value
@@ -269,7 +269,7 @@ def _describe_band(
     transform = array_transform(array.rio.set_spatial_dims(dims[1], dims[0]), dims[1], dims[0])
     coefficients = tuple(float(number) for number in transform[:6])
     a, b, _, d, e, _ = coefficients
-    if coefficients == (1, 0, 0, 0, 1, 0) or not a * e - b * d or not np.isfinite(a * e - b * d):
+    if list(coefficients) == [1, 0, 0, 0, 1, 0] or not a * e - b * d or not np.isfinite(a * e):
         raise ValueError(
             f"raster {origin} is not georeferenced: it has no transform from cells to coordinates. "
             "Warp rasters with ground control points or curved grids first (gdalwarp)."
@@ -284,7 +284,7 @@ def _describe_band(
 def _check_window(window: Any, window_m: Any) -> Window2D:
     if window_m is not None:
         valid = isinstance(window_m, Number) and not isinstance(window_m, bool)
-        if not valid or not 0 < float(window_m) < np.inf:  # type: ignore[arg-type]
+        if not valid or not 0 < float(window_m) < np.inf:
             raise ValueError(f"window_m={window_m!r} must be a positive number of meters.")
         return Window2D(None, float(window_m))
     whole = isinstance(window, int | np.integer) and not isinstance(window, bool)

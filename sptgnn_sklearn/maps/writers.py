@@ -1,13 +1,13 @@
-"""Cloud-optimized GeoTIFF or Zarr store from finished blocks."""
+"""Cloud-optimized GeoTIFF, NetCDF file or Zarr store from finished blocks."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -16,22 +16,26 @@ from ..images.raster import Window
 from .block_files import BlockFiles
 from .covariate_stack import ignore_affine_warnings, import_xarray
 from .grid import Grid
-from .layers import LAYERS
+from .map_metadata import MapMetadata
 from .open_rasters import open_raster_file
 
-__all__ = ["WRITERS", "layers_dataset", "open_map"]
+__all__ = ["MAX_NETCDF_CELLS", "WRITERS", "layers_dataset", "open_map"]
 
 _TILE = 512
+# Bytes of a variable in the classic format of NetCDF are counted by 32 bits.
+MAX_NETCDF_CELLS = (2**31 - 4) // 4
+_CONVENTIONS = "CF-1.11"
 
 
 @ignore_affine_warnings()
-def layers_dataset(layers: Any, names: tuple[str, ...], grid: Grid, nodata: float) -> Any:
+def layers_dataset(layers: Any, metadata: MapMetadata, grid: Grid, nodata: float) -> Any:
     """Return layers as a Dataset on a grid.
 
     Parameters
     ----------
     layers : numpy or dask array of shape (n_layers, h, w)
-    names : tuple of str
+    metadata : MapMetadata
+        Of the layers, in this order.
     grid : Grid
     nodata : float
 
@@ -43,42 +47,48 @@ def layers_dataset(layers: Any, names: tuple[str, ...], grid: Grid, nodata: floa
     xarray = import_xarray()
     rows, columns = grid.dims
     variables = {
-        name: ((rows, columns), layers[i], {"long_name": LAYERS[name]})
-        for i, name in enumerate(names)
+        name: ((rows, columns), layers[i], metadata.attributes(name))
+        for i, name in enumerate(metadata.layers)
     }
-    dataset = xarray.Dataset(variables, coords={rows: grid.y, columns: grid.x})
+    dataset = xarray.Dataset(
+        variables, coords={rows: grid.y, columns: grid.x}, attrs=dict(metadata.tags)
+    )
     dataset = dataset.rio.set_spatial_dims(columns, rows)
     if grid.crs is not None:
         dataset = dataset.rio.write_crs(grid.crs)
     dataset = dataset.rio.write_transform(import_rasterio().Affine(*grid.transform))
-    for name in names:
+    for name in metadata.layers:
         dataset[name] = dataset[name].rio.write_nodata(nodata)
     return dataset
 
 
-def open_map(path: Path, names: tuple[str, ...], grid: Grid, nodata: float) -> Any:
+def open_map(path: Path, metadata: MapMetadata) -> Any:
     """Open a written map lazily as a Dataset."""
-    if path.suffix.lower() == ".zarr":
-        xarray = import_xarray()
-        return xarray.open_dataset(
-            path,
-            engine="zarr",
-            chunks=None,
-            consolidated=False,
-            mask_and_scale=False,
-            decode_coords="all",
+    suffix = path.suffix.lower()
+    if suffix in (".zarr", ".nc"):
+        settings: dict[str, Any] = {"engine": "zarr", "consolidated": False}
+        if suffix == ".nc":
+            settings = {"engine": "scipy"}
+        dataset = import_xarray().open_dataset(
+            path, chunks=None, mask_and_scale=False, decode_coords="all", **settings
         )
+        dataset.attrs.pop("Conventions", None)
+        return dataset
     opened = open_raster_file(path, masked=False)
-    variables = {name: opened[name].assign_attrs(long_name=LAYERS[name]) for name in names}
-    return import_xarray().Dataset(variables)
+    variables = {}
+    for name in metadata.layers:
+        nodata = {"_FillValue": opened[name].rio.nodata}
+        variables[name] = opened[name].copy()
+        variables[name].attrs = metadata.attributes(name) | nodata
+    return import_xarray().Dataset(variables, attrs=dict(metadata.tags))
 
 
 # GDAL's COG driver and not odc-geo's writer: no new dependency, and it reads the blocks from disk.
-def _write_cog(block_files: BlockFiles, path: Path) -> None:
+def _write_cog(block_files: BlockFiles, path: Path, metadata: MapMetadata) -> None:
     """Join the blocks through a virtual raster, and verify the file before it is renamed."""
     rasterio = import_rasterio()
     mosaic, part = block_files.folder / "map.vrt", block_files.folder / "map.part"
-    mosaic.write_text(_vrt(block_files), encoding="utf-8")
+    mosaic.write_text(_vrt(block_files, metadata), encoding="utf-8")
     try:
         rasterio.shutil.copy(
             str(mosaic),
@@ -109,7 +119,7 @@ def _verify_map(block_files: BlockFiles, path: Path) -> None:
                 raise OSError(f"rows {top} to {bottom - 1} of the map differ from their blocks")
 
 
-def _vrt(block_files: BlockFiles) -> str:
+def _vrt(block_files: BlockFiles, metadata: MapMetadata) -> str:
     """Return the XML of a virtual raster (GDAL's VRT) of all blocks."""
     height, width = block_files.grid.shape
     a, b, c, d, e, f = block_files.grid.transform
@@ -118,10 +128,15 @@ def _vrt(block_files: BlockFiles) -> str:
         lines.append(f"<SRS>{escape(block_files.grid.crs)}</SRS>")
     geotransform = ", ".join(repr(number) for number in (c, a, b, f, d, e))
     lines.append(f"<GeoTransform>{geotransform}</GeoTransform>")
+    software = {"TIFFTAG_SOFTWARE": metadata.tags["source"].partition(",")[0]}
+    lines.append(_vrt_tags(metadata.tags | software))
     for band, name in enumerate(block_files.layers, start=1):
         lines.append(f'<VRTRasterBand dataType="Float32" band="{band}">')
-        lines.append(f"<Description>{name}</Description>")
+        lines.append(f"<Description>{escape(name)}</Description>")
         lines.append(f"<NoDataValue>{block_files.nodata!r}</NoDataValue>")
+        if name in metadata.units:
+            lines.append(f"<UnitType>{escape(metadata.units[name])}</UnitType>")
+        lines.append(_vrt_tags({"long_name": metadata.long_names[name]}))
         for block in block_files.blocks:
             top, bottom, left, right = block
             size = f'xSize="{right - left}" ySize="{bottom - top}"'
@@ -136,7 +151,26 @@ def _vrt(block_files: BlockFiles) -> str:
     return "\n".join([*lines, "</VRTDataset>\n"])
 
 
-def _write_zarr(block_files: BlockFiles, path: Path) -> None:
+def _vrt_tags(tags: Mapping[str, str]) -> str:
+    entries = [f"<MDI key={quoteattr(key)}>{escape(value)}</MDI>" for key, value in tags.items()]
+    return f"<Metadata>{''.join(entries)}</Metadata>"
+
+
+def _write_netcdf(block_files: BlockFiles, path: Path, metadata: MapMetadata) -> None:
+    """Write the classic format, which needs no further library, and holds the map in memory."""
+    shape = (len(block_files.layers), *block_files.grid.shape)
+    values = np.empty(shape, dtype=np.float32)
+    for block in block_files.blocks:
+        top, bottom, left, right = block
+        values[:, top:bottom, left:right] = block_files.read(block)
+    dataset = layers_dataset(values, metadata, block_files.grid, block_files.nodata)
+    part = block_files.folder / "map.part"
+    dataset.attrs = {"Conventions": _CONVENTIONS} | dataset.attrs
+    dataset.to_netcdf(part, engine="scipy", format="NETCDF3_64BIT")
+    os.replace(part, path)
+
+
+def _write_zarr(block_files: BlockFiles, path: Path, metadata: MapMetadata) -> None:
     """Fill a store block by block, then rename it."""
     import dask.array
 
@@ -146,12 +180,13 @@ def _write_zarr(block_files: BlockFiles, path: Path) -> None:
     grid, names = block_files.grid, block_files.layers
     shape = (len(names), *grid.shape)
     empty = dask.array.zeros(shape, chunks=(1, _TILE, _TILE), dtype=np.float32)
-    template = layers_dataset(empty, names, grid, block_files.nodata)
+    template = layers_dataset(empty, metadata, grid, block_files.nodata)
+    template.attrs = {"Conventions": _CONVENTIONS} | template.attrs
     template.to_zarr(part, compute=False, consolidated=False)
     rows, columns = grid.dims
     for block in block_files.blocks:
         top, bottom, left, right = block
-        dataset = layers_dataset(block_files.read(block), names, _subgrid(grid, block), np.nan)
+        dataset = layers_dataset(block_files.read(block), metadata, _subgrid(grid, block), np.nan)
         region = {rows: slice(top, bottom), columns: slice(left, right)}
         without_coordinates = dataset.drop_vars(
             [name for name in dataset.coords if name not in region]
@@ -170,7 +205,8 @@ def _subgrid(grid: Grid, block: Window) -> Grid:
     return Grid(grid.x[left:right], grid.y[top:bottom], transform, None, grid.dims)
 
 
-WRITERS: dict[str, Callable[[BlockFiles, Path], None]] = {
+WRITERS: dict[str, Callable[[BlockFiles, Path, MapMetadata], None]] = {
+    ".nc": _write_netcdf,
     ".tif": _write_cog,
     ".tiff": _write_cog,
     ".zarr": _write_zarr,

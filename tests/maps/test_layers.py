@@ -18,9 +18,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 from small_rasters import CRS, HEIGHT, WIDTH, as_dataset, bands_of, survey, write_raster
 
-from sptgnn_sklearn import AreaOfApplicability, predict_interval, predict_map
+from sptgnn_sklearn import (
+    AreaOfApplicability,
+    predict_interval,
+    predict_map,
+    predict_probability,
+)
 from sptgnn_sklearn.maps import layers as layers_module
 from sptgnn_sklearn.maps.layers import choose_layers
+from sptgnn_sklearn.meta_estimators import predict_quantiles
 
 
 def test_default_layers_depend_on_the_estimator(model):
@@ -91,7 +97,15 @@ def test_wrapped_networks_keep_all_layers(stack, table):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        (["median"], r"layers=\['median'\]"),
+        (["median"], r"layers has 'median'"),
+        (["epistmic"], "did you mean 'epistemic'"),
+        (["Mean"], "did you mean 'mean'"),
+        (["p=2"], r"'p=2', .* probabilities such as 'p<2.0'"),
+        (["q0"], "between 0 and 100 %"),
+        (["q105"], "between 0 and 100 %"),
+        (["p<nan"], "must not be NaN"),
+        ([3], "layers has 3"),
+        (["q05"], "'q05' is not available from LinearRegression"),
         (["mean", "mean"], "distinct"),
         ([], r"layers=\[\]"),
         (["mean", "std"], "'std' is not available from LinearRegression"),
@@ -181,3 +195,81 @@ def test_limits_of_transformed_targets_are_those_of_predict_interval(stack, tabl
     np.testing.assert_allclose(found["mean"], model.predict(table), rtol=1e-5)
     only = flatten(predict_map(model, stack, layers="upper", coverage=0.8, **SETTINGS))
     np.testing.assert_array_equal(only["upper"], found["upper"])
+
+
+# ------------------------------------------------------------------- quantiles and probabilities
+
+ADDED = ["q05", "q50", "q97.5", "p<20.0", "p>25.5"]
+
+
+def test_layers_have_one_spelling(model):
+    """That of the columns of predict_uncertainty."""
+    assert choose_layers(model, ["q5", "q50.0", "p<2", "p > 3.50"], None) == (
+        *("q05", "q50", "p<2.0", "p>3.5"),
+    )
+    with pytest.raises(ValueError, match="distinct"):
+        choose_layers(model, ["q5", "q05"], None)
+
+
+def test_quantiles_and_probabilities_are_those_of_the_methods(model, stack, table):
+    """Bit for bit, of all cells in one block, beside the other layers."""
+    layers = [*ADDED, *ALL_LAYERS]
+    result = flatten(predict_map(model, stack, layers=layers, **SETTINGS))
+    expected = model.predict_uncertainty(
+        table, coverage=0.9, quantiles=[0.05, 0.5, 0.975], below=20, above=25.5
+    )
+    quantiles = model.predict_quantiles(table, [0.05, 0.5, 0.975])
+    below = model.predict_probability(table, below=20)
+    for name in layers:
+        np.testing.assert_array_equal(result[name], expected[name].astype("float32"))
+    np.testing.assert_array_equal(result["q97.5"], quantiles[:, 2].astype("float32"))
+    np.testing.assert_array_equal(result["p<20.0"], below.astype("float32"))
+    assert 0 < result["p>25.5"].mean() < 1
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_quantiles_of_transformed_targets(stack, table, name):
+    """Through a nonlinear transform, also a decreasing one."""
+    X, y = survey(80)
+    model = TransformedTargetRegressor(make_network(max_epochs=1), **TRANSFORMS[name]).fit(X, y)
+    limit = float(np.median(y))
+    layers = ["q05", "q50", "mean", f"p<{limit}", f"p>{limit}"]
+    found = flatten(predict_map(model, stack, layers=layers, **SETTINGS))
+    quantiles = predict_quantiles(model, table, [0.05, 0.5, 0.95])
+    np.testing.assert_array_equal(found["q05"], quantiles[:, 0].astype("float32"))
+    np.testing.assert_array_equal(found["q50"], quantiles[:, 1].astype("float32"))
+    below = predict_probability(model, table, below=limit)
+    np.testing.assert_array_equal(found[f"p<{limit}"], below.astype("float32"))
+    np.testing.assert_allclose(found[f"p<{limit}"] + found[f"p>{limit}"], 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"coverage": 90}, "did you mean 0.9"),
+        ({"coverage": "high"}, "coverage"),
+        ({"layers": ["q500"]}, "between 0 and 100"),
+        ({"layers": ["aoa"], "area": True}, "area=True"),
+        ({"layers": ["aoa"], "area": AreaOfApplicability()}, "not fitted"),
+    ],
+    ids=str,
+)
+def test_invalid_layers_raise_before_rasters_are_opened(model, tmp_path, settings, message):
+    """The source does not exist, and nothing is written."""
+    with pytest.raises(ValueError, match=message):
+        predict_map(model, ["nowhere.tif"], path=tmp_path / "soil.tif", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["log", "power"])
+def test_moments_of_nonlinear_transforms_raise_early(tmp_path, name):
+    """A standard deviation, and a limit at which the transform has no value."""
+    X, y = survey(80)
+    model = TransformedTargetRegressor(make_network(max_epochs=1), **TRANSFORMS[name]).fit(X, y)
+    nowhere = {"path": tmp_path / "soil.tif", "verbose": 0}
+    with pytest.raises(ValueError, match="'std' has no value through the nonlinear transform"):
+        predict_map(make_pipeline(model), ["nowhere.tif"], layers=["std"], **nowhere)
+    if name == "log":
+        with pytest.raises(ValueError, match=r"'p<-2\.0' has no value"):
+            predict_map(model, ["nowhere.tif"], layers=["p<-2"], **nowhere)
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import threading
 
+import numpy as np
 import pytest
+import rasterio
 from map_models import fit_counting, map_in_blocks, read_content
 
 from sptgnn_sklearn.maps.parts_folder import PartsFolder
@@ -82,8 +84,9 @@ def test_second_map_on_a_path_raises_and_the_first_is_complete(rasters, columns,
     map_in_blocks(model, rasters, path)
     assert len(errors) == 1
     assert model.calls == 11
-    map_in_blocks(fit_counting(columns), rasters, path.with_name("whole.tif"))
-    assert read_content(path) == read_content(path.with_name("whole.tif"))
+    whole = map_in_blocks(fit_counting(columns), rasters)
+    with rasterio.open(path) as file:  # the digest in its tags is that of another regressor
+        np.testing.assert_array_equal(file.read(1), whole["mean"])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
