@@ -16,6 +16,7 @@ from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..spatial.distances import EARTH_RADIUS_KM, to_metric_coordinates
 from ..spatial.random_fields import make_fields
+from .chips import CHIP_COLUMNS, write_survey_chips
 
 __all__ = ["make_soil_survey"]
 
@@ -430,8 +431,6 @@ def make_soil_survey(
         }
     )
     if image_dir is not None:
-        from .chips import CHIP_COLUMNS, write_survey_chips
-
         chips = write_survey_chips(
             image_dir,
             signal,

@@ -28,7 +28,7 @@ _LOCATORS = (
     f"UserProvidedCacheLocator,{__name__}.PackageCacheLocator,InTreeCacheLocator,"
     "UserWideCacheLocator,IPythonCacheLocator,ZipCacheLocator"
 )
-_LOCK = RLock()
+_SETTING_LOCK = RLock()
 
 
 class PackageCacheLocator(UserWideCacheLocator):
@@ -62,7 +62,7 @@ class PackageCacheLocator(UserWideCacheLocator):
 @contextmanager
 def _package_cache() -> Iterator[None]:
     """Use the package's locator, unless NUMBA_CACHE_LOCATOR_CLASSES names others."""
-    with _LOCK:  # the setting is global
+    with _SETTING_LOCK:  # the setting is global
         before = config.CACHE_LOCATOR_CLASSES
         config.CACHE_LOCATOR_CLASSES = before or _LOCATORS
         try:

@@ -317,7 +317,7 @@ def test_imagery_component_is_independent(tmp_path, monkeypatch):
         written.update(options, signal=signal)
         return {name: [""] * len(signal) for name in ("S2L2A", "S1GRD", "DEM")}
 
-    monkeypatch.setattr("sptgnn_sklearn.datasets.chips.write_survey_chips", fake_writer)
+    monkeypatch.setattr("sptgnn_sklearn.datasets.soil_survey.write_survey_chips", fake_writer)
     survey = make_soil_survey(20_000, image_dir=tmp_path, image_sd=4.0, random_state=20)
     imagery = survey.truth["imagery"]
     assert imagery.std() == pytest.approx(4.0, rel=0.02)

@@ -1,6 +1,7 @@
 """Import directions between packages, read from the source code."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -29,24 +30,44 @@ LAYERS = [
 LAYER = {package: depth for depth, layer in enumerate(LAYERS) for package in layer}
 MOST_ENTRIES = 28
 
-# Packages and modules that work without torch.
-FREE_OF_TORCH = {
-    *("applicability", "baseline", "datasets", "graph", "inspection", "maps", "meta_estimators"),
-    *("metrics", "model_selection", "plotting", "readers", "spatial", "table"),
-    "uncertainty",
+# The only modules that import a heavy library when they are imported. All other modules, and so the
+# package root, splitters, metrics, plots and the command line, import none, not even indirectly.
+HEAVY_PACKAGES = {"network", "persistence", "training"}
+LIGHT_MODULES_OF_HEAVY_PACKAGES = {"network.config", "training.config"}
+HEAVY_MODULES = {
+    *("encoders.chip_cache", "encoders.finetuning", "encoders.terramind"),
+    *("ensemble.fit", "ensemble.fitted"),
+    *("utils.batching", "utils.codec", "utils.machine_code"),
 }
-# Libraries and the only modules or functions that import them.
-LIBRARIES = {
+# Heavy libraries and the only modules that import them outside of a function.
+LIBRARIES: dict[str, set[str]] = {
+    "dask": set(),
     "esda": set(),
+    "geopandas": set(),
     "libpysal": set(),
-    "mapie": {"uncertainty.conformal"},
-    "numba": {"utils.jit"},
-    "pyproj": {"spatial.*"},
-    "rasterio": {"images.geotiff_writer", "model_selection.prediction_area"},
-    "shapely": {"model_selection.prediction_area"},
-    "skgstat": {"model_selection.block_size"},
-    "torch_geometric": {"graph.knn_graph"},
-    "xgboost": {"ensemble.base_regressor", "persistence.*"},
+    "mapie": set(),
+    "matplotlib": set(),
+    "numba": {"utils.machine_code"},
+    "openpyxl": set(),
+    "pyarrow": set(),
+    "pyogrio": set(),
+    "pyproj": set(),
+    "rasterio": set(),
+    "rioxarray": set(),
+    "shapely": set(),
+    "skgstat": set(),
+    "skops": set(),
+    "skorch": {"training.*"},
+    "terratorch": set(),
+    "torch": {f"{package}.*" for package in HEAVY_PACKAGES} | HEAVY_MODULES,
+    "torch_geometric": set(),
+    "torchvision": set(),
+    "xarray": set(),
+    "xgboost": {"persistence.*"},
+}
+# Parts of scikit-learn that take half a second together; estimators are constructed without them.
+LIGHT_SKLEARN = {
+    *("base", "compose", "dummy", "exceptions", "pipeline", "utils"),
 }
 # Steps without tables and estimators. NetworkConfig is a parameter object of scikit-learn.
 WITHOUT = {
@@ -109,6 +130,14 @@ IMPORTS = [
         path.read_text(encoding="utf-8"),
         path.name == "__init__.py" and module != "__init__",
     )
+]
+
+# The names of a package are imported at their first use.
+IMPORTS += [
+    entry._replace(typing_only=True)
+    for module, path in PATHS.items()
+    if (stub := path.with_suffix(".pyi")).is_file()
+    for entry in read_imports(module, stub.read_text(encoding="utf-8"), module != "__init__")
 ]
 
 
@@ -211,7 +240,7 @@ def test_top_level_names_are_unique():
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_optional_libraries_are_imported_in_one_place(name):
+def test_heavy_libraries_are_imported_in_one_place(name):
     """Heavy or optional libraries are imported in the modules listed, elsewhere in functions."""
     allowed = LIBRARIES[name]
     violations = [
@@ -223,29 +252,76 @@ def test_optional_libraries_are_imported_in_one_place(name):
     assert not violations, format_imports(violations)
 
 
-@pytest.mark.parametrize("package", WITHOUT)
-def test_packages_do_not_import_libraries_of_other_steps(package):
-    """Packages for arrays and tensors do not import the libraries listed in WITHOUT."""
+def is_heavy(module: str) -> bool:
+    """Return whether a heavy library is imported when a module is imported."""
+    modules = reachable(module) | {module}
+    return any(
+        entry.module in modules and package_of(entry.target) in LIBRARIES
+        for entry in IMPORTS
+        if entry.function is None and not entry.typing_only
+    )
+
+
+def may_be_heavy(module: str) -> bool:
+    """Return whether a module is listed as one that imports heavy libraries."""
+    if module in PATHS and PATHS[module].name == "__init__.py":
+        return False
+    package = package_of(module) in HEAVY_PACKAGES
+    return module in HEAVY_MODULES or (package and module not in LIGHT_MODULES_OF_HEAVY_PACKAGES)
+
+
+def test_heavy_libraries_are_imported_by_the_modules_that_run_them():
+    """All other modules are imported without; no module is listed in vain."""
+    heavy = {module for module in PATHS if is_heavy(module)}
+    assert {module for module in heavy if not may_be_heavy(module)} == set()
+    assert heavy >= HEAVY_MODULES
+
+
+def test_only_heavy_modules_are_imported_in_functions():
+    """Other imports are at the top; the command line imports the modules of a subcommand."""
     violations = [
         entry
         for entry in IMPORTS
-        if package_of(entry.module) == package and package_of(entry.target) in WITHOUT[package]
-        if entry.function is None and entry.target not in PARAMETER_TOOLS
+        if entry.function is not None and (target := imported_module(entry)) is not None
+        if not is_heavy(target) and package_of(entry.module) != "cli"
     ]
     assert not violations, format_imports(violations)
 
 
-@pytest.mark.parametrize("package", sorted(FREE_OF_TORCH))
-def test_packages_for_tables_do_not_import_torch(package):
-    """Splitters, metrics and plots do not import torch, not even indirectly."""
-    modules = {module for module in PATHS if package_of(module) == package}
-    modules |= {imported for module in modules for imported in reachable(module)}
-    assert not [
+@pytest.mark.parametrize("module", ["baseline", "regressor"])
+def test_estimators_are_imported_without_most_of_scikit_learn(module):
+    """Clustering, decomposition, imputation and metrics are imported where they run."""
+    modules = reachable(module) | {module}
+    violations = [
         entry
         for entry in IMPORTS
-        if entry.module in modules and package_of(entry.target) == "torch"
-        if entry.function is None and not entry.typing_only
+        if entry.module in modules and entry.function is None and not entry.typing_only
+        if package_of(entry.target) == "sklearn" and entry.target.split(".")[1] not in LIGHT_SKLEARN
     ]
+    assert not violations, format_imports(violations)
+
+
+PACKAGES = sorted(name for name, path in PATHS.items() if path.name == "__init__.py")
+# lazy_loader imports from the modules of the package only.
+EAGER_PACKAGES = {"readers": {"sptgnn_sklearn.readers.tables", "sptgnn_sklearn.table.table_checks"}}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_their_names_lazily(package):
+    """An __init__.py imports nothing but lazy_loader, which reads the names from __init__.pyi."""
+    stub = PATHS[package].with_suffix(".pyi")
+    allowed = {"lazy_loader"} if stub.is_file() else EAGER_PACKAGES.get(package, set())
+    targets = {
+        entry.target for entry in IMPORTS if entry.module == package and not entry.typing_only
+    }
+    assert targets == allowed
+    if stub.is_file():
+        module = importlib.import_module(
+            PACKAGE if package == "__init__" else f"{PACKAGE}.{package}"
+        )
+        names = {entry.name for entry in IMPORTS if entry.module == package and entry.typing_only}
+        assert set(module.__all__) == set(dir(module)) == names
+        assert all(hasattr(module, name) for name in names)
 
 
 @pytest.mark.parametrize(
