@@ -7,10 +7,13 @@ computed from all out-of-fold predictions together, in the unit of the target.
 from __future__ import annotations
 
 import inspect
+import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,8 @@ from joblib import cpu_count, effective_n_jobs
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
@@ -26,132 +30,39 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ..meta_estimators import wrapped_estimator
-from ..metrics import concordance_correlation, interval_coverage
+from ..metrics.accuracy import bias, concordance_correlation, rpiq
 from ..metrics.moran import residual_morans_i
+from ..metrics.uncertainty import interval_coverage
 from ..metrics.validation import aligned_vectors
-from ..spatial.crs import SpatialReference
-from ..table.coordinate_columns import locate_coordinates
+from ..spatial.blocks import location_ids
+from ..table.coordinate_columns import as_dataframe, as_rows, find_column, locate_coordinates
 from ..table.table_checks import check_no_data_target
-from .splits import Split, read_folds
+from ..utils.distribution_columns import check_coverage
+from .comparison_checkpoint import ComparisonCheckpoint
+from .comparison_inputs import named_folds, named_models
+from .comparison_result import FAILURE_COLUMNS, SCORE_COLUMNS, ComparisonResult
+from .splits import Split
 
 __all__ = ["ComparisonResult", "compare_models"]
 
 _PREDICTION_COLUMNS = ["mean", "std", "lower", "upper"]
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
-    """Scores and out-of-fold predictions of `compare_models`.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row per kind of folds and model, with the columns folds, model, R2, RMSE (unit of the
-        target), CCC, moran_i (of the residuals), coverage (share of rows inside their interval; NaN
-        for models without intervals) and fit_seconds (mean wall time of one fit).
-    predictions : DataFrame
-        One row per kind of folds, model and row of X, with the columns folds, model, fold, row
-        (label of the row in X), x, y (its coordinates), observed, mean, std, lower and upper. The
-        last three are NaN for models without uncertainty.
-    coverage : float
-        Nominal coverage of the intervals.
-    reference : SpatialReference
-        CRS and unit of the coordinates.
-    axes : tuple of two str
-        Names of the coordinates.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyRegressor
-    >>> from sklearn.model_selection import KFold
-    >>> from sptgnn_sklearn.datasets import load_meuse
-    >>> from sptgnn_sklearn.model_selection import compare_models
-    >>> meuse = load_meuse()
-    >>> result = compare_models(
-    ...     {"mean": DummyRegressor()},
-    ...     meuse.data,
-    ...     meuse.target,
-    ...     {"random": KFold(5, shuffle=True, random_state=0)},
-    ...     crs=meuse.crs,
-    ...     progress=False,
-    ... )
-    >>> result.table["RMSE"].round(1).tolist()
-    [3.4]
-    >>> result.select("random", "mean")[["x", "y", "observed"]].head(2)
-            x         y  observed
-    0  181072.0  333611.0      13.6
-    1  181025.0  333558.0      14.0
-    """
-
-    table: pd.DataFrame
-    predictions: pd.DataFrame
-    coverage: float
-    reference: SpatialReference
-    axes: tuple[str, str]
-
-    def select(self, folds: str, model: str) -> pd.DataFrame:
-        """Return the predictions of one model under one kind of folds, in the order of X.
-
-        Raises
-        ------
-        ValueError
-            If the comparison does not include these folds or this model.
-
-        Examples
-        --------
-        See `compare_models`.
-        """
-        for column, name in (("folds", folds), ("model", model)):
-            names = self.predictions[column].unique().tolist()
-            if name not in names:
-                raise ValueError(
-                    f"{column}={name!r} is not in the comparison; choose one of {names}."
-                )
-        selected = (self.predictions["folds"] == folds) & (self.predictions["model"] == model)
-        return self.predictions[selected].reset_index(drop=True)
-
-    def to_markdown(self) -> str:
-        """Return the table of scores as a Markdown table with aligned columns.
-
-        Examples
-        --------
-        See `compare_models`.
-        """
-        formats = {
-            "folds": ("folds", "{}"),
-            "model": ("model", "{}"),
-            "R2": ("R²", "{:.3f}"),
-            "RMSE": ("RMSE", f"{{:.{_decimals(self.table['RMSE'])}f}}"),
-            "CCC": ("CCC", "{:.3f}"),
-            "moran_i": ("Moran's I", "{:.3f}"),
-            "coverage": (f"in {100 * self.coverage:g} % interval", "{:.3f}"),
-            "fit_seconds": ("fit, s", "{:.1f}"),
-        }
-        columns = []
-        for name, (title, template) in formats.items():
-            values = self.table[name]
-            cells = [
-                title,
-                *("–" if pd.isna(value) else template.format(value) for value in values),
-            ]
-            width = max(map(len, cells))
-            is_text = values.dtype.kind not in "fi"
-            rule = "-" * width if is_text else "-" * (width - 1) + ":"
-            aligned = [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
-            columns.append([aligned[0], rule, *aligned[1:]])
-        return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
-
-
 def compare_models(
-    models: Mapping[str, Any],
+    models: Any,
     X: Any,
     y: Any,
-    folds: Mapping[str, Any],
+    folds: Any = ("random", "block"),
     *,
     coordinates: Sequence[Any] | None = None,
     crs: Any = None,
+    site: Any = None,
     coverage: float = 0.9,
     n_neighbors: int = 8,
+    random_state: Any = 0,
+    error_score: str | float = "raise",
+    checkpoint: str | os.PathLike[str] | None = None,
+    on_interrupt: str = "raise",
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> ComparisonResult:
@@ -159,27 +70,45 @@ def compare_models(
 
     Parameters
     ----------
-    models : dict of str to regressor
-        Unfitted regressors, cloned for each fold; also pipelines and searches.
-        `sklearn.dummy.DummyRegressor` gives the score of the training mean.
+    models : regressor, dict of str to regressor or list of (str, regressor)
+        Unfitted regressors, cloned for each fold; also pipelines and searches. One regressor has
+        the name of its class. `sklearn.dummy.DummyRegressor` gives the score of the training mean.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
         Target.
-    folds : dict of str to cv
-        Kinds of folds: splitters, numbers of unshuffled folds, arrays with the fold label of each
-        row, or iterables of (train, test) row positions. Each row must be in exactly one test set.
+    folds : int, str, cv, list of str or dict of str to any of these, default=("random", "block")
+        Kinds of folds. An int is the number of random folds of whole locations. "random" is five of
+        these; "block", or "spatial", are the five folds of `SpatialBlockKFold`. Also splitters,
+        arrays with the fold label of each row, and iterables of (train, test) row positions. Each
+        row must be in exactly one test set.
     coordinates, crs
-        Coordinates for Moran's I, as in `SpTGNNRegressor`. Models and splitters do not use them.
+        Coordinates of Moran's I and of folds given by name or number, as in `SpTGNNRegressor`.
+        Models and splitters do not use them.
+    site : label or position, default=None
+        Column of site ids: rows of one site share a fold in random folds, as those of equal
+        coordinates do.
     coverage : float, default=0.9
         Nominal coverage of the central intervals.
     n_neighbors : int, default=8
         Number of neighbors of Moran's I.
+    random_state : int, RandomState or None, default=0
+        Seed of folds given by name or number.
+    error_score : "raise" or nan, default="raise"
+        Whether an error in a fit is raised, or recorded in ``failures`` with a FitFailedWarning. In
+        that case the scores of the model are NaN, and the other fits continue.
+    checkpoint : path, default=None
+        Folder in which the predictions of each fit are saved as soon as it is finished. The same
+        call reuses them; another table, model, fold or version of a library does not. Failed fits
+        are repeated. Image files are not compared, only their paths.
+    on_interrupt : {"raise", "return"}, default="raise"
+        Whether a KeyboardInterrupt is raised, or the finished part is returned; ``n_fits_done`` is
+        then less than ``n_fits``. A checkpoint keeps finished fits in both cases.
     n_jobs : int, default=None
         Number of folds fitted in parallel by joblib workers that share the processors, which
         lengthens the reported time of a fit. None means 1 unless in a `joblib.parallel_config`
         context.
     progress : bool, default=True
-        Whether to show a progress bar.
+        Whether to show a progress bar with the time left.
 
     Returns
     -------
@@ -188,8 +117,14 @@ def compare_models(
     Raises
     ------
     ValueError
-        If `models` or `folds` is empty, X and y differ in length, y is not finite, or some folds do
-        not test each row exactly once.
+        If `models` or `folds` is empty or of another form, X and y differ in length, y is not
+        finite, some folds do not test each row exactly once, or a file of the checkpoint is
+        damaged.
+
+    Warns
+    -----
+    FitFailedWarning
+        If a fit failed, with ``error_score=nan``.
 
     Notes
     -----
@@ -203,16 +138,15 @@ def compare_models(
     Examples
     --------
     >>> from sklearn.dummy import DummyRegressor
-    >>> from sklearn.model_selection import KFold
     >>> from sptgnn_sklearn.baseline import XGBoostBaseline
     >>> from sptgnn_sklearn.datasets import make_soil_survey
-    >>> from sptgnn_sklearn.model_selection import SpatialBlockKFold, compare_models
+    >>> from sptgnn_sklearn.model_selection import compare_models
     >>> survey = make_soil_survey(300, random_state=0)
     >>> result = compare_models(
     ...     {"XGBoost": XGBoostBaseline(n_estimators=50), "mean": DummyRegressor()},
     ...     survey.data.drop(columns="date"),
     ...     survey.target,
-    ...     {"random": KFold(5, shuffle=True, random_state=0), "block": SpatialBlockKFold(5)},
+    ...     ["random", "block"],
     ...     progress=False,
     ... )
     >>> result.table[["folds", "model"]].agg(" ".join, axis=1).tolist()
@@ -222,89 +156,200 @@ def compare_models(
     >>> print(result.to_markdown().splitlines()[0])
     | folds  | model   | ...
     """
-    if not models or not folds:
-        raise ValueError(
-            f"models and folds must not be empty; found {len(models)} models and {len(folds)} "
-            "kinds of folds."
-        )
+    coverage = check_coverage(coverage)
+    _check_choices(error_score, on_interrupt)
+    models = named_models(models)
     (y,) = aligned_vectors(y=y)
     check_no_data_target(y)
+    X = as_rows(X)
     xy, reference, labels = locate_coordinates(X, coordinates, crs)
     if len(xy) != len(y):
         raise ValueError(f"X and y must have the same length; X has {len(xy)} rows and y {len(y)}.")
+    sites = None
+    if site is not None:
+        frame = as_dataframe(X)
+        sites = frame[find_column(frame, site, "site")]
+    splits = named_folds(
+        folds,
+        X,
+        y,
+        location_ids(xy, sites),
+        coordinates=coordinates,
+        crs=crs,
+        random_state=random_state,
+    )
+    stored = None if checkpoint is None else ComparisonCheckpoint.open(checkpoint, X, y)
+    fits = [
+        _Fit(
+            kind,
+            name,
+            number,
+            model,
+            split,
+            None if stored is None else stored.path(model, split, coverage),
+        )
+        for kind, pairs in splits.items()
+        for name, model in models.items()
+        for number, split in enumerate(pairs)
+    ]
+    done = {} if stored is None else _read_finished(stored, fits)
+    n_reused = len(done)
+    fit = partial(_fit_and_predict, X=X, y=y, coverage=coverage, stored=stored)
+    try:
+        _run(fits, done, partial(fit, error_score=error_score), n_jobs, progress)
+    except KeyboardInterrupt:
+        if on_interrupt == "raise":
+            raise
     row = X.index.to_numpy() if isinstance(X, pd.DataFrame) else np.arange(len(y))
-    splits = {
-        name: read_folds(cv, X, y, complete=True, name=f"folds[{name!r}]")
-        for name, cv in folds.items()
-    }
-    scores, predictions = [], []
-    n_fits = len(models) * sum(map(len, splits.values()))
-    with tqdm(total=n_fits, unit="fit", disable=not progress) as bar:
-        for kind, pairs in splits.items():
-            for name, model in models.items():
-                bar.set_description(f"{kind} folds, {name}")
-                predicted, fold, seconds = _predict_out_of_fold(
-                    model, X, y, pairs, coverage, n_jobs, bar
-                )
-                keys = {"folds": kind, "model": name}
-                moran = residual_morans_i(
-                    y, predicted[:, 0], xy, crs=reference.crs, n_neighbors=n_neighbors
-                )
-                scores.append(
-                    keys | _scores(y, predicted) | {"moran_i": moran, "fit_seconds": seconds}
-                )
-                rows = {"fold": fold, "row": row, "x": xy[:, 0], "y": xy[:, 1], "observed": y}
-                columns = rows | dict(zip(_PREDICTION_COLUMNS, predicted.T, strict=True))
-                predictions.append(pd.DataFrame(keys | columns))
-    table = ["folds", "model", "R2", "RMSE", "CCC", "moran_i", "coverage", "fit_seconds"]
+    rows = pd.DataFrame({"row": row, "x": xy[:, 0], "y": xy[:, 1], "observed": y})
+    morans_i = partial(residual_morans_i, crs=reference.crs, n_neighbors=n_neighbors)
+    scores, predictions, failures = [], [], []
+    for kind, pairs in splits.items():
+        for name in models:
+            found = {
+                number: done[key]
+                for number in range(len(pairs))
+                if (key := (kind, name, number)) in done
+            }
+            keys = {"folds": kind, "model": name}
+            table = _pool(rows, pairs, found)
+            predictions.append(pd.concat([pd.DataFrame(keys, index=table.index), table], axis=1))
+            failed = {number: out.error for number, out in found.items() if out.error is not None}
+            failures += [keys | {"fold": fold, "error": text} for fold, text in failed.items()]
+            if len(found) == len(pairs):
+                seconds = float(np.mean([outcome.seconds for outcome in found.values()]))
+                values = _scores(table, None if failed else morans_i)
+                scores.append(keys | values | {"fit_seconds": seconds})
     return ComparisonResult(
-        table=pd.DataFrame(scores)[table],
+        table=pd.DataFrame(scores, columns=["folds", "model", *SCORE_COLUMNS, "fit_seconds"]),
         predictions=pd.concat(predictions, ignore_index=True),
         coverage=coverage,
         reference=reference,
         axes=(str(labels[0]), str(labels[1])),
+        n_fits=len(fits),
+        n_fits_done=len(done),
+        n_fits_reused=n_reused,
+        failures=pd.DataFrame(failures, columns=list(FAILURE_COLUMNS)),
     )
 
 
-def _predict_out_of_fold(
-    model: Any,
-    X: Any,
-    y: np.ndarray,
-    splits: list[Split],
-    coverage: float,
+class _Fit(NamedTuple):
+    """One fit of a comparison."""
+
+    kind: str
+    name: str
+    number: int
+    model: Any
+    split: Split
+    path: Path | None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.kind, self.name, self.number
+
+
+class _Outcome(NamedTuple):
+    """Predictions (n, 4) of a finished fit, its seconds, and the message of its error."""
+
+    predicted: np.ndarray
+    seconds: float
+    error: str | None = None
+
+
+def _check_choices(error_score: Any, on_interrupt: Any) -> None:
+    is_nan = isinstance(error_score, float) and np.isnan(error_score)
+    if error_score != "raise" and not is_nan:
+        raise ValueError(f"error_score must be 'raise' or nan; found {error_score!r}.")
+    if on_interrupt not in ("raise", "return"):
+        raise ValueError(f"on_interrupt must be 'raise' or 'return'; found {on_interrupt!r}.")
+
+
+def _read_finished(
+    stored: ComparisonCheckpoint, fits: list[_Fit]
+) -> dict[tuple[str, str, int], _Outcome]:
+    done = {}
+    for fit in fits:
+        found = None if fit.path is None else stored.load(fit.path, len(fit.split[1]))
+        if found is not None:
+            done[fit.key] = _Outcome(*found)
+    return done
+
+
+def _run(
+    fits: list[_Fit],
+    done: dict[tuple[str, str, int], _Outcome],
+    fit_and_predict: Callable[..., _Outcome],
     n_jobs: int | None,
-    bar: tqdm,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return mean, std, lower and upper (n, 4), the fold (n,) and the mean seconds of a fit."""
-    predictions = np.empty((len(y), len(_PREDICTION_COLUMNS)))
-    fold = np.empty(len(y), dtype=int)
-    seconds = []
+    progress: bool,
+) -> None:
+    """Fit and predict what is not done, and add the outcomes to `done` as they arrive."""
+    remaining = [fit for fit in fits if fit.key not in done]
     n_workers = effective_n_jobs(n_jobs)
     # Workers that each use all processors slow each other down.
     n_threads = max(1, cpu_count() // n_workers) if n_workers > 1 else None
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_fit_predict_fold)(clone(model), X, y, split, coverage, n_threads)
-        for split in splits
+    outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(fit_and_predict)(fit._replace(model=clone(fit.model)), n_threads=n_threads)
+        for fit in remaining
     )
-    for number, ((_, test), (predicted, fit_seconds)) in enumerate(
-        zip(splits, results, strict=True)
-    ):
-        predictions[test], fold[test] = predicted, number
-        seconds.append(fit_seconds)
-        bar.update()
-    return predictions, fold, float(np.mean(seconds))
+    # The rate and the time left are those of the fits of this call.
+    with tqdm(total=len(fits), initial=len(done), unit="fit", disable=not progress) as bar:
+        for fit in remaining:
+            bar.set_description(f"{fit.kind} folds, {fit.name}")
+            outcome = next(outcomes)
+            done[fit.key] = outcome
+            bar.update()
+            if outcome.error is not None:
+                warnings.warn(
+                    f"Fit {fit.number} of {fit.name!r} on {fit.kind!r} folds failed, and its "
+                    f"scores are NaN: {outcome.error}",
+                    FitFailedWarning,
+                    stacklevel=3,
+                )
 
 
-def _fit_predict_fold(
-    model: Any, X: Any, y: np.ndarray, split: Split, coverage: float, n_threads: int | None
-) -> tuple[np.ndarray, float]:
-    """Fit to the training rows; return the predictions of the test rows and the seconds of fit."""
-    train, test = split
-    with threadpool_limits(n_threads):
-        start = time.perf_counter()
-        fitted = model.fit(_safe_indexing(X, train), y[train])
-        seconds = time.perf_counter() - start
-        return _predict_columns(fitted, _safe_indexing(X, test), coverage), seconds
+def _fit_and_predict(
+    fit: _Fit,
+    *,
+    X: Any,
+    y: np.ndarray,
+    coverage: float,
+    stored: ComparisonCheckpoint | None,
+    error_score: Any,
+    n_threads: int | None,
+) -> _Outcome:
+    """Fit to the training rows, predict the test rows, and save the predictions."""
+    train, test = fit.split
+    start = time.perf_counter()
+    try:
+        with threadpool_limits(n_threads):
+            fitted = fit.model.fit(_safe_indexing(X, train), y[train])
+            seconds = time.perf_counter() - start
+            predicted = _predict_columns(fitted, _safe_indexing(X, test), coverage)
+    except Exception as error:
+        if error_score == "raise":
+            error.add_note(
+                f"Raised in fit {fit.number} of model {fit.name!r} on {fit.kind!r} folds; "
+                "error_score=nan records errors instead."
+            )
+            raise
+        predicted = np.full((len(test), len(_PREDICTION_COLUMNS)), np.nan)
+        return _Outcome(predicted, time.perf_counter() - start, f"{type(error).__name__}: {error}")
+    if stored is not None and fit.path is not None:
+        stored.save(fit.path, predicted, seconds)
+    return _Outcome(predicted, seconds)
+
+
+def _pool(
+    rows: pd.DataFrame, splits: list[Split], outcomes: Mapping[int, _Outcome]
+) -> pd.DataFrame:
+    """Return the predictions of the rows of finished folds, in the order of X."""
+    fold = np.full(len(rows), -1)
+    predicted = np.full((len(rows), len(_PREDICTION_COLUMNS)), np.nan)
+    for number, outcome in outcomes.items():
+        test = splits[number][1]
+        fold[test], predicted[test] = number, outcome.predicted
+    columns = dict(zip(_PREDICTION_COLUMNS, predicted.T, strict=True))
+    return pd.concat([pd.Series(fold, name="fold"), rows.assign(**columns)], axis=1)[fold >= 0]
 
 
 def _predict_columns(model: Any, X: Any, coverage: float) -> np.ndarray:
@@ -347,18 +392,21 @@ def _unwrap(model: Any, X: Any) -> tuple[Any, Any]:
     return model, X
 
 
-def _decimals(values: pd.Series) -> int:
-    """Return the number of decimals that shows the smallest value with four digits."""
-    smallest = values[values > 0].min()
-    return 0 if np.isnan(smallest) else max(0, 3 - int(np.floor(np.log10(smallest))))
-
-
-def _scores(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    mean, _, lower, upper = predicted.T
+def _scores(table: pd.DataFrame, morans_i: Callable[..., float] | None) -> dict[str, float]:
+    """Return the scores of pooled predictions; NaN without `morans_i`, for failed fits."""
+    if morans_i is None:
+        return dict.fromkeys(SCORE_COLUMNS, float("nan"))
+    y, mean, lower, upper = (
+        table[name].to_numpy() for name in ("observed", "mean", "lower", "upper")
+    )
     has_interval = not np.isnan(lower).any()
     return {
         "R2": float(r2_score(y, mean)),
         "RMSE": float(root_mean_squared_error(y, mean)),
+        "MAE": float(mean_absolute_error(y, mean)),
+        "ME": bias(y, mean),
         "CCC": concordance_correlation(y, mean),
+        "RPIQ": rpiq(y, mean),
+        "moran_i": morans_i(y, mean, table[["x", "y"]].to_numpy()),
         "coverage": interval_coverage(y, lower, upper) if has_interval else float("nan"),
     }

@@ -13,10 +13,11 @@ from scipy.sparse import issparse
 from ..spatial.coordinate_checks import check_coordinates
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..spatial.longitudes import wrap_longitudes
+from ..utils.messages import did_you_mean
 from .column_parsing import to_float
 from .geo_frames import GEOMETRY_LABELS, geometry_crs, is_geo_frame, split_geometry
 
-__all__ = ["as_dataframe", "find_column", "locate_coordinates"]
+__all__ = ["as_dataframe", "as_rows", "find_column", "locate_coordinates"]
 
 # Recognized names, by priority: if a table has both planar and geographic coordinates, the planar
 # ones are used, which need no conversion.
@@ -91,14 +92,14 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     Parameters
     ----------
     X : DataFrame, array-like of shape (n_samples, n_features) or object with `to_pandas`
-        A dask DataFrame is computed; points of a GeoDataFrame become two columns.
+        Lazy tables of dask and polars are computed; points of a GeoDataFrame become two columns.
 
     Raises
     ------
     TypeError
-        If X is a sparse matrix.
+        If X is a sparse matrix or an xarray Dataset.
     ValueError
-        If column names are duplicated, or `to_pandas` fails.
+        If X is a Series, column names are duplicated, or `to_pandas` fails.
 
     Examples
     --------
@@ -106,14 +107,11 @@ def as_dataframe(X: Any) -> pd.DataFrame:
     >>> as_dataframe([[5.0, 52.0, 0.1]]).columns.tolist()
     [0, 1, 2]
     """
+    X = as_rows(X)
     if issparse(X):
         raise TypeError("X is a sparse matrix, but dense data is required: pass X.toarray().")
     if not isinstance(X, pd.DataFrame):
-        # The columns of dask are not in memory before `compute`.
-        if hasattr(X, "compute") and hasattr(X, "columns"):
-            X = X.compute()
-        else:
-            X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
+        X = _to_pandas(X) if hasattr(X, "to_pandas") else pd.DataFrame(np.asarray(X))
     if is_geo_frame(X):
         X = split_geometry(X)
     if not X.columns.is_unique:
@@ -126,6 +124,48 @@ def as_dataframe(X: Any) -> pd.DataFrame:
         if isinstance(dtype, np.dtype) and not dtype.isnative
     }
     return X.astype(native) if native else X
+
+
+def as_rows(X: Any) -> Any:
+    """Return a table whose rows are in memory; a table or array that has them is unchanged.
+
+    Parameters
+    ----------
+    X : table or array-like of shape (n_samples, n_features)
+        Lazy tables of dask and polars are computed.
+
+    Raises
+    ------
+    TypeError
+        If X is an xarray Dataset.
+    ValueError
+        If X is a Series.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.coordinate_columns import as_rows
+    >>> as_rows(pd.DataFrame({"clay": [0.1, 0.2]}).iloc[0])
+    Traceback (most recent call last):
+        ...
+    ValueError: Expected a 2-dimensional container, but X is a Series: pass one row as ...
+    """
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            "Expected a 2-dimensional container, but X is a Series: pass one row as X.iloc[[0]], "
+            "one column as X[['clay']]."
+        )
+    if hasattr(type(X), "data_vars"):
+        raise TypeError(
+            "X is an xarray Dataset: pass a Dataset of samples as X.to_dataframe().reset_index(), "
+            "and predict the cells of a raster by predict_map."
+        )
+    # On the type, because polars warns when the columns of a lazy table are read.
+    if not isinstance(X, pd.DataFrame) and hasattr(type(X), "columns"):
+        for method in ("compute", "collect"):
+            if hasattr(type(X), method):
+                return getattr(X, method)()
+    return X
 
 
 def _to_pandas(X: Any) -> pd.DataFrame:
@@ -166,8 +206,9 @@ def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
             return label
         if isinstance(label, int | np.integer) and -frame.shape[1] <= label < frame.shape[1]:
             return frame.columns[int(label)]
+    hint = did_you_mean(label, frame.columns)
     raise ValueError(
-        f"{role}={label!r} is not a column of X; its columns are {list(frame.columns)[:20]}."
+        f"{role}={label!r} is not a column of X; its columns are {list(frame.columns)[:20]}{hint}"
     )
 
 

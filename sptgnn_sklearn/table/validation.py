@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 
 from ..utils.messages import format_rows
 from .column_parsing import LARGEST, to_float
-from .coordinate_columns import as_dataframe
+from .coordinate_columns import as_dataframe, as_rows
 from .table_checks import check_no_data_target
 
 __all__ = [
@@ -140,6 +140,8 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
 
     Raises
     ------
+    TypeError
+        If X is a sparse matrix or an xarray Dataset.
     ValueError
         If X is not a table, has no rows, or has other columns than in fit.
 
@@ -153,6 +155,7 @@ def check_table(estimator: Any, X: Any, reset: bool) -> Any:
     >>> estimator.feature_names_in_.tolist()
     ['clay']
     """
+    X = as_rows(X)
     if hasattr(X, "columns"):
         frame = as_dataframe(X)
         validate_data(estimator, frame, skip_check_array=True, reset=reset)

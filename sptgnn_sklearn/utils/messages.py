@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 import numpy as np
 
-__all__ = ["format_rows"]
+__all__ = ["did_you_mean", "format_rows"]
+
+
+def did_you_mean(name: object, names: Iterable[object]) -> str:
+    """Return the end of an error message about a name: the nearest known names, or a full stop.
+
+    Parameters
+    ----------
+    name : object
+        A name that is unknown; others than strings have no nearest name.
+    names : iterable
+        Known names; case does not count.
+
+    Examples
+    --------
+    >>> from sptgnn_sklearn.utils.messages import did_you_mean
+    >>> did_you_mean("easting", ["Easting", "Northing", "clay"]), did_you_mean("pH", ["clay"])
+    ("; did you mean 'Easting'?", '.')
+    """
+    known = {known.lower(): known for known in names if isinstance(known, str)}
+    if not isinstance(name, str):
+        return "."
+    close = difflib.get_close_matches(name.strip().lower(), known, 2, 0.6)
+    return f"; did you mean {' or '.join(repr(known[key]) for key in close)}?" if close else "."
 
 
 def format_rows(rows: np.ndarray, value: str = "") -> str:

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import FitFailedWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -22,7 +23,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info
 
-from sptgnn_sklearn.metrics import concordance_correlation, interval_coverage, residual_morans_i
+from sptgnn_sklearn.metrics import (
+    bias,
+    concordance_correlation,
+    interval_coverage,
+    residual_morans_i,
+    rpiq,
+)
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, compare_models
 
 
@@ -243,14 +250,19 @@ def test_incomplete_folds_raise(folds, message):
 
 
 def test_invalid_arguments_are_named():
-    """Empty models or folds, different lengths and unknown names have their own messages."""
+    """Different lengths, unknown options and unknown names have their own messages."""
     X, y = make_samples()
-    with pytest.raises(ValueError, match="found 0 models and 1 "):
-        compare({}, {"random": KFold(3)})
-    with pytest.raises(ValueError, match="found 1 models and 0 "):
-        compare({"line": LinearRegression()}, {})
+    line = {"line": LinearRegression()}
     with pytest.raises(ValueError, match="60 rows and y 59"):
-        compare({"line": LinearRegression()}, {"random": KFold(3)}, X, y[:-1])
+        compare(line, {"random": KFold(3)}, X, y[:-1])
+    with pytest.raises(ValueError, match=r"coverage .*found 90; did you mean 0\.9\?"):
+        compare(line, 5, coverage=90)
+    with pytest.raises(ValueError, match="error_score must be 'raise' or nan; found 0"):
+        compare(line, 5, error_score=0)
+    with pytest.raises(ValueError, match="on_interrupt must be 'raise' or 'return'; found 'keep'"):
+        compare(line, 5, on_interrupt="keep")
+    with pytest.raises(ValueError, match=r"site='sit' is not a column.*did you mean 'site'\?"):
+        compare(line, 5, X.assign(site=1), y, site="sit")
     result = compare({"line": LinearRegression()}, {"random": KFold(3)})
     with pytest.raises(ValueError, match="one of \\['line'\\]"):
         result.select("random", "lime")
@@ -301,7 +313,7 @@ def test_markdown_columns_are_aligned():
     lines = text.splitlines()
     assert len(lines) == 4
     assert len({len(line) for line in lines}) == 1
-    assert "in 90 % interval" in lines[0]
+    assert "coverage (90 %)" in lines[0]
     assert set(lines[1]) <= set("|-: ")
     assert "–" in lines[2]
     assert "–" not in lines[3]
@@ -329,3 +341,147 @@ def test_progress_bar(capsys):
     assert out == ""
     assert "random folds, line" in err
     assert "3/3" in err
+
+
+def test_further_scores():
+    """ME, MAE and RPIQ are those of the metrics, of the pooled predictions."""
+    rows = (result := compare(LinearRegression(), 4)).select("random", "LinearRegression")
+    scores = result.table.iloc[0]
+    assert result.table.columns.tolist() == [
+        "folds", "model", "R2", "RMSE", "MAE", "ME", "CCC", "RPIQ", "moran_i", "coverage",
+        "fit_seconds",
+    ]  # fmt: skip
+    assert scores["MAE"] == np.abs(rows["mean"] - rows["observed"]).mean()
+    assert scores["ME"] == bias(rows["observed"], rows["mean"])
+    assert scores["RPIQ"] == rpiq(rows["observed"], rows["mean"])
+
+
+def test_random_folds_hold_out_locations_and_sites():
+    """Rows of one location or site share a fold of folds given by number or name."""
+    X, y = make_samples()
+    X = pd.concat([X, X]).reset_index(drop=True)
+    X["site"] = np.arange(120) // 4 % 10
+    y = pd.concat([y, y]).to_numpy()
+    model = make_pipeline("passthrough", LinearRegression())
+    for folds in (4, "random"):
+        fold = compare(model, folds, X, y).select("random", "Pipeline")["fold"].to_numpy()
+        np.testing.assert_array_equal(fold[:60], fold[60:])
+        assert len(np.unique(fold)) == (4 if folds == 4 else 5)
+    by_site = compare(model, 4, X, y, site="site").predictions
+    assert (by_site.groupby(X["site"])["fold"].nunique() == 1).all()
+    first, again, other = (
+        compare(model, 4, X, y, random_state=seed).predictions["fold"] for seed in (0, 0, 1)
+    )
+    assert first.equals(again) and not first.equals(other)
+
+
+class Unreliable(LinearRegression):
+    """A regressor that fails, or is interrupted, if a row is in its training rows."""
+
+    fits = 0
+
+    def __init__(self, row=0.0, error="value"):
+        super().__init__()
+        self.row = row
+        self.error = error
+
+    def fit(self, X, y):
+        type(self).fits += 1
+        if self.row in X["ndvi"].to_numpy():
+            raise {"value": ValueError("bad row"), "interrupt": KeyboardInterrupt()}[self.error]
+        return super().fit(X, y)
+
+
+def test_failed_fits_are_recorded():
+    """The scores of the model are NaN, its other folds and the other models are finished."""
+    X, y = make_samples()
+    models = {"bad": Unreliable(X["ndvi"].iloc[-1]), "line": LinearRegression()}
+    with pytest.raises(ValueError, match="bad row") as caught:
+        compare(models, {"random": KFold(3)}, X, y)
+    assert "fit 0 of model 'bad' on 'random' folds" in caught.value.__notes__[0]
+    with pytest.warns(FitFailedWarning, match=r"Fit [01] of 'bad' .* ValueError: bad row"):
+        result = compare(models, {"random": KFold(3)}, X, y, error_score=np.nan)
+    scores = result.table.set_index("model")
+    assert scores.loc["bad", ["R2", "coverage"]].isna().all()
+    assert scores.loc["line", "R2"] > 0
+    assert result.failures[["model", "fold"]].to_numpy().tolist() == [["bad", 0], ["bad", 1]]
+    assert result.failures["error"].tolist() == ["ValueError: bad row"] * 2
+    rows = result.select("random", "bad")
+    assert rows["mean"].isna().tolist() == [True] * 40 + [False] * 20
+    assert result.n_fits_done == result.n_fits == 6
+    assert "2 failed" in repr(result)
+
+
+def test_interrupted_comparisons_keep_the_finished_part(tmp_path):
+    """The interrupt is raised, or the finished part is returned; the rest is fitted later."""
+    X, y = make_samples()
+    stop = Unreliable(X["ndvi"].iloc[0], error="interrupt")  # in fold 0, so not in its training
+    models, folds = {"line": LinearRegression(), "stop": stop}, {"random": KFold(3)}
+    with pytest.raises(KeyboardInterrupt):
+        compare(models, folds, X, y, checkpoint=tmp_path)
+    part = compare(models, folds, X, y, checkpoint=tmp_path, on_interrupt="return")
+    assert (part.n_fits, part.n_fits_done, part.n_fits_reused) == (6, 4, 4)
+    assert part.table["model"].tolist() == ["line"]
+    assert part.predictions.groupby("model").size().to_dict() == {"line": 60, "stop": 20}
+    assert "4 of 6 fits" in repr(part) and "4 of 6 fits" in part._repr_html_()
+    first = compare(
+        {"stop": stop.set_params(row=X["ndvi"].iloc[-1])}, folds, X, y, on_interrupt="return"
+    )
+    assert first.n_fits_done == 0 and first.table.empty and first.predictions.empty
+    assert "0 of 3 fits" in repr(first) and "0 of 3 fits" in first._repr_html_()
+
+
+def test_checkpoints_are_reused_by_the_same_call_only(tmp_path):
+    """A changed table, target, parameter, fold or coverage is fitted again."""
+    X, y = make_samples()
+    counted = Unreliable()
+
+    def fits(model=counted, cv=3, X=X, y=y, **settings):
+        Unreliable.fits = 0
+        result = compare({"a": model}, {"k": cv}, X, y, checkpoint=tmp_path, **settings)
+        assert result.n_fits_reused == 3 - Unreliable.fits
+        return Unreliable.fits, result
+
+    first, expected = fits()
+    again, result = fits()
+    assert (first, again) == (3, 0)
+    pd.testing.assert_frame_equal(result.predictions, expected.predictions)
+    pd.testing.assert_frame_equal(result.table, expected.table)
+    assert fits(X=X.copy(), y=list(y))[0] == 0
+    assert fits(X=X.assign(ndvi=X["ndvi"].where(X.index != "sample 7", 0.5)))[0] == 3
+    assert fits(X=X.rename(columns={"ndvi": "NDVI"}).assign(ndvi=0.5))[0] == 3
+    assert fits(y=y + 1e-9)[0] == 3
+    assert fits(model=Unreliable(row=2.0))[0] == 3
+    assert fits(cv=KFold(3))[0] == 3
+    assert fits(coverage=0.8)[0] == 3
+    assert fits()[0] == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "other fit"])
+def test_damaged_checkpoints_are_refused(tmp_path, damage):
+    """The error names the file and what to do."""
+    X, y = make_samples()
+    settings = {"models": LinearRegression(), "folds": {"k": KFold(3)}, "X": X, "y": y}
+    compare(**settings, checkpoint=tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    content = {
+        "truncated": paths[0].read_bytes()[:-9],
+        "foreign": b"row,fold\n1,2\n",
+        "other fit": paths[1].read_bytes(),
+    }[damage]
+    paths[0].write_bytes(content)
+    with pytest.raises(ValueError, match=f"{paths[0].name}' is damaged or not one of.*delete it"):
+        compare(**settings, checkpoint=tmp_path)
+    paths[0].unlink()
+    assert compare(**settings, checkpoint=tmp_path).n_fits_reused == 2
+
+
+def test_repr_and_html_show_the_scores():
+    """Both have a row per model; names are escaped."""
+    result = compare([("<line>", LinearRegression()), ("mean", DummyRegressor())], 3)
+    assert repr(result).startswith(result.to_markdown())
+    html = result._repr_html_()
+    assert "&lt;line&gt;" in html and "<line>" not in html
+    assert html.count("<tr>") == 3
+    assert "coverage (90 %)" in html and "60 rows, 6 of 6 fits" in html
