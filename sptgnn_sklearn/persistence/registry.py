@@ -5,6 +5,9 @@ Files contain the keys of these dictionaries: a class can move to another module
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -72,6 +75,11 @@ _CLASSES: dict[str, type] = {
     "TerraMindImages": TerraMindImages,
     "TrainingRows": TrainingRows,
 }
+# libsvm reads as many coefficients as there are support vectors, whatever the arrays hold.
+_UNCHECKED_TYPES = {
+    f"sklearn.svm._classes.{name}" for name in ("NuSVC", "NuSVR", "OneClassSVM", "SVC", "SVR")
+}
+_FREE_ARCHIVE_BYTES, _MAX_ARCHIVE_RATIO = 2**25, 32
 _SAFE_TYPES = ("numpy.dtype",)  # part of every tree ensemble, but not trusted by skops itself
 
 
@@ -188,14 +196,39 @@ def _pack_estimator(estimator: BaseEstimator) -> np.ndarray:
 
 def _unpack_estimator(packed: np.ndarray, trusted: tuple[str, ...]) -> BaseEstimator:
     skops_io, content = _import_skops_io(), packed.tobytes()
+    _check_archive(content)
     trusted = (*_SAFE_TYPES, *trusted)
-    unknown = sorted(set(skops_io.get_untrusted_types(data=content)) - set(trusted))
+    found = {*skops_io.get_untrusted_types(data=content), *_unchecked_types(content)}
+    unknown = sorted(found - set(trusted))
     if unknown:
         raise FileError(
             f"The base estimator contains types that are not trusted: {unknown}. If you trust the "
             f"author of the file, pass trusted={unknown}."
         )
     return skops_io.loads(content, trusted=list(trusted))
+
+
+def _check_archive(content: bytes) -> None:
+    """Raise a FileError for an archive that decompresses to much more than its size."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    limit = _FREE_ARCHIVE_BYTES + _MAX_ARCHIVE_RATIO * len(content)
+    if size > limit:
+        raise FileError(f"The base estimator takes {size} bytes, more than {limit}.")
+
+
+def _unchecked_types(content: bytes) -> set[str]:
+    """Return the types of an archive that skops trusts and that index arrays without a check."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        pending, found = [json.loads(archive.read("schema.json"))], set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            found.add(f"{node.get('__module__')}.{node.get('__class__')}")
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+    return found & _UNCHECKED_TYPES
 
 
 def _import_skops_io() -> Any:

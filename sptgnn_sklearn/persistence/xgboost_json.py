@@ -42,7 +42,7 @@ _CATEGORY_FIELDS = (
     "categories_segments",
     "categories_sizes",
 )
-_NO_PARENT = 2**31 - 1
+_NO_PARENT = _DELETED_FEATURE = 2**31 - 1
 # Keys that XGBoost 3 writes. "attributes" is written by early stopping.
 _LEARNER_KEYS = {
     *("attributes", "feature_names", "feature_types", "gradient_booster"),
@@ -191,7 +191,8 @@ def _check_tree(tree: dict[str, Any], n_features: int) -> None:
     leaf_size = _parse_int(tree["tree_param"]["size_leaf_vector"])
     if leaf_size not in (0, 1):
         raise FileError(f"Unsupported XGBoost model: size_leaf_vector is {leaf_size}, not 0 or 1.")
-    if not 0 <= _parse_int(tree["tree_param"]["num_deleted"]) < n:
+    n_deleted = _parse_int(tree["tree_param"]["num_deleted"])
+    if not 0 <= n_deleted < n:
         raise FileError("Corrupt XGBoost model: num_deleted of a tree out of range.")
     if _parse_int(tree["tree_param"]["num_feature"]) != n_features:
         raise FileError("Corrupt XGBoost model: trees with other features than the model.")
@@ -209,13 +210,16 @@ def _check_tree(tree: dict[str, Any], n_features: int) -> None:
     if any(values.ndim != 1 or values.dtype.kind != "i" for values in integers):
         raise FileError("Corrupt XGBoost model: indices are not integers.")
     nodes, has_children = np.arange(n), left != -1
+    # Nodes that tree_method="exact" pruned. They stay in the arrays.
+    deleted = (feature == _DELETED_FEATURE) & ~has_children
     # Children have larger indices than their parents, so that no path through a tree is endless.
     valid = (
         (has_children == (right != -1)).all()
         and (left[has_children] > nodes[has_children]).all()
         and (right == left + 1)[has_children].all()  # XGBoost only reads the left index
         and (np.maximum(left, right) < n).all()
-        and ((feature >= 0) & (feature < max(n_features, 1))).all()
+        and (deleted | ((feature >= 0) & (feature < max(n_features, 1)))).all()
+        and deleted.sum() == n_deleted
         and (kind == 0).all()
         and ((parent >= 0) & ((parent < n) | (parent == _NO_PARENT))).all()
     )

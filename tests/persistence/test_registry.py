@@ -1,6 +1,8 @@
 """Classes in model files: base estimators of other packages, and hostile contents."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ import torch
 from saved_models import assert_same_predictions, fit_model
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR, LinearSVR
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, TerraMindImages
 from sptgnn_sklearn.graph.knn_graph import KNNGraph
@@ -70,6 +75,41 @@ def test_base_estimators_of_other_packages_must_be_trusted(tmp_path):
         SpTGNNRegressor.load(tmp_path / "m")
     again = SpTGNNRegressor.load(tmp_path / "m", trusted=[f"{__name__}.OwnRidge"])
     assert_same_predictions(model, again)
+
+
+@pytest.mark.parametrize("base", [SVR(), make_pipeline(StandardScaler(), SVR())])
+def test_support_vector_machines_must_be_trusted(base, tmp_path):
+    """libsvm does not compare the lengths of its arrays, and reads beyond their ends."""
+    model = fit_model(base_estimator=base)
+    model.save(tmp_path / "m")
+    with pytest.raises(FileError, match=r"not trusted.*SVR"):
+        SpTGNNRegressor.load(tmp_path / "m")
+    again = SpTGNNRegressor.load(tmp_path / "m", trusted=["sklearn.svm._classes.SVR"])
+    assert_same_predictions(model, again)
+
+
+@pytest.mark.parametrize("base", [make_pipeline(StandardScaler(), LinearSVR()), make_pipeline(StandardScaler(), Ridge())])
+def test_linear_models_are_trusted(base, tmp_path):
+    model = fit_model(base_estimator=base)
+    model.save(tmp_path / "m")
+    assert_same_predictions(model, SpTGNNRegressor.load(tmp_path / "m"))
+
+
+def test_archives_that_expand_are_refused(tmp_path):
+    """A small file does not decompress to a large base estimator."""
+    registry = make_registry()
+    content, arrays = encode({"base": Ridge().fit(np.eye(2), [0, 1])}, registry)
+    (name,) = arrays
+    archive = io.BytesIO(arrays[name].tobytes())
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("zeros.npy", bytes(2**26))
+    arrays[name] = np.frombuffer(archive.getvalue(), np.uint8)
+    text = json.dumps(content).replace(
+        f"[{len(encode({'base': Ridge().fit(np.eye(2), [0, 1])}, registry)[1][name])}]",
+        f"[{len(arrays[name])}]",
+    )
+    with pytest.raises(FileError, match="more than"):
+        decode(json.loads(text), arrays, registry)
 
 
 def hostile_contents(content):

@@ -32,6 +32,17 @@ def test_trees_are_restored(stumps, points):
     assert again.max_depth == 2
 
 
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 1e9])
+def test_pruned_trees_are_restored(points, gamma):
+    """The exact method keeps the nodes that it pruned in the arrays of a tree."""
+    model = XGBRegressor(n_estimators=3, max_depth=4, tree_method="exact", gamma=gamma)
+    model.fit(points, points[:, 0] + np.sin(9 * points[:, 1]))
+    trees = booster_to_json(model)["learner"]["gradient_booster"]["model"]["trees"]
+    assert any(int(tree["tree_param"]["num_deleted"]) for tree in trees)
+    again = unpack_booster(pack_booster(model))
+    np.testing.assert_array_equal(again.predict(points), model.predict(points))
+
+
 def test_unfitted_regressors_are_restored_unfitted():
     again = unpack_booster(pack_booster(XGBRegressor(max_depth=3)))
     assert not again.__sklearn_is_fitted__()
