@@ -88,7 +88,13 @@ def test_support_vector_machines_must_be_trusted(base, tmp_path):
     assert_same_predictions(model, again)
 
 
-@pytest.mark.parametrize("base", [make_pipeline(StandardScaler(), LinearSVR()), make_pipeline(StandardScaler(), Ridge())])
+@pytest.mark.parametrize(
+    "base",
+    [
+        make_pipeline(StandardScaler(), LinearSVR(loss="squared_epsilon_insensitive", dual=False)),
+        make_pipeline(StandardScaler(), Ridge()),
+    ],
+)
 def test_linear_models_are_trusted(base, tmp_path):
     model = fit_model(base_estimator=base)
     model.save(tmp_path / "m")
