@@ -166,7 +166,7 @@ class EmbeddingCache:
                     raise
                 self._set_aside(error)
                 self._write(rows)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:  # ValueError: a NUL in the path
             self._writable = False
             warnings.warn(
                 f"Embeddings of images cannot be written to {self.folder} "
@@ -191,7 +191,7 @@ class EmbeddingCache:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 held = FileLock(self.folder / ".lock")
                 held.acquire()
-            except (OSError, NotImplementedError):
+            except (OSError, ValueError, NotImplementedError):
                 held = None
         try:
             yield
@@ -239,6 +239,9 @@ class EmbeddingCache:
     def _write(self, rows: list[tuple[bytes, bytes, bytes]]) -> None:
         assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / _DATABASE
+        if path.exists() and not path.is_file():  # reading a pipe could wait forever
+            raise OSError(f"{path.name} is no regular file")
         with self._connect("rwc") as connection:
             connection.execute(_CREATE)
             connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)

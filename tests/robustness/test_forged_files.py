@@ -247,8 +247,31 @@ def test_pipes_and_devices_are_refused(kind, tmp_path):
     assert done.returncode == 0
 
 
+def make_folder(path):
+    path.mkdir()
+
+
+def make_link_to_pipe(path):
+    os.mkfifo(path.with_suffix(".pipe"))
+    path.symlink_to(path.with_suffix(".pipe"))
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
-def test_pipe_in_the_embedding_cache_is_no_database(tmp_path):
+@pytest.mark.parametrize("make", [os.mkfifo, make_folder, make_link_to_pipe])
+def test_special_files_in_the_embedding_cache_are_no_database(make, tmp_path):
+    """Nothing waits for the other end of a pipe; vectors are kept in memory."""
     (tmp_path / "space").mkdir()
-    os.mkfifo(tmp_path / "space" / "embeddings.sqlite3")
-    assert EmbeddingCache(tmp_path, "space", 2).get([b"key"]) == {}
+    make(tmp_path / "space" / "embeddings.sqlite3")
+    cache = EmbeddingCache(tmp_path, "space", 2)
+    assert cache.get([b"key"]) == {}
+    with pytest.warns(UserWarning, match="no regular file"):
+        cache.put([b"key"], np.ones((1, 2)))
+    np.testing.assert_array_equal(cache.get([b"key"])[b"key"], [1, 1])
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_cache_folders_that_cannot_exist_are_reported(name, tmp_path):
+    cache = EmbeddingCache(tmp_path / name, "space", 2)
+    with cache.lock(), pytest.warns(UserWarning, match="cannot be written"):
+        cache.put([b"key"], np.ones((1, 2)))
+    np.testing.assert_array_equal(cache.get([b"key"])[b"key"], [1, 1])
