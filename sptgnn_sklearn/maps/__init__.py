@@ -2,11 +2,13 @@
 
 - `sample_rasters`, `point_sampling`: covariates of sampling points
 - `predict_map`: the map
-- `open_rasters`, `covariate_stack`, `grid`: covariates on one grid, read window by window
+- `open_rasters`, `resampling`, `covariate_stack`, `grid`: covariates on one grid, read window by
+  window
 - `model_inputs`, `match_columns`, `cell_table`: the cells of a block as rows of X
-- `layers`: predictions of the cells of a block
+- `layers`, `map_metadata`: predictions of the cells of a block, and their description
 - `scheduling`: blocks one after another, or on dask
-- `block_files`, `writers`: finished blocks on disk, and the GeoTIFF or Zarr store made from them
+- `block_files`, `writers`: finished blocks on disk, and the GeoTIFF, NetCDF file or Zarr store made
+  from them
 
 xarray, rioxarray, rasterio and dask are imported when a map is predicted:
 ``pip install "sptgnn-sklearn[maps]"``.

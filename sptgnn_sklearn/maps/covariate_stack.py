@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..images.geotiff_writer import import_rasterio
 from ..images.raster import Window, array_transform
 from ..spatial.crs import resolve_crs
 from .grid import Grid
@@ -30,6 +31,8 @@ __all__ = [
 
 # Larger magnitudes are undeclared nodata values such as -3.4e38.
 _MAX_MAGNITUDE = 1e30
+# GDAL warps large windows at once otherwise, and rounding then depends on the window.
+_WHOLE_WARP_BLOCKS = {"GDAL_VRT_WARP_USE_DATASET_RASTERIO": "NO"}
 _SPATIAL_DIMS = (("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"), ("Y", "X"))
 _DTYPE_KINDS = "biufMOUT"
 _NODATA_ATTRIBUTES = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
@@ -52,6 +55,8 @@ class CovariateStack:
         File of each variable that was opened from a path.
     sources : frozenset of str
         Files that xarray names as the origin of a Dataset.
+    resampling : dict of label to str
+        Method of each variable that is resampled from another grid.
     """
 
     dataset: Any
@@ -60,6 +65,7 @@ class CovariateStack:
     fills: dict[Hashable, tuple[float, ...]] = field(default_factory=dict)
     files: dict[Hashable, str] = field(default_factory=dict)
     sources: frozenset[str] = frozenset()
+    resampling: dict[Hashable, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[Hashable]:
@@ -93,7 +99,8 @@ class CovariateStack:
         rows, columns = self.grid.dims
         part = self.dataset.isel({rows: slice(top, bottom), columns: slice(left, right)})
         try:
-            part = part.compute()
+            with import_rasterio().Env(**_WHOLE_WARP_BLOCKS):
+                part = part.compute()
         except Exception as error:  # the class depends on the library that reads the variables
             if not type(error).__module__.startswith("rasterio"):
                 raise
@@ -104,9 +111,10 @@ class CovariateStack:
         return {name: decode_band(part[name].data, self.fills.get(name)) for name in part.data_vars}
 
     def headers(self) -> dict[str, str]:
-        """Return the data type and the nodata values of each variable as text."""
+        """Return data type, nodata values and resampling of each variable as text."""
         return {
             str(name): f"{variable.dtype}, nodata {list(self.fills.get(name, ()))}"
+            + (f", {self.resampling[name]} resampling" if name in self.resampling else "")
             for name, variable in self.dataset.data_vars.items()
         }
 

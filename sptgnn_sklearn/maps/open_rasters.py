@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,42 @@ from .covariate_stack import (
     spatial_dims,
     stack_from_dataset,
 )
-from .grid import describe_difference
+from .grid import Grid, describe_difference
+from .resampling import choose_resampling, open_resampled
 
-__all__ = ["check_unique_names", "find_band", "open_covariates", "open_raster_file", "split_bands"]
+__all__ = [
+    "Alignment",
+    "check_unique_names",
+    "find_band",
+    "open_covariates",
+    "open_raster_file",
+    "split_bands",
+]
 
 
-def open_covariates(source: Any) -> CovariateStack:
+@dataclass(frozen=True)
+class Alignment:
+    """How rasters are brought to one grid.
+
+    Attributes
+    ----------
+    resample : str, mapping of label to str, or None
+        Resampling of rasters on other grids, as in `predict_map`.
+    like : path, xarray.DataArray, xarray.Dataset or None
+        Raster with the grid; None is the first one.
+    categorical : frozenset of labels
+        Columns of categories.
+    mask_and_scale : bool
+        Whether scale and offset tags of files are applied.
+    """
+
+    resample: Any = None
+    like: Any = None
+    categorical: frozenset[Hashable] = frozenset()
+    mask_and_scale: bool = False
+
+
+def open_covariates(source: Any, alignment: Alignment | None = None) -> CovariateStack:
     """Open covariates.
 
     Parameters
@@ -35,26 +65,29 @@ def open_covariates(source: Any) -> CovariateStack:
         The values of a mapping are a path, a pair (path, number or name of a band), or a number
         for all cells. In other files each band is a covariate, named by its description, or else
         by the file name and, if there are several bands, their number.
+    alignment : Alignment, default=None
+        None resamples nothing.
 
     Raises
     ------
     ValueError
-        If a raster cannot be opened, is not georeferenced or has another grid than the first, or
-        two covariates have the same name.
+        If a raster cannot be opened, is not georeferenced or has another grid than the first and
+        is not resampled, or two covariates have the same name.
     TypeError
         If `source` has another type.
     """
     xarray = import_xarray()
+    alignment = alignment or Alignment()
     if isinstance(source, xarray.DataArray):
         source = split_bands(source, str(source.name or "band"))
     if isinstance(source, xarray.Dataset):
-        return stack_from_dataset(source, "the Dataset")
+        return _check_dataset(stack_from_dataset(source, "the Dataset"), alignment)
     if isinstance(source, str | os.PathLike):
         source = [source]
     if isinstance(source, Mapping):
-        return _open_mapping(source)
+        return _open_mapping(source, alignment)
     if isinstance(source, Sequence):
-        return _open_files(source)
+        return _open_files(source, alignment)
     raise TypeError(
         "source must be an xarray.Dataset, or a mapping or sequence of paths of GeoTIFFs; found "
         f"{type(source).__name__}."
@@ -146,9 +179,18 @@ def open_raster_file(path: Any, masked: bool = True, mask_and_scale: bool = Fals
     return split_bands(array, Path(text).stem)
 
 
-def _open_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
+@dataclass(frozen=True)
+class _OpenedFile:
+    """Bands of a file by column, and their numbers from 1."""
+
+    path: str
+    bands: dict[Hashable, Any]
+    numbers: dict[Hashable, int] = field(default_factory=dict)
+
+
+def _open_mapping(source: Mapping[Hashable, Any], alignment: Alignment) -> CovariateStack:
     constants: dict[Hashable, Any] = {}
-    opened: list[tuple[str, dict[Hashable, Any]]] = []
+    opened: list[_OpenedFile] = []
     for label, value in source.items():
         if isinstance(value, Number):
             constants[label] = value
@@ -158,10 +200,11 @@ def _open_mapping(source: Mapping[Hashable, Any]) -> CovariateStack:
             raise TypeError(
                 f"source[{label!r}]={value!r} must be a path, a pair (path, band), or a number."
             )
-        bands = open_raster_file(path)
+        bands = open_raster_file(path, mask_and_scale=alignment.mask_and_scale)
         name = find_band(bands, band, os.fspath(path), label)
-        opened.append((os.fspath(path), {label: bands[name]}))
-    return _stack_files(opened, constants)
+        number = list(bands.data_vars).index(name) + 1
+        opened.append(_OpenedFile(os.fspath(path), {label: bands[name]}, {label: number}))
+    return _stack_files(opened, constants, alignment)
 
 
 def find_band(bands: Any, band: int | str | None, path: str, label: Hashable) -> Hashable:
@@ -186,45 +229,126 @@ def find_band(bands: Any, band: int | str | None, path: str, label: Hashable) ->
     )
 
 
-def _open_files(paths: Sequence[Any]) -> CovariateStack:
+def _open_files(paths: Sequence[Any], alignment: Alignment) -> CovariateStack:
     opened = []
     for path in paths:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"source holds {path!r}, which is not a path.")
-        opened.append((os.fspath(path), dict(open_raster_file(path).data_vars)))
-    return _stack_files(opened, {})
+        bands = dict(open_raster_file(path, mask_and_scale=alignment.mask_and_scale).data_vars)
+        numbers = {name: number for number, name in enumerate(bands, 1)}
+        opened.append(_OpenedFile(os.fspath(path), bands, numbers))
+    return _stack_files(opened, {}, alignment)
 
 
 def _stack_files(
-    opened: list[tuple[str, dict[Hashable, Any]]], constants: dict[Hashable, Any]
+    opened: list[_OpenedFile], constants: dict[Hashable, Any], alignment: Alignment
 ) -> CovariateStack:
     if not opened:
         raise ValueError("source has no raster: a map needs at least one for its cells.")
-    check_unique_names([name for _, bands in opened for name in bands], "source")
+    names = [name for file in opened for name in file.bands]
+    check_unique_names(names, "source")
+    _check_columns(alignment.resample, names)
     xarray = import_xarray()
-    first_path, first_bands = opened[0]
-    first = stack_from_dataset(xarray.Dataset(first_bands), f"raster {first_path!r}")
-    variables = dict(first.dataset.data_vars)
-    files, crs = dict.fromkeys(first_bands, first_path), None
-    for path, bands in opened[1:]:
-        other = stack_from_dataset(xarray.Dataset(bands), f"raster {path!r}")
-        difference = describe_difference(first.grid, other.grid)
-        if difference:
-            raise ValueError(
-                f"rasters {first_path!r} and {path!r} do not align: {difference}. Resample one to "
-                "the grid of the other first, for example with rioxarray's reproject_match or "
-                "gdalwarp."
-            )
-        crs = crs or other.grid.crs
-        # Coordinates that differ by rounding would not align in a Dataset.
-        coordinates = {dim: first.dataset.coords[dim] for dim in first.grid.dims}
-        variables |= dict(other.dataset.assign_coords(coordinates).data_vars)
-        files |= dict.fromkeys(bands, path)
-    grid = first.grid
+    first_path = opened[0].path
+    stacks = [
+        stack_from_dataset(xarray.Dataset(file.bands), f"raster {file.path!r}") for file in opened
+    ]
+    reference, grid = f"raster {first_path!r}", stacks[0].grid
+    if alignment.like is not None:
+        reference, grid = "like", _grid_like(alignment.like)
+    # Coordinates that differ by rounding would not align in a Dataset.
+    coordinates = dict(zip(grid.dims, (grid.y, grid.x), strict=True))
+    if alignment.like is None:
+        coordinates = {dim: stacks[0].dataset.coords[dim] for dim in grid.dims}
+    variables: dict[Hashable, Any] = {}
+    fills: dict[Hashable, tuple[float, ...]] = {}
+    files: dict[Hashable, str] = {}
+    resampling: dict[Hashable, str] = {}
+    crs = None
+    for file, stack in zip(opened, stacks, strict=True):
+        difference = describe_difference(grid, stack.grid)
+        if difference is None:
+            crs = crs or stack.grid.crs
+            dims = dict(zip(stack.grid.dims, grid.dims, strict=True))
+            renamed = stack.dataset.rename({a: b for a, b in dims.items() if a != b})
+            variables |= dict(renamed.assign_coords(coordinates).data_vars)
+            fills |= stack.fills
+        else:
+            _check_resampled(file, difference, reference, alignment)
+            for label, number in file.numbers.items():
+                method = choose_resampling(alignment.resample, label, alignment.categorical)
+                assert method is not None
+                (band,) = open_resampled(
+                    file.path, [number], grid, method, alignment.mask_and_scale
+                )
+                variables[label] = band
+                resampling[label] = method
+        files |= dict.fromkeys(file.bands, file.path)
     if grid.crs is None and crs is not None:
         grid = replace(grid, crs=crs)
     local = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
-    return CovariateStack(xarray.Dataset(variables), grid, constants, files=local)
+    dataset = xarray.Dataset(variables)
+    path = alignment.like if isinstance(alignment.like, str | os.PathLike) else None
+    sources = frozenset() if path is None else frozenset({os.fspath(path)})
+    return CovariateStack(dataset, grid, constants, fills, local, sources, resampling)
+
+
+def _check_resampled(
+    file: _OpenedFile, difference: str, reference: str, alignment: Alignment
+) -> None:
+    """Raise ValueError if a raster on another grid is not to be resampled."""
+    without = [
+        label
+        for label in file.bands
+        if choose_resampling(alignment.resample, label, alignment.categorical) is None
+    ]
+    if without:
+        raise ValueError(
+            f"{reference} and raster {file.path!r} do not align: {difference}. Pass "
+            f"resample={{{without[0]!r}: 'bilinear'}}, or 'nearest' for categories and 'average' "
+            "for finer rasters, to predict_map, or resample the raster first."
+        )
+
+
+def _check_columns(resample: Any, names: Sequence[Hashable]) -> None:
+    given = resample if isinstance(resample, Mapping) else {}
+    unknown = [label for label in given if label not in names]
+    if unknown:
+        raise ValueError(
+            f"resample names the columns {unknown}, which no raster has; there are "
+            f"{list(names)[:20]}."
+        )
+
+
+def _check_dataset(stack: CovariateStack, alignment: Alignment) -> CovariateStack:
+    """Raise ValueError if a Dataset, which has one grid, is to be resampled."""
+    difference = None
+    if alignment.like is not None:
+        difference = describe_difference(_grid_like(alignment.like), stack.grid)
+    if alignment.resample is not None or difference is not None:
+        reason = (
+            f"its grid differs from that of like: {difference}" if difference else "has one grid"
+        )
+        raise ValueError(
+            f"resample and like are for raster files, and source is a Dataset ({reason}): call "
+            "dataset.rio.reproject_match(other) first."
+        )
+    return stack
+
+
+def _grid_like(like: Any) -> Grid:
+    xarray = import_xarray()
+    name = "like"
+    if isinstance(like, str | os.PathLike):
+        name, like = f"raster {os.fspath(like)!r}", open_raster_file(like)
+    elif isinstance(like, xarray.DataArray):
+        like = split_bands(like, str(like.name or "band"))
+    elif not isinstance(like, xarray.Dataset):
+        raise TypeError(
+            "like must be the path of a raster, an xarray.DataArray or an xarray.Dataset; found "
+            f"{type(like).__name__}."
+        )
+    return stack_from_dataset(like, name).grid
 
 
 def check_unique_names(names: Sequence[Hashable], where: str) -> None:

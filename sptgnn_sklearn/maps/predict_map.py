@@ -22,8 +22,9 @@ from .map_metadata import MapMetadata, describe_map
 from .map_path import check_map_path, check_map_size, check_path_is_no_input
 from .match_columns import match_columns
 from .model_inputs import fitted_columns, inspect_inputs
-from .open_rasters import open_covariates
+from .open_rasters import Alignment, open_covariates
 from .parts_folder import PartsFolder
+from .resampling import check_resample
 from .scheduling import active_client, lazy_layers, predict_blocks
 from .writers import WRITERS, layers_dataset, open_map
 
@@ -45,6 +46,9 @@ def predict_map(
     categories: Mapping[Hashable, Any] | None = None,
     coordinates: Sequence[Hashable] | None = None,
     crs: Any = None,
+    resample: str | Mapping[Hashable, str] | None = None,
+    like: Any = None,
+    mask_and_scale: bool = False,
     skip_nodata: bool = True,
     nodata_output: float = np.nan,
     target: str | None = None,
@@ -110,6 +114,15 @@ def predict_map(
         names.
     crs : anything pyproj accepts, default=None
         CRS of the regressor's coordinates, if it was fitted without.
+    resample : {"nearest", "bilinear", "average"} or mapping of column to these, default=None
+        Resampling of raster files that are on another grid or in another CRS than the first one, or
+        `like`; by GDAL, lazily. "bilinear" interpolates between four cells; "average" is the mean
+        of the cells of a finer raster. One method for all leaves categorical columns at "nearest".
+        None raises if rasters do not align.
+    like : path, xarray.DataArray or xarray.Dataset, default=None
+        Raster with the grid of the map. None is the first raster.
+    mask_and_scale : bool, default=False
+        Whether scale and offset tags of files are applied, as in `sample_rasters`.
     skip_nodata : bool, default=True
         Whether a cell that lacks any covariate is nodata. If False, a cell with at least one
         covariate is predicted if the regressor accepts missing values. Images, dates and columns
@@ -150,8 +163,8 @@ def predict_map(
     ImportError
         If xarray, rioxarray, rasterio or dask are not installed.
     ValueError
-        If rasters do not align, a column has no covariate, an argument is invalid, or `path` is one
-        of the inputs.
+        If rasters do not align and are not resampled, a column has no covariate, an argument is
+        invalid, or `path` is one of the inputs.
     FileExistsError
         If there is a map at `path` and `overwrite` is False, or a folder that is no map.
     BlockingIOError
@@ -208,7 +221,10 @@ def predict_map(
     inputs = inspect_inputs(estimator).with_coordinates(coordinates, crs)
     names = choose_layers(estimator, layers, area)
     coverage = check_coverage(coverage)
-    opened = open_covariates(source)
+    check_resample(resample)
+    categorical = frozenset({*inputs.levels, *(categories or {})})
+    alignment = Alignment(resample, like, categorical, mask_and_scale)
+    opened = open_covariates(source, alignment)
     if output is not None:
         check_path_is_no_input(output, opened, images)
         check_map_size(output, opened.grid.shape)
