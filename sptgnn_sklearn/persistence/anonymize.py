@@ -15,8 +15,10 @@ from ..graph.knn_graph import KNNGraph
 from ..network.config import Neighborhood
 from ..network.inference import build_context, build_neighborhood
 from ..spatial.distances import EARTH_RADIUS_KM, radians_per_unit
+from ..table.categories import MISSING_CODE
 from ..table.features import FeatureEncoder
-from ..table.schema import SampleTable
+from ..table.schema import SampleTable, TableSchema
+from ..uncertainty.postprocessing import Postprocessor
 from .coarse_trees import coarsen_trees
 from .microaggregation import (
     LocationGroups,
@@ -27,7 +29,7 @@ from .microaggregation import (
 )
 from .training_table import restore_training_table, row_positions
 
-__all__ = ["GroupedRows", "drop_training_rows", "with_groups"]
+__all__ = ["GroupedRows", "drop_training_rows", "with_groups", "without_row_order"]
 
 _N_COORDINATES = 2  # the first features of the tabular base model
 
@@ -41,8 +43,8 @@ class GroupedRows:
     table : SampleTable of n rows
     positions : ndarray of shape (n, d)
         The rows in the "spatial" space.
-    targets : ndarray of shape (n,)
-        Standardized targets.
+    residuals : ndarray of shape (n,)
+        Standardized targets minus the mean of the members' predictions without neighbors.
     quantiles : ndarray of shape (n_quantiles, p)
         Exact quantiles of the numeric covariates.
     groups : LocationGroups
@@ -50,7 +52,7 @@ class GroupedRows:
 
     table: SampleTable
     positions: np.ndarray
-    targets: np.ndarray
+    residuals: np.ndarray
     quantiles: np.ndarray
     groups: LocationGroups
 
@@ -60,7 +62,7 @@ class GroupedRows:
             self,
             table=self.table.take(rows),
             positions=self.positions[rows],
-            targets=self.targets[rows],
+            residuals=self.residuals[rows],
             groups=self.groups.take(rows),
         )
 
@@ -74,7 +76,8 @@ def drop_training_rows(
     """Return an ensemble whose training rows are replaced by means of groups of locations.
 
     Everything that is stored of rows is computed from one mean row per group. Quantiles of the
-    covariates and split values of the trees become means of several rows as well.
+    covariates and split values of the trees become means of several rows as well. Levels of
+    categories at fewer locations lose their name.
 
     Parameters
     ----------
@@ -98,10 +101,17 @@ def drop_training_rows(
     ------
     ValueError
         If a parameter is invalid, there are fewer locations than a group needs, the base model may
-        contain training rows, or the ensemble was saved without rows.
+        contain training rows, an image encoder is fine-tuned, or the ensemble was saved without
+        rows.
     """
     _check_parameters(min_group_size, coordinate_grid)
     base = ensemble.base
+    if ensemble.network.image_encoders is not None:
+        raise ValueError(
+            "training_data=False is not supported with fine-tuned image encoders, because features "
+            "of the training chips by the tuned encoders are not kept: fit with fine_tune=False, "
+            "or save with training_data=True."
+        )
     if base is not None and type(base) is not XGBRegressor:
         raise ValueError(
             f"training_data=False is not supported for base_estimator={base!r}, which may contain "
@@ -122,19 +132,13 @@ def drop_training_rows(
     side = usual_diameter(places, min_group_size) / unit
     side = side if coordinate_grid is None else float(coordinate_grid)
     groups = LocationGroups(location, group_locations(places, min_group_size, side * unit))
-    rows = GroupedRows(
-        table,
-        positions,
-        ensemble.standardized_targets,
-        features.quantiles,
-        groups,
-    )
     quantiles = _coarse_table(ensemble, table, min_group_size)
+    schema, table = _merge_rare_levels(ensemble, table, min_group_size)
+    residuals = ensemble.standardized_targets - _baseline(ensemble)
+    rows = GroupedRows(table, positions, residuals, features.quantiles, groups)
     reduced = replace(
         ensemble,
-        features=replace(features, quantiles=quantiles),
-        # Fewer neighbors, because each one covers several locations.
-        n_neighbors=int(np.ceil(ensemble.n_neighbors / np.sqrt(min_group_size))),
+        features=replace(features, schema=schema, quantiles=quantiles),
         training=None,
     )
     if base is not None:
@@ -142,11 +146,18 @@ def drop_training_rows(
         reduced.base = coarsen_trees(
             base, features.tree_features(table), location, weight, min_group_size, knots
         )
-    post = ensemble.postprocessor
-    # In the order of the rows, the errors of the groups' rows would be known.
-    scores = np.sort(post.calibration.scores)
-    reduced.postprocessor = replace(post, calibration=replace(post.calibration, scores=scores))
+    reduced.postprocessor = without_row_order(ensemble.postprocessor)
     return with_groups(reduced, rows), rows
+
+
+def without_row_order(postprocessor: Postprocessor) -> Postprocessor:
+    """Return a postprocessor whose standardized errors are sorted.
+
+    In the order of the rows, the errors of the rows of each group would be known.
+    """
+    calibration = postprocessor.calibration
+    calibration = replace(calibration, scores=np.sort(calibration.scores))
+    return replace(postprocessor, calibration=calibration)
 
 
 def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:
@@ -170,16 +181,25 @@ def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:
             ensemble.network, target_nodes, neighbors[part], nodes.edge_inputs
         )
 
-    targets = torch.from_numpy(rows.groups.mean(rows.targets).astype(np.float32))
     with torch.no_grad():
-        context = build_context(ensemble.network, nodes, neighborhood, targets)
-    return replace(
+        context = build_context(ensemble.network, nodes, neighborhood, torch.zeros(len(table)))
+    grouped = replace(
         ensemble,
         knn_graph=graph,
         context=context,
         edge_inputs=nodes.edge_inputs,
         n_neighbors=n_neighbors,
     )
+    # The prediction for a mean row is not the mean prediction: targets that keep the mean residual
+    # keep what neighbors contribute.
+    targets = _baseline(grouped) + rows.groups.mean(rows.residuals)
+    grouped.context = context._replace(targets=torch.from_numpy(targets.astype(np.float32)))
+    return grouped
+
+
+def _baseline(ensemble: Ensemble) -> np.ndarray:
+    """Mean of the members' predictions (n,) of the source nodes without neighbors."""
+    return ensemble.context.baseline.double().mean(0).numpy()
 
 
 def _check_parameters(min_group_size: Any, coordinate_grid: Any) -> None:
@@ -199,6 +219,45 @@ def _coarse_table(ensemble: Ensemble, table: SampleTable, size: int) -> np.ndarr
         location = np.arange(len(quantiles)) // most
     columns = [coarse_quantiles(column, location, size, len(quantiles)) for column in values.T]
     return np.column_stack(columns) if columns else quantiles
+
+
+def _merge_rare_levels(
+    ensemble: Ensemble, table: SampleTable, size: int
+) -> tuple[TableSchema, SampleTable]:
+    """Replace the names of levels at few locations, and their codes by that of missing entries.
+
+    Levels without a column of their own are the same to the model as unseen ones. Their names are
+    replaced as well, because their locations are not known.
+    """
+    schema, codes = ensemble.features.schema, table.categories.copy()
+    categorical = dict(schema.categorical)
+    counts = _count_locations(ensemble, table)
+    for column, (label, names) in enumerate(schema.categorical.items()):
+        rare = np.flatnonzero(counts[column] < size)
+        codes[np.isin(codes[:, column], rare), column] = MISSING_CODE
+        # Codes are positions, so that each name keeps its place.
+        merged = {code: f"(level {code + 1} at few locations)" for code in rare.tolist()}
+        categorical[label] = tuple(merged.get(code, name) for code, name in enumerate(names))
+    return replace(schema, categorical=categorical), replace(table, categories=codes)
+
+
+def _count_locations(ensemble: Ensemble, table: SampleTable) -> list[np.ndarray]:
+    """Return lower limits of the numbers of locations of all levels, by column."""
+    features = ensemble.features
+    location = ensemble.require_training_rows().folds.location
+    counts = [np.zeros(len(names), dtype=int) for names in features.schema.categorical.values()]
+    start = len(features.schema.numeric) + int(features.has_missing.sum())
+    axes = None if features.schema.spectral_positions else features.covariate_axes
+    for column, levels in enumerate(features.levels):
+        if "covariates" in ensemble.streams:
+            for code in levels:
+                found = location[table.categories[:, column] == code]
+                counts[column][code] = len(np.unique(found))
+        elif axes is not None:  # codes are not known exactly, but their frequencies are
+            n_rows = np.rint(axes[0][start : start + len(levels)] * len(location)).astype(int)
+            counts[column][levels] = n_rows // np.bincount(location).max()
+        start += len(levels)
+    return counts
 
 
 def _split_knots(

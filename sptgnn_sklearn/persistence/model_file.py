@@ -25,14 +25,14 @@ from ..utils.safe_file import FileError, read, write
 from .anonymize import drop_training_rows
 from .consistency import check_model
 from .registry import make_registry
-from .sharing_loss import measure_sharing_loss
+from .sharing_loss import adapt_to_groups
 
 __all__ = ["fitted_attributes", "load_model", "save_model"]
 
 SCHEMA = 1
 _MODEL_KIND = "model"
 _PACKAGES = ("sptgnn-sklearn", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
-_MAX_LOSS = 0.02  # of explained variance, without a warning
+_MAX_LOSS = 0.015  # limit of the loss of explained variance, without a warning
 # Fitted attributes of a file without training data, besides the ensemble.
 _SHARED_ATTRIBUTES = (
     "columns_",
@@ -211,15 +211,18 @@ def _without_training_data(
     complete, merged = fitted["ensemble_"], fitted.get("_merged")
     weight = np.ones(len(complete.context.targets)) if merged is None else merged.weight
     reduced, rows = drop_training_rows(complete, weight, min_group_size, coordinate_grid)
-    loss = measure_sharing_loss(complete, reduced, rows)
-    if loss.explained_variance > _MAX_LOSS:
+    reduced, loss = adapt_to_groups(complete, reduced, rows, weight)
+    # A small survey may lose more than its few held-out rows show.
+    if loss.upper_limit > _MAX_LOSS:
         sizes = np.bincount(rows.groups.group)
         warnings.warn(
-            f"Without training data the model explains about {loss.explained_variance:.3f} less of "
-            f"the variance of the target, and its mean std is multiplied by {loss.std_ratio:.2f} "
-            f"({len(sizes)} groups of {sizes.min()} to {sizes.max()} locations). Use a smaller "
-            "min_group_size or coordinate_grid if that is acceptable, or compare predictions "
-            "before you share the file.",
+            "Without training data the model explains about "
+            f"{loss.explained_variance:.3f} less of the variance of the target at held-out "
+            f"locations ({loss.near:.3f} near other locations, {loss.far:.3f} far from them; with "
+            f"95 % confidence at most {loss.upper_limit:.3f} in both), and its mean std "
+            f"is multiplied by {loss.std_ratio:.2f} ({len(sizes)} groups of {sizes.min()} to "
+            f"{sizes.max()} locations). Use a smaller min_group_size or coordinate_grid if that is "
+            "acceptable, or compare predictions before you share the file.",
             UserWarning,
             stacklevel=4,
         )
@@ -229,6 +232,8 @@ def _without_training_data(
     merged = DeduplicatedRows(rows=groups, weight=np.ones(len(groups)), inverse=groups)
     if kept.get("embedder_") is not None:
         kept["embedder_"] = replace(kept["embedder_"], directory=None)
+    # Its categories have no names of rare levels.
+    kept["columns_"] = reduced.features.schema
     return {**kept, "ensemble_": reduced, "_merged": merged}
 
 

@@ -218,6 +218,12 @@ def test_saved_model_contains_the_encoder(survey, make_model, fine_tune, tmp_pat
     model.save(tmp_path / "model")
     again = SpTGNNRegressor.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    if fine_tune:
+        with pytest.raises(
+            ValueError, match="training_data=False is not supported with fine-tuned"
+        ):
+            model.save(tmp_path / "shared", training_data=False)
+        return
     model.save(tmp_path / "shared", training_data=False, coordinate_grid=100.0)
     shared = SpTGNNRegressor.load(tmp_path / "shared")
     assert shared.images.cache_dir is None

@@ -1,8 +1,12 @@
 """Models without training data: rows are replaced by means of groups of locations."""
 
+import copy
+import warnings
+
 import numpy as np
 import pytest
-from saved_models import ROLES, SMALL_SETTINGS, X, Y, fit_model
+import torch
+from saved_models import ROLES, SMALL_SETTINGS, X, Y, fit_model, make_model
 from sklearn.neighbors import KNeighborsRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor
@@ -89,6 +93,8 @@ def test_unknown_units_need_no_grid(tmp_path):
         model.save(tmp_path / "m", coordinate_grid=1.0)
 
 
+# No category has 60 locations.
+@pytest.mark.filterwarnings("ignore:Categories")
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_one_group_is_enough(n_layers, tmp_path):
     """A model of a single mean row loads and predicts."""
@@ -123,3 +129,54 @@ def test_base_estimators_that_may_contain_rows_raise(tmp_path):
     model = fit_model(base_estimator=KNeighborsRegressor())
     with pytest.raises(ValueError, match=r"base_estimator=[\s\S]*KNeighborsRegressor"):
         model.save(tmp_path / "m", training_data=False)
+
+
+@pytest.mark.parametrize("settings", [{}, {"streams": ("position",)}, {"spectral": ["elevation"]}])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_names_of_rare_levels_are_not_stored(settings, repeats, tmp_path):
+    """Names at fewer than k locations are replaced; samples of one location count once."""
+    table = X.iloc[np.repeat(np.arange(90), repeats)].reset_index(drop=True)
+    levels = np.where(np.arange(len(table)) % 2, "loam_common", "sand_common").astype(object)
+    levels[: 4 * repeats] = "Smiths_farm"  # four locations
+    table["kind"] = levels
+    model = make_model(base_estimator="xgboost", **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(table, np.repeat(Y, repeats) + 0.01 * np.arange(len(table)))
+        model.save(tmp_path / "complete")
+        model.save(tmp_path / "m", training_data=False)
+    assert b"Smiths_farm" in (tmp_path / "complete").read_bytes()
+    content = (tmp_path / "m").read_bytes()
+    assert b"Smiths_farm" not in content
+    if "spectral" not in settings and repeats == 1:
+        assert b"loam_common" in content
+    shared = SpTGNNRegressor.load(tmp_path / "m")
+    assert len(shared.columns_.categorical["kind"]) == 3
+    with pytest.warns(UserWarning, match=r"did not occur .*'kind'"):
+        assert np.isfinite(shared.predict(table.head(8))).all()
+
+
+def test_levels_without_a_column_lose_their_name(tmp_path):
+    """They are the same to the model as unseen levels, so that predictions do not depend on it."""
+    table = X.assign(kind=[f"unit{i % 40:02d}" for i in range(90)])
+    model = make_model().fit(table, Y)
+    model.save(tmp_path / "m", training_data=False, min_group_size=2)
+    shared = SpTGNNRegressor.load(tmp_path / "m")
+    kept = [name for name in shared.columns_.categorical["kind"] if name.startswith("unit")]
+    assert kept == [f"unit{i:02d}" for i in range(32)]
+
+
+def test_fine_tuned_encoders_raise(model):
+    """Image features of the training chips by the tuned encoders are not kept."""
+    ensemble = copy.copy(model.ensemble_)
+    ensemble.network = copy.copy(ensemble.network)
+    ensemble.network.image_encoders = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"fine-tuned .* fine_tune=False"):
+        drop_training_rows(ensemble, model._merged.weight)
+
+
+def test_neighbors_contribute_mean_residuals(model):
+    """A target minus the prediction for its mean row is the mean residual of the group."""
+    reduced, rows = drop_training_rows(model.ensemble_, model._merged.weight)
+    residuals = (reduced.context.targets - reduced.context.baseline).mean(0).numpy()
+    np.testing.assert_allclose(residuals, rows.groups.mean(rows.residuals), atol=1e-5)

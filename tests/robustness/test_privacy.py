@@ -28,12 +28,16 @@ EXTENTS = {
 SMALL = {"n_estimators": 2, "max_epochs": 2, "n_neighbors": 6, "random_state": 0}
 
 
-def make_survey(extent, n=120, category=True, date=True, per_location=1, clustered=False):
+def make_survey(extent, n=120, category=True, date=True, per_location=1, world="scattered"):
     names, origin, side, crs = EXTENTS[extent]
     rng = np.random.RandomState(1)
     plane = rng.uniform(size=(n, 2))
-    if clustered:
+    if world == "clusters":  # of profiles, a thousandth of the extent apart
         plane = plane[rng.randint(6, size=n)] + rng.normal(scale=1e-3, size=(n, 2))
+    elif world == "transects":  # of 20 samples each
+        start, direction = plane[::20].repeat(20, axis=0), rng.uniform(0, np.pi, size=n // 20)
+        steps = np.column_stack([np.cos(direction), np.sin(direction)]).repeat(20, axis=0)
+        plane = start + 0.01 * np.arange(n)[:, None] % 0.2 * steps
     plane = np.repeat(plane, per_location, axis=0)
     n = len(plane)
     table = pd.DataFrame(np.asarray(origin) + side * plane, columns=names)
@@ -298,6 +302,10 @@ def test_rows_are_recovered_from_complete_files_only(extent, tmp_path):
         {"settings": {"n_experts": 0}},
         {"n": 600},
         {"size": 8},
+        {"world": "clusters"},
+        {"world": "transects"},
+        {"per_location": 3},
+        {"world": "transects", "per_location": 3, "base": None},
     ],
     ids=str,
 )
