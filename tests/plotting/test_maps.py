@@ -1,9 +1,10 @@
-"""Maps of points: positions, aspect, units, colors and marker sizes."""
+"""Maps of points and rasters: positions, aspect, units, colors and marker sizes."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import rioxarray  # noqa: F401  (gives arrays their attribute `rio`)
 import xarray
 from figure_checks import legend_texts, random_locations, scatter_points
 
@@ -11,13 +12,99 @@ from sptgnn_sklearn.plotting import plot_map
 from sptgnn_sklearn.plotting.maps import draw_groups
 from sptgnn_sklearn.spatial.crs import resolve_crs
 
+X, Y = np.arange(500_005.0, 500_045, 10), np.arange(5_000_045.0, 4_999_995, -10)
 
-def test_rasters_raise():
-    """A map of `predict_map` is not a table of points; the error has the call that draws it."""
-    raster = xarray.Dataset({"mean": (("y", "x"), np.zeros((2, 2)))})
-    for given in (raster, raster["mean"]):
-        with pytest.raises(TypeError, match=r'coordinates .*soil\["mean"\].plot\(ax=ax\)'):
-            plot_map(given, "mean")
+
+def make_raster(crs="EPSG:32636"):
+    """Return a map as of predict_map, with a gap in the first cell."""
+    values = np.arange(20.0).reshape(5, 4)
+    values[0, 0] = np.nan
+    layers = {name: (("y", "x"), values / 20) for name in ("std", "p<2.0")}
+    soil = xarray.Dataset({"mean": (("y", "x"), values)} | layers, {"y": Y, "x": X})
+    soil["mean"].attrs = {"long_name": "predicted mean of SOC", "units": "g/kg"}
+    soil["p<2.0"].attrs = {"long_name": "probability of SOC below 2", "units": "1"}
+    return soil.rio.write_crs(crs)
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_layers_of_rasters(south_up):
+    """Cells at their coordinates, a label with the unit, axes in km, and no title."""
+    soil = make_raster().sortby("y") if south_up else make_raster()
+    ax = plot_map(soil)
+    image = ax.images[0]
+    left, right, bottom, top = image.get_extent()
+    assert (left, right) == (500_000, 500_040)
+    assert sorted((bottom, top)) == [5_000_000, 5_000_050]
+    assert ax.get_ylim() == (5_000_000, 5_000_050)
+    assert ax.child_axes[0].get_ylabel() == "mean of SOC (g/kg)"
+    assert ax.get_title() == ""
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (km)", "y (km)")
+    assert ax.get_aspect() == 1
+    # The value of the cell in the north-west, whatever way the rows run.
+    row = 0 if top > bottom else -1
+    assert image.origin == "upper"
+    assert image.get_array()[row, 1] == 1
+    assert image.get_array().mask[row, 0]
+
+
+def test_layers_have_colors_and_limits_of_their_kind():
+    """Standard deviations have another colormap, and probabilities range from 0 to 1."""
+    soil = make_raster()
+    _, (left, right) = plt.subplots(1, 2)
+    std = plot_map(soil, "std", ax=left)
+    assert std is left
+    assert std.images[0].get_cmap().name == "magma_r"
+    assert std.child_axes[0].get_ylabel() == "std"
+    probability = plot_map(soil, "p<2.0", ax=right, label="risk")
+    assert probability.images[0].get_clim() == (0, 1)
+    assert probability.child_axes[0].get_ylabel() == "risk"
+    single = plot_map(soil["mean"], cmap="plasma", vmin=5)
+    assert single.images[0].get_cmap().name == "plasma"
+    assert single.child_axes[0].get_ylabel() == "mean of SOC (g/kg)"
+    automatic = plot_map(soil["p<2.0"]).child_axes[0].get_ylabel()
+    assert automatic == "probability of SOC below 2"
+
+
+def test_rasters_of_degrees_and_without_crs():
+    """The scale of degrees is that in the middle; a CRS can be given for a raster without one."""
+    soil = make_raster().drop_vars("spatial_ref").assign_coords(x=X / 1e5, y=Y / 1e5)
+    degrees = soil.rio.write_crs("EPSG:4326")
+    ax = plot_map(degrees)
+    assert ax.get_xlabel() == "longitude (°)"
+    assert ax.get_aspect() == pytest.approx(1 / np.cos(np.radians(50)), rel=1e-3)
+    assert plot_map(soil).get_xlabel() == "x"
+    assert plot_map(soil, crs=4326).get_xlabel() == "longitude (°)"
+    with pytest.raises(ValueError, match="crs=28992 differs"):
+        plot_map(degrees, crs=28992)
+
+
+def test_large_rasters_are_thinned(monkeypatch):
+    """The extent stays that of the raster, up to the last drawn cell."""
+    monkeypatch.setattr("sptgnn_sklearn.plotting.maps._MAX_CELLS", 3)
+    image = plot_map(make_raster()).images[0]
+    assert image.get_array().shape == (3, 2)
+    assert image.get_extent()[:2] == [500_000, 500_040]
+
+
+def test_nodata_values_are_transparent():
+    soil = make_raster().fillna(-9.0)
+    soil["mean"] = soil["mean"].rio.write_nodata(-9.0)
+    assert plot_map(soil).images[0].get_array().min() == 1
+
+
+def test_invalid_layers_raise():
+    """The message has the layers; arguments of points are refused."""
+    soil = make_raster()
+    with pytest.raises(ValueError, match=r"values='sd' .*\['mean', 'std', 'p<2.0'\]"):
+        plot_map(soil, "sd")
+    with pytest.raises(TypeError, match="values='mean' names a layer"):
+        plot_map(soil["mean"], "mean")
+    with pytest.raises(TypeError, match="size is the area of markers"):
+        plot_map(soil, size=3)
+    with pytest.raises(TypeError, match="values are missing"):
+        plot_map(random_locations())
+    with pytest.raises(ValueError, match="'mean' has no values"):
+        plot_map(soil.where(False))
 
 
 def test_map_of_geographic_coordinates():
