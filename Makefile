@@ -15,7 +15,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links audit clean distclean
-.PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps
+.PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -120,6 +120,9 @@ bench-speed: $(BENCH_STAMP) ## time and memory of the model and its baselines; h
 
 bench-maps: $(STAMP) ## time and memory of a map of 4,000 x 4,000 cells, and its block edges
 	$(BIN)/python -m benchmarks.maps
+
+bench-sharing: $(STAMP) ## skill of models without training data, on public tables: DATA=folder
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.sharing --data $(DATA) --folds all
 
 audit: $(STAMP) ## look the pinned versions up among known vulnerabilities; asks the network
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit

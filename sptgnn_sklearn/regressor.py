@@ -41,13 +41,16 @@ from .uncertainty.predictive_distribution import PredictiveDistribution
 from .utils.atomic_fit import atomic_fit
 from .utils.device import choose_device
 from .utils.documentation_link import DocumentationLink
+from .utils.parameter_names import ParameterNames
 from .utils.safe_file import FileError
 
 if TYPE_CHECKING:
     from .ensemble.fitted import Ensemble
 
 
-class SpTGNNRegressor(PredictionMethods, DocumentationLink, RegressorMixin, BaseEstimator):
+class SpTGNNRegressor(
+    PredictionMethods, DocumentationLink, ParameterNames, RegressorMixin, BaseEstimator
+):
     """Spatio-temporal graph neural network regressor for georeferenced samples.
 
     Samples are nodes of a graph with up to three edge types (relations): spatial proximity,
@@ -591,20 +594,21 @@ class SpTGNNRegressor(PredictionMethods, DocumentationLink, RegressorMixin, Base
         Raises
         ------
         ValueError
-            If a part of the model cannot be saved, or there are too few locations for a group.
+            If a part of the model cannot be saved (fine-tuned encoders and custom base models with
+            ``training_data=False``), or there are too few locations for a group.
         OSError
             If the file cannot be written; an existing file is left unchanged.
 
         Warns
         -----
         UserWarning
-            If more than 0.02 of the explained variance is lost by the grouping.
+            If more than 0.015 of the explained variance may be lost by the grouping.
 
         Notes
         -----
         With ``training_data=False`` a recipient can learn means of groups, quantiles averaged over
-        as many locations, and networks and trees that were trained on the rows, but no values of
-        single rows. It is no protection against membership inference.
+        as many locations, and networks and trees trained on the rows, but no values of single rows
+        and no names of rare categories. It is no protection against membership inference.
 
         Examples
         --------
@@ -685,10 +689,12 @@ class SpTGNNRegressor(PredictionMethods, DocumentationLink, RegressorMixin, Base
     def _html_repr(self):
         """Return scikit-learn's diagram and, once fitted, a table of roles and rows."""
         diagram = estimator_html_repr(self)
-        if not hasattr(self, "ensemble_"):
-            return diagram
+        return diagram + table_html(self._fitted_facts()) if hasattr(self, "ensemble_") else diagram
+
+    def _fitted_facts(self) -> dict[str, str]:
+        """Return column roles, rows and held-out R2 of the fitted estimator as text."""
         ensemble, merged = self.ensemble_, self._merged
-        facts = fitted_facts(
+        return fitted_facts(
             self.columns_,
             relations=ensemble.relations,
             streams=ensemble.streams,
@@ -697,7 +703,6 @@ class SpTGNNRegressor(PredictionMethods, DocumentationLink, RegressorMixin, Base
             n_members=ensemble.n_members,
             r2=self._out_of_fold_r2(),
         )
-        return diagram + table_html(facts)
 
     def _out_of_fold_r2(self) -> float:
         """R2 of predictions at held-out locations; NaN in a model that was saved without rows."""
