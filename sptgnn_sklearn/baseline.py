@@ -21,6 +21,7 @@ from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .utils.atomic_fit import atomic_fit
 from .utils.documentation_link import DocumentationLink
+from .utils.parameter_names import ParameterNames
 
 _SMEARING_FOLDS = 5
 _TREE_PARAMETERS = (
@@ -30,7 +31,7 @@ _TREE_PARAMETERS = (
 _COORDINATE_COLUMNS = 2  # the first columns of `FeatureEncoder.tree_features`
 
 
-class XGBoostBaseline(DocumentationLink, RegressorMixin, BaseEstimator):
+class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEstimator):
     """Gradient-boosted trees with the column roles of `SpTGNNRegressor`.
 
     X and the roles are the same, so one pipeline, search or comparison works for both. Coordinates

@@ -131,6 +131,21 @@ def test_total_variance_is_aleatoric_plus_epistemic(survey, target_transform):
     np.testing.assert_allclose(std, table["std"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [5, 8, 10])
+def test_few_rows_warn(survey, rows):
+    """A handful of rows is fitted, with a warning about scores and intervals."""
+    with pytest.warns(UserWarning, match="fewer than about 50 locations are hardly reliable"):
+        small(n_neighbors=10).fit(survey.data.head(rows), survey.target.head(rows))
+
+
+def test_one_row_is_a_table(fitted, survey):
+    """A Series is refused with the way to pass one row, by every prediction method."""
+    for method in (fitted.predict, fitted.predict_interval, fitted.kneighbors):
+        with pytest.raises(ValueError, match=r"pass one row as X\.iloc\[\[0\]\]"):
+            method(survey.data.iloc[0])
+    assert fitted.predict(survey.data.iloc[[0]]).shape == (1,)
+
+
 def test_single_member_has_no_epistemic_uncertainty(survey):
     """A single member has no spread: the column is NaN, the total deviation is finite."""
     model = small(n_estimators=1).fit(survey.data, survey.target)

@@ -21,6 +21,7 @@ from ..table.coordinate_columns import as_dataframe, find_column
 from ..table.validation import check_table
 from ..utils.atomic_fit import atomic_fit
 from ..utils.documentation_link import DocumentationLink
+from ..utils.parameter_names import ParameterNames
 from .dissimilarity import (
     THRESHOLDS,
     count_within,
@@ -36,7 +37,7 @@ __all__ = ["AreaOfApplicability"]
 _MAX_QUERY_ROWS = 65_536  # rows encoded at once
 
 
-class AreaOfApplicability(DocumentationLink, BaseEstimator):
+class AreaOfApplicability(DocumentationLink, ParameterNames, BaseEstimator):
     """Area of applicability of a model, from the dissimilarity of rows to its training rows.
 
     The dissimilarity index (DI) [1]_ of a row is its distance to the nearest training row in

@@ -13,12 +13,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..utils.documentation_link import DocumentationLink
+from ..utils.parameter_names import ParameterNames
 
 __all__ = ["TerraMindImages", "as_terramind_images"]
 
 
 @dataclass(repr=False, eq=False)
-class TerraMindImages(DocumentationLink, BaseEstimator):
+class TerraMindImages(DocumentationLink, ParameterNames, BaseEstimator):
     """Image columns and the TerraMind encoder that turns them into embeddings.
 
     Passed as ``SpTGNNRegressor(images=TerraMindImages(...))``. It has `get_params`, so that a

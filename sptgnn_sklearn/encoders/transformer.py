@@ -19,13 +19,14 @@ from ..table.image_columns import image_columns
 from ..utils.atomic_fit import atomic_fit
 from ..utils.device import choose_device
 from ..utils.documentation_link import DocumentationLink
+from ..utils.parameter_names import ParameterNames
 from .embedder import ChipEmbedder
 from .terramind_images import TerraMindImages
 
 __all__ = ["TerraMindEmbedder"]
 
 
-class TerraMindEmbedder(DocumentationLink, TransformerMixin, BaseEstimator):
+class TerraMindEmbedder(DocumentationLink, ParameterNames, TransformerMixin, BaseEstimator):
     """Transformer from columns of chip paths to TerraMind embeddings.
 
     It computes the same embeddings as `SpTGNNRegressor` with ``images``, for use with other

@@ -121,7 +121,8 @@ def reachable_neighbors(table: SampleTable, n_neighbors: int) -> int:
     if 0 < others < n_neighbors:
         warnings.warn(
             f"n_neighbors={n_neighbors} is larger than the number of other locations, {others}; "
-            f"n_neighbors={others} is used.",
+            f"n_neighbors={others} is used. Scores and intervals from fewer than about 50 "
+            "locations are hardly reliable.",
             UserWarning,
             stacklevel=4,
         )

@@ -15,6 +15,7 @@ __all__ = ["fitted_facts", "out_of_fold_r2", "table_html"]
 _NONE = "–"
 _MAX_NAMES = 12  # tables can have hundreds of covariates
 _MAX_CRS_LENGTH = 40  # the WKT of a CRS without an authority code is a page of text
+_HELD_OUT = "(at locations that a member did not train on, half of them in blocks)"
 _CELL_STYLE = "text-align: left; padding: 0.1em 1em 0.1em 0; vertical-align: top"
 
 
@@ -69,7 +70,7 @@ def fitted_facts(
         "streams": _format_names(streams),
         "rows": f"{n_rows}" if n_rows == len(weight) else f"{n_rows}, {len(weight)} distinct",
         "members": f"{n_members}",
-        "held-out R²": _NONE if np.isnan(r2) else f"{r2:.2f}",
+        "held-out R²": _NONE if np.isnan(r2) else f"{r2:.2f} {_HELD_OUT}",
     }
     if not schema.ignored:
         del facts["ignored"]

@@ -88,6 +88,8 @@ def grouped_permutation_importance(
     check_is_fitted(estimator)
     require_count("n_repeats", n_repeats)
     frame = as_dataframe(X)
+    if hasattr(type(X), "columns"):  # tables of other libraries, and geometries as two columns
+        X = frame
     if groups is None:
         columns = _default_groups(estimator, frame)
     else:

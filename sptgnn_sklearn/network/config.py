@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from ..utils.documentation_link import DocumentationLink
+from ..utils.parameter_names import ParameterNames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,7 @@ IMAGERY = "imagery"  # name of the image stream, whose last column is 1 in rows 
 
 
 @dataclass(repr=False, eq=False)
-class NetworkConfig(DocumentationLink, BaseEstimator):
+class NetworkConfig(DocumentationLink, ParameterNames, BaseEstimator):
     """Layer sizes, ingredients and loss weights of the network.
 
     Passed as ``SpTGNNRegressor(network=NetworkConfig(...))``. It has `get_params`, so that a search

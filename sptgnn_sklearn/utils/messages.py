@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 __all__ = ["did_you_mean", "format_rows"]
 
 
-def did_you_mean(name: object, names: Iterable[object]) -> str:
+def did_you_mean(
+    name: object, names: Iterable[object], synonyms: Mapping[str, str] | None = None
+) -> str:
     """Return the end of an error message about a name: the nearest known names, or a full stop.
 
     Parameters
@@ -19,6 +21,8 @@ def did_you_mean(name: object, names: Iterable[object]) -> str:
         A name that is unknown; others than strings have no nearest name.
     names : iterable
         Known names; case does not count.
+    synonyms : mapping of str to str, default=None
+        Known names by other names for them.
 
     Examples
     --------
@@ -27,10 +31,12 @@ def did_you_mean(name: object, names: Iterable[object]) -> str:
     ("; did you mean 'Easting'?", '.')
     """
     known = {known.lower(): known for known in names if isinstance(known, str)}
+    known |= {other: mine for other, mine in (synonyms or {}).items() if other not in known}
     if not isinstance(name, str):
         return "."
     close = difflib.get_close_matches(name.strip().lower(), known, 2, 0.6)
-    return f"; did you mean {' or '.join(repr(known[key]) for key in close)}?" if close else "."
+    meant = dict.fromkeys(repr(known[key]) for key in close)
+    return f"; did you mean {' or '.join(meant)}?" if meant else "."
 
 
 def format_rows(rows: np.ndarray, value: str = "") -> str:

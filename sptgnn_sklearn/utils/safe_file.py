@@ -28,6 +28,7 @@ _ZERO_DIGEST = "0" * 64
 _DIGEST_KEY = b'"sha256":"'
 _MAX_HEADER = 100_000_000  # bytes, the limit of safetensors
 _READ_BYTES = 2**20
+_PICKLE_PROTOCOL = 5
 
 
 class FileError(ValueError):
@@ -51,7 +52,7 @@ def write(
     Raises
     ------
     OSError
-        If it cannot be written; an existing file is unchanged.
+        If it cannot be written, as without its folder; an existing file is unchanged.
 
     Examples
     --------
@@ -68,6 +69,7 @@ def write(
     text = json.dumps(content, allow_nan=False, ensure_ascii=True)
     metadata = {"format": _FORMAT, "kind": kind, "content": text, "sha256": _ZERO_DIGEST}
     target = Path(path)
+    _require_folder(target)
     part = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:  # the permissions of a new file here
@@ -122,6 +124,11 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
             has_format = metadata["format"] == _FORMAT
             offset = _digest_offset(header)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if _is_pickle(file, path):
+                raise FileError(
+                    f"{str(path)!r} was not written by this package: it is a pickle. Read it by "
+                    "joblib.load if you trust it, because a pickle can run any code."
+                ) from error
             raise FileError(
                 f"{str(path)!r} was not written by this package, or its header is damaged: use "
                 "another copy of the file."
@@ -142,6 +149,29 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, np.nda
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise FileError(f"{str(path)!r} is not a valid {kind} file ({e}).") from e
     return content, arrays
+
+
+def _require_folder(target: Path) -> None:
+    """Raise an error that names the folder, not the temporary file, if a file cannot be there."""
+    if target.is_dir():
+        raise IsADirectoryError(f"{str(target)!r} is a folder: pass the path of a file in it.")
+    if not target.parent.exists():
+        raise FileNotFoundError(
+            f"The folder {str(target.parent)!r} does not exist: create it first, or choose another "
+            "path."
+        )
+    if not target.parent.is_dir():
+        raise NotADirectoryError(
+            f"{str(target.parent)!r} is a file, not a folder: choose another path."
+        )
+
+
+def _is_pickle(file: Any, path: str | os.PathLike[str]) -> bool:
+    """Return whether a file starts like a pickle, or is a compressed file with a name of one."""
+    file.seek(0)
+    start = file.read(2)
+    pickled = len(start) == 2 and start[0] == 0x80 and 2 <= start[1] <= _PICKLE_PROTOCOL
+    return pickled or Path(path).suffix.lower() in {".joblib", ".pickle", ".pkl"}
 
 
 def _require_regular_file(path: str | os.PathLike[str]) -> None:

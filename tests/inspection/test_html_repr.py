@@ -74,7 +74,8 @@ def test_held_out_r2(fitted, named_survey):
     assert 0 < len(out) < 80
     error = ((y[out] - fitted.oob_prediction_[out]) ** 2).sum()
     r2 = 1 - error / ((y[out] - y[out].mean()) ** 2).sum()
-    assert f">{r2:.2f}</td>" in fitted._repr_html_()
+    held_out = "at locations that a member did not train on, half of them in blocks"
+    assert f">{r2:.2f} ({held_out})</td>" in fitted._repr_html_()
 
 
 def test_facts_are_short(named_survey):

@@ -115,3 +115,38 @@ def test_columns_are_found_by_label_and_position():
         find_columns(X, ["a", 3], "spectral")
     with pytest.raises(ValueError, match="elevation=True"):
         find_column(X, True, "elevation")
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "message"),
+    [
+        (("easting", "Northing"), r"'easting' is not a column.*did you mean 'Easting'\?"),
+        (("Easting", "nothing"), r"did you mean 'Northing'\?"),
+        (("Easting ", "Northing"), r"did you mean 'Easting'\?"),
+        (("Easting", "pH"), r"\['Easting', 'Northing', 'clay'\]\.$"),
+    ],
+)
+def test_similar_columns_are_offered(coordinates, message):
+    """Case, spaces and typing errors do not hide a column."""
+    X = pd.DataFrame({"Easting": [1.0, 2.0], "Northing": [3.0, 4.0], "clay": 0.1})
+    with pytest.raises(ValueError, match=message):
+        locate_coordinates(X, coordinates)
+
+
+def test_rows_and_columns_are_no_tables():
+    """A row or column of a table, in each library, is refused with the way to pass it."""
+    X = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    for series in (X.iloc[0], X["x"], pd.Series(dtype=float)):
+        with pytest.raises(ValueError, match=r"X is a Series: pass one row as X\.iloc\[\[0\]\]"):
+            as_dataframe(series)
+
+
+def test_datasets_of_samples_are_refused_with_advice():
+    """An xarray Dataset of samples, of a grid, or an empty one."""
+    xr = pytest.importorskip("xarray")
+    samples = xr.Dataset({"x": ("sample", [1.0, 2.0]), "y": ("sample", [3.0, 4.0])})
+    grid = xr.Dataset({"clay": (("y", "x"), np.zeros((2, 2)))})
+    for dataset in (samples, grid, xr.Dataset()):
+        with pytest.raises(TypeError, match=r"X\.to_dataframe\(\)\.reset_index\(\).*predict_map"):
+            as_dataframe(dataset)
+    assert as_dataframe(samples.to_dataframe().reset_index()).shape == (2, 3)

@@ -6,6 +6,7 @@ import pytest
 from small_models import make_regressor
 
 from sptgnn_sklearn import XGBoostBaseline, predict_map, predict_uncertainty
+from sptgnn_sklearn.inspection import grouped_permutation_importance
 from sptgnn_sklearn.metrics import residual_morans_i
 from sptgnn_sklearn.model_selection import EnvironmentalBlockKFold, SpatialBlockKFold
 from sptgnn_sklearn.table.coordinate_columns import as_dataframe, locate_coordinates
@@ -75,6 +76,14 @@ def test_morans_i_uses_the_geometry():
     xy = TABLE[["x", "y"]].to_numpy()
     expected = residual_morans_i(residuals, np.zeros(40), xy, crs=UTM)
     assert residual_morans_i(residuals, np.zeros(40), geo()) == expected
+
+
+def test_importance_shuffles_the_geometry():
+    """The points are one group, as coordinate columns are."""
+    trees = XGBoostBaseline(n_estimators=3, random_state=0).fit(geo(), Y)
+    found = grouped_permutation_importance(trees, geo(), Y, n_repeats=1, random_state=0)
+    assert found.loc["position", "columns"] == ["geometry.x", "geometry.y"]
+    assert found.loc["position", "mean"] > 0
 
 
 def test_other_geometries_raise():

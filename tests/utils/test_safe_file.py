@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import stat
 
+import joblib
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -100,3 +102,26 @@ def test_metadata_are_plain_json(path):
     metadata = json.loads(whole[8 : 8 + length])["__metadata__"]
     assert json.loads(metadata["content"]) == CONTENT
     assert len(metadata["sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "model.safetensors", "compressed.pkl"])
+def test_pickles_are_named(tmp_path, name):
+    """Pickles of any name, and compressed ones with a name of one, are not read."""
+    joblib.dump({"a": np.zeros(3)}, tmp_path / name, compress=3 if name == "compressed.pkl" else 0)
+    with pytest.raises(FileError, match=r"is a pickle\. .*joblib\.load"):
+        read(tmp_path / name, "example")
+    (tmp_path / "plain").write_bytes(pickle.dumps([1]))
+    with pytest.raises(FileError, match=r"joblib\.load"):
+        read(tmp_path / "plain", "example")
+
+
+def test_missing_folders_are_named(tmp_path):
+    """The error names the folder or file, not a temporary file."""
+    with pytest.raises(FileNotFoundError, match=r"The folder '.*nodir' does not exist: create it"):
+        write(tmp_path / "nodir" / "x.safetensors", "example", {}, {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file' is a file, not a folder"):
+        write(tmp_path / "file" / "x.safetensors", "example", {}, {})
+    with pytest.raises(IsADirectoryError, match="is a folder: pass the path of a file"):
+        write(tmp_path, "example", {}, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
