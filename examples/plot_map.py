@@ -19,6 +19,7 @@ import xarray as xr
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
+from sptgnn_sklearn.plotting import plot_map
 
 settings = {"crs": "EPSG:32636", "n_covariates": 3, "extent_km": 200, "range_km": 120}
 survey = make_soil_survey(500, **settings, random_state=4)
@@ -48,7 +49,15 @@ model = SpTGNNRegressor(crs=settings["crs"], elevation="elevation", n_estimators
 model.fit(X, y)
 folds = SpatialBlockKFold(5, crs=settings["crs"])
 area = AreaOfApplicability(columns=names, cv=folds, importance="equal").fit(X)
-soil = predict_map(model, rasters, layers=["mean", "std", "aoa"], area=area, verbose=0)
+soil = predict_map(
+    model,
+    rasters,
+    layers=["mean", "std", "aoa"],
+    area=area,
+    target="organic carbon",
+    units="g/kg",
+    verbose=0,
+)
 print(f"inside the area of applicability: {float(soil['aoa'].mean()):.0%} of the cells")
 
 # %%
@@ -58,16 +67,14 @@ print(f"inside the area of applicability: {float(soil['aoa'].mean()):.0%} of the
 # similar covariates. Right, the standard deviation of all cells, which is extrapolated outside the
 # area as well.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained", sharey=True)
-inside = soil["mean"].where(soil["aoa"] == 1)
-for ax, layer, label, cmap in (
-    (axes[0], inside, "organic carbon (g/kg)", "viridis"),
-    (axes[1], soil["std"], "standard deviation (g/kg)", "magma_r"),
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="compressed", sharey=True)
+soil["inside"] = soil["mean"].where(soil["aoa"] == 1)
+for ax, layer, title in (
+    (axes[0], "inside", "mean, inside the area of applicability"),
+    (axes[1], "std", "standard deviation"),
 ):
-    image = ax.pcolormesh(x / 1000, north / 1000, layer, cmap=cmap, shading="nearest")
-    figure.colorbar(image, ax=ax, label=label)
-    ax.plot(X["x"] / 1000, X["y"] / 1000, "o", color="#444444", markersize=1.5)
-    ax.set(xlabel="x (km)", aspect="equal")
-axes[0].set(ylabel="y (km)", title="mean, inside the area of applicability")
-axes[1].set(title="standard deviation")
+    plot_map(soil, layer, ax=ax)
+    ax.plot(X["x"], X["y"], "o", color="#444444", markersize=1.5)
+    ax.set_title(title)
+axes[1].set_ylabel("")
 plt.show()

@@ -44,7 +44,7 @@ __all__ = [
 
 LAYERS = {
     "mean": "predicted mean",
-    "std": "standard deviation of the prediction",
+    "std": "predicted standard deviation",
     "aleatoric": "standard deviation of the noise",
     "epistemic": "standard deviation between ensemble members",
     "lower": "lower limit of the interval",

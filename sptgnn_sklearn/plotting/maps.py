@@ -300,10 +300,11 @@ def format_map_axes(
     else:
         unit = {"metre": "km", "unit": ""}.get(reference.unit, reference.unit)
         ax.set(xlabel=with_unit(str(names[0]), unit), ylabel=with_unit(str(names[1]), unit))
-    ax.ticklabel_format(style="plain", useOffset=False)
-    if reference.unit == "metre":
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value / _METERS_PER_KM:g}")
+    if reference.unit != "metre":
+        ax.ticklabel_format(style="plain", useOffset=False)
+        return
+    for axis in (ax.xaxis, ax.yaxis):  # may be shared with a map that is drawn already
+        axis.set_major_formatter(lambda value, _: f"{value / _METERS_PER_KM:g}")
 
 
 def map_aspect(xy: np.ndarray, reference: SpatialReference) -> float:

@@ -86,6 +86,15 @@ def test_large_rasters_are_thinned(monkeypatch):
     assert image.get_extent()[:2] == [500_000, 500_040]
 
 
+def test_maps_can_share_axes():
+    """A second map in meters on axes that have labels in kilometers already."""
+    _, (left, right) = plt.subplots(1, 2, sharey=True)
+    plot_map(make_raster(), ax=left)
+    plot_map([[500_010.0, 5_000_010.0], [500_020.0, 5_000_030.0]], [1, 2], crs=32636, ax=right)
+    right.figure.canvas.draw()
+    assert left.get_yticklabels()[-1].get_text().startswith("5000")
+
+
 def test_nodata_values_are_transparent():
     soil = make_raster().fillna(-9.0)
     soil["mean"] = soil["mean"].rio.write_nodata(-9.0)
