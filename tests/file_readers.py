@@ -374,25 +374,14 @@ def _write_parquet(folder: Path) -> list[Path]:
     return [folder / "snappy.parquet", folder / "zstd.parquet"]
 
 
-class _TableRead(Exception):
-    """Raised in place of the fits, after the table was read."""
-
-
 def _read_table(path: Path) -> None:
     """Read a table as the command line does before it fits models."""
-    from unittest import mock
-
     stderr = io.StringIO()
-    out = str(path.parent / "out")
-    with (
-        mock.patch("sptgnn_sklearn.cli.compare_models", side_effect=_TableRead),
-        contextlib.redirect_stderr(stderr),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.suppress(_TableRead),
-    ):
-        assert main([str(path), "--target", "soc", "--out", out]) == 2
+    with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
+        code = main(["check", str(path), "--target", "soc"])
+    if code:
         (line,) = stderr.getvalue().strip().split("\n")[:1]
-        assert "error: " in line
+        assert code == 2 and "error: " in line
         raise _Refused(line)
 
 

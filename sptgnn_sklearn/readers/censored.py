@@ -67,19 +67,19 @@ def replace_censored(
         return column
     if 2 * numbers.sum() <= known.sum() and rule is None:
         return column
-    if rule is None:
-        first = int(censored.argmax())
-        raise ValueError(
-            f"{column.name}: numbers, but also limits of detection such as {text.iloc[first]!r} in "
-            f"data row {first + 1} ({int(censored.sum())} such rows); set rule='half', 'limit' or "
-            "'drop'."
-        )
     if undetected.any() and limit is None and rule != "drop":
         first = int(undetected.argmax())
         raise ValueError(
             f"{column.name}: {text.iloc[first]!r} in data row {first + 1} gives no limit of "
             f"detection ({int(undetected.sum())} such rows); set limit=, or rule='drop' if it "
             "means missing data."
+        )
+    if rule is None:
+        first = int(censored.argmax())
+        raise ValueError(
+            f"{column.name}: numbers, but also limits of detection such as {text.iloc[first]!r} in "
+            f"data row {first + 1} ({int(censored.sum())} such rows); set rule='half', 'limit' or "
+            "'drop'."
         )
     replaced = []
     for row in np.flatnonzero(censored):

@@ -18,8 +18,17 @@ import pandas as pd
 
 from .column_parsing import decimal_years
 from .coordinate_columns import locate_coordinates
+from .geo_frames import GEOMETRY_LABELS
 
-__all__ = ["Roles", "TableError", "find_coordinate_pair", "infer_roles", "resolve_column"]
+__all__ = [
+    "Roles",
+    "TableError",
+    "find_coordinate_pair",
+    "find_ids",
+    "find_similar_column",
+    "infer_roles",
+    "resolve_column",
+]
 
 _NO_COLUMN = "none"
 _TIMES = re.compile(r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?")
@@ -248,6 +257,59 @@ def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:
     raise TableError(f"{option} {label}: no such column; {known}")
 
 
+def find_similar_column(frame: pd.DataFrame, label: str, where: str) -> str:
+    """Return the column with this name, or with one that differs in case, blanks or unit only.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    label : str
+    where : str
+        First words of the message, such as the name of a file.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, or more than one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.infer_roles import find_similar_column
+    >>> find_similar_column(pd.DataFrame({"Elevation (m)": [1.0]}), "elevation", "new.csv:")
+    'Elevation (m)'
+    """
+    if label not in frame.columns:
+        same = [
+            column
+            for column in map(str, frame.columns)
+            if _snake_case(column) == _snake_case(label)
+        ]
+        if len(same) == 1:
+            return same[0]
+    return resolve_column(frame, label, where)
+
+
+def find_ids(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that identify rows, by their values or, of sites, by their names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.infer_roles import find_ids
+    >>> find_ids(pd.DataFrame({"sample": ["a", "b"], "site": [7, 7], "clay": [0.1, 0.2]}))
+    ['sample', 'site']
+    """
+    distinct = _distinct_rows(frame)
+    return [
+        label
+        for label in map(str, frame.columns)
+        if _SITES.fullmatch(_snake_case(label))
+        or _IDS.fullmatch(_snake_case(label))
+        or (_covariate_problem(frame[label], label, distinct) or "").startswith(_ID_REASONS)
+    ]
+
+
 def _infer_coordinates(
     rest: pd.DataFrame, coordinates: Sequence[str] | None, reasons: dict[str, str]
 ) -> tuple[str, str]:
@@ -263,7 +325,8 @@ def _infer_coordinates(
             "no columns have recognized names of coordinates; set --coordinates LONGITUDE LATITUDE "
             f"or EASTING NORTHING. The columns are {_list_labels([*map(str, rest)])}."
         )
-    reasons["coordinates"] = "recognized names"
+    is_geometry = pair == GEOMETRY_LABELS
+    reasons["coordinates"] = "points of the geometry" if is_geometry else "recognized names"
     return pair
 
 
