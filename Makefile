@@ -117,6 +117,7 @@ bench-speed: $(BENCH_STAMP) ## time and memory of the model and its baselines; h
 	$(BIN)/python -m benchmarks.speed predict --seed $(firstword $(SEEDS))
 	$(BIN)/python -m benchmarks.speed graph --seed $(firstword $(SEEDS))
 	-$(BIN)/python -m benchmarks.speed gpu --seed $(firstword $(SEEDS))
+	$(BIN)/python -m benchmarks.imports
 
 bench-maps: $(STAMP) ## time and memory of a map of 4,000 x 4,000 cells, and its block edges
 	$(BIN)/python -m benchmarks.maps
