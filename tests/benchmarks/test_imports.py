@@ -14,16 +14,13 @@ def test_the_benchmark_itself_is_light():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=imports.ROOT)
 
 
-def test_seconds_and_memory_are_those_of_the_process(tmp_path):
-    """Work and memory of the child count, and errors are shown."""
-    code = "import time; x = bytearray(80 * 2**20)\nwhile time.process_time() < 0.5: pass"
+def test_seconds_are_those_of_the_process(tmp_path):
+    """Work of the child counts, and its errors are shown."""
+    code = "import time\nwhile time.process_time() < 0.5: pass"
     small, large = (
         imports.run(["-c", source], tmp_path, imports.ROOT, tmp_path) for source in ("", code)
     )
     assert large["cpu_s"] > 0.4
-    assert large["peak_mib"] > small["peak_mib"] + 60
-    assert imports.summarize([small, large, large]) == {
-        name: round(value, 2) for name, value in large.items()
-    }
+    assert imports.summarize([small, large, large])["cpu_s"] == round(large["cpu_s"], 2)
     with pytest.raises(RuntimeError, match="no_such_name"):
         imports.run(["-c", "no_such_name"], tmp_path, imports.ROOT, tmp_path)
