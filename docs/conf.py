@@ -26,6 +26,7 @@ from markdown_to_rst import to_rst
 READING_ORDER = [
     "plot_quickstart",
     "plot_meuse",
+    "plot_read_table",
     "plot_random_vs_spatial_folds",
     "plot_folds",
     "plot_tuning",
