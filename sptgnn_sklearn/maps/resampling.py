@@ -20,7 +20,7 @@ _UNKNOWN_PLANE = "EPSG:3857"
 # GDAL estimates the kernel of a coarser grid for each window otherwise, and it is not exact there.
 _FOUR_CELLS = {"XSCALE": "1", "YSCALE": "1"}
 _LOWEST_FLOAT32 = float(np.finfo(np.float32).min)  # the usual undeclared nodata value
-_TOLERANCE = 1e-6  # of transformed coordinates, in cells
+_WARP_TOLERANCE = 1e-6  # of transformed coordinates, in cells
 _SMALL_INTEGERS = 2  # bytes of integers that single precision holds exactly
 
 
@@ -126,7 +126,7 @@ def open_resampled(
             "height": grid.shape[0],
             "width": grid.shape[1],
             "resampling": rasterio.enums.Resampling[method],
-            "tolerance": _TOLERANCE,
+            "tolerance": _WARP_TOLERANCE,
             "src_nodata": nodata,
             "nodata": np.nan,
             "dtype": max(map(_float_type, dtypes), key=lambda name: np.dtype(name).itemsize),
