@@ -43,7 +43,7 @@ class PackageCacheLocator(UserWideCacheLocator):
         options = (numba.__version__, _OPTIONS["nogil"], sorted(_OPTIONS["fastmath"]))
         digest = sha256(Path(py_file).read_bytes() + repr(options).encode()).hexdigest()
         folder = f"sptgnn_sklearn-{Path(py_file).stem}-{digest[:16]}"
-        self._cache_path = str(Path(self._cache_path).with_name(folder))
+        self._cache_path = str(Path(super().get_cache_path()).with_name(folder))
 
     @classmethod
     def from_function(cls, py_func: Callable, py_file: str) -> Any:

@@ -67,7 +67,7 @@ def test_numba_cache_dir_precedes(tmp_path):
 def test_without_a_writable_folder_each_process_compiles(tmp_path, monkeypatch):
     """Neither an error nor a warning."""
     monkeypatch.syspath_prepend(make_environment(tmp_path / "unwritable"))
-    from loop import double
+    from loop import double  # type: ignore[import-not-found]
 
     def refuse(self):
         raise PermissionError(13, "Permission denied")
@@ -94,7 +94,7 @@ def test_the_locator_needs_a_source_file_and_a_home_folder(tmp_path, monkeypatch
 def test_the_locators_of_other_packages_are_not_changed(tmp_path, monkeypatch):
     """The setting of numba is restored, and one that the user made is kept."""
     monkeypatch.syspath_prepend(make_environment(tmp_path / "setting"))
-    import loop
+    import loop  # type: ignore[import-not-found]
 
     before = config.CACHE_LOCATOR_CLASSES
     make_dispatcher(loop.double)
