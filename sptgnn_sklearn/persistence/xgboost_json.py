@@ -51,7 +51,7 @@ _LEARNER_KEYS = {
 _BOOSTER_KEYS = {"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees"}
 _TREE_KEYS = {*_NODE_FIELDS, *_CATEGORY_FIELDS, "id", "tree_param"}
 # Types of the parameters that are not only numbers; others are numbers or texts.
-_NUMBER = (bool, int, float, np.number, np.bool_)
+_NUMBER_TYPES = (bool, int, float, np.number, np.bool_)
 _TEXT_PARAMS = dict.fromkeys(
     (
         *("booster", "device", "grow_policy", "importance_type", "multi_strategy"),
@@ -61,13 +61,13 @@ _TEXT_PARAMS = dict.fromkeys(
 )
 _PARAM_TYPES: dict[str, tuple[type, ...]] = {
     **_TEXT_PARAMS,
-    "base_score": (*_NUMBER, list),
+    "base_score": (*_NUMBER_TYPES, list),
     "eval_metric": (str, list),
     "feature_types": (list, tuple),
     "feature_weights": (list, np.ndarray),
     "interaction_constraints": (str, list, tuple),
     "monotone_constraints": (str, tuple, dict),
-    "random_state": (*_NUMBER, np.random.RandomState),
+    "random_state": (*_NUMBER_TYPES, np.random.RandomState),
 }
 _TREE_KEY = b'"tree_param"'
 
@@ -87,7 +87,7 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
     FileError
         If its trees are truncated or invalid.
     """
-    _check_params(packed["params"])
+    _check_param_types(packed["params"])
     model = XGBRegressor(**packed["params"])
     content = packed["booster"].tobytes()
     if not content:
@@ -104,10 +104,12 @@ def unpack_booster(packed: dict[str, Any]) -> XGBRegressor:
     return booster_from_json(model, json.loads(text))
 
 
-def _check_params(params: dict[str, Any]) -> None:
+def _check_param_types(params: dict[str, Any]) -> None:
     """Raise a FileError for values that XGBoost converts without a check of their type."""
     for name, value in params.items():
-        if value is not None and not isinstance(value, _PARAM_TYPES.get(name, (*_NUMBER, str))):
+        if value is not None and not isinstance(
+            value, _PARAM_TYPES.get(name, (*_NUMBER_TYPES, str))
+        ):
             raise FileError(f"Corrupt XGBoost model: parameter {name} is a {type(value).__name__}.")
 
 
