@@ -180,7 +180,7 @@ def _models(survey: Survey, options: argparse.Namespace) -> dict[str, Any]:
     shared = {
         **survey.named_roles,
         "target_transform": transform,
-        "n_jobs": -1,
+        "n_jobs": options.jobs,
         "random_state": options.seed,
     }
     network, trees = SpTGNNRegressor(**shared), XGBoostBaseline(**shared)

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     model = SpTGNNRegressor(
         **survey.named_roles,
         target_transform=None if options.target_transform == "none" else options.target_transform,
-        n_jobs=-1,
+        n_jobs=options.jobs,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
         **{name: value for name, value in settings.items() if value is not None},

@@ -176,6 +176,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--members", type=int, metavar="N", help="number of ensemble members")
     group.add_argument("--epochs", type=int, metavar="N", help="number of epochs")
+    group.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
+    )
     group.add_argument("--seed", type=int, default=0, help="seed of random numbers (default: 0)")
 
 

@@ -366,6 +366,8 @@ def check_counts(options: argparse.Namespace, **least: int) -> None:
     ------
     TableError
     """
+    if getattr(options, "jobs", 1) == 0:
+        raise TableError("--jobs 0: must be at least 1, or -1 for all cores.")
     for name, smallest in least.items():
         value = getattr(options, name)
         if value is not None and value < smallest:

@@ -15,7 +15,7 @@ from sptgnn_sklearn.cli import compare
 from sptgnn_sklearn.cli.options import add_model_options
 from sptgnn_sklearn.model_selection import comparison
 
-FAST_OPTIONS = ["--splits", "2", "--members", "1", "--folds", "random"]
+FAST_OPTIONS = ["--splits", "2", "--members", "1", "--folds", "random", "--jobs", "1"]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_csv_to_results(working_directory, table, run):
     """Roles are printed, models compared, and table, predictions and figure written."""
     table.to_csv("survey.csv", index=False)
     code, out, err = run(
-        *("compare", "survey.csv", "--target", "soc", "--quick", "--members", 1),
+        *("compare", "survey.csv", "--target", "soc", "--quick", "--members", 1, "--jobs", 1),
         *("--splits", 2, "--time", "date"),
     )
     assert code == 0
@@ -294,6 +294,7 @@ def test_no_figure_without_matplotlib(working_directory, numeric, fast_model, ru
     ("arguments", "words"),
     [
         (["--members", "0"], "--members 0: must be at least 1"),
+        (["--jobs", "0"], "--jobs 0: must be at least 1"),
         (["--epochs", "0"], "--epochs 0: must be at least 1"),
         (["--splits", "1"], "--splits 1: must be at least 2"),
         (["--splits", "39"], "39"),
@@ -326,7 +327,7 @@ def test_files_as_they_come(working_directory, run, kind):
     path = writers[0](soil_table(), working_directory)
     code, out, err = run(
         *("compare", path, "--target", "SOC", "--quick", "--folds", "spatial"),
-        *("--members", 1, "--epochs", 2, *options),
+        *("--members", 1, "--epochs", 2, "--splits", 2, "--jobs", 1, *options),
     )
     assert code == 0, err
     assert "| block | SpTGNN" in out

@@ -12,7 +12,7 @@ def test_saved_model_is_that_of_python(working_directory, run):
     frame.to_csv("soil.csv", index=False)
     code, out, err = run(
         *("fit", "soil.csv", "--target", "SOC", "--members", 2, "--epochs", 1, "--log"),
-        *("--crs", "EPSG:25833", "-o", "soc.safetensors"),
+        *("--jobs", 1, "--crs", "EPSG:25833", "-o", "soc.safetensors"),
     )
     assert code == 0
     assert "transform    log1p (as set)" in out and "wrote soc.safetensors" in out
@@ -34,7 +34,8 @@ def test_saved_model_is_that_of_python(working_directory, run):
 def test_points_to_predictions(working_directory, run):
     """A model of a GeoPackage predicts a GeoPackage, with its CRS and ids."""
     points(soil_table()).to_file("soil.gpkg")
-    command = ("fit", "soil.gpkg", "--target", "SOC", "--members", 1, "--epochs", 1, "--quiet")
+    command = ("fit", "soil.gpkg", "--target", "SOC", "--members", 1, "--epochs", 1)
+    command += ("--jobs", 1, "--quiet")
     code, out, err = run(*command)
     assert (code, out, err) == (0, "wrote model.safetensors\n", "")
     code, out, _ = run("predict", "model.safetensors", "soil.gpkg", "-o", "out.gpkg")

@@ -113,7 +113,7 @@ def test_rows_without_coordinates_are_empty(working_directory, run, model_path):
     [
         (["no.safetensors", "new.csv"], "no.safetensors: no such file"),
         (["new.csv", "new.csv"], "new.csv"),
-        (["MODEL", "few.csv"], "few.csv: column Slope: no such column; did you mean Slopes?"),
+        (["MODEL", "few.csv"], "few.csv: column Slope: no such column; did you mean Slopes"),
         (["MODEL", "bare.csv"], "has no columns with names of coordinates"),
         (["MODEL", "new.csv", "-o", "out.docx"], "must end in one of .csv"),
         (["MODEL", "new.csv", "-o", "new.csv"], "exists; choose another name"),
