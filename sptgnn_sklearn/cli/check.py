@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
     from .survey import Survey
 
-__all__ = ["add_options", "run"]
+__all__ = ["CHECK_EPILOG", "add_check_options", "run_check"]
 
-EPILOG = "No model is fitted. Options override the inferred roles."
+CHECK_EPILOG = "No model is fitted. Options override the inferred roles."
 _MAX_LISTED = 12
-_MIN_LOCATIONS = 10
+_MIN_CLUSTER_LOCATIONS = 10
 _CLUSTERED, _REGULAR = 0.7, 1.3  # ratios of Clark and Evans
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add_reading_options(parser)
     add_role_options(parser)
     add_quiet(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_check(options: argparse.Namespace) -> int:
     """Read the table and print what was found."""
     from .survey import describe, print_warnings, read_survey
 
@@ -62,13 +62,13 @@ def _extent(survey: Survey) -> list[str]:
     size = np.ptp(places, axis=0)
     lines.append(f"             {size[0]:.3g} x {size[1]:.3g}{unit}, {len(places)} locations")
     if len(places) > 1:
-        nearest = _nearest_distances(places)
+        nearest = _distances_to_nearest(places)
         lines.append(f"spacing      {np.median(nearest):.3g}{unit} (median, nearest location)")
         lines += _clustering(places, nearest)
     return lines
 
 
-def _nearest_distances(places: np.ndarray) -> np.ndarray:
+def _distances_to_nearest(places: np.ndarray) -> np.ndarray:
     from scipy.spatial import cKDTree
 
     return cKDTree(places).query(places, k=2)[0][:, 1]
@@ -79,7 +79,7 @@ def _clustering(places: np.ndarray, nearest: np.ndarray) -> list[str]:
     import numpy as np
     from scipy.spatial import ConvexHull, QhullError
 
-    if len(places) < _MIN_LOCATIONS:
+    if len(places) < _MIN_CLUSTER_LOCATIONS:
         return []
     try:
         area = ConvexHull(places).volume

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..model_selection.comparison import ComparisonResult
     from .survey import Survey
 
-__all__ = ["add_options", "run"]
+__all__ = ["COMPARE_EPILOG", "add_compare_options", "run_compare"]
 
-EPILOG = (
+COMPARE_EPILOG = (
     "Scores are those of pooled out-of-fold predictions. After Ctrl-C the same command continues "
     "with the fits that are missing."
 )
@@ -34,7 +34,7 @@ _FINISHED_FITS = "finished-fits"
 _FAILED, _STOPPED = 1, 130
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_compare_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add_reading_options(parser)
     add_role_options(parser)
@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_compare(options: argparse.Namespace) -> int:
     """Compare the models and write scores, predictions and a figure."""
     from .survey import as_table_error, check_counts, describe, print_warnings, read_survey
 

@@ -14,12 +14,12 @@ from .options import (
     add_role_options,
 )
 
-__all__ = ["add_options", "run"]
+__all__ = ["FIT_EPILOG", "add_fit_options", "run_fit"]
 
-EPILOG = f"{PROGRAM} predict MODEL FILE predicts with the saved model."
+FIT_EPILOG = f"{PROGRAM} predict MODEL FILE predicts with the saved model."
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     add_reading_options(parser)
     add_role_options(parser)
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_fit(options: argparse.Namespace) -> int:
     """Fit the model and save it."""
     from .survey import (
         as_table_error,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["add_options", "run"]
+__all__ = ["INFO_EPILOG", "add_info_options", "run_info"]
 
-EPILOG = "The held-out R2 is that of predictions at locations that an ensemble member left out."
+INFO_EPILOG = (
+    "The held-out R2 is that of predictions at locations that an ensemble member left out."
+)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_info_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by fit")
 
 
-def run(options: argparse.Namespace) -> int:
+def run_info(options: argparse.Namespace) -> int:
     """Print what the model was fitted to."""
     from .predict import load_model_of
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from ..regressor import SpTGNNRegressor
 
-__all__ = ["add_options", "run"]
+__all__ = ["PREDICT_EPILOG", "add_predict_options", "run_predict"]
 
-EPILOG = "Ids and coordinates of the rows are carried into the output."
+PREDICT_EPILOG = "Ids and coordinates of the rows are carried into the output."
 _SUFFIXES = (".csv", ".csv.gz", ".parquet", ".xlsx", ".gpkg", ".geojson", ".shp")
 _GIS = (".gpkg", ".geojson", ".shp")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by fit")
     add_reading_options(parser)
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_predict(options: argparse.Namespace) -> int:
     """Predict the rows and write them with their ids."""
     from ..table.infer_roles import find_ids
     from .survey import as_table_error, forbid_existing, print_warnings, read_frame

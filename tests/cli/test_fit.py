@@ -34,9 +34,8 @@ def test_saved_model_is_that_of_python(working_directory, run):
 def test_points_to_predictions(working_directory, run):
     """A model of a GeoPackage predicts a GeoPackage, with its CRS and ids."""
     points(soil_table()).to_file("soil.gpkg")
-    command = ("fit", "soil.gpkg", "--target", "SOC", "--members", 1, "--epochs", 1)
-    command += ("--jobs", 1, "--quiet")
-    code, out, err = run(*command)
+    settings = ("--members", 1, "--epochs", 1, "--jobs", 1, "--quiet")
+    code, out, err = run("fit", "soil.gpkg", "--target", "SOC", *settings)
     assert (code, out, err) == (0, "wrote model.safetensors\n", "")
     code, out, _ = run("predict", "model.safetensors", "soil.gpkg", "-o", "out.gpkg")
     assert code == 0 and "wrote out.gpkg: 60 rows" in out

@@ -348,7 +348,7 @@ def test_imports_are_read_in_every_form(source, expected):
 
 # Modules that the tests of another module cover.
 WITHOUT_TEST_FILE = {
-    "__main__": "runs cli.main; tests/cli/test_options.py",
+    "__main__": "runs cli.main; tests/cli/test_entry_point.py",
 }
 TESTS = Path(__file__).resolve().parents[1]
 

@@ -1,0 +1,3 @@
+from .entry_point import main
+
+__all__ = ["main"]
