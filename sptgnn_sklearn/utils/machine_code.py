@@ -14,8 +14,7 @@ from threading import RLock
 from typing import Any
 
 import numba
-from numba.core import config
-from numba.core.caching import UserWideCacheLocator
+from numba.core import caching, config
 from numba.extending import typeof_impl
 
 from .jit import CompiledFunction
@@ -30,8 +29,11 @@ _LOCATORS = (
 )
 _SETTING_LOCK = RLock()
 
+# Older versions have neither this class nor a setting for locators, and cache beside the source.
+_UserWideLocator: Any = getattr(caching, "UserWideCacheLocator", object)
 
-class PackageCacheLocator(UserWideCacheLocator):
+
+class PackageCacheLocator(_UserWideLocator):
     """Locator of machine code in numba's cache folder of the user, for all environments.
 
     The subfolder is named by the source code, the options of the compiler and the version of numba.
@@ -63,6 +65,9 @@ class PackageCacheLocator(UserWideCacheLocator):
 def _package_cache() -> Iterator[None]:
     """Use the package's locator, unless NUMBA_CACHE_LOCATOR_CLASSES names others."""
     with _SETTING_LOCK:  # the setting is global
+        if not hasattr(config, "CACHE_LOCATOR_CLASSES"):
+            yield
+            return
         before = config.CACHE_LOCATOR_CLASSES
         config.CACHE_LOCATOR_CLASSES = before or _LOCATORS
         try:

@@ -11,6 +11,9 @@ from numba.core import config
 from sptgnn_sklearn.utils import machine_code
 from sptgnn_sklearn.utils.machine_code import PackageCacheLocator, make_dispatcher
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(config, "CACHE_LOCATOR_CLASSES"), reason="this numba has no setting for locators"
+)
 SOURCE = "def double(value):\n    return 2 * value\n"
 RUN = """
 from sptgnn_sklearn.utils.machine_code import make_dispatcher
