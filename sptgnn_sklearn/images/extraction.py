@@ -370,7 +370,7 @@ def _check_size(size: Any) -> int:
 
 
 def _check_column(column: Any, X: pd.DataFrame) -> None:
-    if not isinstance(column, Hashable):
+    if not pd.api.types.is_hashable(column):
         raise ValueError(f"column={column!r} must be the name of a new column.")
     if column in X.columns:
         raise ValueError(

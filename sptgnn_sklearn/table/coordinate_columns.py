@@ -201,7 +201,7 @@ def find_column(frame: pd.DataFrame, label: Any, role: str) -> Hashable:
     >>> find_column(pd.DataFrame({"lon": [5.0], "lat": [52.0]}), 1, "elevation")
     'lat'
     """
-    if isinstance(label, Hashable) and not isinstance(label, bool):
+    if pd.api.types.is_hashable(label) and not isinstance(label, bool):
         if label in frame.columns:
             return label
         if isinstance(label, int | np.integer) and -frame.shape[1] <= label < frame.shape[1]:

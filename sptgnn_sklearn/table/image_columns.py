@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 __all__ = ["ImageColumn", "image_columns"]
 
 
@@ -79,7 +81,7 @@ def image_columns(images: Any) -> dict[str, ImageColumn]:
         if not isinstance(name, str) or not name:
             raise ValueError(f"images has the modality {name!r}; it must be a non-empty string.")
         column = value if isinstance(value, ImageColumn) else ImageColumn(value)
-        if not isinstance(column.column, Hashable):
+        if not pd.api.types.is_hashable(column.column):
             raise ValueError(
                 f"images[{name!r}]={value!r} must be a column label, a position or an ImageColumn."
             )
