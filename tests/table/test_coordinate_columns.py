@@ -155,5 +155,5 @@ def test_datasets_of_samples_are_refused_with_advice():
 @pytest.mark.parametrize("label", [["a"], {}, ("a", ["b"]), ((1, {}),), np.arange(2)])
 def test_labels_that_cannot_be_hashed_are_no_columns(label):
     """A tuple is hashable by type, but not if it contains a list."""
-    with pytest.raises(ValueError, match="site=.* is not a column of X"):
+    with pytest.raises(ValueError, match=r"site=.* is not a column of X"):
         find_column(pd.DataFrame({"a": [1.0], "b": [2.0]}), label, "site")
