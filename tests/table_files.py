@@ -79,7 +79,7 @@ def _entries(column: str, *values: object) -> Callable[[pd.DataFrame], pd.DataFr
         result = frame.copy()
         result[column] = result[column].astype(object)
         for row, value in enumerate(values, len(frame) - len(values)):
-            result.loc[row, column] = value  # type: ignore[call-overload]
+            result.loc[row, column] = value
         return result
 
     return change

@@ -11,8 +11,10 @@ from sklearn.base import clone
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 
-HEAVY = ("torch", "torch_geometric", "skorch", "xgboost", "numba", "mapie", "esda", "libpysal")
-HEAVY += ("matplotlib", "xarray", "rasterio", "pyproj", "geopandas", "dask")
+HEAVY = (
+    *("torch", "torch_geometric", "skorch", "xgboost", "numba", "mapie", "esda", "libpysal"),
+    *("matplotlib", "xarray", "rasterio", "pyproj", "geopandas", "dask"),
+)
 # Written to the last line of the output.
 LIST_HEAVY = f"""
 import sys

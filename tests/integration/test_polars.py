@@ -100,6 +100,7 @@ METHODS = {
     ),
 }
 
+KINDS = ("random", "block")
 FUNCTIONS = {
     "trees": lambda X: TREES.fit(X, Y).predict(X),
     "area": lambda X: area(X).dissimilarity_index(X),
@@ -107,11 +108,11 @@ FUNCTIONS = {
     "area score": lambda X: area(X).score_samples(X),
     "blocks": lambda X: spatial_blocks(X, crs=CRS, n_blocks=4),
     "block size": lambda X: suggest_block_size(X, TABLE["x"] / 1e5, crs=CRS),
-    "block folds": lambda X: test_rows(SpatialBlockKFold(3, crs=CRS), X),
-    "buffered": lambda X: test_rows(BufferedLeaveOneOut(1e4, crs=CRS), X),
-    "location and time": lambda X: test_rows(LeaveLocationAndTimeOut(2, time="date", crs=CRS), X),
-    "environmental": lambda X: test_rows(EnvironmentalBlockKFold(2, columns=["clay"]), X),
-    "k-NNDM": lambda X: test_rows(KNNDMKFold(3, prediction_points=X, crs=CRS), X),
+    "block folds": lambda X: held_out(SpatialBlockKFold(3, crs=CRS), X),
+    "buffered": lambda X: held_out(BufferedLeaveOneOut(1e4, crs=CRS), X),
+    "location and time": lambda X: held_out(LeaveLocationAndTimeOut(2, time="date", crs=CRS), X),
+    "environmental": lambda X: held_out(EnvironmentalBlockKFold(2, columns=["clay"]), X),
+    "k-NNDM": lambda X: held_out(KNNDMKFold(3, prediction_points=X, crs=CRS), X),
     "compare": lambda X: scores(compare_models(TREES, X, Y, [*KINDS], crs=CRS, progress=False)),
     "cross_val_score": lambda X: cross_val_score(TREES, X, Y, cv=SpatialBlockKFold(3, crs=CRS)),
     "ablation": lambda X: ablation(network(), X, Y, cv=KFold(2), ingredients={}),
@@ -119,7 +120,6 @@ FUNCTIONS = {
     "local Moran's I": lambda X: local_morans_i(Y, X, crs=CRS, n_permutations=9),
 }
 SLOW = ("local Moran's I",)
-KINDS = ("random", "block")
 PLOTS = {
     "folds": lambda model, X: FoldsDisplay.from_cv(X, SpatialBlockKFold(3, crs=CRS), crs=CRS),
     "distances": lambda model, X: plot_fold_distances(X, KFold(3), prediction_points=X, crs=CRS),
@@ -135,11 +135,8 @@ def area(X):
     return AreaOfApplicability(columns=["clay", "land"]).fit(X)
 
 
-def test_rows(splitter, X):
+def held_out(splitter, X):
     return [test for _, test in splitter.split(X)]
-
-
-test_rows.__test__ = False
 
 
 def scores(result):

@@ -1,5 +1,6 @@
 """Cache of machine code on disk."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_the_locator_needs_a_source_file_and_a_home_folder(tmp_path, monkeypatch
 def test_the_locators_of_other_packages_are_not_changed(tmp_path, monkeypatch):
     """The setting of numba is restored, and one that the user made is kept."""
     monkeypatch.syspath_prepend(make_environment(tmp_path / "setting"))
-    import loop  # type: ignore[import-not-found]
+    loop = importlib.import_module("loop")
 
     before = config.CACHE_LOCATOR_CLASSES
     make_dispatcher(loop.double)
