@@ -16,7 +16,7 @@ import numpy as np
 import rioxarray  # noqa: F401 - registers the accessor .rio
 import xarray as xr
 
-from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, predict_map
+from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, predict_map, sample_rasters
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
 from sptgnn_sklearn.plotting import plot_map
@@ -24,7 +24,7 @@ from sptgnn_sklearn.plotting import plot_map
 settings = {"crs": "EPSG:32636", "n_covariates": 3, "extent_km": 200, "range_km": 120}
 survey = make_soil_survey(500, **settings, random_state=4)
 low = survey.data["elevation"] < survey.data["elevation"].quantile(0.7)
-X, y = survey.data[low], survey.target[low]
+points, y = survey.data.loc[low, ["x", "y"]], survey.target[low]
 
 step = 4_000
 x = np.arange(400_000 + step / 2, 600_000, step)
@@ -36,7 +36,16 @@ rasters = xr.Dataset(
     {name: (("y", "x"), cells[name].to_numpy().reshape(len(north), len(x))) for name in names},
     coords={"y": north, "x": x},
 ).rio.write_crs(settings["crs"])
-print(f"{len(X)} samples, {rasters.sizes['y']} x {rasters.sizes['x']} cells")
+print(f"{len(points)} samples, {rasters.sizes['y']} x {rasters.sizes['x']} cells")
+
+# %%
+# Covariates of the samples
+# -------------------------
+# The table of samples has coordinates only. Its covariates are read from the rasters, so that samples
+# and cells of the map have values from the same source.
+
+X = sample_rasters(points, rasters, crs=settings["crs"])
+print(X.head(3).round(2))
 
 # %%
 # Fit the model and compute the area of applicability
@@ -44,7 +53,6 @@ print(f"{len(X)} samples, {rasters.sizes['y']} x {rasters.sizes['x']} cells")
 # The area uses the folds with which the model is evaluated, and compares the covariates without the
 # coordinates.
 
-X = X[["x", "y", *names]]
 model = SpTGNNRegressor(crs=settings["crs"], elevation="elevation", n_estimators=3, random_state=0)
 model.fit(X, y)
 folds = SpatialBlockKFold(5, crs=settings["crs"])

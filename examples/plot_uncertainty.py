@@ -15,7 +15,7 @@ that they would.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn import SpTGNNRegressor, predict_probability
 from sptgnn_sklearn.datasets import make_soil_survey
 
 settings = {"range_km": 400, "noise_variation": 0.8, "noise_sd": 4, "random_state": 3}
@@ -68,4 +68,24 @@ for ax in axes[1]:
     ax.set_xlabel("longitude (°)")
 for ax in axes[:, 0]:
     ax.set_ylabel("latitude (°)")
+plt.show()
+
+# %%
+# Probability of low values
+# -------------------------
+# A decision often depends on a limit rather than on a mean. The probability of values below the limit
+# includes both parts of the uncertainty: where the model is uncertain, it is closer to 0.5.
+
+limit = 20
+probability = predict_probability(model, cells, below=limit)
+uncertain = (probability > 0.2) & (probability < 0.8)
+print(f"probability between 0.2 and 0.8: {uncertain.mean():.0%} of the cells")
+
+figure, ax = plt.subplots(figsize=(5.5, 4.2), layout="constrained")
+image = ax.pcolormesh(
+    lon, lat, probability.reshape(lon.shape), cmap="RdBu_r", vmin=0, vmax=1, shading="nearest"
+)
+figure.colorbar(image, ax=ax, label=f"probability of less than {limit} g/kg")
+ax.contour(lon, lat, probability.reshape(lon.shape), levels=[0.2, 0.8], colors="#444444")
+ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
 plt.show()
