@@ -41,8 +41,8 @@ print(f"{len(points)} samples, {rasters.sizes['y']} x {rasters.sizes['x']} cells
 # %%
 # Covariates of the samples
 # -------------------------
-# The table of samples has coordinates only. Its covariates are read from the rasters, so that samples
-# and cells of the map have values from the same source.
+# The table of samples has coordinates only. Its covariates are read from the rasters, so that
+# samples and cells of the map have values from the same source.
 
 X = sample_rasters(points, rasters, crs=settings["crs"])
 print(X.head(3).round(2))

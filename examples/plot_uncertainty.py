@@ -73,8 +73,9 @@ plt.show()
 # %%
 # Probability of low values
 # -------------------------
-# A decision often depends on a limit rather than on a mean. The probability of values below the limit
-# includes both parts of the uncertainty: where the model is uncertain, it is closer to 0.5.
+# A decision often depends on a limit rather than on a mean. The probability of values below the
+# limit includes both parts of the uncertainty. The lines are at probabilities of 0.2 and 0.8;
+# between them, more samples are needed before a decision.
 
 limit = 20
 probability = predict_probability(model, cells, below=limit)
