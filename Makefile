@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 BENCH_STAMP := $(VENV)/.installed-bench
+DIST := $(VENV)-dist
+DIST_STAMP := $(DIST)/.installed
 
 # Tests run in one process for each worker, so that threads of the linear algebra libraries would
 # only take the cores from one another.
@@ -14,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links audit clean distclean
+.PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links dist audit clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
 
 help: ## list the targets
@@ -41,20 +43,23 @@ test: $(STAMP) ## run the tests and the examples in docstrings, without the slow
 test-slow: $(STAMP) ## run the slow tests only
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
-# The other end of what is supported: the lower bounds of pyproject.toml.
+# The other end of what is supported: the lower bounds of pyproject.toml. Only torch is installed with
+# its dependencies, because they differ between its builds.
 OLDEST := $(VENV)-oldest
 OLDEST_STAMP := $(OLDEST)/.installed
 
-$(OLDEST_STAMP): pyproject.toml constraints.txt .ci/oldest.py
+$(OLDEST_STAMP): pyproject.toml constraints-oldest.txt
 	@rm -f $@
 	$(PYTHON) -m venv $(OLDEST)
-	$(PYTHON) .ci/oldest.py > $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt \
-		--editable ".[test]"
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt torch
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --requirement constraints-oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
+# Old versions warn of deprecations, so that warnings are no errors here.
 test-oldest: $(OLDEST_STAMP) ## run the tests with the oldest versions that are supported
-	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	SCIPY_ARRAY_API=1 $(ONE_THREAD) $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal \
+		-W default $(TESTS)
 
 coverage: $(STAMP) ## run the tests and list the lines and branches that they do not reach
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov \
@@ -86,6 +91,20 @@ docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warning
 
 docs-links: ## check that all links inside the built site lead somewhere; no network
 	$(PYTHON) docs/check_links.py docs/_build/html
+
+# The tools that build and check a release have an environment of their own, because some of their
+# dependencies are not those of the tests. The constraints also pin the build backend.
+$(DIST_STAMP): constraints.txt
+	@rm -f $@
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet --constraint constraints.txt build twine
+	@touch $@
+
+dist: $(STAMP) $(DIST_STAMP) ## build wheel and source archive in dist/, check them, try the wheel
+	rm -rf dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(DIST)/bin/python -m build --outdir dist .
+	$(DIST)/bin/python -m twine check --strict dist/*
+	$(ONE_THREAD) $(BIN)/python .ci/check_dist.py dist
 
 $(BENCH_STAMP): $(STAMP)
 	@rm -f $@
@@ -135,4 +154,4 @@ clean: ## remove caches and built files, but keep .venv
 	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
 
 distclean: clean ## remove .venv too
-	rm -rf $(VENV) $(OLDEST)
+	rm -rf $(VENV) $(OLDEST) $(DIST)
