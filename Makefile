@@ -78,7 +78,7 @@ lint: $(STAMP) ## check style, format, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=tests:docs $(BIN)/mypy $(MYPY_TESTS) tests
+	MYPYPATH=tests:docs:.ci $(BIN)/mypy $(MYPY_TESTS) tests
 	$(BIN)/codespell
 
 $(DOCS_STAMP): $(STAMP)

@@ -63,7 +63,6 @@ CALIBRATION_SCORES = {
     "crps": "CRPS, modeling scale",
     "interval_score_90": "Interval score of the central 90 % interval, modeling scale",
 }
-_SHORT_SCORES = {"ECE": "ece", "CRPS": "crps"}
 CONFIDENCE = 0.95  # of intervals of differences
 _MISSING = "–"
 
@@ -249,23 +248,6 @@ def calibration_table(results: Results, folds: str, score: str) -> TextTable:
             values = [np.mean(values) if values else np.nan for values in scores]
             rows.append([PROBABILISTIC_LABELS.get(model, model), *_format(values, 3)])
     return TextTable(["model", *map(_short_name, results.tables)], rows)
-
-
-def short_calibration_table(results: Results, folds: str) -> TextTable:
-    """Calibration error and CRPS of the default model and its baselines."""
-    hidden = {model for model in PROBABILISTIC_LABELS if model.startswith(DEFAULT)} - {DEFAULT}
-    halves = {
-        name: calibration_table(results, folds, score) for name, score in _SHORT_SCORES.items()
-    }
-    models = [m for m in results.models(list(PROBABILISTIC_LABELS)) if m not in hidden]
-    shown = {PROBABILISTIC_LABELS.get(model, model) for model in models}
-    rows: dict[str, list[str]] = {}
-    for half in halves.values():
-        for name, *cells in half.rows:
-            if name in shown:
-                rows.setdefault(name, []).extend(cells)
-    columns = [f"{name}, {table}" for name, half in halves.items() for table in half.columns[1:]]
-    return TextTable(["model", *columns], [[name, *cells] for name, cells in rows.items()])
 
 
 def known_variance_table(record: Path) -> TextTable:

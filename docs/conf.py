@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -21,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from markdown_to_rst import to_rst
+from version_table import version_table
 
 # From first steps to special topics; other examples follow in alphabetical order.
 READING_ORDER = [
@@ -117,7 +119,15 @@ html_show_sourcelink = False
 # No sidebar on pages without subpages.
 html_sidebars = {
     name: []
-    for name in ("index", "quickstart", "auto_examples/index", "search", "genindex", "py-modindex")
+    for name in (
+        "index",
+        "install",
+        "quickstart",
+        "auto_examples/index",
+        "search",
+        "genindex",
+        "py-modindex",
+    )
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -151,12 +161,14 @@ def fix_docstring(app, what, name, obj, options, lines):
 
 
 def write_root_files(app):
-    """Convert the Markdown files of the repository to included reStructuredText."""
+    """Convert files in the root folder of the repository to included reStructuredText."""
     root, folder = Path(app.srcdir).parent, Path(app.srcdir) / "generated"
     folder.mkdir(exist_ok=True)
     for name in ("CHANGELOG", "CONTRIBUTING"):
         text = to_rst((root / f"{name}.md").read_text(encoding="utf-8"))
         (folder / f"{name.lower()}.inc").write_text(text, encoding="utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (folder / "versions.inc").write_text(version_table(project), encoding="utf-8")
 
 
 def visit_math(translator, node):

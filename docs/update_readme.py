@@ -14,7 +14,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import Results, short_calibration_table, skill_table  # noqa: E402
+from benchmarks.report import Results, skill_table  # noqa: E402
 
 DEMO = ROOT / "examples" / "output"
 README = ROOT / "README.md"
@@ -25,12 +25,9 @@ N_COLORS = 255  # visually lossless at a third of the file size
 def benchmark_tables() -> dict[str, str]:
     """Return the benchmark tables of the README as Markdown, by name."""
     skill = Results(RECORDS / "skill")
-    uncertainty = Results(RECORDS / "uncertainty")
     return {
         "skill random": skill_table(skill, "random").to_markdown(),
         "skill block": skill_table(skill, "block").to_markdown(),
-        "calibration random": short_calibration_table(uncertainty, "random").to_markdown(),
-        "calibration block": short_calibration_table(uncertainty, "block").to_markdown(),
         "images": image_table(),
     }
 

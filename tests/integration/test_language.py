@@ -61,7 +61,7 @@ FILES = sorted(
     )
     for path in ((ROOT / folder).glob if folder == "." else (ROOT / folder).rglob)(pattern)
     if path.is_file() and path != Path(__file__)
-    if not {"auto_examples", "generated", "_build", "__pycache__"} & set(path.parts)
+    if not {"auto_examples", "generated", "_build", "__pycache__", "output"} & set(path.parts)
 )
 
 

@@ -1,6 +1,7 @@
 """Code, links, files and tables of the README."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,19 +10,27 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_linked_files_exist():
-    """Every file that the README links to or names is in the repository."""
-    linked = re.findall(r"\]\(((?!http)[^)]+)\)", README)
-    assert "docs/images/meuse.png" in linked
-    for name in [
-        *linked,
-        "CITATION.cff",
-        "LICENSE",
-        "docs/update_readme.py",
-        "benchmarks/tables.py",
-    ]:
-        assert (ROOT / name).is_file(), name
+def test_links_are_absolute():
+    """Links also work on the package index, and pages of the site that they name exist."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    site = project["urls"]["Documentation"]
+    linked = re.findall(r"\]\(([^)]+)\)", README)
+    pages = [link.removeprefix(site) for link in linked if link.startswith(site)]
+    assert all(link.startswith("https://") for link in linked)
+    assert {"_images/meuse.png", "install.html", "skill.html"} <= set(pages)
+    for page in pages:
+        name = page.replace("_images/", "images/").replace(".html", ".rst")
+        assert (ROOT / "docs" / name).exists(), page
     assert (ROOT / "docs" / "images" / "meuse.png").stat().st_size < 200_000
+
+
+def test_named_files_exist():
+    """Files that the README names are in the repository."""
+    named = re.findall(r"`(?:python )?((?:benchmarks|\.ci)/[\w./]+)`", README)
+    assert {"benchmarks/LOG.md", "benchmarks/tables.py", ".ci/extra_sizes.py"} <= set(named)
+    for name in [*named, "CITATION.cff", "LICENSE", "docs/update_readme.py"]:
+        assert name in README
+        assert (ROOT / name).is_file(), name
 
 
 def test_commands_exist():
