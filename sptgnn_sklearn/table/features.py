@@ -356,6 +356,8 @@ def _quantiles(numeric: np.ndarray) -> np.ndarray:
     """Return evenly spaced quantiles (n_quantiles, p), zeros for a column without values."""
     known = np.where(np.isnan(numeric).all(axis=0), 0.0, numeric)
     levels = np.linspace(0, 1, min(_MAX_QUANTILES, len(numeric)))
+    if not known.size:  # nanquantile would return one dimension
+        return np.empty((len(levels), numeric.shape[1]))
     # Interpolation has rounding errors, and `np.interp` needs non-decreasing numbers.
     return np.maximum.accumulate(np.nanquantile(known, levels, axis=0), axis=0)
 

@@ -115,6 +115,18 @@ def test_models_with_other_parameters(settings, tmp_path):
     assert_same_predictions(model, SpTGNNRegressor.load(tmp_path / "m"))
 
 
+@pytest.mark.parametrize("kind", ["coordinates", "categories", "dates"])
+def test_models_without_numeric_covariates(tmp_path, kind):
+    """A table of coordinates, with or without categories or dates, is saved and loaded."""
+    others = {"coordinates": [], "categories": ["soil"], "dates": ["date"]}
+    table = X[["lon", "lat", *others[kind]]]
+    settings = {"time": "date"} if kind == "dates" else {}
+    model = SpTGNNRegressor(n_estimators=1, max_epochs=1, random_state=0, **settings)
+    path = tmp_path / "model.safetensors"
+    model.fit(table, Y).save(path)
+    np.testing.assert_array_equal(SpTGNNRegressor.load(path).predict(table), model.predict(table))
+
+
 def test_models_without_column_names(tmp_path):
     """Labels are positions, not texts."""
     array = X[["lon", "lat", "elevation"]].to_numpy()
