@@ -18,6 +18,7 @@ _COMMANDS = {
     "compare": "cross-validate SpTGNN, XGBoost and the training mean on a table",
     "fit": "fit a model to a table and save it",
     "predict": "predict the rows of a table with a saved model",
+    "map": "predict every cell of rasters with a saved model",
     "info": "show what a saved model was fitted to",
 }
 _INVALID, _STOPPED = 2, 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "PROGRAM",
@@ -12,6 +13,7 @@ __all__ = [
     "add_quiet",
     "add_reading_options",
     "add_role_options",
+    "add_scale_tags",
     "in_options",
     "number_list",
 ]
@@ -40,10 +42,29 @@ _REMEDIES = (
     (r"use X\.to_crs\(\.\.\.\), or leave crs out", "leave --crs out"),
     (r"target_transform='(\w+)'", r"--target-transform \1"),
     (r"n_splits=(\d+)", r"--splits \1"),
+    (
+        r"Pass resample=\{'(.*?)': 'bilinear'\}, or 'nearest' for categories and 'average' for "
+        r"finer rasters, to predict_map",
+        r"Set --resample \1=bilinear, or nearest for categories and average for finer rasters",
+    ),
+    (
+        r"Pass mask_and_scale=True here and to predict_map to apply the tags",
+        "Set --mask-and-scale, here and in map, to apply the tags",
+    ),
+    (r"[Pp]ass crs to the estimator or to predict_map", "set --crs in fit"),
+    (r"[Pp]ass crs(?= ?[.:])", "Set --crs"),
+    (r"[Pp]ass date\b", "Set --date"),
+    (r"pass overwrite=True", "set --force"),
+    (r"(?<![\w.])path='(?=[^']*' would)", "-o '"),
+    (
+        r"pass categories=\{.*?\}\}",
+        "fit the model to codes (--rasters and --categorical), or map it in Python",
+    ),
 )
 _PARAMETERS = (
     *("sheet", "layer", "sep", "decimal", "thousands", "encoding", "skip_rows", "na", "dayfirst"),
     *("crs", "coordinates", "time", "elevation", "site", "coverage", "quantiles", "below", "above"),
+    *("date", "layers", "like", "resample"),
 )
 _PARAMETER = re.compile(rf"(?<![\w.])({'|'.join(_PARAMETERS)})=(?!=)(?=(\S?))")
 
@@ -127,6 +148,24 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="whether 03/04/2001 is in April",
+    )
+    rasters = parser.add_argument_group("columns from rasters, sampled at the points of the table")
+    rasters.add_argument(
+        "--rasters",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="raster files in any CRS; NAME=PATH:2 is the second band, and without a name columns "
+        "are named by the descriptions of the bands or the file",
+    )
+    add_scale_tags(rasters)
+
+
+def add_scale_tags(group: Any) -> None:
+    """Add the option that applies scale and offset tags of rasters."""
+    group.add_argument(
+        "--mask-and-scale", action="store_true", help="apply scale and offset tags of the rasters"
     )
 
 

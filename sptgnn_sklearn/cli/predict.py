@@ -64,7 +64,12 @@ def run_predict(options: argparse.Namespace) -> int:
     _check_suffix(options.out)
     forbid_existing(options.out, options.force)
     model = load_model_of(options.model)
-    frame, file_crs = read_frame(options)
+    pair = tuple(str(label) for label in model.columns_.coordinates)
+    with warnings.catch_warnings(record=True) as caught_reading:
+        warnings.simplefilter("always")
+        frame, file_crs = read_frame(
+            options, fitted=((pair[0], pair[1]), model.columns_.reference.crs)
+        )
     if not options.quiet:
         for note in frame.attrs.get("notes", []):
             print(f"note: {note}")
@@ -87,7 +92,7 @@ def run_predict(options: argparse.Namespace) -> int:
     with as_table_error():
         _write(table, (str(first), str(second)), model.columns_.reference.crs, options.out)
     if not options.quiet:
-        print_warnings(caught)
+        print_warnings([*caught_reading, *caught])
         if not known.all():
             print(f"note: {int((~known).sum())} rows without coordinates have no prediction")
     print(f"wrote {options.out}: {int(known.sum())} rows")

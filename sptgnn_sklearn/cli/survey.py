@@ -21,7 +21,13 @@ from ..readers.tables import read_table
 from ..spatial.coordinate_checks import in_degrees
 from ..spatial.crs import SpatialReference, resolve_crs, same_crs
 from ..table.geo_frames import GEOMETRY_LABELS, is_geo_frame
-from ..table.infer_roles import Roles, TableError, infer_roles, resolve_column
+from ..table.infer_roles import (
+    Roles,
+    TableError,
+    find_coordinate_pair,
+    infer_roles,
+    resolve_column,
+)
 from ..table.schema import TableSchema
 from ..table.table_checks import check_no_data_target, is_laboratory_name, warn_unlikely_values
 from ..table.target_scaling import choose_transform
@@ -38,6 +44,7 @@ __all__ = [
     "read_frame",
     "read_survey",
     "resolve_columns",
+    "warning_lines",
 ]
 
 _MIN_TABLE_ROWS = 20
@@ -91,7 +98,9 @@ def read_survey(options: argparse.Namespace) -> Survey:
     TableError
         If the file, a column or an option is invalid.
     """
-    frame, file_crs = read_frame(options, options.drop, options.categorical)
+    with warnings.catch_warnings(record=True) as caught_reading:
+        warnings.simplefilter("always")
+        frame, file_crs = read_frame(options, options.drop, options.categorical)
     drop = resolve_columns(frame, options.drop, "--drop")
     roles = infer_roles(
         frame,
@@ -131,13 +140,19 @@ def read_survey(options: argparse.Namespace) -> Survey:
             site=roles.site,
         )
         warn_unlikely_values(schema, table, y)
-    return Survey(options.table, frame, X, y, roles, crs, schema.reference, list(caught), dropped)
+    caught = [*caught_reading, *caught]
+    return Survey(options.table, frame, X, y, roles, crs, schema.reference, caught, dropped)
 
 
 def read_frame(
-    options: argparse.Namespace, drop: Sequence[str] = (), categorical: Sequence[str] = ()
+    options: argparse.Namespace,
+    drop: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    fitted: tuple[tuple[str, str], str | None] | None = None,
 ) -> tuple[pd.DataFrame, str | None]:
     """Read the table, with limits of detection as numbers and points as two columns.
+
+    Values of ``--rasters`` at the points are further columns.
 
     Parameters
     ----------
@@ -145,6 +160,8 @@ def read_frame(
         Of `add_reading_options`.
     drop, categorical : sequence of str
         Columns that are not used, and columns of class codes.
+    fitted : pair of coordinate columns and CRS, default=None
+        Those of a model, for points of a table and options without.
 
     Returns
     -------
@@ -160,6 +177,8 @@ def read_frame(
     )
     frame.columns = [str(label) for label in frame.columns]
     frame, crs = _points_to_columns(frame)
+    if options.rasters:
+        frame = _add_rasters(frame, options, crs, fitted)
     classes = resolve_columns(frame, categorical, "--categorical")
     for label in classes:
         frame[label] = as_classes(frame[label])
@@ -170,6 +189,30 @@ def read_frame(
             if pd.api.types.is_string_dtype(column.dtype) or column.dtype == object:
                 frame[label] = replace_censored(column, options.censored)
     return frame, crs
+
+
+def _add_rasters(
+    frame: pd.DataFrame,
+    options: argparse.Namespace,
+    file_crs: str | None,
+    fitted: tuple[tuple[str, str], str | None] | None,
+) -> pd.DataFrame:
+    from .rasters import add_raster_columns
+
+    given = _coordinate_pair(frame, options.coordinates)
+    pair = None if given is None else (given[0], given[1])
+    if pair is None and fitted is not None and {*fitted[0]} <= {*frame.columns}:
+        pair = fitted[0]
+    pair = pair or find_coordinate_pair(frame)
+    if pair is None:
+        raise TableError(
+            f"--rasters: {options.table} has no columns with recognized names of coordinates; set "
+            "--coordinates."
+        )
+    crs = _choose_crs(options, file_crs, pair) or resolve_crs(None, pair).crs
+    crs = crs or (None if fitted is None else fitted[1])
+    with as_table_error():
+        return add_raster_columns(frame, options.rasters, pair, crs, options.mask_and_scale)
 
 
 def _points_to_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
@@ -329,7 +372,7 @@ def _guess_crs(survey: Survey) -> str:
 
 @contextmanager
 def as_table_error() -> Iterator[None]:
-    """Turn errors about the table into TableError.
+    """Turn errors about the table, a raster or a missing extra into TableError.
 
     Examples
     --------
@@ -344,19 +387,43 @@ def as_table_error() -> Iterator[None]:
         yield
     except TableError:
         raise
+    except ImportError as error:
+        if "pip install" not in str(error):
+            raise
+        raise TableError(str(error)) from error
     except (OSError, TypeError, ValueError) as error:
         raise TableError(str(error)) from error
 
 
 def print_warnings(caught: Sequence[warnings.WarningMessage]) -> None:
-    """Print each warning once, the first of those that differ in numbers only, as between folds."""
+    """Print each warning once."""
+    for line in warning_lines(caught):
+        print(f"note: {line}")
+
+
+def warning_lines(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Return each warning once, the first of those that differ in numbers only, as between folds.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from sptgnn_sklearn.cli.survey import warning_lines
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     for n in (1, 2):
+    ...         warnings.warn(f"{n} rows are far away; set crs=.", stacklevel=1)
+    >>> warning_lines(caught)
+    ['1 rows are far away; set --crs. (2 times)']
+    """
     # Others, such as deprecations, are about the code of libraries.
     shown = [warning for warning in caught if issubclass(warning.category, UserWarning)]
     messages = [in_options(str(warning.message)) for warning in shown]
     templates = [re.sub(r"(\d[\d.e+-]*(, )?)+", "#", message) for message in messages]
+    lines = []
     for template, times in Counter(templates).items():
         first = messages[templates.index(template)]
-        print(f"note: {first}{f' ({times} times)' if times > 1 else ''}")
+        lines.append(f"{first}{f' ({times} times)' if times > 1 else ''}")
+    return lines
 
 
 def check_counts(options: argparse.Namespace, **least: int) -> None:
@@ -374,7 +441,7 @@ def check_counts(options: argparse.Namespace, **least: int) -> None:
             raise TableError(f"--{name} {value}: must be at least {smallest}.")
 
 
-def forbid_existing(path: Path, force: bool) -> None:
+def forbid_existing(path: Path, force: bool, option: str = "-o") -> None:
     """Raise an error if an output file exists or cannot be written.
 
     Raises
@@ -382,8 +449,10 @@ def forbid_existing(path: Path, force: bool) -> None:
     TableError
     """
     if path.is_dir():
-        raise TableError(f"-o {path}: is a folder; give the name of a file.")
+        raise TableError(f"{option} {path}: is a folder; give the name of a file.")
     if not path.parent.is_dir():
-        raise TableError(f"-o {path}: the folder {path.parent} does not exist.")
+        raise TableError(f"{option} {path}: the folder {path.parent} does not exist.")
     if path.exists() and not force:
-        raise TableError(f"-o {path}: exists; choose another name, or replace it with --force.")
+        raise TableError(
+            f"{option} {path}: exists; choose another name, or replace it with --force."
+        )

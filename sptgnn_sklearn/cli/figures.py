@@ -1,0 +1,173 @@
+"""Figures of maps and of cross-validated predictions, without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..images.geotiff_writer import import_rasterio
+from ..maps.covariate_stack import (
+    decode_band,
+    import_xarray,
+    nodata_values,
+    stack_from_dataset,
+)
+from ..maps.layers import has_target_unit
+from ..maps.open_rasters import open_raster_file
+from ..plotting.maps import map_aspect, plot_map
+from ..plotting.style import import_pyplot
+from ..spatial.crs import SpatialReference, resolve_crs
+from ..table.infer_roles import TableError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FIGURE_SUFFIXES",
+    "check_figure_path",
+    "draw_layers",
+    "grid_aspect",
+    "headless_pyplot",
+    "map_panels",
+    "open_map_file",
+]
+
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+# Layers in the unit of the target that do not share the colors of its values.
+_SPREAD_LAYERS = ("std", "aleatoric", "epistemic")
+_MAX_COLUMNS = 3
+_MAX_CELLS_READ = 1000  # rows and columns for the range of colors
+_PANEL_WIDTH = 3.6  # inches
+_BAR_WIDTH = 1.1  # of a color bar with labels
+_MAX_ASPECT = 3.0  # height of a panel in units of its width, and the reverse
+
+
+def check_figure_path(path: Path) -> None:
+    """Raise TableError unless matplotlib is installed and writes files of this suffix."""
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
+        raise TableError(f"--figure {path}: the name must end in one of {FIGURE_SUFFIXES}.")
+    try:
+        import_pyplot()
+    except ImportError as error:
+        raise TableError(f"--figure {path}: {error}") from error
+
+
+def headless_pyplot() -> Any:
+    """Return pyplot with a backend that needs no display."""
+    plt = import_pyplot()
+    plt.switch_backend("agg")
+    return plt
+
+
+def map_panels(
+    n_panels: int, aspect: float, n_columns: int = _MAX_COLUMNS
+) -> tuple[Figure, list[Any]]:
+    """Return a figure with panels for maps.
+
+    Parameters
+    ----------
+    n_panels : int
+    aspect : float
+        Height of a map in units of its width.
+    n_columns : int, default=3
+        Largest number of panels side by side.
+    """
+    columns = min(n_panels, n_columns)
+    rows = -(-n_panels // columns)
+    height = _PANEL_WIDTH * float(np.clip(aspect, 1 / _MAX_ASPECT, _MAX_ASPECT))
+    figure, axes = headless_pyplot().subplots(
+        rows,
+        columns,
+        figsize=(columns * (_PANEL_WIDTH + _BAR_WIDTH), rows * (height + 0.6)),
+        layout="compressed",
+        squeeze=False,
+    )
+    panels = list(axes.flat)
+    for ax in panels[n_panels:]:
+        ax.remove()
+    return figure, panels[:n_panels]
+
+
+def draw_layers(soil: Any) -> Figure:
+    """Draw each layer of a map.
+
+    Parameters
+    ----------
+    soil : xarray.Dataset
+        Map of `predict_map`, or of one of its files.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    layers = [str(name) for name in soil.data_vars]
+    grid = stack_from_dataset(soil, "the map").grid
+    reference = resolve_crs(grid.crs, ["x", "y"])
+    figure, panels = map_panels(len(layers), grid_aspect(grid.x, grid.y, reference))
+    values = [name for name in layers if has_target_unit(name) and name not in _SPREAD_LAYERS]
+    limits = _value_range(soil, values)
+    for ax, layer in zip(panels, layers, strict=True):
+        vmin, vmax = limits if layer in values else (None, None)
+        plot_map(soil, layer, ax=ax, vmin=vmin, vmax=vmax)
+        ax.set_title(layer)
+    return figure
+
+
+def _value_range(soil: Any, layers: list[str]) -> tuple[float | None, float | None]:
+    """Return the least and greatest value of layers, which share their colors."""
+    rows, columns = soil.rio.y_dim, soil.rio.x_dim
+    step = max(1, -(-max(soil.sizes[rows], soil.sizes[columns]) // _MAX_CELLS_READ))
+    thinned = {rows: slice(None, None, step), columns: slice(None, None, step)}
+    parts = [
+        decode_band(soil[name].isel(thinned).to_numpy(), nodata_values(soil[name]))
+        for name in layers
+    ]
+    found = np.concatenate([part[np.isfinite(part)] for part in parts]) if parts else np.empty(0)
+    return (float(found.min()), float(found.max())) if found.size else (None, None)
+
+
+def open_map_file(path: Path) -> Any:
+    """Open a map with the descriptions and units of its layers.
+
+    Parameters
+    ----------
+    path : Path
+        Map of `predict_map`, or any other raster.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be opened.
+    """
+    if path.suffix.lower() in (".nc", ".zarr"):
+        engine = "scipy" if path.suffix.lower() == ".nc" else "zarr"
+        try:
+            return import_xarray().open_dataset(
+                path, engine=engine, chunks=None, mask_and_scale=False, decode_coords="all"
+            )
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"map {str(path)!r} cannot be opened: {error}") from error
+    soil = open_raster_file(path)
+    with import_rasterio().open(path) as file:
+        for number, layer in enumerate(soil.data_vars, 1):
+            stored = {
+                "long_name": file.tags(number).get("long_name"),
+                "units": file.units[number - 1],
+            }
+            soil[layer].attrs = {name: text for name, text in stored.items() if text}
+    return soil
+
+
+def grid_aspect(x: np.ndarray, y: np.ndarray, reference: SpatialReference) -> float:
+    """Return the height of an extent in units of its width, as drawn on a map."""
+    width, height = float(np.ptp(x)), float(np.ptp(y))
+    if not width or not height:
+        return 1.0
+    corners = np.array([[x.min(), y.min()], [x.max(), y.max()]], dtype=float)
+    return height * map_aspect(corners, reference) / width
