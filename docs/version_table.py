@@ -24,14 +24,9 @@ def version_table(project: dict) -> str:
     """Return a reStructuredText table of Python and all dependencies."""
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 15 85", ""]
     lines += ["   * - for", "     - versions"]
-    lines += ["   * - all", f"     - Python {_spaced(project['requires-python'])}"]
+    lines += ["   * - all", f"     - Python{project['requires-python']}"]
     for group, bounds in supported_versions(project).items():
         label = group if group == "required" else f"``[{group}]``"
-        packages = ", ".join(f"{name} {_spaced(bound)}".strip() for name, bound in bounds.items())
+        packages = ", ".join(f"{name}{bound}" for name, bound in bounds.items())
         lines += [f"   * - {label}", f"     - {packages}"]
     return "\n".join(lines) + "\n"
-
-
-def _spaced(bounds: str) -> str:
-    """Return ``>= 2.0, < 3`` for ``>=2.0,<3``."""
-    return re.sub(r"([<>=!~]+)\s*", r"\1 ", bounds).replace(",", ", ")
