@@ -7,11 +7,13 @@ resumes. A finished experiment is one entry in the JSON record of its table and 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -121,6 +123,26 @@ class PredictionStore:
 
     def _file(self, experiment: Experiment, label: int) -> Path:
         return self.path / f"{experiment.name}-fold{label}.npz"
+
+
+class TimeLimitError(Exception):
+    """A fold that takes longer than the time limit of its model."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimitError when the block takes longer, by a signal to the main thread."""
+
+    def stop(*_: Any) -> None:
+        raise TimeLimitError
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 FoldPredictor = Callable[[np.ndarray], dict[str, Any]]  # called with the mask of the test rows

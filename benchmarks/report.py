@@ -44,6 +44,18 @@ LABELS = {
     "gpboost": "GPBoost",
     "regression_kriging": "regression kriging",
     "mlp_ensemble": "MLP ensemble",
+    "catboost": "CatBoost",
+    "lightgbm": "LightGBM",
+    "kriging_prior_catboost": "kriging prior, CatBoost",
+    "kriging_prior_forest": "kriging prior, random forest",
+    "spatial_basis_forest": "spatial basis functions, random forest",
+    "gaussian_process": "additive Gaussian process",
+    "tabm": "TabM",
+    "realmlp": "RealMLP",
+    "tabicl": "TabICL",
+    "tabpfn": "TabPFN",
+    "kriging_prior_tabicl": "kriging prior, TabICL",
+    "kriging_prior_tabpfn": "kriging prior, TabPFN",
 }
 PROBABILISTIC_LABELS = {
     "sptgnn": "SpTGNN",
@@ -80,7 +92,10 @@ class Difference:
 
 
 class Results:
-    """Entries of a folder of records by table, folds, model and seed, for all or some tables."""
+    """Entries of a folder of records by table, folds, model and seed, for all or some tables.
+
+    Experiments that were stopped by their time limit have no scores and are left out.
+    """
 
     def __init__(self, folder: Path, tables: Container[str] | None = None):
         self.entries: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
@@ -90,6 +105,8 @@ class Results:
             if tables is not None and record["table"] not in tables:
                 continue
             for entry in record["results"]:
+                if "time_limit_seconds" in entry:
+                    continue
                 key = record["table"], entry["folds"], entry["model"]
                 self.entries.setdefault(key, {})[record["seed"]] = entry
                 self.n_rows[record["table"]] = sum(part["rows"] for part in entry["parts"])

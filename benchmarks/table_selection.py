@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from .simulated_surveys import SIMULATED_SURVEYS, make_simulated_table
-from .tables import TASKS, TableData, Task, read_table
+from .tables import FOLD_KINDS, TASKS, WIDE_TASKS, TableData, Task, read_table
+
+_PUBLIC = TASKS | WIDE_TASKS
 
 
 @dataclass(frozen=True)
 class TableSource:
-    """A task and a function that loads its table."""
+    """A task, a function that loads its table, and its kinds of folds.
+
+    Attributes
+    ----------
+    task : Task
+    load : callable
+    fold_kinds : tuple of str
+    """
 
     task: Task
     load: Callable[[], TableData]
+    fold_kinds: tuple[str, ...] = FOLD_KINDS
 
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +44,14 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("public tables")
     group.add_argument("--data", type=Path, help="folder of the Parquet files")
-    group.add_argument("--tables", nargs="*", default=list(TASKS), choices=TASKS, metavar="NAME")
+    group.add_argument("--tables", nargs="*", default=list(TASKS), choices=_PUBLIC, metavar="NAME")
+    group.add_argument(
+        "--wide",
+        dest="tables",
+        action="store_const",
+        const=list(WIDE_TASKS),
+        help=f"the tables {', '.join(WIDE_TASKS)}",
+    )
     group.add_argument("--shuffled", action="store_true", help="permute the targets over the rows")
     group = parser.add_argument_group("simulated surveys")
     names = list(SIMULATED_SURVEYS)
@@ -55,7 +72,7 @@ def selected_tables(options: argparse.Namespace) -> list[TableSource]:
         surveys = [SIMULATED_SURVEYS[name] for name in options.simulated or SIMULATED_SURVEYS]
         return [TableSource(s.task, partial(make_simulated_table, s)) for s in surveys]
     if options.data is not None:
-        found = [(options.data / f"{name}.parquet", TASKS[name]) for name in options.tables]
+        found = [(options.data / f"{name}.parquet", _PUBLIC[name]) for name in options.tables]
     elif options.table is not None and options.target is not None:
         roles: dict[str, Any] = {
             name: getattr(options, name) for name in ("target", "log", "elevation", "time")

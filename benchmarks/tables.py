@@ -68,6 +68,19 @@ TASKS = {
 }
 
 
+# Further public tables with other structure: few covariates, repeat visits, horizons. Apart from
+# `TASKS`, so that means and ranks over these stay comparable with earlier records.
+WIDE_TASKS = {
+    task.table: task
+    for task in (
+        Task("gemas_ap", "target_loi_pct", log=True),
+        Task("ohio_groundwater", "target_sulfate_mgl", log=True, time="date"),
+        # Depths of the horizon are covariates.
+        Task("ucrb_ncss_depth", "target_soc_pct", log=True, elevation="ELEVm"),
+    )
+}
+
+
 @dataclass(frozen=True)
 class TableData:
     """Covariates, target, folds and coordinates of one table.
