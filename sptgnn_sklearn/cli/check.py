@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .survey import Survey
 
-__all__ = ["CHECK_EPILOG", "add_check_options", "run_check"]
+__all__ = ["CHECK_EPILOG", "add_check_options", "check_lines", "run_check"]
 
 CHECK_EPILOG = "No model is fitted. Options override the inferred roles."
 _MAX_LISTED = 12
@@ -30,20 +30,33 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
 
 def run_check(options: argparse.Namespace) -> int:
     """Read the table and print what was found."""
-    from .survey import describe, print_warnings, read_survey
+    from .survey import print_warnings, read_survey
 
     survey = read_survey(options)
     if not options.quiet:
-        lines = [
-            *describe(survey, "none"),
-            *_extent(survey),
-            *_missing(survey.frame[survey.roles.used]),
-            *_duplicates(survey),
-            *_units(survey),
-        ]
-        print("\n".join(lines))
+        print("\n".join(check_lines(survey, "none")))
     print_warnings(survey.caught)
     return 0
+
+
+def check_lines(survey: Survey, transform: str) -> list[str]:
+    """Return the lines about rows, roles, coordinates, missing values and duplicates.
+
+    Parameters
+    ----------
+    survey : Survey
+    transform : {"none", "log1p", "auto"}
+        Transform of the target.
+    """
+    from .survey import describe
+
+    return [
+        *describe(survey, transform),
+        *_extent(survey),
+        *_missing(survey.frame[survey.roles.used]),
+        *_duplicates(survey),
+        *_units(survey),
+    ]
 
 
 def _extent(survey: Survey) -> list[str]:

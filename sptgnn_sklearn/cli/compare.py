@@ -19,18 +19,31 @@ if TYPE_CHECKING:
     from ..model_selection.comparison import ComparisonResult
     from .survey import Survey
 
-__all__ = ["COMPARE_EPILOG", "add_compare_options", "run_compare"]
+__all__ = [
+    "COMPARE_EPILOG",
+    "NETWORK_NAME",
+    "TREES_NAME",
+    "add_compare_options",
+    "add_fold_options",
+    "compare_survey",
+    "make_models",
+    "make_splits",
+    "run_compare",
+    "settings_in_words",
+    "uses_log1p",
+]
 
 COMPARE_EPILOG = (
     "Scores are those of pooled out-of-fold predictions. After Ctrl-C the same command continues "
     "with the fits that are missing."
 )
 _FOLDS = {"random": "random", "block": "block", "spatial": "block"}
-_MODEL = "SpTGNN"
+NETWORK_NAME, TREES_NAME = "SpTGNN", "XGBoost"
 _SPLITS = 5
 _QUICK = {"splits": 3, "members": 2, "epochs": 5}
 _QUICK_TREES = 100
 _FINISHED_FITS = "finished-fits"
+_UNFINISHED = "unfinished"  # file in the folder of finished fits, as long as some are missing
 _FAILED, _STOPPED = 1, 130
 
 
@@ -39,6 +52,21 @@ def add_compare_options(parser: argparse.ArgumentParser) -> None:
     add_reading_options(parser)
     add_role_options(parser)
     add_model_options(parser)
+    group = add_fold_options(parser)
+    group.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("sptgnn-output"),
+        metavar="FOLDER",
+        help="output folder (default: sptgnn-output)",
+    )
+    group.add_argument("--force", action="store_true", help="replace the files of an output folder")
+    add_quiet(parser)
+
+
+def add_fold_options(parser: argparse.ArgumentParser) -> Any:
+    """Add the options of a comparison, and return their group."""
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--folds",
@@ -58,16 +86,7 @@ def add_compare_options(parser: argparse.ArgumentParser) -> None:
         )
         + f"{_QUICK_TREES} trees",
     )
-    group.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("sptgnn-output"),
-        metavar="FOLDER",
-        help="output folder (default: sptgnn-output)",
-    )
-    group.add_argument("--force", action="store_true", help="replace the files of an output folder")
-    add_quiet(parser)
+    return group
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -80,15 +99,13 @@ def run_compare(options: argparse.Namespace) -> int:
     lines = describe(survey, options.target_transform)
     with as_table_error(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        splits = _make_splits(survey, options)
+        splits = make_splits(survey, options)
     if not options.quiet:
         print("\n".join(lines))
         print_warnings([*survey.caught, *caught])
         if options.quick:
-            print(f"quick        {_quick_words(options)}: scores of a full run are better")
-    with as_table_error():
-        options.out.mkdir(parents=True, exist_ok=True)
-    result, caught = _compare(survey, splits, options)
+            print(f"quick        {settings_in_words(options)}: scores of a full run are better")
+    result, caught = compare_survey(survey, splits, options, options.out)
     print(f"\n{result.to_markdown()}\n")
     if not options.quiet:
         print_warnings(caught)
@@ -111,7 +128,8 @@ def run_compare(options: argparse.Namespace) -> int:
         return _STOPPED
     if len(result.failures):
         return _FAILED
-    shutil.rmtree(options.out / _FINISHED_FITS, ignore_errors=True)
+    # Finished fits are kept for a report.
+    (options.out / _FINISHED_FITS / _UNFINISHED).unlink(missing_ok=True)
     return 0
 
 
@@ -127,7 +145,7 @@ def _forbid_existing_results(folder: Path, force: bool) -> None:
 
     if folder.exists() and not folder.is_dir():
         raise TableError(f"--out {folder}: is a file, not a folder.")
-    unfinished = (folder / _FINISHED_FITS).is_dir()
+    unfinished = (folder / _FINISHED_FITS / _UNFINISHED).exists()
     if (folder / "comparison.csv").exists() and not force and not unfinished:
         raise TableError(
             f"--out {folder}: holds the results of an earlier run; choose another folder, or "
@@ -142,14 +160,16 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {name: quick[name] if value is None else value for name, value in given.items()}
 
 
-def _quick_words(options: argparse.Namespace) -> str:
+def settings_in_words(options: argparse.Namespace) -> str:
+    """Return the folds, members and epochs of a quick comparison as text."""
     words = [f"{value} {name}" for name, value in _settings(options).items()]
     return f"{', '.join(words)}, {_QUICK_TREES} trees"
 
 
-def _make_splits(
+def make_splits(
     survey: Survey, options: argparse.Namespace
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the rows of the training and test sets, by kind of folds."""
     from sklearn.model_selection import GroupKFold
 
     from ..model_selection.block_kfold import SpatialBlockKFold
@@ -169,7 +189,8 @@ def _make_splits(
     return {kind: list(kinds[kind].split(X, survey.y, groups)) for kind in options.folds}
 
 
-def _models(survey: Survey, options: argparse.Namespace) -> dict[str, Any]:
+def make_models(survey: Survey, options: argparse.Namespace) -> dict[str, Any]:
+    """Return SpTGNN, XGBoost and the training mean, with the same roles and seed."""
     from sklearn.dummy import DummyRegressor
 
     from ..baseline import XGBoostBaseline
@@ -190,23 +211,46 @@ def _models(survey: Survey, options: argparse.Namespace) -> dict[str, Any]:
         network.set_params(max_epochs=settings["epochs"])
     if options.quick:
         trees.set_params(n_estimators=_QUICK_TREES)
-    return {_MODEL: network, "XGBoost": trees, "training mean": DummyRegressor()}
+    return {NETWORK_NAME: network, TREES_NAME: trees, "training mean": DummyRegressor()}
 
 
-def _compare(
-    survey: Survey, splits: dict[str, Any], options: argparse.Namespace
+def compare_survey(
+    survey: Survey, splits: dict[str, Any], options: argparse.Namespace, folder: Path
 ) -> tuple[ComparisonResult, list[warnings.WarningMessage]]:
+    """Cross-validate the models, with the finished fits of a folder of results.
+
+    Parameters
+    ----------
+    survey : Survey
+    splits : dict of str to list of pairs of ndarray
+        From `make_splits`.
+    options : Namespace
+        Of `add_model_options` and `add_fold_options`, and ``quiet``.
+    folder : Path
+        Output folder of `run_compare`.
+
+    Returns
+    -------
+    result : ComparisonResult
+        Unfinished after Ctrl-C.
+    caught : list of warnings
+    """
     from sklearn.exceptions import FitFailedWarning
 
     from ..model_selection.comparison import compare_models
+    from .survey import as_table_error
 
-    checkpoint = options.out / _FINISHED_FITS
-    if options.force:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    checkpoint = folder / _FINISHED_FITS
+    if options.command == "compare":
+        if options.force:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        with as_table_error():
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            (checkpoint / _UNFINISHED).touch()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = compare_models(
-            _models(survey, options),
+            make_models(survey, options),
             survey.X,
             survey.y,
             splits,
@@ -234,7 +278,7 @@ def _write_outputs(
         "comparison.csv": lambda path: result.table.to_csv(path, index=False),
         "predictions.csv": lambda path: predictions.to_csv(path, index=False),
     }
-    finished = _MODEL in set(result.table["model"][result.table["R2"].notna()])
+    finished = NETWORK_NAME in set(result.table["model"][result.table["R2"].notna()])
     if finished and importlib.util.find_spec("matplotlib"):
         files["comparison.png"] = lambda path: _draw(result, survey, options, path)
     elif finished:
@@ -252,6 +296,14 @@ def _write_outputs(
     return written
 
 
+def uses_log1p(survey: Survey, options: argparse.Namespace) -> bool:
+    """Return whether the models of a comparison are fitted to log1p of the target."""
+    from ..table.target_scaling import choose_transform
+
+    automatic = options.target_transform == "auto" and choose_transform(survey.y) is not None
+    return automatic or options.target_transform == "log1p"
+
+
 def _draw(
     result: ComparisonResult, survey: Survey, options: argparse.Namespace, path: Path
 ) -> None:
@@ -261,17 +313,15 @@ def _draw(
     import matplotlib.pyplot as plt
 
     from ..plotting.comparison import plot_comparison
-    from ..table.target_scaling import choose_transform
 
-    scores = result.table[(result.table["model"] == _MODEL) & result.table["R2"].notna()]
-    automatic = options.target_transform == "auto" and choose_transform(survey.y) is not None
+    scores = result.table[(result.table["model"] == NETWORK_NAME) & result.table["R2"].notna()]
     figure = plot_comparison(
         result,
-        _MODEL,
+        NETWORK_NAME,
         scores["folds"].tolist(),
         name=survey.roles.target,
         unit=survey.frame.attrs.get("units", {}).get(survey.roles.target, ""),
-        log1p=automatic or options.target_transform == "log1p",
+        log1p=uses_log1p(survey, options),
     )
     figure.savefig(path, format="png", dpi=120, bbox_inches="tight")
     plt.close(figure)

@@ -19,6 +19,7 @@ _COMMANDS = {
     "fit": "fit a model to a table and save it",
     "predict": "predict the rows of a table with a saved model",
     "map": "predict every cell of rasters with a saved model",
+    "report": "write one HTML file on a table, the accuracy of its models, and a map",
     "info": "show what a saved model was fitted to",
 }
 _INVALID, _STOPPED = 2, 130

@@ -30,6 +30,7 @@ __all__ = [
     "draw_layers",
     "grid_aspect",
     "headless_pyplot",
+    "layer_limits",
     "map_panels",
     "open_map_file",
 ]
@@ -106,13 +107,24 @@ def draw_layers(soil: Any) -> Figure:
     grid = stack_from_dataset(soil, "the map").grid
     reference = resolve_crs(grid.crs, ["x", "y"])
     figure, panels = map_panels(len(layers), grid_aspect(grid.x, grid.y, reference))
-    values = [name for name in layers if has_target_unit(name) and name not in _SPREAD_LAYERS]
-    limits = _value_range(soil, values)
+    limits = layer_limits(soil)
     for ax, layer in zip(panels, layers, strict=True):
-        vmin, vmax = limits if layer in values else (None, None)
-        plot_map(soil, layer, ax=ax, vmin=vmin, vmax=vmax)
+        plot_map(soil, layer, ax=ax, vmin=limits[layer][0], vmax=limits[layer][1])
         ax.set_title(layer)
     return figure
+
+
+def layer_limits(soil: Any) -> dict[str, tuple[float | None, float | None]]:
+    """Return the limits of colors by layer, equal for all values of the target; None for others.
+
+    Parameters
+    ----------
+    soil : xarray.Dataset
+    """
+    layers = [str(name) for name in soil.data_vars]
+    values = [name for name in layers if has_target_unit(name) and name not in _SPREAD_LAYERS]
+    shared = _value_range(soil, values) if "mean" in values else (None, None)
+    return {name: shared if name in values else (None, None) for name in layers}
 
 
 def _value_range(soil: Any, layers: list[str]) -> tuple[float | None, float | None]:

@@ -18,7 +18,7 @@ MAP_EPILOG = (
     "The grid of the map is that of the first raster, or of --like. After Ctrl-C the same command "
     "continues with the blocks that are missing."
 )
-_SUFFIXES = (".tif", ".tiff", ".nc", ".zarr")
+_MAP_SUFFIXES = (".tif", ".tiff", ".nc", ".zarr")
 _STOPPED = 130
 
 
@@ -121,7 +121,7 @@ def run_map(options: argparse.Namespace) -> int:
             print(f"{stop}; the same command continues" if str(stop) else "stopped")
             return _STOPPED
         if options.figure is not None:
-            _draw(soil, options.figure)
+            _draw_map(soil, options.figure)
     if not options.quiet:
         print_warnings(caught)
         if unused:
@@ -137,8 +137,8 @@ def _check_output(path: Path, force: bool) -> None:
     from ..table.infer_roles import TableError
     from .survey import forbid_existing
 
-    if path.suffix.lower() not in _SUFFIXES:
-        raise TableError(f"-o {path}: the name must end in one of {', '.join(_SUFFIXES)}.")
+    if path.suffix.lower() not in _MAP_SUFFIXES:
+        raise TableError(f"-o {path}: the name must end in one of {', '.join(_MAP_SUFFIXES)}.")
     if path.suffix.lower() == ".zarr" and path.is_dir():
         if not force:
             raise TableError(f"-o {path}: exists; choose another name, or replace it with --force.")
@@ -203,7 +203,7 @@ def _check_date(options: argparse.Namespace, inputs: ModelInputs) -> None:
         raise TableError(f"--date {options.date}: the model was fitted without dates.")
 
 
-def _draw(soil: Any, path: Path) -> None:
+def _draw_map(soil: Any, path: Path) -> None:
     from .figures import draw_layers, headless_pyplot
 
     figure = draw_layers(soil)
