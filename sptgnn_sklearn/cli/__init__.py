@@ -1,4 +1,4 @@
-"""Command line ``sptgnn``: check a table, compare models, fit one and predict with it."""
+"""Command line ``sptgnn``: check a table, compare models, fit one, map and report."""
 
 import lazy_loader
 

@@ -47,7 +47,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("layers")
     group.add_argument(
         "--layers",
-        type=_names,
+        type=_layer_names,
         metavar="NAMES",
         help="mean, std, aleatoric, epistemic, lower, upper, quantiles in percent such as q05, and "
         "probabilities such as p<2.0 (quote them), separated by commas (default: mean,std)",
@@ -77,7 +77,7 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def _names(text: str) -> list[str]:
+def _layer_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -99,7 +99,7 @@ def run_map(options: argparse.Namespace) -> int:
         inputs = inspect_inputs(model)
         sources, unused = _match_sources(inputs, options)
         resample = _parse_resample(options.resample, list(sources))
-        _check_date(options, inputs)
+        _check_layers_and_date(options, inputs)
         try:
             soil = predict_map(
                 model,
@@ -196,9 +196,16 @@ def _parse_resample(entries: list[str], labels: list[str]) -> Any:
     return {label: default for label in labels if default is not None} | methods
 
 
-def _check_date(options: argparse.Namespace, inputs: ModelInputs) -> None:
+def _check_layers_and_date(options: argparse.Namespace, inputs: ModelInputs) -> None:
+    from ..maps.layers import AREA_LAYERS
     from ..table.infer_roles import TableError
 
+    of_area = [name for name in options.layers or () if name in AREA_LAYERS]
+    if of_area:
+        raise TableError(
+            f"--layers {of_area[0]}: needs the samples, which a model file lacks; the report draws "
+            "the area of applicability (--rasters), and predict_map writes it."
+        )
     if options.date is not None and inputs.time is None:
         raise TableError(f"--date {options.date}: the model was fitted without dates.")
 

@@ -45,13 +45,13 @@ _REMEDIES = (
     (
         r"Pass resample=\{'(.*?)': 'bilinear'\}, or 'nearest' for categories and 'average' for "
         r"finer rasters, to predict_map",
-        r"Set --resample \1=bilinear, or nearest for categories and average for finer rasters",
+        r"Set --resample '\1=bilinear', or nearest for categories and average for finer rasters",
     ),
     (
         r"Pass mask_and_scale=True here and to predict_map to apply the tags",
         "Set --mask-and-scale, here and in map, to apply the tags",
     ),
-    (r"[Pp]ass crs to the estimator or to predict_map", "set --crs in fit"),
+    (r"Pass crs to the estimator or to predict_map", "Set --crs in fit"),
     (r"[Pp]ass crs(?= ?[.:])", "Set --crs"),
     (r"[Pp]ass date\b", "Set --date"),
     (r"pass overwrite=True", "set --force"),

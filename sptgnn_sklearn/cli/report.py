@@ -40,7 +40,15 @@ REPORT_EPILOG = (
     "continues with the fits that are missing."
 )
 _METHOD_URL = "https://arxiv.org/abs/2606.16580"
-_REPORTED_PACKAGES = ("sptgnn-sklearn", "numpy", "pandas", "scikit-learn", "scipy", "torch", "xgboost")
+_REPORTED_PACKAGES = (
+    "sptgnn-sklearn",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "xgboost",
+)
 _INTERRUPTED = 130
 
 

@@ -24,6 +24,27 @@ from sptgnn_sklearn.cli.options import in_options, number_list
             "pd.to_datetime(X['d'], dayfirst=True).",
             "ambiguous. Set --dayfirst or --no-dayfirst.",
         ),
+        (
+            "exists: choose another path, or pass overwrite=True.",
+            "exists: choose another path, or set --force.",
+        ),
+        (
+            "is assumed (EPSG:1). Pass crs to the estimator or to predict_map.",
+            "is assumed (EPSG:1). Set --crs in fit.",
+        ),
+        ("that of the rasters is assumed. Pass crs.", "that of the rasters is assumed. Set --crs."),
+        ("for an unknown date. Pass date.", "for an unknown date. Set --date."),
+        (
+            "do not align. Pass resample={'a b': 'bilinear'}, or 'nearest' for categories and "
+            "'average' for finer rasters, to predict_map, or resample the raster first.",
+            "do not align. Set --resample 'a b=bilinear', or nearest for categories and average "
+            "for finer rasters, or resample the raster first.",
+        ),
+        (
+            "holds numbers: pass categories={'use': {1: 'crop', ...}}.",
+            "holds numbers: fit the model to codes (--rasters and --categorical), or map it in "
+            "Python.",
+        ),
         ("the ratio a==b or x.crs=1 stays", "the ratio a==b or x.crs=1 stays"),
     ],
 )
