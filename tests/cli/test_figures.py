@@ -21,6 +21,8 @@ from sptgnn_sklearn.table.infer_roles import TableError
 @pytest.fixture
 def soil():
     """A map with three layers and a cell without data."""
+    import rioxarray  # noqa: F401
+
     values = np.arange(12.0, dtype="float32").reshape(3, 4)
     values[0, 0] = np.nan
     layers = {"mean": values, "q95": values + 10, "std": values / 10, "p<2.0": values / 12}
