@@ -12,9 +12,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, Whi
 from sklearn.preprocessing import QuantileTransformer
 
 _SMOOTHNESS = 1.5
+_SPATIAL_SMOOTHNESS = 0.5
 _LENGTHS = (1e-2, 1e2)  # standard deviations
 _VARIANCES = (1e-4, 1e2)  # of the standardized target
-_CLIP = 3.0  # normal scores
 
 
 class ColumnMatern(Matern):
@@ -37,8 +37,9 @@ class ColumnMatern(Matern):
 class AdditiveGaussianProcess(RegressorMixin, BaseEstimator):
     """Gaussian process with Matern kernels of the coordinates and of the covariates, and noise.
 
-    The covariates are normal scores with one length scale. All parameters maximize the marginal
-    likelihood, from the default values and from random ones.
+    The kernel of the coordinates is exponential, as the variogram of most soil properties. The
+    covariates are ranks with one length scale. All parameters maximize the marginal likelihood,
+    from the default values and from random ones.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class AdditiveGaussianProcess(RegressorMixin, BaseEstimator):
         self.center_ = X[:, :2].mean(axis=0)
         self.radius_ = float(np.sqrt(((X[:, :2] - self.center_) ** 2).sum(axis=1).mean())) or 1.0
         n_quantiles = min(1000, len(X))
-        scaler = QuantileTransformer(n_quantiles=n_quantiles, output_distribution="normal")
+        scaler = QuantileTransformer(n_quantiles=n_quantiles)
         self.scaler_ = scaler.fit(X[:, 2:]) if X.shape[1] > 2 else None
         process = GaussianProcessRegressor(
             self._kernel(),
@@ -74,7 +75,7 @@ class AdditiveGaussianProcess(RegressorMixin, BaseEstimator):
         return self.process_.predict(self._features(np.asarray(X, dtype=float)))
 
     def _kernel(self) -> Kernel:
-        kernel = ConstantKernel(0.5, _VARIANCES) * ColumnMatern(0, 2, 0.5)
+        kernel = ConstantKernel(0.5, _VARIANCES) * ColumnMatern(0, 2, 0.5, nu=_SPATIAL_SMOOTHNESS)
         if self.scaler_ is not None:
             kernel += ConstantKernel(0.5, _VARIANCES) * ColumnMatern(2)
         return kernel + WhiteKernel(0.5, _VARIANCES)
@@ -83,5 +84,6 @@ class AdditiveGaussianProcess(RegressorMixin, BaseEstimator):
         plane = (X[:, :2] - self.center_) / self.radius_
         if self.scaler_ is None:
             return plane
-        scores = np.clip(self.scaler_.transform(X[:, 2:]), -_CLIP, _CLIP)
-        return np.hstack([plane, scores / np.sqrt(scores.shape[1])])  # distances of about one
+        ranks = self.scaler_.transform(X[:, 2:])
+        scale = np.sqrt(ranks.shape[1])  # for distances below one
+        return np.hstack([plane, ranks / scale])

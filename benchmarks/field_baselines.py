@@ -158,7 +158,8 @@ class LightGBM(RegressorMixin, BaseEstimator):
         stopped.fit(
             X.iloc[train],
             y[train],
-            eval_set=[(X.iloc[validation], y[validation])],
+            eval_X=X.iloc[validation],
+            eval_y=y[validation],
             callbacks=[lightgbm.early_stopping(50, verbose=False)],
         )
         n_rounds = max(1, stopped.best_iteration_ or self.n_estimators)

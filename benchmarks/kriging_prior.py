@@ -5,6 +5,8 @@ Schmidinger et al. (2026), Computers and Electronics in Agriculture 243 (arXiv 2
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
@@ -65,15 +67,19 @@ class LocalOrdinaryKriging:
         if len(rows) > _VARIOGRAM_PLACES:
             rng = np.random.default_rng(self.random_state)
             rows = rng.choice(rows, _VARIOGRAM_PLACES, replace=False)
-        variogram = Variogram(
-            self.places_[rows],
-            self.values_[rows],
-            model="exponential",
-            use_nugget=True,
-            n_lags=_N_LAGS,
-            maxlag=_LARGEST_LAG,
-        )
-        effective_range, sill, nugget = map(float, variogram.parameters)
+        values = self.values_[rows]
+        effective_range, sill, nugget = 1.0, 0.0, float(values.var())
+        if nugget > 0:
+            with suppress(RuntimeError):  # no optimum found: a variogram of the nugget alone
+                variogram = Variogram(
+                    self.places_[rows],
+                    values,
+                    model="exponential",
+                    use_nugget=True,
+                    n_lags=_N_LAGS,
+                    maxlag=_LARGEST_LAG,
+                )
+                effective_range, sill, nugget = map(float, variogram.parameters)
 
         def semivariance(distance: np.ndarray) -> np.ndarray:
             partial = sill * -np.expm1(-3 * distance / effective_range)

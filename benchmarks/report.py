@@ -1,6 +1,7 @@
 """Tables of the benchmark records: accuracy, ranks, differences with intervals, and calibration.
 
     python -m benchmarks.report            # print all tables
+    python -m benchmarks.report --wide     # print those of the wide set of tables
     python -m benchmarks.report --check    # print a summary of SpTGNN against its baselines
     python -m benchmarks.report --write    # write the tables of the documentation
 
@@ -23,6 +24,7 @@ from scipy.stats import t as student
 
 from .baselines import MODEL_AVERAGES
 from .experiments import RECORDS_DIR
+from .opponents import Cell, opponent_cells, opponent_summary, opponent_table
 from .simulated_surveys import SIMULATED_SURVEYS
 from .speed_report import speed_tables
 from .tables import FOLD_KINDS
@@ -381,6 +383,7 @@ def summary(results: Results) -> list[str]:
             f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} "
             "pairs of table and folds"
         )
+    lines += opponent_summary(default_cells(results))
     lines += losses
     for table in results.tables:
         moran = {
@@ -467,6 +470,11 @@ def write_documentation(records: Path, folder: Path) -> None:
         print(folder / name)
 
 
+def default_cells(results: Results) -> dict[tuple[str, str], Cell]:
+    """Compare the default model with its single opponents on each table and kind of folds."""
+    return opponent_cells(results.entries, DEFAULT, (_NETWORK, *MODEL_AVERAGES))
+
+
 def print_tables(results: Results, uncertainty_results: Results) -> None:
     """Print the tables of accuracy, calibration and fit time."""
     for folds in FOLD_KINDS:
@@ -480,6 +488,8 @@ def print_tables(results: Results, uncertainty_results: Results) -> None:
         for score, title in CALIBRATION_SCORES.items():
             table = calibration_table(uncertainty_results, folds, score)
             print(f"\n{folds} folds, {title}\n\n{table.to_markdown()}")
+    opponents = opponent_table(default_cells(results), LABELS, DEFAULT)
+    print(f"\nBest opponents and regret\n\n{opponents.to_markdown()}")
     print(f"\nFit time in seconds\n\n{fit_time_table(results).to_markdown()}")
 
 
@@ -487,6 +497,7 @@ def main() -> None:
     """Print or write all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=Path, default=RECORDS_DIR)
+    parser.add_argument("--wide", action="store_true", help="the wide set of tables instead")
     parser.add_argument("--check", action="store_true", help="print the summary only")
     parser.add_argument("--write", action="store_true", help="write the documentation's tables")
     options = parser.parse_args()
@@ -494,7 +505,7 @@ def main() -> None:
         docs = Path(__file__).resolve().parent.parent / "docs"
         write_documentation(options.records, docs / "measured")
         return
-    results = Results(options.records / "skill")
+    results = Results(options.records / ("wide" if options.wide else "skill"))
     if not options.check:
         print_tables(results, Results(options.records / "uncertainty"))
     print("\n" + "\n".join(summary(results)))

@@ -1,11 +1,16 @@
 """The accuracy benchmark."""
 
+import json
+import time
+
 import numpy as np
+import pytest
 from benchmark_helpers import TASK, CountingNearest, run_main
 
 from benchmarks import skill
 from benchmarks.baselines import FOUR_TREE_MODELS
 from benchmarks.experiments import Experiment, PredictionStore, fit_and_predict
+from benchmarks.field_baselines import FIELD_BASELINES
 
 
 def test_one_fit_stores_the_network_alone(data, tmp_path, monkeypatch):
@@ -38,3 +43,61 @@ def test_command_line(parquet, tmp_path, monkeypatch, capsys):
     second = run_main(skill, monkeypatch, capsys, *table, *folders, *models)
     assert CountingNearest.n_fits == 2 * 2 * 3 * len(FOUR_TREE_MODELS)
     assert "| mean of four tree models | " in second
+
+
+def nearest(make, data, test):
+    return fit_and_predict(CountingNearest, data, test)
+
+
+def test_group_of_field_baselines(parquet, tmp_path, monkeypatch, capsys):
+    """The name "field" selects all of them, and each has an entry."""
+    options = ["--table", parquet, "--target", "target_soc", "--log", "--folds", "random"]
+    options += ["--out", tmp_path / "records", "--predictions", tmp_path / "predictions"]
+    monkeypatch.setattr(skill, "fit_and_predict", nearest)
+    run_main(skill, monkeypatch, capsys, *options, "--models", "field", "catboost")
+    (record,) = (tmp_path / "records").glob("*.json")
+    models = [entry["model"] for entry in json.loads(record.read_text())["results"]]
+    assert sorted(models) == sorted(FIELD_BASELINES)
+
+
+def test_time_limit_is_recorded(parquet, tmp_path, monkeypatch, capsys):
+    """A model that is stopped has its limit on record, is not run again and has no score."""
+
+    def slow(make, data, test):
+        CountingNearest.n_fits += 1
+        time.sleep(5)
+
+    options = ["--table", parquet, "--target", "target_soc", "--log", "--folds", "random"]
+    options += ["--out", tmp_path / "records", "--predictions", tmp_path / "predictions"]
+    monkeypatch.setattr(skill, "fit_and_predict", slow)
+    monkeypatch.setitem(skill.TIME_LIMITS, "tabm", 0.2)
+    CountingNearest.n_fits = 0
+    first = run_main(skill, monkeypatch, capsys, *options, "--models", "tabm")
+    assert "random-tabm-seed0: stopped, a fold takes more than 0 s" in first
+    run_main(skill, monkeypatch, capsys, *options, "--models", "tabm")
+    assert CountingNearest.n_fits == 1
+    (record,) = (tmp_path / "records").glob("*.json")
+    (entry,) = json.loads(record.read_text())["results"]
+    assert entry["time_limit_seconds"] == 0.2
+
+
+def test_pretrained_models_need_a_checkpoint(parquet, tmp_path, monkeypatch, capsys):
+    """The message names the option, or the file that does not exist."""
+    options = ["--table", parquet, "--target", "target_soc", "--models", "kriging_prior_tabpfn"]
+    with pytest.raises(SystemExit, match="needs --tabpfn-checkpoint FILE"):
+        run_main(skill, monkeypatch, capsys, *options)
+    options += ["--tabpfn-checkpoint", tmp_path / "absent.ckpt"]
+    with pytest.raises(SystemExit, match=r"absent.ckpt does not exist"):
+        run_main(skill, monkeypatch, capsys, *options)
+
+
+def test_limesoda_with_its_own_folds(tmp_path, monkeypatch, capsys):
+    """All properties of a field run on the ten folds of the package."""
+    pytest.importorskip("LimeSoDa")
+    options = ["--limesoda", "BB.30_1", "--models", "catboost", "--out", tmp_path / "records"]
+    options += ["--predictions", tmp_path / "predictions"]
+    monkeypatch.setattr(skill, "fit_and_predict", nearest)
+    out = run_main(skill, monkeypatch, capsys, *options)
+    for soil_property in ("SOC", "pH", "Clay"):
+        assert f"| BB.30_1 {soil_property} | " in out
+    assert len(list((tmp_path / "predictions").rglob("*.npz"))) == 30

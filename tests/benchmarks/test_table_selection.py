@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.simulated_surveys import SIMULATED_SURVEYS
 from benchmarks.table_selection import add_table_arguments, selected_tables
-from benchmarks.tables import Task
+from benchmarks.tables import TASKS, WIDE_TASKS, Task
 
 
 def parse(*arguments):
@@ -33,3 +33,13 @@ def test_missing_selection_and_missing_file(tmp_path):
         selected_tables(parse())
     with pytest.raises(SystemExit, match=r"meuse.parquet does not exist"):
         selected_tables(parse("--data", str(tmp_path), "--tables", "meuse"))
+
+
+def test_wide_tables_are_apart(tmp_path):
+    """The standard set is the default, and --wide selects the other one."""
+    for name in (*TASKS, *WIDE_TASKS):
+        (tmp_path / f"{name}.parquet").touch()
+    for options, tasks in (([], TASKS), (["--wide"], WIDE_TASKS)):
+        found = selected_tables(parse("--data", str(tmp_path), *options))
+        assert [source.task for source in found] == list(tasks.values())
+    assert not set(TASKS) & set(WIDE_TASKS)

@@ -1,0 +1,178 @@
+"""Tables of one model against its opponents: ranks, regret, and the mean of the best three.
+
+The regret of a model in a cell, which is a table and a kind of folds, is the R2 of the best single
+opponent minus that of the model. With three or more seeds the opponent is chosen on all seeds but
+one and scored on that one, for each seed in turn; with fewer it is chosen on the scores that it is
+compared by, which flatters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .text_table import TextTable
+
+_N_BEST = 3
+_SEEDS_FOR_SELECTION = 3
+_MISSING = "–"
+Scores = Mapping[int, float]  # by seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Model and opponents on one table and kind of folds.
+
+    Attributes
+    ----------
+    own : float
+        Mean R2 of the model over seeds.
+    best : str
+        Opponent with the highest mean R2.
+    best_three : float
+        Mean R2 of the three opponents with the highest mean R2, NaN if there are fewer.
+    rank : int
+        1 plus the number of opponents with a higher mean R2.
+    n_models : int
+        Opponents and the model.
+    regret : float
+    held_out : bool
+        Whether the best opponent was chosen on other seeds than it was scored on.
+    """
+
+    own: float
+    best: str
+    best_three: float
+    rank: int
+    n_models: int
+    regret: float
+    held_out: bool
+
+
+def compare(own: Scores, opponents: Mapping[str, Scores]) -> Cell:
+    """Compare a model with its opponents in one cell.
+
+    Parameters
+    ----------
+    own : dict of int to float
+        R2 of the model by seed.
+    opponents : dict of str to dict of int to float
+        R2 by seed, of one opponent or more.
+    """
+    mean = float(np.mean(list(own.values())))
+    means = {name: float(np.mean(list(scores.values()))) for name, scores in opponents.items()}
+    ordered = sorted(means, key=lambda name: -means[name])
+    best_three = float("nan")
+    if len(ordered) >= _N_BEST:
+        best_three = float(np.mean([means[name] for name in ordered[:_N_BEST]]))
+    # An opponent with fewer seeds cannot be chosen on some and scored on another.
+    complete = {name: scores for name, scores in opponents.items() if set(own) <= set(scores)}
+    held_out = len(own) >= _SEEDS_FOR_SELECTION and bool(complete)
+    regret = means[ordered[0]] - mean
+    if held_out:
+        regret = float(np.mean([_held_out_regret(seed, own, complete) for seed in own]))
+    return Cell(
+        own=mean,
+        best=ordered[0],
+        best_three=best_three,
+        rank=1 + sum(value > mean for value in means.values()),
+        n_models=1 + len(means),
+        regret=regret,
+        held_out=held_out,
+    )
+
+
+def _held_out_regret(seed: int, own: Scores, opponents: Mapping[str, Scores]) -> float:
+    others = [other for other in own if other != seed]
+    chosen = max(opponents, key=lambda name: np.mean([opponents[name][s] for s in others]))
+    return opponents[chosen][seed] - own[seed]
+
+
+def opponent_cells(
+    entries: Mapping[tuple[str, str, str], Mapping[int, Mapping[str, float]]],
+    model: str,
+    excluded: Collection[str],
+) -> dict[tuple[str, str], Cell]:
+    """Compare a model with its opponents on each table and kind of folds.
+
+    Parameters
+    ----------
+    entries : dict
+        Record entries by (table, folds, model) and seed, as in `benchmarks.report.Results`.
+    model : str
+    excluded : collection of str
+        Models that are no single opponents.
+
+    Returns
+    -------
+    dict of (table, folds) to Cell
+        Cells with a score of the model and of at least one opponent.
+    """
+    scores = {
+        key: {seed: entry["R2"] for seed, entry in by_seed.items()}
+        for key, by_seed in entries.items()
+    }
+    cells = {}
+    for table, folds, name in scores:
+        if name != model:
+            continue
+        opponents = {
+            other: scores[key]
+            for key in scores
+            if key[:2] == (table, folds) and (other := key[2]) not in (model, *excluded)
+        }
+        if opponents:
+            cells[table, folds] = compare(scores[table, folds, model], opponents)
+    return cells
+
+
+def opponent_table(
+    cells: Mapping[tuple[str, str], Cell], labels: Mapping[str, str], model: str
+) -> TextTable:
+    """R2 beside the best opponents, rank and regret, by table and kind of folds."""
+    rows = []
+    for (table, folds), cell in cells.items():
+        rows.append(
+            [
+                f"{table}, {folds}",
+                f"{cell.own:.3f}",
+                labels.get(cell.best, cell.best),
+                _MISSING if np.isnan(cell.best_three) else f"{cell.best_three:.3f}",
+                f"{cell.rank} of {cell.n_models}",
+                f"{cell.regret:+.3f}",
+                "yes" if cell.held_out else "no",
+            ]
+        )
+    columns = [
+        "table, folds",
+        labels.get(model, model),
+        "best opponent",
+        "mean of the best three opponents",
+        "rank",
+        "regret",
+        "opponent chosen on other seeds",
+    ]
+    return TextTable(columns, rows)
+
+
+def opponent_summary(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
+    """Return means over all cells, one line for each kind of folds."""
+    lines = []
+    for folds in dict.fromkeys(folds for _, folds in cells):
+        found = [cell for (_, kind), cell in cells.items() if kind == folds]
+        three = [cell for cell in found if not np.isnan(cell.best_three)]
+        line = (
+            f"{folds} folds, {len(found)} tables: mean rank "
+            f"{np.mean([cell.rank for cell in found]):.2f}, mean regret against the best single "
+            f"opponent of each table {np.mean([cell.regret for cell in found]):+.3f}, largest "
+            f"{max(cell.regret for cell in found):+.3f}"
+        )
+        if three:
+            own, others = (
+                np.mean([getattr(cell, name) for cell in three]) for name in ("own", "best_three")
+            )
+            line += f"; mean R2 {own:.3f}, mean of the best three opponents {others:.3f}"
+        lines.append(line)
+    return lines
