@@ -686,6 +686,14 @@ class SpTGNNRegressor(
         calibration = self.ensemble_.postprocessor.calibration
         return PredictiveDistribution(members, self.target_, calibration, self.target_bounds)
 
+    # scikit-learn 1.6 has other hooks than `_html_repr`.
+    def _repr_html_inner(self):
+        return self._html_repr()
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | ({"text/html": self._html_repr()} if "text/html" in bundle else {})
+
     def _html_repr(self):
         """Return scikit-learn's diagram and, once fitted, a table of roles and rows."""
         diagram = estimator_html_repr(self)

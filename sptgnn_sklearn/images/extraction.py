@@ -27,6 +27,8 @@ __all__ = ["extract_chips"]
 
 _MAX_CHIP_SIZE = 4096
 _WINDOWS_PER_TASK = 64
+# "str" since pandas 3, which has a missing value; before it, None would become the text "None".
+_TEXT_DTYPE = pd.Series([""]).dtype
 
 
 def extract_chips(
@@ -164,7 +166,7 @@ def extract_chips(
         chips[row] = path_of_pixel[pixel]
     _warn_rows_without_chip(chips, inside, column, source.name)
     table = X.copy()
-    table[column] = pd.array(chips, dtype="str")
+    table[column] = pd.Series(chips, index=table.index, dtype=_TEXT_DTYPE)
     return table
 
 

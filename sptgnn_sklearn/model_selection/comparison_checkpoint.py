@@ -75,7 +75,9 @@ class ComparisonCheckpoint:
             ) from error
         frame = as_dataframe(X)
         columns = [
-            (str(label), str(column.dtype), column.to_numpy()) for label, column in frame.items()
+            # Contiguous, because a digest depends on the strides.
+            (str(label), str(column.dtype), np.ascontiguousarray(column.to_numpy()))
+            for label, column in frame.items()
         ]
         return cls(path, joblib.hash((columns, y, _versions())))
 

@@ -61,7 +61,7 @@ _TEXT_PARAMS = dict.fromkeys(
 )
 _PARAM_TYPES: dict[str, tuple[type, ...]] = {
     **_TEXT_PARAMS,
-    "base_score": (*_NUMBER_TYPES, list),
+    "base_score": (*_NUMBER_TYPES, list, str),
     "eval_metric": (str, list),
     "feature_types": (list, tuple),
     "feature_weights": (list, np.ndarray),

@@ -25,8 +25,10 @@ class BaseDisplay:
     figure_: Figure
 
     def _set_axes(self, ax: Axes) -> None:
-        figure = ax.get_figure(root=True)
-        assert figure is not None  # axes with a drawing belong to a figure
+        figure: Any = ax.get_figure()
+        # A subfigure belongs to a figure; matplotlib 3.10 has get_figure(root=True) for that.
+        while figure is not figure.figure:
+            figure = figure.figure
         self.ax_, self.figure_ = ax, figure
 
 

@@ -169,7 +169,11 @@ def decimal_years(column: pd.Series, label: Hashable) -> np.ndarray:
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        years = _decimal_years_utc(pd.to_datetime(column, utc=True))
+        try:
+            dates = pd.to_datetime(column, utc=True)
+        except (pd.errors.OutOfBoundsDatetime, OverflowError):  # nanoseconds end in 2262
+            dates = pd.to_datetime(column.astype(object), errors="coerce", utc=True)
+        years = _decimal_years_utc(dates)
     else:
         years = _floats_or_nan(column, missing)
         missing = missing | (years == 0)

@@ -219,13 +219,17 @@ def _check_target(y: Any) -> np.ndarray:
     if isinstance(y, np.ma.MaskedArray) and y.dtype.kind in "biuf":
         y = np.ma.filled(y.astype(np.float64), np.nan)
     try:
-        series = pd.Series(column_or_1d(y, warn=True))
+        array = column_or_1d(y, warn=True)
+        # With a dtype, because pandas 2 fails to infer that of integers beyond any float.
+        series = pd.Series(array, dtype=array.dtype)
     except (TypeError, ValueError) as error:
         if str(error).startswith("y "):
             raise
         raise type(error)(f"y must hold one number per row: {error}") from error
     if series.dtype.kind in "mM":
         raise ValueError(_DATES_IN_Y)
+    if series.dtype.kind == "O" and any(isinstance(v, list | np.ndarray) for v in series):
+        to_float(series, "y")  # raises; numpy converts an array of one number
     try:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:

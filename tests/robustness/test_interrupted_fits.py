@@ -187,7 +187,7 @@ def test_failed_fit_of_other_estimators_changes_nothing(make, target, method, er
 
 def test_failed_fit_of_the_embedder_changes_nothing(tmp_path, monkeypatch):
     """Also scikit-learn's attributes of the columns."""
-    target = "sptgnn_sklearn.encoders.embedder.build_encoder"
+    target = "sptgnn_sklearn.encoders.terramind.build_encoder"
     monkeypatch.setattr(target, lambda *args: small_stages())
     table = pd.DataFrame({"dem": write_chips(tmp_path, 3), "a": [1.0, 2.0, 3.0]})
     model = TerraMindEmbedder({"DEM": "dem"}, weights=None, cache_dir=False).fit(table)

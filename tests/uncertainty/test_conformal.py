@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mapie.conformity_scores import StdConformityScore
+from mapie import conformity_scores
 from mapie.regression import SplitConformalRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -32,6 +32,8 @@ def test_average_coverage_is_nominal():
 
 def test_limits_equal_those_of_standardized_scores():
     """MAPIE's score for models with predicted standard deviations gives the same intervals."""
+    if not hasattr(conformity_scores, "StdConformityScore"):
+        pytest.skip("this version of MAPIE has no such score")
     rng = np.random.RandomState(0)
     X = rng.uniform(-3, 3, size=(300, 1))
     y = np.sin(X[:, 0]) + 0.2 * rng.normal(size=300)
@@ -39,7 +41,7 @@ def test_limits_equal_those_of_standardized_scores():
     mapie = SplitConformalRegressor(
         model,
         confidence_level=0.8,
-        conformity_score=StdConformityScore(sym=False),
+        conformity_score=conformity_scores.StdConformityScore(sym=False),
         prefit=True,
     ).conformalize(X[60:160], y[60:160])
     _, expected = mapie.predict_interval(X[160:])
