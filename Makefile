@@ -17,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links dist audit clean distclean
-.PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
+.PHONY: bench bench-skill bench-field bench-limesoda bench-ablation bench-images bench-speed bench-maps bench-sharing
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -68,6 +68,8 @@ coverage: $(STAMP) ## run the tests and list the lines and branches that they do
 fuzz: $(STAMP) ## fit ten thousand odd tables, read damaged files for an hour; goes on; SEEDS=0
 	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py properties --seed $(firstword $(SEEDS))
 	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/fuzz.py files --seed $(firstword $(SEEDS))
+	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/forge.py models --n 500000 --seed $(firstword $(SEEDS))
+	PYTHONPATH=. $(ONE_THREAD) $(BIN)/python tests/forge.py checkpoints --n 10000 --seed $(firstword $(SEEDS))
 
 # Tests pass invalid types on purpose, so mypy checks their names and imports only.
 MYPY_TESTS := --explicit-package-bases --no-check-untyped-defs --allow-incomplete-defs \
@@ -120,6 +122,12 @@ bench: $(BENCH_STAMP) ## score the model and its baselines on simulated surveys;
 
 bench-skill: $(BENCH_STAMP) ## the same on public tables: DATA=folder SEEDS="0 1 2"; hours, resumes
 	$(BIN)/python -m benchmarks.skill --data $(DATA) --seeds $(SEEDS)
+
+bench-field: $(BENCH_STAMP) ## the same for further baselines, of 2026: DATA=folder; hours, resumes
+	$(BIN)/python -m benchmarks.skill --data $(DATA) --models field --seeds $(SEEDS)
+
+bench-limesoda: $(BENCH_STAMP) ## LimeSoDa's fields with their own ten folds; hours, resumes
+	$(BIN)/python -m benchmarks.skill --limesoda --models sptgnn random_forest field --seeds $(SEEDS)
 
 bench-ablation: $(BENCH_STAMP) ## ablation study on the same tables; hours, resumes
 	$(BIN)/python -m benchmarks.ablation --data $(DATA) --seeds $(SEEDS)
