@@ -17,7 +17,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links dist audit clean distclean
-.PHONY: bench bench-skill bench-field bench-limesoda bench-ablation bench-images bench-speed bench-maps bench-sharing
+.PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
+.PHONY: bench-field bench-limesoda
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
