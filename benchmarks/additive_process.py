@@ -28,7 +28,7 @@ class ColumnMatern(Matern):
         self.stop = stop
 
     def __call__(self, X, Y=None, eval_gradient=False):
-        """Return the kernel matrix, and its gradient if asked for."""
+        """Return the kernel matrix, and its gradient with `eval_gradient`."""
         columns = slice(self.start, self.stop)
         other = None if Y is None else np.asarray(Y)[:, columns]
         return super().__call__(np.asarray(X)[:, columns], other, eval_gradient)

@@ -24,7 +24,7 @@ from scipy.stats import t as student
 
 from .baselines import MODEL_AVERAGES
 from .experiments import RECORDS_DIR
-from .opponents import Cell, opponent_cells, opponent_summary, opponent_table
+from .regret import Cell, regret_cells, regret_summary, regret_table
 from .simulated_surveys import SIMULATED_SURVEYS
 from .speed_report import speed_tables
 from .tables import FOLD_KINDS
@@ -383,7 +383,7 @@ def summary(results: Results) -> list[str]:
             f"mean rank among single models {np.mean(ranks):.2f} over {len(ranks)} "
             "pairs of table and folds"
         )
-    lines += opponent_summary(default_cells(results))
+    lines += regret_summary(default_cells(results))
     lines += losses
     for table in results.tables:
         moran = {
@@ -471,8 +471,8 @@ def write_documentation(records: Path, folder: Path) -> None:
 
 
 def default_cells(results: Results) -> dict[tuple[str, str], Cell]:
-    """Compare the default model with its single opponents on each table and kind of folds."""
-    return opponent_cells(results.entries, DEFAULT, (_NETWORK, *MODEL_AVERAGES))
+    """Compare the default model with its single baselines on each table and kind of folds."""
+    return regret_cells(results.entries, DEFAULT, (_NETWORK, *MODEL_AVERAGES))
 
 
 def print_tables(results: Results, uncertainty_results: Results) -> None:
@@ -488,8 +488,8 @@ def print_tables(results: Results, uncertainty_results: Results) -> None:
         for score, title in CALIBRATION_SCORES.items():
             table = calibration_table(uncertainty_results, folds, score)
             print(f"\n{folds} folds, {title}\n\n{table.to_markdown()}")
-    opponents = opponent_table(default_cells(results), LABELS, DEFAULT)
-    print(f"\nBest opponents and regret\n\n{opponents.to_markdown()}")
+    baselines = regret_table(default_cells(results), LABELS, DEFAULT)
+    print(f"\nBest baselines and regret\n\n{baselines.to_markdown()}")
     print(f"\nFit time in seconds\n\n{fit_time_table(results).to_markdown()}")
 
 

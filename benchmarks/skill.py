@@ -3,7 +3,7 @@
     python -m benchmarks.skill --table soil.parquet --target soc --log --elevation dem
     python -m benchmarks.skill --data FOLDER --models sptgnn xgboost_tuned --seeds 0 1 2
     python -m benchmarks.skill --data FOLDER --tables meuse --shuffled    # no signal
-    python -m benchmarks.skill --data FOLDER --models field               # opponents of 2026
+    python -m benchmarks.skill --data FOLDER --models field               # baselines of 2026
     python -m benchmarks.skill --data FOLDER --models tabicl --tabicl-checkpoint FILE
     python -m benchmarks.skill --limesoda G.104 --models sptgnn catboost  # its own folds
 

@@ -16,7 +16,7 @@ def test_missing_package_names_the_extra():
 
 
 def test_categories_as_text():
-    """Missing levels are a level; numbers are imputed by training medians if asked for."""
+    """Missing levels are a level; with `impute`, numbers are imputed by training medians."""
     X = pd.DataFrame({"a": [1.0, 3.0, np.nan], "b": pd.Categorical(["u", None, "v"])})
     assert category_columns(X) == ["b"]
     plain = TextCategories().fit(X).transform(X)

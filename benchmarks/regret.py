@@ -1,7 +1,7 @@
-"""Tables of one model against its opponents: ranks, regret, and the mean of the best three.
+"""Tables of one model against its baselines: ranks, regret, and the mean of the best three.
 
 The regret of a model in a cell, which is a table and a kind of folds, is the R2 of the best single
-opponent minus that of the model. With three or more seeds the opponent is chosen on all seeds but
+baseline minus that of the model. With three or more seeds the baseline is chosen on all seeds but
 one and scored on that one, for each seed in turn; with fewer it is chosen on the scores that it is
 compared by, which flatters it.
 """
@@ -23,23 +23,23 @@ Scores = Mapping[int, float]  # by seed
 
 @dataclass(frozen=True)
 class Cell:
-    """Model and opponents on one table and kind of folds.
+    """Model and baselines on one table and kind of folds.
 
     Attributes
     ----------
     own : float
         Mean R2 of the model over seeds.
     best : str
-        Opponent with the highest mean R2.
+        Baseline with the highest mean R2.
     best_three : float
-        Mean R2 of the three opponents with the highest mean R2, NaN if there are fewer.
+        Mean R2 of the three baselines with the highest mean R2, NaN if there are fewer.
     rank : int
-        1 plus the number of opponents with a higher mean R2.
+        1 plus the number of baselines with a higher mean R2.
     n_models : int
-        Opponents and the model.
+        Baselines and the model.
     regret : float
     held_out : bool
-        Whether the best opponent was chosen on other seeds than it was scored on.
+        Whether the best baseline was chosen on other seeds than it was scored on.
     """
 
     own: float
@@ -51,24 +51,24 @@ class Cell:
     held_out: bool
 
 
-def compare(own: Scores, opponents: Mapping[str, Scores]) -> Cell:
-    """Compare a model with its opponents in one cell.
+def compare(own: Scores, baselines: Mapping[str, Scores]) -> Cell:
+    """Compare a model with its baselines in one cell.
 
     Parameters
     ----------
     own : dict of int to float
         R2 of the model by seed.
-    opponents : dict of str to dict of int to float
-        R2 by seed, of one opponent or more.
+    baselines : dict of str to dict of int to float
+        R2 by seed, of one baseline or more.
     """
     mean = float(np.mean(list(own.values())))
-    means = {name: float(np.mean(list(scores.values()))) for name, scores in opponents.items()}
+    means = {name: float(np.mean(list(scores.values()))) for name, scores in baselines.items()}
     ordered = sorted(means, key=lambda name: -means[name])
     best_three = float("nan")
     if len(ordered) >= _N_BEST:
         best_three = float(np.mean([means[name] for name in ordered[:_N_BEST]]))
-    # An opponent with fewer seeds cannot be chosen on some and scored on another.
-    complete = {name: scores for name, scores in opponents.items() if set(own) <= set(scores)}
+    # An baseline with fewer seeds cannot be chosen on some and scored on another.
+    complete = {name: scores for name, scores in baselines.items() if set(own) <= set(scores)}
     held_out = len(own) >= _SEEDS_FOR_SELECTION and bool(complete)
     regret = means[ordered[0]] - mean
     if held_out:
@@ -84,18 +84,18 @@ def compare(own: Scores, opponents: Mapping[str, Scores]) -> Cell:
     )
 
 
-def _held_out_regret(seed: int, own: Scores, opponents: Mapping[str, Scores]) -> float:
+def _held_out_regret(seed: int, own: Scores, baselines: Mapping[str, Scores]) -> float:
     others = [other for other in own if other != seed]
-    chosen = max(opponents, key=lambda name: np.mean([opponents[name][s] for s in others]))
-    return opponents[chosen][seed] - own[seed]
+    chosen = max(baselines, key=lambda name: np.mean([baselines[name][s] for s in others]))
+    return baselines[chosen][seed] - own[seed]
 
 
-def opponent_cells(
+def regret_cells(
     entries: Mapping[tuple[str, str, str], Mapping[int, Mapping[str, float]]],
     model: str,
     excluded: Collection[str],
 ) -> dict[tuple[str, str], Cell]:
-    """Compare a model with its opponents on each table and kind of folds.
+    """Compare a model with its baselines on each table and kind of folds.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def opponent_cells(
         Record entries by (table, folds, model) and seed, as in `benchmarks.report.Results`.
     model : str
     excluded : collection of str
-        Models that are no single opponents.
+        Models that are no single baselines.
 
     Returns
     -------
     dict of (table, folds) to Cell
-        Cells with a score of the model and of at least one opponent.
+        Cells with a score of the model and of at least one baseline.
     """
     scores = {
         key: {seed: entry["R2"] for seed, entry in by_seed.items()}
@@ -118,20 +118,20 @@ def opponent_cells(
     for table, folds, name in scores:
         if name != model:
             continue
-        opponents = {
+        baselines = {
             other: scores[key]
             for key in scores
             if key[:2] == (table, folds) and (other := key[2]) not in (model, *excluded)
         }
-        if opponents:
-            cells[table, folds] = compare(scores[table, folds, model], opponents)
+        if baselines:
+            cells[table, folds] = compare(scores[table, folds, model], baselines)
     return cells
 
 
-def opponent_table(
+def regret_table(
     cells: Mapping[tuple[str, str], Cell], labels: Mapping[str, str], model: str
 ) -> TextTable:
-    """R2 beside the best opponents, rank and regret, by table and kind of folds."""
+    """R2 beside the best baselines, rank and regret, by table and kind of folds."""
     rows = []
     for (table, folds), cell in cells.items():
         rows.append(
@@ -148,16 +148,16 @@ def opponent_table(
     columns = [
         "table, folds",
         labels.get(model, model),
-        "best opponent",
-        "mean of the best three opponents",
+        "best baseline",
+        "mean of the best three baselines",
         "rank",
         "regret",
-        "opponent chosen on other seeds",
+        "baseline chosen on other seeds",
     ]
     return TextTable(columns, rows)
 
 
-def opponent_summary(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
+def regret_summary(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
     """Return means over all cells, one line for each kind of folds."""
     lines = []
     for folds in dict.fromkeys(folds for _, folds in cells):
@@ -166,13 +166,13 @@ def opponent_summary(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
         line = (
             f"{folds} folds, {len(found)} tables: mean rank "
             f"{np.mean([cell.rank for cell in found]):.2f}, mean regret against the best single "
-            f"opponent of each table {np.mean([cell.regret for cell in found]):+.3f}, largest "
+            f"baseline of each table {np.mean([cell.regret for cell in found]):+.3f}, largest "
             f"{max(cell.regret for cell in found):+.3f}"
         )
         if three:
             own, others = (
                 np.mean([getattr(cell, name) for cell in three]) for name in ("own", "best_three")
             )
-            line += f"; mean R2 {own:.3f}, mean of the best three opponents {others:.3f}"
+            line += f"; mean R2 {own:.3f}, mean of the best three baselines {others:.3f}"
         lines.append(line)
     return lines
