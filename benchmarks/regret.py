@@ -1,9 +1,9 @@
 """Tables of one model against its baselines: ranks, regret, and the mean of the best three.
 
 The regret of a model in a cell, which is a table and a kind of folds, is the R2 of the best single
-baseline minus that of the model. With three or more seeds the baseline is chosen on all seeds but
-one and scored on that one, for each seed in turn; with fewer it is chosen on the scores that it is
-compared by, which flatters it.
+baseline minus that of the model. With three or more seeds of all models the baseline is chosen
+on all seeds but one and scored on that one, for each seed in turn; otherwise it is chosen on the
+scores that it is compared by, which flatters it.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def compare(own: Scores, baselines: Mapping[str, Scores]) -> Cell:
     best_three = float("nan")
     if len(ordered) >= _N_BEST:
         best_three = float(np.mean([means[name] for name in ordered[:_N_BEST]]))
-    # An baseline with fewer seeds cannot be chosen on some and scored on another.
-    complete = {name: scores for name, scores in baselines.items() if set(own) <= set(scores)}
-    held_out = len(own) >= _SEEDS_FOR_SELECTION and bool(complete)
+    # A baseline that lacks a seed cannot be chosen on some and scored on another.
+    complete = all(set(own) <= set(scores) for scores in baselines.values())
+    held_out = len(own) >= _SEEDS_FOR_SELECTION and complete
     regret = means[ordered[0]] - mean
     if held_out:
-        regret = float(np.mean([_held_out_regret(seed, own, complete) for seed in own]))
+        regret = float(np.mean([_held_out_regret(seed, own, baselines) for seed in own]))
     return Cell(
         own=mean,
         best=ordered[0],
