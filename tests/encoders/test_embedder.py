@@ -10,7 +10,6 @@ import pytest
 from small_encoder import WIDTH, small_stages, write_chips
 
 from sptgnn_sklearn import TerraMindImages
-from sptgnn_sklearn.encoders import embedder as embedder_module
 from sptgnn_sklearn.encoders.embedder import (
     ChipEmbedder,
     add_image_features,
@@ -33,7 +32,7 @@ def built(monkeypatch):
         arguments.append((name, list(modalities), weights, sha256))
         return small_stages(**{key: len(value.bands) for key, value in modalities.items()})
 
-    monkeypatch.setattr(embedder_module, "build_encoder", build)
+    monkeypatch.setattr("sptgnn_sklearn.encoders.terramind.build_encoder", build)
     return arguments
 
 
