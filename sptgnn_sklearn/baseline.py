@@ -63,7 +63,8 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
     reg_lambda : float, default=1.0
         L2 penalty of leaf values.
     n_jobs : int, default=None
-        Number of threads. None means 1 unless in a `joblib.parallel_config` context.
+        Largest number of threads; small tables are fitted with fewer. None means 1 unless in a
+        `joblib.parallel_config` context.
     random_state : int, RandomState or None, default=None
         Seed of the subsampling of rows and columns.
 
@@ -198,6 +199,7 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
         trees = boosted_trees(
             rng.randint(2**31 - 1),
             self.n_jobs,
+            n_cells=inputs.size,
             **{name: getattr(self, name) for name in _TREE_PARAMETERS},
         )
         fitted = fit_base(trees, inputs, z, weight)

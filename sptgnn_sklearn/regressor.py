@@ -364,7 +364,7 @@ class SpTGNNRegressor(
             if len(self.relations)
             else self.n_neighbors,
             base=make_base(
-                self.base_estimator, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape[1]
+                self.base_estimator, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape
             ),
             calibration=self.calibration,
             device=device,

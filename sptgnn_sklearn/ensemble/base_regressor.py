@@ -21,6 +21,9 @@ __all__ = ["boosted_trees", "fit_base", "make_base", "out_of_fold"]
 
 _MOST_REPEATS = 20  # limit of repeated rows per row, for regressors without sample weights
 _WIDE = 60  # columns; wider tables use fewer columns per tree and fewer bins
+# Trees of small tables take microseconds per parallel region: threads gain nothing, and if other
+# processes use the cores, each region waits for a thread without a core.
+_MIN_CELLS_PER_THREAD = 50_000
 
 
 def boosted_trees(
@@ -28,6 +31,7 @@ def boosted_trees(
     n_jobs: int | None = None,
     *,
     n_columns: int = 0,
+    n_cells: int | None = None,
     **settings: Any,
 ) -> XGBRegressor:
     """Return the XGBoost regressor that is both the default base model and the baseline.
@@ -44,6 +48,9 @@ def boosted_trees(
     n_columns : int, default=0
         Columns of the table. In wide tables, which often have many similar columns, fewer columns
         per tree and coarser bins are as accurate in a third of the time.
+    n_cells : int, default=None
+        Rows times columns of the table; small tables use fewer threads, which does not change the
+        trees. None uses `n_jobs` threads.
     **settings
         Parameters of XGBRegressor that override these defaults.
 
@@ -68,10 +75,14 @@ def boosted_trees(
     if n_columns > _WIDE:
         defaults |= {"colsample_bytree": 0.3, "max_bin": 64}
     threads = effective_n_jobs(n_jobs)
+    if n_cells is not None:
+        threads = min(threads, max(1, n_cells // _MIN_CELLS_PER_THREAD))
     return XGBRegressor(**{**defaults, **settings}, random_state=random_state, n_jobs=threads)
 
 
-def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int = 0) -> Any | None:
+def make_base(
+    base: Any, random_state: int, n_jobs: int | None, shape: tuple[int, ...] | None = None
+) -> Any | None:
     """Return an unfitted regressor for the parameter `base_estimator`, or None.
 
     Parameters
@@ -81,9 +92,9 @@ def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int =
         missing values, it is preceded by median imputation.
     random_state : int
     n_jobs : int or None
-        Number of threads of "xgboost".
-    n_columns : int, default=0
-        Columns of the table, for "xgboost".
+        Largest number of threads of "xgboost".
+    shape : pair of int, default=None
+        Rows and columns of the table, for "xgboost".
 
     Raises
     ------
@@ -100,7 +111,9 @@ def make_base(base: Any, random_state: int, n_jobs: int | None, n_columns: int =
     if base is None:
         return None
     if isinstance(base, str) and base == "xgboost":
-        return boosted_trees(random_state, n_jobs, n_columns=n_columns)
+        if shape is None:
+            return boosted_trees(random_state, n_jobs)
+        return boosted_trees(random_state, n_jobs, n_columns=shape[1], n_cells=shape[0] * shape[1])
     if isinstance(base, type) or not hasattr(base, "fit") or not is_regressor(base):
         raise ValueError(
             f"base_estimator={base!r} is invalid; pass None, 'xgboost' or a scikit-learn regressor "

@@ -36,6 +36,18 @@ def test_default_base_model_is_xgboost():
     assert boosted_trees(n_estimators=3).n_estimators == 3
 
 
+def test_small_tables_use_fewer_threads():
+    """A thread needs enough cells of the table, and the trees do not depend on their number."""
+    threads = [make_base("xgboost", 7, 4, shape).n_jobs for shape in ((150, 10), (2000, 60))]
+    assert threads == [1, 2]
+    assert make_base("xgboost", 7, 4, (10**6, 10)).n_jobs == 4
+    assert make_base("xgboost", 7, None, (10**6, 10)).n_jobs == 1
+    fitted = [
+        boosted_trees(0, 2, n_estimators=20, n_cells=n_cells).fit(X, Y) for n_cells in (None, 120)
+    ]
+    np.testing.assert_array_equal(*(trees.predict(X) for trees in fitted))
+
+
 def test_regressors_are_cloned_and_seeded():
     """The caller's object and its seed are unchanged."""
     regressor = RandomForestRegressor()
