@@ -100,15 +100,16 @@ def run_compare(options: argparse.Namespace) -> int:
     with as_table_error(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         splits = make_splits(survey, options)
+    printed = [*survey.caught, *caught]
     if not options.quiet:
         print("\n".join(lines))
-        print_warnings([*survey.caught, *caught])
+        print_warnings(printed)
         if options.quick:
             print(f"quick        {settings_in_words(options)}: scores of a full run are better")
     result, caught = compare_survey(survey, splits, options, options.out)
     print(f"\n{result.to_markdown()}\n")
     if not options.quiet:
-        print_warnings(caught)
+        print_warnings(caught, printed)
         if result.n_fits_reused:
             print(f"note: {result.n_fits_reused} fits of an earlier run were reused")
     for failure in result.failures.drop_duplicates(["model", "error"]).itertuples():

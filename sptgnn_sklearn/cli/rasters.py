@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -149,7 +150,7 @@ def add_raster_columns(
     )
     columns = sampled[list(sources)].reindex(frame.index)
     result = pd.concat([frame, columns], axis=1)
-    result.attrs = dict(frame.attrs)
+    result.attrs = {**frame.attrs, "raster_columns": list(sources)}
     return result
 
 
@@ -248,7 +249,7 @@ def _describe_missing(
     return (
         f"the model has the columns {', '.join(labels)}, and no raster is given for "
         f"{', '.join(missing)}; found: {', '.join(found) or 'no raster'}. Give rasters as "
-        f"{missing[0]}=PATH."
+        f"{shlex.quote(f'{missing[0]}=PATH')}, or leave these columns out of the fit by --drop."
     )
 
 

@@ -331,6 +331,13 @@ def describe(survey: Survey, transform: str) -> list[str]:
             f"laboratory values used as covariates: {', '.join(laboratory)}; drop them with --drop "
             "if they are unknown at the map's cells"
         )
+    rasters = frame.attrs.get("raster_columns", [])
+    without = [label for label in roles.covariates if label not in rasters]
+    if rasters and without:
+        lines.append(
+            f"without raster: {', '.join(without)}; a map needs a raster or one value for each of "
+            "them, otherwise exclude them by --drop"
+        )
     crs, unit = survey.reference.crs, survey.reference.unit
     lines.append(
         f"distances    {unit} ({_short_crs(crs)})"
@@ -395,9 +402,12 @@ def as_table_error() -> Iterator[None]:
         raise TableError(str(error)) from error
 
 
-def print_warnings(caught: Sequence[warnings.WarningMessage]) -> None:
-    """Print each warning once."""
-    for line in warning_lines(caught):
+def print_warnings(
+    caught: Sequence[warnings.WarningMessage], printed: Sequence[warnings.WarningMessage] = ()
+) -> None:
+    """Print each warning once, except for those that were printed before."""
+    known = {str(warning.message) for warning in printed}
+    for line in warning_lines([new for new in caught if str(new.message) not in known]):
         print(f"note: {line}")
 
 
@@ -415,8 +425,13 @@ def warning_lines(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     >>> warning_lines(caught)
     ['1 rows are far away; set --crs. (2 times)']
     """
-    # Others, such as deprecations, are about the code of libraries.
-    shown = [warning for warning in caught if issubclass(warning.category, UserWarning)]
+    # Others, such as deprecations, are about the code of libraries; pyparsing's are both.
+    shown = [
+        warning
+        for warning in caught
+        if issubclass(warning.category, UserWarning)
+        and not issubclass(warning.category, DeprecationWarning)
+    ]
     messages = [in_options(str(warning.message)) for warning in shown]
     templates = [re.sub(r"(\d[\d.e+-]*(, )?)+", "#", message) for message in messages]
     lines = []

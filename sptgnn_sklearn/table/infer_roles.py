@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,10 +32,16 @@ __all__ = [
 ]
 
 _NO_COLUMN = "none"
-_TIMES = re.compile(r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?")
+_TIMES = re.compile(
+    r"(sampl\w*_?|obs\w*_?|collect\w*_?)?(date|datetime|time|year)(_?sampled)?"
+    r"|((proben?)?(entnahme|nahme)_?)?(datum|jahr)|(proben?)?(entnahme|nahme)_am"
+    r"|date_(de_(la_)?|d_)?(prelevement|echantillonnage)|annee"
+)
 _ELEVATIONS = re.compile(
     r"((dem|dtm|dsm|srtm|terrain|mean)_)?(elevation|elev|altitude|alt|height)"
     r"(_(dem|dtm|dsm|srtm|terrain|mean|m|masl))*|dem|dtm|srtm|dem(sr[te]|top)[0-9x]"
+    r"|(gelande|gelaende|meeres)?(hohe|hoehe)(_(m|nn|nhn|u|ue|uber|ueber|meer))*"
+    r"|(ho|hoe)henmodell|dgm[0-9]*"
 )
 _SITES = re.compile(r"(site|profile|plot|location|station|borehole|pedon|point)_?(id|no|nr|code)?")
 _IDS = re.compile(r"(\w*_)?(id|fid|oid|objectid|index|idx|uuid|key|serial|nr|rowid|row|labno)")
@@ -445,7 +452,10 @@ def _is_text(column: pd.Series) -> bool:
 def _snake_case(label: str) -> str:
     """Return a label in snake case without units: "Elevation (m)" becomes "elevation"."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _UNIT.sub(" ", label).strip() or label)
-    return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    # Accents are often lost in the names of files; letters of all scripts distinguish columns.
+    letters = unicodedata.normalize("NFKD", words.lower())
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", "_", letters).strip("_") or label.strip()
 
 
 def _forms(label: str) -> tuple[str, str]:

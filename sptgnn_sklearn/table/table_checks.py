@@ -7,6 +7,7 @@ holds numbers, and names of laboratory properties.
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -81,12 +82,16 @@ _LABORATORY_NAMES = frozenset(
         *("mn", "zn", "zinc", "cu", "copper", "cd", "cadmium", "pb", "lead", "cr", "ni", "nickel"),
         *("hg", "mo", "sulfur", "cec", "ecec", "base_saturation", "ec", "ece", "esp", "sar"),
         *("caco3", "carbonate", "carbonates", "lime", "bd", "bulk_density", "awc", "pwp"),
+        # German and French
+        *("ton", "schluff", "humus", "ph_wert", "phosphor", "kalium", "stickstoff", "kalk"),
+        *("argile", "limon", "sable", "azote", "phosphore", "calcaire", "carbone"),
+        *("matiere_organique", "carbone_organique"),
     ]
 )
 _LABORATORY_SUFFIX = re.compile(
     r"_?(\d+(_\d+)*(_?cm)?|cm|pct|percent|perc|m?g_?k?g|m?g_?100_?g|t_?ha|kg_?m[23]|g_?cm3|t_?m3"
     r"|cmolc?(_?kg)?|ppm|[dmu]s_?c?m|h2o|kcl|ca_?cl_?2?|water|tot|total|avail|exch|olsen|mehlich3?|lab"
-    r"|mean|top|topsoil|sub|subsoil|wt|w)$"
+    r"|mean|top|topsoil|sub|subsoil|wt|w|gehalt|cal|dl)$"
 )
 
 
@@ -464,7 +469,8 @@ def is_laboratory_name(label: Hashable) -> bool:
     [True, True, True, False]
     """
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", str(label).strip())
-    name = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    plain = unicodedata.normalize("NFKD", spaced.lower()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     while name:
         if name in _LABORATORY_NAMES:
             return True

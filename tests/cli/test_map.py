@@ -106,7 +106,7 @@ def test_formats_and_names(soil_files, run, error_message, model_file, suffix):
         (["altitude=dem.tif", "slope.tif"], "Set --resample 'Slope=bilinear', or nearest for"),
         (["altitude=dem.tif", "no.tif"], "raster 'no.tif' cannot be opened"),
         (["altitude=dem.tif:2", "slope.tif"], "dem.tif has the bands 1 to 1"),
-        ([], "found: no raster. Give rasters as Altitude (m)=PATH"),
+        ([], "found: no raster. Give rasters as 'Altitude (m)=PATH', or leave these columns out"),
         (["ALL", "--resample", "cubic"], "--resample cubic: must be nearest, bilinear, average"),
         (["ALL", "--resample", "clay=nearest"], "no raster is named clay"),
         (["ALL", "--layers", "meen"], "did you mean 'mean'?"),

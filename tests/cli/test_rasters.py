@@ -76,6 +76,7 @@ def test_points_in_any_crs(two_bands, run, kind):
     )
     assert code == 0, err
     assert "numbers      2: dem, ndvi" in out and "categories   1: use" in out
+    assert "without raster" not in out
     from sptgnn_sklearn.cli.rasters import add_raster_columns
 
     if kind == "columns":
@@ -123,3 +124,25 @@ def test_predictions_at_points(two_bands, run):
     assert code == 0, err
     assert "wrote predictions.csv: 60 rows" in out
     assert pd.read_csv("predictions.csv")["mean"].notna().all()
+
+
+def test_covariates_without_raster_are_listed(two_bands, run):
+    """With ``--rasters``, the columns that a map could not have are known before the fit."""
+    table = pd.DataFrame(two_bands.drop(columns="geometry"))
+    table["Easting"], table["Northing"] = two_bands.geometry.x, two_bands.geometry.y
+    table["pH-Wert"] = np.linspace(5, 7, len(table))
+    table.to_csv("soil.csv", index=False)
+    command = (
+        "check",
+        "soil.csv",
+        "--target",
+        "SOC",
+        "--rasters",
+        "dem.tif",
+        "--crs",
+        "EPSG:25833",
+    )
+    code, out, err = run(*command)
+    assert code == 0, err
+    assert "without raster: pH-Wert; a map needs" in out
+    assert "without raster" not in run(*command, "--drop", "pH-Wert")[1]

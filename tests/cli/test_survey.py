@@ -1,13 +1,14 @@
 """Tests of invalid tables and options, and of the parts of a survey."""
 
 import gzip
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from table_files import points, soil_table
 
-from sptgnn_sklearn.cli.survey import as_classes
+from sptgnn_sklearn.cli.survey import as_classes, print_warnings, warning_lines
 
 
 def test_unreadable_files_raise(working_directory, error_message):
@@ -126,3 +127,22 @@ def test_class_codes():
     """Integers read as floats lose their decimal point."""
     assert set(as_classes(pd.Series([1.0, np.nan, 3.0])).dropna()) == {"1", "3"}
     assert set(as_classes(pd.Series([1.5, 2.0]))) == {"1.5", "2.0"}
+
+
+def test_deprecations_of_libraries_are_not_shown(capsys):
+    """Only warnings for users are printed, and those of the table once."""
+
+    class LibraryWarning(UserWarning, DeprecationWarning):
+        pass
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for message, kind in (
+            ("'oneOf' deprecated", LibraryWarning),
+            ("set --time", UserWarning),
+            ("2 rows are far away", UserWarning),
+        ):
+            warnings.warn(message, kind, stacklevel=1)
+    assert warning_lines(caught) == ["set --time", "2 rows are far away"]
+    print_warnings(caught, caught[:2])
+    assert capsys.readouterr().out == "note: 2 rows are far away\n"

@@ -7,6 +7,7 @@ import pytest
 from sptgnn_sklearn.table.infer_roles import (
     TableError,
     find_coordinate_pair,
+    find_similar_column,
     infer_roles,
     resolve_column,
 )
@@ -29,6 +30,12 @@ def numbers(n=100, seed=1):
         ("time", "sampling_date", ["2001-05-06", None] * 50),
         ("time", "SamplingDate", pd.date_range("2000-01-01", periods=100)),
         ("time", "year", [2001, 2002] * 50),
+        ("time", "Probenahme am", pd.date_range("2000-01-01", periods=100)),
+        ("time", "Entnahmedatum", ["2001-05-06", "2002-07-08"] * 50),
+        ("time", "Date de prélèvement", ["2001-05-06", "2002-07-08"] * 50),
+        ("elevation", "Höhe ü. NN", numbers()),
+        ("elevation", "Geländehöhe (m)", numbers()),
+        ("elevation", "DGM10", numbers()),
         ("elevation", "elev", numbers()),
         ("elevation", "Altitude", numbers()),
         ("elevation", "dtm_elevation_terrain", numbers()),
@@ -243,3 +250,19 @@ def test_suggestions_ignore_blanks_and_units(label, column):
     with pytest.raises(TableError, match="did you mean") as raised:
         resolve_column(pd.DataFrame({column: [1.0], "other": [2.0]}), label, "--target")
     assert column in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "columns", "expected"),
+    [
+        ("höhenmodell", ["Höhenmodell (m)", "Hangneigung"], "Höhenmodell (m)"),
+        ("Temperature_ete", ["Température été", "Température hiver"], "Température été"),
+        ("высота", ["Высота", "Глубина"], "Высота"),
+    ],
+)
+def test_letters_of_all_scripts_distinguish_columns(label, columns, expected):
+    """Names match without accents; names in other scripts are not all the same."""
+    table = pd.DataFrame(columns=columns)
+    assert find_similar_column(table, label, "new.csv:") == expected
+    with pytest.raises(TableError, match="no such column"):
+        find_similar_column(table, "влажность", "new.csv:")

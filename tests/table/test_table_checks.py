@@ -331,6 +331,10 @@ def test_other_columns_are_no_dates(values):
         *((name, True) for name in ("SOC_gkg", "SOC2", "OM", "som_g_kg", "N_tot", "P", "K_mg_kg")),
         *((name, True) for name in ("CEC_cmolc_kg", "BD_g_cm3", "EC_dS_m", "CaCO3", "bulkDensity")),
         *((name, True) for name in ("Clay.15-30cm", "CaCO3 (%)", "Ntot")),
+        *(
+            (name, True)
+            for name in ("pH-Wert", "Humusgehalt", "Phosphor (CAL)", "Matière organique")
+        ),
         *((name, False) for name in ("slope", "NDVI", "elevation", "ERa", "B4", "rain", "phi")),
         *((name, False) for name in ("aspect", "landuse", "claypan_distance", "x")),
     ],
