@@ -137,7 +137,7 @@ class SpTGNNRegressor(
     n_jobs : int, default=None
         Number of threads for neighbor search, the default base estimator and image reading, and of
         workers for groups of members. None means 1 unless in a `joblib.parallel_config` context.
-        Torch has its own number of threads.
+        The base estimator uses fewer for small tables. Torch has its own number of threads.
     random_state : int, RandomState or None, default=None
         Seed of all random numbers. On CPU the same seed and OMP_NUM_THREADS give the same bits.
     verbose : int, default=0
