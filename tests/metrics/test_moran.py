@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sptgnn_sklearn.metrics import (
     expected_morans_i,
@@ -291,9 +292,10 @@ def test_scorer_in_cross_validation_and_search():
     ).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_moran"]).all()
     assert search.score(X, y) == neg_abs_residual_morans_i_scorer(search, X, y)
-    weighted = GridSearchCV(Ridge(), {"alpha": [1.0]}, scoring=scoring, refit="moran", cv=folds)
-    with pytest.warns(UserWarning, match=r"make_residual_morans_i_scorer\(\) does not support"):
-        weighted.fit(X, y, sample_weight=np.ones(len(X)))
+    if parse_version(sklearn.__version__) >= parse_version("1.7"):  # before, only with routing
+        weighted = GridSearchCV(Ridge(), {"alpha": [1.0]}, scoring=scoring, refit="moran", cv=folds)
+        with pytest.warns(UserWarning, match=r"make_residual_morans_i_scorer\(\) does not support"):
+            weighted.fit(X, y, sample_weight=np.ones(len(X)))
     with sklearn.config_context(enable_metadata_routing=True):
         routed = cross_validate(LinearRegression(), X, y, cv=folds, scoring=scoring)
     np.testing.assert_allclose(routed["test_moran"], result["test_moran"])
