@@ -297,7 +297,7 @@ def test_scorer_in_cross_validation_and_search():
         with pytest.warns(UserWarning, match=r"make_residual_morans_i_scorer\(\) does not support"):
             weighted.fit(X, y, sample_weight=np.ones(len(X)))
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = cross_validate(LinearRegression(), X, y, cv=folds, scoring=scoring)
+        routed = cross_validate(LinearRegression(), X, y, cv=folds, scoring=scoring, params={})
     np.testing.assert_allclose(routed["test_moran"], result["test_moran"])
 
 
