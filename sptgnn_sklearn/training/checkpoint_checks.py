@@ -38,7 +38,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 _SCHEDULED = ("lr", "betas")  # values of a parameter group that the scheduler changes
 _COUNTERS = ("last_epoch", "_step_count", "_last_lr")  # those of the scheduler
 # AdamW changes a weight by at most about 15 learning rates a step (Cauchy-Schwarz inequality of the
-# two moments, with momentum of 0.85 to 0.95), and its decay only shrinks weights.
+# two moments, with momentum of 0.85 to 0.95). Its decay shrinks weights, unless the product of rate
+# and decay exceeds 2.
 _MAX_MOMENT_RATIO = 20.0
 _MAX_GROWTH_STEPS = 100  # enough for any overflow of single precision
 _MOMENT_ROUNDING = 1e-15  # a square of smaller gradients is zero in single precision
