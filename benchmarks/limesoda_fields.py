@@ -12,8 +12,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from sklearn.model_selection import KFold
+
+from sptgnn_sklearn.model_selection import SpatialBlockKFold
 
 from .experiments import RECORDS_DIR
 from .report import LABELS, Results
@@ -21,7 +26,9 @@ from .tables import TableData, Task
 from .tabular_networks import import_extra
 from .text_table import TextTable
 
-FOLDS = "own"
+OWN_FOLDS = "own"
+FIELD_FOLDS = (OWN_FOLDS, "random", "block")
+_N_SPLITS = 5  # of the random and block folds
 _GEOGRAPHIC = "4326"
 _MISSING = "–"
 # Samples are in the name. SL.125 and UL.120 were moved to other places as a whole.
@@ -47,7 +54,10 @@ def field_task(field: str, soil_property: str) -> Task:
 
 
 def read_field(task: Task) -> TableData:
-    """Return a field from the package ``limesoda``, with its own folds as kind "own"."""
+    """Return a field from the package ``limesoda``, with its own folds as kind "own".
+
+    Random and block folds are added, as the other tables have them.
+    """
     found = import_extra("LimeSoDa").load_dataset(task.table.split()[0])
     table, places = found["Dataset"], found["Coordinates"]
     geographic = places.columns[0].endswith(_GEOGRAPHIC)
@@ -57,7 +67,20 @@ def read_field(task: Task) -> TableData:
     X = pd.DataFrame(coordinates, columns=names).join(covariates.reset_index(drop=True))
     y = table[task.target].to_numpy(float)
     crs = "EPSG:4326" if geographic else None
-    return TableData(X, y, y, {FOLDS: found["Folds"]}, coordinates, crs)
+    blocks = SpatialBlockKFold(_N_SPLITS)
+    folds = {
+        OWN_FOLDS: found["Folds"],
+        "random": _fold_labels(KFold(_N_SPLITS, shuffle=True, random_state=0), X),
+        "block": _fold_labels(blocks, X),
+    }
+    return TableData(X, y, y, folds, coordinates, crs)
+
+
+def _fold_labels(splitter: Any, X: pd.DataFrame) -> np.ndarray:
+    labels = np.empty(len(X), dtype=int)
+    for fold, (_, test) in enumerate(splitter.split(X)):
+        labels[test] = fold
+    return labels
 
 
 def published_table(results: Results, published: Path | None = None) -> TextTable:
@@ -69,7 +92,7 @@ def published_table(results: Results, published: Path | None = None) -> TextTabl
     models = results.models(list(LABELS))
     rows = []
     for table in sorted(results.tables):
-        own = [results.score(table, FOLDS, model) for model in models]
+        own = [results.score(table, OWN_FOLDS, model) for model in models]
         key = tuple(table.split())
         others = list(scores.loc[key]) if key in scores.index else [float("nan")] * scores.shape[1]
         cells = [_MISSING if pd.isna(value) else f"{value:.3f}" for value in (*others, *own)]

@@ -74,7 +74,7 @@ def run_fold(
         },
         "measured": dict(vars(loss)),
         "n_neighbors": [complete.n_neighbors, shared.n_neighbors],
-        "network_weight": [e.postprocessor.blend.weight for e in (complete, shared)],
+        "network_weight": [e.postprocessor.blend.network_weight for e in (complete, shared)],
         "seconds": round(seconds, 2),
     }
 

@@ -47,7 +47,14 @@ from .field_baselines import (
     TIME_LIMITS,
     FieldBaseline,
 )
-from .limesoda_fields import FIELDS, FOLDS, PROPERTIES, field_task, published_table, read_field
+from .limesoda_fields import (
+    FIELD_FOLDS,
+    FIELDS,
+    PROPERTIES,
+    field_task,
+    published_table,
+    read_field,
+)
 from .report import Results, leaderboard
 from .table_selection import TableSource, add_table_arguments, selected_tables
 from .tables import FOLD_KINDS, WIDE_TASKS, TableData, Task
@@ -159,7 +166,12 @@ def main() -> None:
         help=f"some of {', '.join(FIELDS)}, or all, with their own folds",
     )
     group.add_argument("--limesoda-published", type=Path, help="CSV of published accuracies")
-    parser.add_argument("--folds", nargs="*", default=list(FOLD_KINDS), choices=FOLD_KINDS)
+    parser.add_argument(
+        "--folds",
+        nargs="*",
+        choices=FIELD_FOLDS,
+        help="default: random and block folds, and the own folds of fields",
+    )
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=_CHOICES, metavar="M")
     parser.add_argument("--tabicl-checkpoint", type=Path, help="for TabICL models")
     parser.add_argument("--tabpfn-checkpoint", type=Path, help="for TabPFN models")
@@ -223,8 +235,10 @@ def _selected_sources(options: argparse.Namespace) -> list[TableSource]:
             for field in options.limesoda or FIELDS
             for soil_property in PROPERTIES
         ]
-        return [TableSource(task, partial(read_field, task), (FOLDS,)) for task in tasks]
-    return [replace(s, fold_kinds=tuple(options.folds)) for s in selected_tables(options)]
+        kinds = tuple(options.folds or FIELD_FOLDS)
+        return [TableSource(task, partial(read_field, task), kinds) for task in tasks]
+    kinds = tuple(options.folds or FOLD_KINDS)
+    return [replace(source, fold_kinds=kinds) for source in selected_tables(options)]
 
 
 def _records_folder(options: argparse.Namespace, task: Task) -> Path:
@@ -253,7 +267,7 @@ def _print_results(options: argparse.Namespace, sources: list[TableSource]) -> N
         if options.limesoda is not None:
             print(published_table(results, options.limesoda_published).to_markdown())
         else:
-            print(leaderboard(results, options.folds))
+            print(leaderboard(results, options.folds or FOLD_KINDS))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .encoders.embedder import add_image_features, fit_embedder
 from .encoders.terramind_images import TerraMindImages, as_terramind_images
-from .ensemble.base_regressor import make_base
+from .ensemble.base_models import make_base_models
 from .ensemble.options import (
     RELATIONS,
     STREAMS,
@@ -30,6 +30,7 @@ from .inspection.attention import attention_table, expert_table
 from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .network.config import NetworkConfig
 from .table.deduplication import deduplicate
+from .table.projection import CovariateProjection
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
@@ -95,10 +96,12 @@ class SpTGNNRegressor(
         Input streams of the nodes.
     n_neighbors : int, default=10
         Number of neighbors in each relation.
-    base_estimator : None, "xgboost" or regressor, default="xgboost"
-        Tabular regressor that the network corrects. The prediction is
-        ``base + blend * (network - base)``; the blend in [0, 1] minimizes the error on held-out
-        locations. None uses the network alone.
+    base_estimator : None, "auto", "xgboost", "kriging_boosting", "kriging_extra_trees", \
+            "gaussian_process", regressor, or sequence of these, default="auto"
+        Tabular models that the network is blended with, see :ref:`base-models`. The prediction is a
+        weighted mean of all of them; the weights minimize the error on held-out locations. "auto"
+        uses the three named after "xgboost" up to 1,000 distinct rows, and "xgboost" above. None
+        uses the network alone.
     target_transform : None, "log1p" or "auto", default=None
         Transform of the target. "auto" uses log1p for non-negative, right-skewed targets.
         Predictions are means, not medians, in the unit of y.
@@ -147,6 +150,8 @@ class SpTGNNRegressor(
     ----------
     columns_ : TableSchema
         Roles, data types and categories of the columns of X.
+    projection_ : CovariateProjection or None
+        Components that replace the numeric covariates if these are more than the rows.
     relations_ : tuple of str
         Relations in use.
     streams_ : tuple of str
@@ -160,6 +165,9 @@ class SpTGNNRegressor(
     oob_prediction_ : ndarray of shape (n_samples,)
         Prediction of each training row without its own target, by the member that held it out if
         there is one (always with five members or more). NaN for rows of weight zero.
+    held_out_gains_ : dict of str to float
+        R2 at held-out locations minus that without a part: the "graph" (the network without
+        neighbors), the "network", and each base model. Parts that others can replace gain little.
     history_ : list of dict
         One entry per epoch with ``train_loss`` and, with early stopping, ``held_out_mse``, the mean
         of ``held_out_mse_by_member``, in standardized units. Groups of members are concatenated.
@@ -235,7 +243,7 @@ class SpTGNNRegressor(
         relations=RELATIONS,
         streams=STREAMS,
         n_neighbors=10,
-        base_estimator="xgboost",
+        base_estimator="auto",
         target_transform=None,
         target_bounds=None,
         n_estimators=5,
@@ -349,11 +357,15 @@ class SpTGNNRegressor(
         table = add_image_features(embedder, table, self.spectral)
         merged = deduplicate(table, y, weight)
         target = TargetScaler.fit(y[merged.rows], merged.weight, self.target_transform)
-        table = table.take(merged.rows)
+        table, z = table.take(merged.rows), target.transform(y[merged.rows])
+        projection, inputs_schema = None, schema
+        if CovariateProjection.is_needed(schema, len(table)):
+            projection, table = CovariateProjection.fit(schema, table, z, merged.weight)
+            inputs_schema = projection.schema(schema)
         ensemble = fit_ensemble(
-            schema,
+            inputs_schema,
             table,
-            target.transform(y[merged.rows]),
+            z,
             merged.weight,
             n_members=self.n_estimators,
             network=network,
@@ -363,9 +375,7 @@ class SpTGNNRegressor(
             n_neighbors=reachable_neighbors(table, self.n_neighbors)
             if len(self.relations)
             else self.n_neighbors,
-            base=make_base(
-                self.base_estimator, rng.randint(2**31 - 1), self.n_jobs, table.numeric.shape
-            ),
+            base=make_base_models(self.base_estimator, table, rng.randint(2**31 - 1), self.n_jobs),
             calibration=self.calibration,
             device=device,
             n_groups=self.n_member_groups,
@@ -383,9 +393,11 @@ class SpTGNNRegressor(
         ).moments()
         oob_prediction = np.where(merged.inverse < 0, np.nan, held_out[merged.inverse])
         self.columns_, self.target_, self.embedder_ = schema, target, embedder
+        self.projection_ = projection
         self.ensemble_, self._merged = ensemble, merged
         self.relations_, self.streams_ = ensemble.relations, ensemble.streams
         self.history_, self.oob_prediction_ = ensemble.history, oob_prediction
+        self.held_out_gains_ = ensemble.require_training_rows().gains
         return self
 
     def sample_y(self, X, n_samples=1, random_state=None):
@@ -674,6 +686,8 @@ class SpTGNNRegressor(
         """Return the ensemble on the device of the parameter `device`, and X as a SampleTable."""
         check_is_fitted(self)
         table = self.columns_.transform(check_predict_input(self, X))
+        if self.projection_ is not None:
+            table = self.projection_.transform(table)
         warn_unlikely_queries(self.ensemble_.features, table, stacklevel=5)
         table = add_image_features(self.embedder_, table, self.spectral)
         return self.ensemble_.to(choose_device(self.device)), table
@@ -710,6 +724,7 @@ class SpTGNNRegressor(
             n_rows=int((merged.inverse >= 0).sum()),
             n_members=ensemble.n_members,
             r2=self._out_of_fold_r2(),
+            gains=getattr(self, "held_out_gains_", {}),
         )
 
     def _out_of_fold_r2(self) -> float:

@@ -26,9 +26,10 @@ from ..table.schema import SampleTable, TableSchema
 from ..training.config import TrainingConfig
 from ..training.dataset import FineTuningData, TrainingSet
 from ..training.loop import TrainingResult, concatenate_members, train_members
+from ..uncertainty.held_out_gains import held_out_gains
 from ..uncertainty.postprocessing import OutOfFoldPredictions, Postprocessor
 from ..utils.batching import limit_torch_threads
-from .base_regressor import fit_base, out_of_fold
+from .base_models import UnfittedBaseModels, base_inputs
 from .fitted import Ensemble, TrainingRows, make_node_tensors, spatial_distance, to_moments
 from .member_folds import MemberFolds, make_member_folds
 
@@ -83,7 +84,7 @@ def fit_ensemble(
     relations: Sequence[str],
     streams: Sequence[str],
     n_neighbors: int,
-    base: Any,
+    base: UnfittedBaseModels | None,
     calibration: str | None,
     device: str,
     n_groups: int,
@@ -107,7 +108,7 @@ def fit_ensemble(
     relations, streams : sequence of str
         Relations and streams that the table has no columns for are dropped.
     n_neighbors : int
-    base : unfitted regressor or None
+    base : UnfittedBaseModels or None
     calibration : None, "scale" or "quantile"
         See `Calibration.fit`.
     device : str
@@ -134,9 +135,8 @@ def fit_ensemble(
 
     fitted_base = base_predictions = None
     if base is not None:
-        inputs = features.tree_features(table)
-        base_predictions = out_of_fold(base, inputs, y, weight, folds.member[0])
-        fitted_base = fit_base(base, inputs, y, weight)
+        inputs = base_inputs(features, table, spaces)
+        fitted_base, base_predictions = base.fit(inputs, y, weight, folds.member[0])
 
     data = _training_set(rows, y, weight, knn_graph, folds, n_members, n_neighbors)
     if fine_tuning is not None:
@@ -166,6 +166,11 @@ def fit_ensemble(
         calibration=calibration,
         rng=rng,
     )
+    without_neighbors = None
+    if relations:
+        own = np.where(np.isnan(trained.mean), 0.0, context.baseline.cpu().numpy())
+        without_neighbors = own.sum(axis=0) / np.maximum(held_out.count, 1)
+    names = () if fitted_base is None else fitted_base.names
     ensemble = Ensemble(
         features=features,
         network=trained_network,
@@ -179,7 +184,12 @@ def fit_ensemble(
         device=device,
         chip_loader=None if fine_tuning is None else fine_tuning.embedder.chip_loader,
         training=TrainingRows(
-            node_features, folds, neighbors, postprocessor.apply_held_out(held_out, distance)
+            node_features,
+            folds,
+            neighbors,
+            postprocessor.apply_held_out(held_out, distance),
+            base_predictions,
+            held_out_gains(held_out, without_neighbors, names, y, weight),
         ),
     )
     for file in trained.checkpoints:

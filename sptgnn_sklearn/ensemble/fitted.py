@@ -1,4 +1,4 @@
-"""Fitted ensemble: networks, base model and the training nodes that predictions use."""
+"""Fitted ensemble: networks, base models and the training nodes that predictions use."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..spatial.distances import chord_to_distance
 from ..table.features import FeatureEncoder
 from ..table.schema import SampleTable
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
+from .base_models import BaseModels, base_inputs
 from .member_folds import MemberFolds
 
 # Rows per chunk of a prediction, between these limits for this many input features: larger chunks
@@ -65,12 +66,18 @@ class TrainingRows:
     held_out : MemberPredictions
         Calibrated predictions (1, n) without a row's own target, by the members that held the row
         out where there are any.
+    base : ndarray of shape (k, n) or None
+        Out-of-fold predictions of the base models, before they are blended.
+    gains : dict of str to float
+        R2 on held-out rows that is lost without the graph, the network or a base model.
     """
 
     node_features: np.ndarray
     folds: MemberFolds
     neighbors: np.ndarray
     held_out: MemberPredictions
+    base: np.ndarray | None
+    gains: dict[str, float]
 
 
 @dataclass
@@ -87,7 +94,7 @@ class Ensemble:
         Encoded training nodes.
     edge_inputs : dict of str to Tensor
         Inputs of the edge features of the training rows.
-    base : fitted regressor or None
+    base : BaseModels or None
     postprocessor : Postprocessor
         Blending and calibration, fitted on held-out rows.
     history : list of dict
@@ -104,7 +111,7 @@ class Ensemble:
     knn_graph: KNNGraph
     context: SourceNodes
     edge_inputs: dict[str, torch.Tensor]
-    base: Any
+    base: BaseModels | None
     postprocessor: Postprocessor
     history: list[dict]
     n_neighbors: int
@@ -272,10 +279,10 @@ class Ensemble:
         return np.where(lists == NO_NEIGHBOR, np.inf, distances)
 
     def _predict(self, table: SampleTable) -> MemberPredictions:
+        spaces = self.features.relation_spaces(table)
         base = None
         if self.base is not None:
-            base = self.base.predict(self.features.tree_features(table)).astype(np.float64)
-        spaces = self.features.relation_spaces(table)
+            base = self.base.predict(base_inputs(self.features, table, spaces))
         neighbors = self.knn_graph.query(spaces, self.n_neighbors)
         distance = spatial_distance(spaces, self.knn_graph.spaces, neighbors)
         order = self._spatial_order(neighbors)

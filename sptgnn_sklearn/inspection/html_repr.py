@@ -28,6 +28,7 @@ def fitted_facts(
     n_rows: int,
     n_members: int,
     r2: float,
+    gains: Mapping[str, float] | None = None,
 ) -> dict[str, str]:
     """Return column roles, relations, rows and held-out R2 of a fitted estimator as text.
 
@@ -45,6 +46,8 @@ def fitted_facts(
         Number of ensemble members.
     r2 : float
         R2 on held-out rows; NaN if unknown.
+    gains : dict of str to float, default=None
+        R2 that is lost without a part of the model.
 
     Examples
     --------
@@ -71,9 +74,12 @@ def fitted_facts(
         "rows": f"{n_rows}" if n_rows == len(weight) else f"{n_rows}, {len(weight)} distinct",
         "members": f"{n_members}",
         "held-out R²": _NONE if np.isnan(r2) else f"{r2:.2f} {_HELD_OUT}",
+        "lost R² without": ", ".join(f"{name} {gain:.3f}" for name, gain in (gains or {}).items()),
     }
     if not schema.ignored:
         del facts["ignored"]
+    if not gains:
+        del facts["lost R² without"]
     return facts
 
 

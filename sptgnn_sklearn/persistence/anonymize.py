@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from xgboost import XGBRegressor
 
+from ..ensemble.base_models import BaseInputs, BaseModels, base_inputs, with_kriged
 from ..ensemble.fitted import Ensemble, make_node_tensors
+from ..ensemble.member_folds import MemberFolds
 from ..graph.knn_graph import KNNGraph
 from ..network.config import Neighborhood
 from ..network.inference import build_context, build_neighborhood
 from ..spatial.distances import EARTH_RADIUS_KM, radians_per_unit
+from ..spatial.gaussian_process import GaussianProcess
 from ..table.categories import MISSING_CODE
 from ..table.features import FeatureEncoder
 from ..table.schema import SampleTable, TableSchema
@@ -31,6 +34,7 @@ from .training_table import restore_training_table, row_positions
 
 __all__ = ["GroupedRows", "drop_training_rows", "with_groups", "without_row_order"]
 
+_MOST_KNOTS = 1000  # of the kriged target
 _N_COORDINATES = 2  # the first features of the tabular base model
 
 
@@ -43,6 +47,8 @@ class GroupedRows:
     table : SampleTable of n rows
     positions : ndarray of shape (n, d)
         The rows in the "spatial" space.
+    targets : ndarray of shape (n,)
+        Standardized.
     residuals : ndarray of shape (n,)
         Standardized targets minus the mean of the members' predictions without neighbors.
     quantiles : ndarray of shape (n_quantiles, p)
@@ -52,6 +58,7 @@ class GroupedRows:
 
     table: SampleTable
     positions: np.ndarray
+    targets: np.ndarray
     residuals: np.ndarray
     quantiles: np.ndarray
     groups: LocationGroups
@@ -62,6 +69,7 @@ class GroupedRows:
             self,
             table=self.table.take(rows),
             positions=self.positions[rows],
+            targets=self.targets[rows],
             residuals=self.residuals[rows],
             groups=self.groups.take(rows),
         )
@@ -112,10 +120,11 @@ def drop_training_rows(
             "of the training chips by the tuned encoders are not kept: fit with fine_tune=False, "
             "or save with training_data=True."
         )
-    if base is not None and type(base) is not XGBRegressor:
+    regressors = {} if base is None else base.regressors
+    if others := [model for model in regressors.values() if type(model) is not XGBRegressor]:
         raise ValueError(
-            f"training_data=False is not supported for base_estimator={base!r}, which may contain "
-            "training rows: fit with base_estimator='xgboost' or None, or save with "
+            f"training_data=False is not supported for base_estimator={others[0]!r}, which may "
+            "contain training rows: fit with base_estimator='auto' or None, or save with "
             "training_data=True."
         )
     location = ensemble.require_training_rows().folds.location
@@ -134,8 +143,9 @@ def drop_training_rows(
     groups = LocationGroups(location, group_locations(places, min_group_size, side * unit))
     quantiles = _coarse_table(ensemble, table, min_group_size)
     schema, table = _merge_rare_levels(ensemble, table, min_group_size)
-    residuals = ensemble.standardized_targets - _baseline(ensemble)
-    rows = GroupedRows(table, positions, residuals, features.quantiles, groups)
+    targets = ensemble.standardized_targets
+    residuals = targets - _baseline(ensemble)
+    rows = GroupedRows(table, positions, targets, residuals, features.quantiles, groups)
     reduced = replace(
         ensemble,
         features=replace(features, schema=schema, quantiles=quantiles),
@@ -143,9 +153,9 @@ def drop_training_rows(
     )
     if base is not None:
         knots = _split_knots(reduced.features, table, location, min_group_size, side)
-        reduced.base = coarsen_trees(
-            base, features.tree_features(table), location, weight, min_group_size, knots
-        )
+        inputs = features.tree_features(table)
+        folds = ensemble.require_training_rows().folds
+        reduced.base = _coarsen_base(base, inputs, folds, weight, min_group_size, knots)
     reduced.postprocessor = without_row_order(ensemble.postprocessor)
     return with_groups(reduced, rows), rows
 
@@ -183,8 +193,12 @@ def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:
 
     with torch.no_grad():
         context = build_context(ensemble.network, nodes, neighborhood, torch.zeros(len(table)))
+    base = ensemble.base
+    if base is not None:
+        base = _group_base(base, base_inputs(features, table, spaces), rows)
     grouped = replace(
         ensemble,
+        base=base,
         knn_graph=graph,
         context=context,
         edge_inputs=nodes.edge_inputs,
@@ -200,6 +214,55 @@ def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:
 def _baseline(ensemble: Ensemble) -> np.ndarray:
     """Mean of the members' predictions (n,) of the source nodes without neighbors."""
     return ensemble.context.baseline.double().mean(0).numpy()
+
+
+def _coarsen_base(
+    base: BaseModels,
+    inputs: np.ndarray,
+    folds: MemberFolds,
+    weight: np.ndarray,
+    size: int,
+    knots: list[np.ndarray | float | None],
+) -> BaseModels:
+    """Coarsen the trees of all base models."""
+    kriged, kriged_knots = None, []
+    if base.kriging is not None:
+        kriged = base.kriging.predict_left_out(folds.member[0])
+        n_knots = max(min(len(inputs), _MOST_KNOTS), 2)
+        kriged_knots = [np.unique(coarse_quantiles(kriged, folds.location, size, n_knots))]
+    regressors = {
+        name: coarsen_trees(
+            regressor,
+            with_kriged(name, inputs, kriged),
+            folds.location,
+            weight,
+            size,
+            [*knots, *kriged_knots],
+        )
+        for name, regressor in base.regressors.items()
+    }
+    return replace(base, regressors=regressors)
+
+
+def _group_base(base: BaseModels, inputs: BaseInputs, rows: GroupedRows) -> BaseModels:
+    """Return base models whose processes know the means of groups, with the same parameters."""
+    values = rows.groups.mean(rows.targets)
+    # The mean of a group has the noise of as many rows.
+    size = np.bincount(rows.groups.group).astype(np.float64)
+
+    def group(process: GaussianProcess | None) -> GaussianProcess | None:
+        if process is None:
+            return None
+        covariates = None if process.covariates is None else inputs.covariates
+        return replace(
+            process,
+            positions=inputs.positions,
+            covariates=covariates,
+            values=values,
+            weight=size,
+        )
+
+    return replace(base, kriging=group(base.kriging), process=group(base.process))
 
 
 def _check_parameters(min_group_size: Any, coordinate_grid: Any) -> None:

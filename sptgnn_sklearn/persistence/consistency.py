@@ -14,6 +14,7 @@ from ..encoders.embedder import ChipEmbedder
 from ..encoders.embedding import PATCH, ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import FrozenEncoder
+from ..ensemble.base_models import BaseInputs, BaseModels, base_inputs, uses_kriging
 from ..ensemble.fitted import Ensemble, TrainingRows
 from ..ensemble.member_folds import N_FOLDS, MemberFolds
 from ..graph.box_tree import NO_NEIGHBOR
@@ -22,8 +23,10 @@ from ..graph.knn_graph import KNNGraph
 from ..network.config import NetworkShape, SourceNodes
 from ..network.sptgnn import SpTGNN
 from ..spatial.crs import SpatialReference
+from ..spatial.gaussian_process import LEAST_WEIGHT, MOST_ROWS, GaussianProcess, n_parameters
 from ..table.deduplication import DeduplicatedRows
 from ..table.features import FeatureEncoder
+from ..table.projection import CovariateProjection
 from ..table.schema import SIMILARITIES, SampleTable, TableSchema
 from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
@@ -54,6 +57,8 @@ _LARGEST_CHIP = 2**12
 _MAX_QUANTILES, _MAX_ONE_HOT, _MAX_COMPONENTS = 1000, 32, 8
 _N_SHAPE_SCORES = 121
 _N_INDICES = 3
+_MAX_LOG_PARAMETER = 7.5  # of a Gaussian process
+_SUM_ROUNDING = 1e-9  # of the sum of weights
 _LARGEST_SCALE, _LARGEST_CENTER = 1e155, 1e300  # of targets whose variance is finite
 
 
@@ -74,10 +79,14 @@ def check_model(params: Any, fitted: Any) -> None:
     _check_schema(schema)
     _check_target_scaler(fitted["target_"])
     _check_embedder(fitted["embedder_"])
+    projection: Any = fitted["projection_"]
+    if projection is not None:
+        _check_projection(projection, schema)
+        schema = projection.schema(schema)
     _check_features(ensemble.features, schema, fitted["embedder_"])
     _check_ensemble(ensemble)
-    _check_widths(ensemble)
     _check_postprocessor(ensemble.postprocessor)
+    _check_widths(ensemble)
     shape, n = ensemble.network.shape, len(ensemble.context.targets)
     _check_training(ensemble.training, shape, n, ensemble.n_neighbors)
     _check_attributes(fitted, ensemble, n)
@@ -299,7 +308,7 @@ def _check_widths(ensemble: Ensemble) -> None:
             spaces = features.relation_spaces(row)
             streams = {name: v.shape[1] for name, v in features.node_features(row).items()}
             inputs = {n: v.shape[1] for n, v in edge_inputs(features, row, spaces).items()}
-            _check_base(ensemble.base, features.tree_features(row))
+            _check_base(ensemble, base_inputs(features, row, spaces))
     except FileError:
         raise
     # A feature encoder with other arrays can raise any exception.
@@ -329,18 +338,63 @@ def _one_row(features: FeatureEncoder) -> SampleTable:
     )
 
 
-def _check_base(base: Any, inputs: np.ndarray) -> None:
-    """Check the base model with the features (1, p) of one row."""
-    if base is None:
-        return
-    require(hasattr(base, "predict"), "The base model cannot predict")
-    width = getattr(base, "n_features_in_", inputs.shape[1])
-    require(width == inputs.shape[1], f"The base model has {width} features")
-    if isinstance(base, XGBRegressor):
-        predicted = base.predict(inputs)
-        require(
-            is_array(predicted, "f", (1,), finite=True), "The base model gives no finite number"
-        )
+def _check_base(ensemble: Ensemble, row: BaseInputs) -> None:
+    """Check the base models with the inputs of one row."""
+    base: Any = ensemble.base
+    n, n_models = len(ensemble.context.targets), 0
+    if base is not None:
+        require(isinstance(base, BaseModels), "The base models are missing")
+        require(has_text_keys(base.regressors), "The base models have no names")
+        kriging = any(map(uses_kriging, base.regressors))
+        require((base.kriging is not None) == kriging, "The kriged target is missing")
+        for process in (base.kriging, base.process):
+            if process is not None:
+                _check_process(process, n, row)
+        require(base.kriging is None or base.kriging.covariates is None, "Kriging has covariates")
+        for name, regressor in base.regressors.items():
+            require(hasattr(regressor, "predict"), "A base model cannot predict")
+            expected = row.features.shape[1] + uses_kriging(name)
+            width = getattr(regressor, "n_features_in_", expected)
+            require(width == expected, f"A base model has {width} features")
+        n_models = len(base.names)
+        require(n_models > 0, "There is no base model")
+        if all(isinstance(regressor, XGBRegressor) for regressor in base.regressors.values()):
+            predicted = base.predict(row)
+            require(bool(np.isfinite(predicted).all()), "The base models give no finite number")
+    weights: Any = ensemble.postprocessor.blend.weights
+    require(len(weights) == 1 + n_models, "The blend has another number of weights")
+    only: Any = ensemble.postprocessor.network_only.weights
+    require(only == (1.0,), "The blend of the network alone has other weights")
+    found = None if ensemble.training is None else ensemble.training.base
+    require(
+        ensemble.training is None
+        or (found is None and n_models == 0)
+        or is_array(found, "f8", (n_models, n), finite=True),
+        "The out-of-fold predictions of the base models have another shape",
+    )
+
+
+def _check_process(process: Any, n: int, row: BaseInputs) -> None:
+    """Check a Gaussian process of n rows, the number of source nodes."""
+    require(isinstance(process, GaussianProcess), "A Gaussian process is missing")
+    covariates: Any = process.covariates
+    width = row.covariates.shape[1]
+    n_terms = n_parameters(covariates=covariates is not None)
+    valid = (
+        n <= MOST_ROWS
+        and is_array(process.parameters, "f8", (n_terms,), finite=True)
+        and np.abs(process.parameters).max() <= _MAX_LOG_PARAMETER
+        and is_number(process.scale)
+        and process.scale > 0
+        and is_number(process.covariate_scale)
+        and process.covariate_scale > 0
+        and is_array(process.positions, "f8", (n, row.positions.shape[1]), finite=True)
+        and (covariates is None or is_array(covariates, "f8", (n, width), finite=True))
+        and is_array(process.values, "f8", (n,), finite=True)
+        and is_array(process.weight, "f8", (n,), finite=True)
+        and process.weight.min() >= LEAST_WEIGHT
+    )
+    require(bool(valid), "A Gaussian process is out of range")
 
 
 def _check_postprocessor(found: Any) -> None:
@@ -348,7 +402,10 @@ def _check_postprocessor(found: Any) -> None:
     for blend in (found.blend, found.network_only):
         require(
             isinstance(blend, Blend)
-            and is_number(blend.weight, 0.0, 1.0)
+            and isinstance(blend.weights, tuple)  # type: ignore[redundant-expr]
+            and len(blend.weights) > 0
+            and all(is_number(weight, 0.0, 1.0) for weight in blend.weights)
+            and abs(sum(blend.weights) - 1) < _SUM_ROUNDING
             and is_number(blend.shrinkage, 0.0, 1.0),
             "The blend is out of range",
         )
@@ -410,6 +467,11 @@ def _check_training(rows: Any, shape: NetworkShape, n: int, n_neighbors: int) ->
         "The folds are out of range",
     )
     _check_predictions(rows.held_out, n)
+    _check_gains(rows.gains)
+
+
+def _check_gains(gains: Any) -> None:
+    require(has_text_keys(gains) and all(map(is_number, gains.values())), "The gains are odd")
 
 
 def _check_predictions(found: Any, n: int) -> None:
@@ -449,9 +511,29 @@ def _check_attributes(fitted: Mapping[str, Any], ensemble: Ensemble, n: int) -> 
         ),
         "feature_names_in_ is wrong",
     )
+    _check_gains(fitted.get("held_out_gains_", {}))
     found = fitted.get("oob_prediction_")
     require(
         found is None or is_array(found, "f", (len(merged.inverse),)), "oob_prediction_ is wrong"
+    )
+
+
+def _check_projection(projection: Any, schema: TableSchema) -> None:
+    """Check the projection of the covariates of a schema."""
+    require(isinstance(projection, CovariateProjection), "The projection is missing")
+    kept: Any = projection.kept
+    elevation = schema.elevation
+    require(
+        kept == (() if elevation is None else (schema.numeric.index(elevation),)),
+        "The projection keeps other covariates than elevation",
+    )
+    p = len(schema.numeric) - len(kept)
+    vectors = (projection.mean, projection.scale, projection.coefficients)
+    require(
+        all(is_array(values, "f8", (p,), finite=True) for values in vectors)
+        and bool((projection.scale > 0).all())
+        and is_array(projection.axes, "f8", (None, p), finite=True),
+        "The projection is out of range",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..ensemble.base_models import base_inputs
 from ..ensemble.fitted import Ensemble, spatial_distance, to_moments
 from ..ensemble.member_folds import N_FOLDS
 from ..network.config import Neighborhood
@@ -18,7 +19,6 @@ from .anonymize import GroupedRows, with_groups
 __all__ = ["HeldOutPredictions", "held_out_from_groups", "restore_held_out"]
 
 _MOST_ROWS = 5000  # predicted, of surveys with more rows
-_MOST_WEIGHT = 0.999  # of the network, up to which predictions of the base model are restored
 
 # Source nodes and neighbors (m, R, K) of rows (m,) that a member holds out.
 _FindNeighbors = Callable[[int, np.ndarray], tuple[Ensemble, np.ndarray]]
@@ -34,17 +34,20 @@ class HeldOutPredictions:
         The count is 0 for rows that were not predicted.
     distance : ndarray of shape (n,) or None
         Mean distance to a row's spatial neighbors outside its fold; None without that relation.
+    kriged : ndarray of shape (n,) or None
+        Target kriged from groups of rows outside the fold; None if there are no groups.
     """
 
     predictions: OutOfFoldPredictions
     distance: np.ndarray | None
+    kriged: np.ndarray | None = None
 
 
 def restore_held_out(complete: Ensemble) -> HeldOutPredictions:
     """Return the predictions from which the ensemble was blended and calibrated.
 
-    An ensemble keeps blended predictions only. Those of the network are computed again, and those
-    of the base model follow from the blend; they are None where the base model has no weight.
+    An ensemble keeps blended predictions and those of the base models. Those of the network are
+    computed again.
 
     Parameters
     ----------
@@ -57,14 +60,8 @@ def restore_held_out(complete: Ensemble) -> HeldOutPredictions:
     def find_neighbors(member: int, chosen: np.ndarray) -> tuple[Ensemble, np.ndarray]:
         return complete, by_round[member // N_FOLDS][chosen]
 
-    spaces = complete.knn_graph.spaces
-    found = _predict_held_out(complete, spaces, find_neighbors, None)
-    blend, blended = complete.postprocessor.blend, complete.require_training_rows().held_out.mean[0]
-    if complete.base is None or blend.weight > _MOST_WEIGHT or blend.shrinkage == 0:
-        return found
-    network = found.predictions.mean
-    base = (blended / blend.shrinkage - blend.weight * network) / (1 - blend.weight)
-    return replace(found, predictions=replace(found.predictions, base=base))
+    base = complete.require_training_rows().base
+    return _predict_held_out(complete, complete.knn_graph.spaces, find_neighbors, base)
 
 
 def held_out_from_groups(
@@ -80,18 +77,30 @@ def held_out_from_groups(
     complete, reduced : Ensemble
         Before and after `drop_training_rows`, on the CPU.
     rows : GroupedRows
-    base : ndarray of shape (n,) or None
-        Out-of-fold predictions of the base model.
+    base : ndarray of shape (k, n) or None
+        Out-of-fold predictions of the base models.
     """
     spaces = complete.features.relation_spaces(rows.table)
     folds = complete.require_training_rows().folds
+    inputs, kriged = (
+        base_inputs(complete.features, rows.table, spaces),
+        np.zeros(len(folds.location)),
+    )
+    base = None if base is None else base.copy()
 
     def find_neighbors(member: int, chosen: np.ndarray) -> tuple[Ensemble, np.ndarray]:
         sources = with_groups(reduced, rows.take(np.flatnonzero(~folds.held_out(member))))
         queries = {name: space[chosen] for name, space in spaces.items()}
+        models = sources.base
+        if models is not None and base is not None and member < N_FOLDS:  # as in the fit
+            if models.kriging is not None:
+                kriged[chosen] = models.kriging.predict(inputs.positions[chosen], None)
+            if models.process is not None:
+                base[-1, chosen] = models.process.predict(*inputs.take(chosen)[1:])
         return sources, sources.knn_graph.query(queries, sources.n_neighbors)
 
-    return _predict_held_out(complete, spaces, find_neighbors, base)
+    found = _predict_held_out(complete, spaces, find_neighbors, base)
+    return replace(found, kriged=kriged)
 
 
 def _predict_held_out(

@@ -36,6 +36,7 @@ _MAX_LOSS = 0.015  # limit of the loss of explained variance, without a warning
 # Fitted attributes of a file without training data, besides the ensemble.
 _SHARED_ATTRIBUTES = (
     "columns_",
+    "projection_",
     "relations_",
     "streams_",
     "target_",
@@ -208,6 +209,12 @@ def _without_training_data(
     fitted: dict[str, Any], min_group_size: int, coordinate_grid: float | None
 ) -> dict[str, Any]:
     """Return fitted attributes without training rows and local folders; warn of lost skill."""
+    if fitted["projection_"] is not None:
+        raise ValueError(
+            "training_data=False is not supported with more covariates than rows, because their "
+            "components are computed from single rows: fit with fewer covariates, or save with "
+            "training_data=True."
+        )
     complete, merged = fitted["ensemble_"], fitted.get("_merged")
     weight = np.ones(len(complete.context.targets)) if merged is None else merged.weight
     reduced, rows = drop_training_rows(complete, weight, min_group_size, coordinate_grid)
@@ -233,7 +240,8 @@ def _without_training_data(
     if kept.get("embedder_") is not None:
         kept["embedder_"] = replace(kept["embedder_"], directory=None)
     # Its categories have no names of rare levels.
-    kept["columns_"] = reduced.features.schema
+    categorical = reduced.features.schema.categorical
+    kept["columns_"] = replace(fitted["columns_"], categorical=categorical)
     return {**kept, "ensemble_": reduced, "_merged": merged}
 
 

@@ -20,6 +20,7 @@ from ..encoders.embedding import ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import EncoderSource, FrozenEncoder
 from ..encoders.terramind_images import TerraMindImages
+from ..ensemble.base_models import BaseModels
 from ..ensemble.fitted import Ensemble, TrainingRows
 from ..ensemble.member_folds import MemberFolds
 from ..graph.knn_graph import KNNGraph
@@ -27,9 +28,11 @@ from ..images.modalities import Modality
 from ..network.config import NetworkConfig, NetworkShape, SourceNodes
 from ..network.sptgnn import SpTGNN
 from ..spatial.crs import SpatialReference
+from ..spatial.gaussian_process import GaussianProcess
 from ..table.deduplication import DeduplicatedRows
 from ..table.features import FeatureEncoder
 from ..table.image_columns import ImageColumn
+from ..table.projection import CovariateProjection
 from ..table.schema import TableSchema
 from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
@@ -52,15 +55,18 @@ from .xgboost_json import pack_booster, unpack_booster
 __all__ = ["make_registry"]
 
 _CLASSES: dict[str, type] = {
+    "BaseModels": BaseModels,
     "Blend": Blend,
     "Calibration": Calibration,
     "ChipEmbedder": ChipEmbedder,
     "ChipLoader": ChipLoader,
+    "CovariateProjection": CovariateProjection,
     "DeduplicatedRows": DeduplicatedRows,
     "EncoderSource": EncoderSource,
     "Ensemble": Ensemble,
     "ErrorCorrelogram": ErrorCorrelogram,
     "FeatureEncoder": FeatureEncoder,
+    "GaussianProcess": GaussianProcess,
     "ImageColumn": ImageColumn,
     "MemberFolds": MemberFolds,
     "MemberPredictions": MemberPredictions,
@@ -236,7 +242,6 @@ def _import_skops_io() -> Any:
         import skops.io
     except ImportError as error:
         raise ImportError(
-            "A base_estimator other than 'xgboost' is saved with skops: pip install "
-            "'sptgnn-sklearn[save]'."
+            "A regressor as base_estimator is saved with skops: pip install 'sptgnn-sklearn[save]'."
         ) from error
     return skops.io

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..ensemble.base_models import with_kriged
 from ..ensemble.fitted import Ensemble
 from ..uncertainty.blending import Blend
 from ..uncertainty.postprocessing import Postprocessor
@@ -90,7 +91,7 @@ def _blended_error(found: HeldOutPredictions, y: np.ndarray, weight: np.ndarray)
     """Mean squared error of the blend that is fitted to these predictions."""
     used, predictions = found.predictions.count > 0, found.predictions
     network, y, weight = predictions.mean[used], y[used], weight[used]
-    base = None if predictions.base is None else predictions.base[used]
+    base = None if predictions.base is None else predictions.base[:, used]
     blended = Blend.fit(network, base, y, weight).combine(network, base)
     return float(np.average((y - blended) ** 2, weights=weight))
 
@@ -131,7 +132,7 @@ def _measure(
     change = (y - after.mean[0]) ** 2 - (y - before.mean[0]) ** 2
     # Trees fit their own training rows more closely than others, so that the error of the coarse
     # ones increases on training rows only; the square of their change is counted instead.
-    loss = change[used] + _change_of_trees(complete, adapted, rows, used)
+    loss = change[used] + _change_of_trees(complete, adapted, rows, found, used)
     scale = variance if variance > 0 else np.inf
     std_before, std_after = (np.sqrt(part.variance[0, used]).mean() for part in (before, after))
     distance = np.zeros(len(used)) if found.distance is None else found.distance[used]
@@ -162,12 +163,26 @@ def _mean_and_error(
 
 
 def _change_of_trees(
-    complete: Ensemble, adapted: Ensemble, rows: GroupedRows, used: np.ndarray
+    complete: Ensemble,
+    adapted: Ensemble,
+    rows: GroupedRows,
+    found: HeldOutPredictions,
+    used: np.ndarray,
 ) -> np.ndarray:
-    """Squared change of blended predictions of rows (m,) by the coarse trees."""
+    """Squared change of blended predictions of rows (m,) by coarse trees and kriging of groups."""
     if complete.base is None or adapted.base is None:
         return np.zeros(len(used))
     inputs = complete.features.tree_features(rows.table.take(used))
-    blend = adapted.postprocessor.blend
-    change = adapted.base.predict(inputs) - complete.base.predict(inputs)
-    return (blend.shrinkage * (1 - blend.weight) * change.astype(np.float64)) ** 2
+    before = after = None
+    if complete.base.kriging is not None and found.kriged is not None:
+        folds = complete.require_training_rows().folds.member[0]
+        before = complete.base.kriging.predict_left_out(folds)[used]
+        after = found.kriged[used]
+    blend, change = adapted.postprocessor.blend, np.zeros(len(used))
+    for weight, name in zip(blend.weights[1:], complete.base.regressors, strict=False):
+        exact, coarse = complete.base.regressors[name], adapted.base.regressors[name]
+        change += weight * (
+            coarse.predict(with_kriged(name, inputs, after)).astype(np.float64)
+            - exact.predict(with_kriged(name, inputs, before)).astype(np.float64)
+        )
+    return (blend.shrinkage * change) ** 2

@@ -257,6 +257,13 @@ class FeatureEncoder:
                 parts.append(table.time[:, None] % 1)
         return np.hstack(parts)
 
+    def covariate_scores(self, table: SampleTable) -> np.ndarray:
+        """Return covariates and dates (n, width) in standard deviations, without missing values."""
+        parts = [self._covariates(table)]
+        if self.time_scale is not None:
+            parts.append(self._time(table))
+        return np.hstack(parts)
+
     def _covariates(self, table: SampleTable) -> np.ndarray:
         scores = np.nan_to_num(normal_scores(table.numeric, self.quantiles))
         missing = np.isnan(table.numeric)[:, self.has_missing]

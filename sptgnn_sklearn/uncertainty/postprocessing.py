@@ -1,4 +1,4 @@
-"""Blend network and base model, and calibrate the result, from out-of-fold predictions."""
+"""Blend network and base models, and calibrate the result, from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class OutOfFoldPredictions:
         Variance of the means of all members.
     count : ndarray of shape (n,)
         Number of members that held the row out.
-    base : ndarray of shape (n,) or None
-        Cross-fitted predictions of the base model; None without one.
+    base : ndarray of shape (k, n) or None
+        Cross-fitted predictions of the base models; None without any.
     """
 
     mean: np.ndarray
@@ -71,7 +71,7 @@ class OutOfFoldPredictions:
             Predictions of each member for the rows that it held out; NaN elsewhere.
         all_mean, all_variance : ndarray of shape (M, n)
             Predictions of each member for all rows, which include its training rows.
-        base : ndarray of shape (n,) or None
+        base : ndarray of shape (k, n) or None
         """
         held_out = ~np.isnan(own_mean)
         count = held_out.sum(0)
@@ -95,9 +95,9 @@ class Postprocessor:
     Attributes
     ----------
     blend : Blend
-        Of network and base model.
+        Of network and base models.
     network_only : Blend
-        Of the network without the base model, on which its training does not depend.
+        Of the network without base models, on which its training does not depend.
     calibration : Calibration
     correlation : ErrorCorrelogram
         Of the standardized errors.
@@ -140,9 +140,9 @@ class Postprocessor:
         rows = predictions.count > 0
         y, weight = y[rows], weight[rows]
         network, between = predictions.mean[rows], predictions.between[rows]
-        base = None if predictions.base is None else predictions.base[rows]
+        base = None if predictions.base is None else predictions.base[:, rows]
         blend = Blend.fit(network, base, y, weight)
-        between = blend.weight**2 * between
+        between = blend.network_weight**2 * between
         errors = CalibrationData(
             error=y - blend.combine(network, base),
             variance=predictions.noise[rows] + between,
@@ -159,13 +159,13 @@ class Postprocessor:
         )
 
     def without_base(self) -> Postprocessor:
-        """Return the postprocessor of the network without the base model."""
+        """Return the postprocessor of the network without base models."""
         return replace(self, blend=self.network_only)
 
     def apply(
         self, network: MemberPredictions, base: np.ndarray | None, distance: np.ndarray | None
     ) -> MemberPredictions:
-        """Blend the members (M, n) with the base model (n,), and calibrate by distance (n,)."""
+        """Blend the members (M, n) with the base models (k, n), and calibrate by distance (n,)."""
         factor = self.calibration.factor(distance)
         mean = self.blend.combine(network.mean, base)
         # The spread between members is scaled like the noise, which scales the whole variance.
@@ -177,6 +177,6 @@ class Postprocessor:
         self, predictions: OutOfFoldPredictions, distance: np.ndarray | None
     ) -> MemberPredictions:
         """Return calibrated out-of-fold predictions (1, n) of the training rows."""
-        variance = predictions.noise + self.blend.weight**2 * predictions.between
+        variance = predictions.noise + self.blend.network_weight**2 * predictions.between
         network = MemberPredictions(predictions.mean[None], variance[None])
         return self.apply(network, predictions.base, distance)
