@@ -22,6 +22,7 @@ from .tree_conversion import forest_to_xgboost
 
 __all__ = [
     "BASE_MODELS",
+    "LARGEST_SMALL_SURVEY",
     "BaseInputs",
     "BaseModels",
     "UnfittedBaseModels",
@@ -37,7 +38,7 @@ KRIGING_EXTRA_TREES = "kriging_extra_trees"
 _WITH_KRIGING = (KRIGING_BOOSTING, KRIGING_EXTRA_TREES)
 BASE_MODELS = ("xgboost", *_WITH_KRIGING, GAUSSIAN_PROCESS)
 _SMALL_SURVEY = (*_WITH_KRIGING, GAUSSIAN_PROCESS)
-_LARGEST_SMALL_SURVEY = 1000  # rows
+LARGEST_SMALL_SURVEY = 1000  # rows
 _FEWEST_LOCATIONS = 10  # with fewer there is no covariance to be fitted
 
 
@@ -146,7 +147,7 @@ class UnfittedBaseModels:
         -------
         BaseModels
         ndarray of shape (k, n)
-            Out-of-fold predictions. The parameters of the processes are those of all rows.
+            Out-of-fold predictions.
         """
         positions, covariates, seed = inputs.positions, inputs.covariates, self.random_state
         kriging = process = None
@@ -165,11 +166,11 @@ class UnfittedBaseModels:
                 held_out[:] = np.average(y, weights=weight)
                 continue
             rows = np.flatnonzero(~inside)
-            part = None if kriging is None else kriging.take(rows)
+            part = None if kriging is None else kriging.take(rows).refit(seed)
             fitted = self._fit_regressors(
                 inputs.take(rows), y[rows], weight[rows], folds[rows], part
             )
-            outer = None if process is None else process.take(rows)
+            outer = None if process is None else process.take(rows).refit(seed)
             held_out[:, inside] = BaseModels(fitted, part, outer).predict(inputs.take(inside))
         return models, held_out
 
@@ -228,7 +229,7 @@ def make_base_models(
     n, n_columns = table.numeric.shape
     if isinstance(base, str) and base == "auto":
         n_locations = len(np.unique(location_ids(table.coordinates, table.site)))
-        small = n <= _LARGEST_SMALL_SURVEY and n_locations >= _FEWEST_LOCATIONS
+        small = n <= LARGEST_SMALL_SURVEY and n_locations >= _FEWEST_LOCATIONS
         base = _SMALL_SURVEY if small else "xgboost"
     elements = [base] if isinstance(base, str) or not isinstance(base, Sequence) else list(base)
     names = [element for element in elements if isinstance(element, str)]

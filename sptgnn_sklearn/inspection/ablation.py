@@ -15,6 +15,7 @@ __all__ = ["INGREDIENTS", "ablation"]
 # Changed parameters of SpTGNNRegressor by name of the variant.
 INGREDIENTS: dict[str, dict[str, Any]] = {
     "no base estimator": {"base_estimator": None},
+    "XGBoost as base estimator": {"base_estimator": "xgboost"},
     "no graph": {"relations": ()},
     "spatial relation only": {"relations": ("spatial",)},
     "no spatial relation": {"relations": ("spectral", "elevation")},

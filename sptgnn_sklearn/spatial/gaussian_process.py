@@ -131,10 +131,14 @@ class GaussianProcess:
             values=values,
             weight=np.maximum(weight / weight.mean(), LEAST_WEIGHT),
         )
-        rows = np.arange(len(values))
-        if len(rows) > _MOST_FITTED:
-            rows = np.random.RandomState(random_state).permutation(rows)[:_MOST_FITTED]
-        return replace(process, parameters=process.take(rows)._fit_parameters())
+        center = process._priors[0]
+        lengths = center == _LENGTH_PRIOR[0]
+        starts = [np.where(lengths, np.log(length), center) for length in _INITIAL_LENGTHS]
+        return process._with_best_parameters(starts, random_state)
+
+    def refit(self, random_state: int = 0) -> GaussianProcess:
+        """Return the process with parameters fitted anew to its rows, starting from its own."""
+        return self._with_best_parameters([self.parameters], random_state)
 
     def take(self, rows: np.ndarray) -> GaussianProcess:
         """Return the process of some of the rows, with the same parameters."""
@@ -157,16 +161,16 @@ class GaussianProcess:
             Not used if the process has none.
         """
         new = [space.astype(np.float32) for space in self._scale(positions, covariates)]
-        own, solution = self._single_precision
-        predicted = np.empty(len(positions))
+        own, predicted = self._single_precision, np.empty(len(positions))
         for rows in gen_batches(len(positions), _ROWS_PER_BLOCK):
             # Blocks of one shape, so that sums do not depend on the number of other rows.
             blocks = [_pad(space[rows], _ROWS_PER_BLOCK) for space in new]
             distances = [
                 _distances(block, *others) for block, others in zip(blocks, own, strict=True)
             ]
-            found = self._covariance(self.parameters, *distances) @ solution
-            predicted[rows] = found[: rows.stop - rows.start]
+            # Sums in double precision, because terms of both signs can be large.
+            covariance = self._covariance(self.parameters, *distances).astype(np.float64)
+            predicted[rows] = (covariance @ self._solution)[: rows.stop - rows.start]
         return self._center + predicted
 
     def predict_left_out(self, groups: np.ndarray) -> np.ndarray:
@@ -214,14 +218,13 @@ class GaussianProcess:
         return self._precision @ (self.values - self._center)
 
     @cached_property
-    def _single_precision(self) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
-        """Own rows of each space with their squared norms, and the solution.
+    def _single_precision(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Own rows of each space with their squared norms.
 
-        Predictions in single precision are several times as fast.
+        Covariances in single precision are several times as fast.
         """
         spaces = [space.astype(np.float32) for space in self._spaces]
-        own = [(space, (space**2).sum(axis=1)) for space in spaces]
-        return own, self._solution.astype(np.float32)
+        return [(space, (space**2).sum(axis=1)) for space in spaces]
 
     def _noise(self, parameters: np.ndarray) -> np.ndarray:
         return np.exp(parameters[-1]) / self.weight + _JITTER
@@ -272,22 +275,29 @@ class GaussianProcess:
             values[4] * space * similarity,
         ]
 
-    def _fit_parameters(self) -> np.ndarray:
-        """Return the log parameters of the largest posterior density."""
-        center, spread = np.array(_SPACE_PRIOR if self.covariates is None else _PRIOR).T
-        objective = self._objective(center, spread)
+    @property
+    def _priors(self) -> np.ndarray:
+        """Means and standard deviations (2, k) of the priors of the log parameters."""
+        return np.array(_SPACE_PRIOR if self.covariates is None else _PRIOR).T
+
+    def _with_best_parameters(self, starts: list[np.ndarray], random_state: int) -> GaussianProcess:
+        """Return the process with the log parameters of the largest posterior density."""
+        rows = np.arange(len(self.values))
+        if len(rows) > _MOST_FITTED:
+            rows = np.random.RandomState(random_state).permutation(rows)[:_MOST_FITTED]
+        objective = self.take(rows)._objective(*self._priors)
         results = [
             minimize(
                 objective,
-                np.where(center == _LENGTH_PRIOR[0], np.log(length), center),
+                start,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[_BOUNDS] * len(center),
+                bounds=[_BOUNDS] * len(start),
                 options={"maxiter": _MOST_ITERATIONS},
             )
-            for length in _INITIAL_LENGTHS
+            for start in starts
         ]
-        return min(results, key=lambda result: result.fun).x
+        return replace(self, parameters=min(results, key=lambda result: result.fun).x)
 
     def _objective(
         self, center: np.ndarray, spread: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from ..spatial.random_fields import CHUNK, matern_frequencies
@@ -88,14 +88,15 @@ class ErrorCorrelogram:
         if kept.sum() < 3 or not low < high:
             return cls(0.0, 1.0)
         start = (float(np.clip(correlation[0], 0.05, 0.95)), float(np.sqrt(low * high)))
-        best, _ = curve_fit(
-            lambda d, share, practical_range: share * matern_correlation(d, practical_range),
-            mean_distance,
-            correlation,
-            p0=start,
-            sigma=1 / np.sqrt(count[kept]),
-            bounds=([0.0, low], [1.0, high]),
-        )
+
+        def residuals(parameters: np.ndarray) -> np.ndarray:
+            share, practical_range = parameters
+            found = share * matern_correlation(mean_distance, practical_range)
+            return np.sqrt(count[kept]) * (found - correlation)
+
+        # In contrast to `curve_fit` it does not raise where the optimum is flat, as without
+        # correlation.
+        best = least_squares(residuals, start, bounds=([0.0, low], [1.0, high])).x
         return cls(float(best[0]), float(best[1]))
 
     def draw(self, positions: np.ndarray, n: int, rng: np.random.RandomState) -> np.ndarray:
