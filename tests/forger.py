@@ -40,7 +40,16 @@ _N_CHECKPOINT_ROWS = 20
 _MANY = 8  # keys of a dictionary whose names are not part of the field class
 _DTYPES = ("<f4", "<f8", "<i8", "<i4", "|u1", "|b1", "<U1", "<M8[s]")
 _NUMBERS = (0, -1, 1, 7, 2**31, 2**63, -(10**9), 0.5, 1e30, -1e308, 1e-320)
-_NAMES = ("=Blend", "=TargetScaler", "=SourceNodes", "!KNNGraph", "!RandomState", "=Odd", "tuple")
+_NAMES = (
+    "=Blend",
+    "=GaussianProcess",
+    "=TargetScaler",
+    "=SourceNodes",
+    "!KNNGraph",
+    "!RandomState",
+    "=Odd",
+    "tuple",
+)
 _Path = tuple[Any, ...]
 
 
@@ -99,10 +108,32 @@ def image_model(fine_tune: bool | int) -> SpTGNNRegressor:
         return model.fit(table_with_images(), Y)
 
 
+def blended_model() -> SpTGNNRegressor:
+    """Return a model with several base models, two of them with a Gaussian process."""
+    base = ["kriging_extra_trees", XGBRegressor(n_estimators=2, max_depth=2), "gaussian_process"]
+    model = SpTGNNRegressor(**_SETTINGS, base_estimator=base, network=NETWORK, max_epochs=1)
+    return model.fit(X, Y)
+
+
+def table_with_spectra() -> pd.DataFrame:
+    """Return the rows with more covariates than rows."""
+    waves = np.sin(np.outer(np.arange(N_ROWS) + 1.0, np.linspace(0.1, 3.0, N_ROWS + 5)))
+    return X.join(pd.DataFrame(waves).add_prefix("band_"))
+
+
+def spectral_model() -> SpTGNNRegressor:
+    """Return a model with a projection of its covariates."""
+    model = SpTGNNRegressor(
+        **_SETTINGS, elevation="elevation", base_estimator=None, network=NETWORK, max_epochs=1
+    )
+    return model.fit(table_with_spectra(), Y)
+
+
 def query_rows(path: Path, n: int) -> pd.DataFrame:
     """Return the first rows of the table that the model of a file was fitted on."""
-    with_images = path.stem.startswith("image")
-    return (table_with_images() if with_images else X).head(n)
+    tables = {"image": table_with_images, "spectra": table_with_spectra}
+    make_table = tables.get(path.stem.partition("-")[0], lambda: X)
+    return make_table().head(n)
 
 
 class _Stop(Callback):
@@ -133,6 +164,8 @@ def write_valid(kind: str, folder: Path) -> list[Path]:
     with small_encoders():
         models = {
             "table": small_model(),
+            "blended": blended_model(),
+            "spectra": spectral_model(),
             "image-frozen": image_model(False),
             "image-tuned": image_model(1),
         }

@@ -32,7 +32,7 @@ SECONDS = 60  # time limit of one case
 MOST_ROWS = 25
 _HOMES = tuple(str(pathlib.Path(package.__file__).parent) for package in (sptgnn_sklearn, sklearn))
 _SMALLEST = {
-    "base_estimator": None,
+    "base_estimator": "gaussian_process",
     "n_estimators": 1,
     "hidden_size": 4,
     "n_heads": 1,

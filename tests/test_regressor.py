@@ -20,6 +20,7 @@ from torch_geometric.data import HeteroData
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.ensemble.base_models import base_inputs
 from sptgnn_sklearn.metrics import neg_abs_residual_morans_i_scorer
 from sptgnn_sklearn.model_selection import SpatialBlockKFold, spatial_blocks
 from sptgnn_sklearn.uncertainty.blending import Blend
@@ -205,8 +206,7 @@ def test_base_predictions_are_out_of_fold(survey):
     )
     # The base fitted on all rows predicts 1 for each of them; the cross-fitted clones were not
     # fitted on the rows that they predict, and predict 0.
-    tabular = model.ensemble_.features.tree_features(model.columns_.transform(survey.data))
-    assert (model.ensemble_.base.predict(tabular) == 1).all()
+    assert (predict_base(model, survey.data) == 1).all()
     assert _Memory.answers == {0.0}
 
 
@@ -227,24 +227,32 @@ class _Memory(Ridge):
         return answer
 
 
-@pytest.mark.parametrize("base", ["xgboost", Ridge()])
-def test_blend_lies_between_base_and_network(survey, base):
-    """The mean is base + weight * (network - base)."""
+def predict_base(model, X):
+    """Return the predictions (k, n) of the base models."""
+    features, table = model.ensemble_.features, model.columns_.transform(X)
+    return model.ensemble_.base.predict(
+        base_inputs(features, table, features.relation_spaces(table))
+    )
+
+
+@pytest.mark.parametrize("base", ["xgboost", Ridge(), ("gaussian_process", Ridge())])
+def test_blend_lies_between_base_models_and_network(survey, base):
+    """The mean is the weighted mean of network and base models, shrunk toward the target's."""
     model = small(base_estimator=base).fit(survey.data, survey.target)
     ensemble = model.ensemble_
     postprocessor, kept = ensemble.postprocessor, ensemble.postprocessor.blend
-    assert 0 < kept.weight < 1
+    assert 0 < kept.network_weight < 1
     blended = model.predict(survey.data)
-    ensemble.postprocessor = replace(postprocessor, blend=Blend(0.0, 1.0))
-    tabular = ensemble.features.tree_features(model.columns_.transform(survey.data))
-    alone = model.target_.inverse_transform(ensemble.base.predict(tabular))
-    np.testing.assert_allclose(model.predict(survey.data), alone, rtol=1e-4)
-    ensemble.postprocessor = replace(postprocessor, blend=Blend(1.0, 1.0))
-    network = model.predict(survey.data)
-    joined = alone + kept.weight * (network - alone)
+    parts = []
+    for alone in np.eye(len(kept.weights)):
+        ensemble.postprocessor = replace(postprocessor, blend=Blend(tuple(alone)))
+        parts.append(model.predict(survey.data))
+    alone = [model.target_.inverse_transform(part) for part in predict_base(model, survey.data)]
+    np.testing.assert_allclose(parts[1:], alone, rtol=1e-4)
+    joined = np.average(parts, axis=0, weights=kept.weights)
     expected = survey.target.mean() + kept.shrinkage * (joined - survey.target.mean())
     np.testing.assert_allclose(blended, expected, rtol=1e-4, atol=1e-4)
-    assert not np.allclose(network, alone, rtol=0.01)
+    assert not np.allclose(parts[0], parts[1], rtol=0.01)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from benchmarks import skill
 from benchmarks.baselines import FOUR_TREE_MODELS
 from benchmarks.experiments import Experiment, PredictionStore, fit_and_predict
 from benchmarks.field_baselines import FIELD_BASELINES
+from benchmarks.limesoda_fields import FIELD_FOLDS
 
 
 def test_one_fit_stores_the_network_alone(data, tmp_path, monkeypatch):
@@ -92,7 +93,7 @@ def test_pretrained_models_need_a_checkpoint(parquet, tmp_path, monkeypatch, cap
 
 
 def test_limesoda_with_its_own_folds(tmp_path, monkeypatch, capsys):
-    """All properties of a field run on the ten folds of the package."""
+    """All properties of a field run on the ten folds of the package, random and block folds."""
     pytest.importorskip("LimeSoDa")
     options = ["--limesoda", "BB.30_1", "--models", "catboost", "--out", tmp_path / "records"]
     options += ["--predictions", tmp_path / "predictions"]
@@ -100,4 +101,7 @@ def test_limesoda_with_its_own_folds(tmp_path, monkeypatch, capsys):
     out = run_main(skill, monkeypatch, capsys, *options)
     for soil_property in ("SOC", "pH", "Clay"):
         assert f"| BB.30_1 {soil_property} | " in out
-    assert len(list((tmp_path / "predictions").rglob("*.npz"))) == 30
+    files = [path.name for path in (tmp_path / "predictions").rglob("*.npz")]
+    n_files = {kind: sum(name.startswith(f"{kind}-") for name in files) for kind in FIELD_FOLDS}
+    assert n_files == {"own": 3 * 10, "random": 3 * 5, "block": 3 * 5}
+    assert len(files) == 60

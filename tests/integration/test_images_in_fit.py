@@ -116,7 +116,7 @@ def test_rows_without_images_are_predicted(survey, make_model):
     assert np.isfinite(model.predict(without)).all()
     assert np.isfinite(model.predict(np.zeros((1, 5)))).all()
     # Without shrinkage: after so few epochs the blend may predict the mean for all rows.
-    model.ensemble_.postprocessor = replace(model.ensemble_.postprocessor, blend=Blend(1.0, 1.0))
+    model.ensemble_.postprocessor = replace(model.ensemble_.postprocessor, blend=Blend())
     assert not np.allclose(model.predict(without), model.predict(X))
 
 

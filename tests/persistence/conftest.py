@@ -1,4 +1,4 @@
-"""A fitted model with trees and transformed target, and its file."""
+"""Fitted models with trees, and with all base models of small surveys, and their files."""
 
 import pytest
 from saved_models import fit_model
@@ -13,4 +13,16 @@ def model():
 def saved(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model.safetensors"
     model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def auto_model():
+    return fit_model(base_estimator="auto")
+
+
+@pytest.fixture(scope="session")
+def auto_saved(auto_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "auto.safetensors"
+    auto_model.save(path)
     return path

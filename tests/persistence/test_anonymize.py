@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.persistence.anonymize import drop_training_rows
+from sptgnn_sklearn.persistence.xgboost_json import booster_to_json
 from sptgnn_sklearn.utils.safe_file import read
 
 # Models of 90 rows, trained for two epochs, lose skill by the grouping.
@@ -39,6 +40,67 @@ def test_training_rows_are_removed(model, tmp_path):
     change = np.std(shared.predict(X) - model.predict(X)) / np.std(model.predict(X))
     assert change < 0.7
     assert shared.attention_weights(X.head(2))["neighbor"].max() < len(shared._merged.rows)
+
+
+def test_processes_know_means_of_groups(auto_model, tmp_path):
+    """Means of targets and positions, each location once, with as many rows as noise."""
+    auto_model.save(tmp_path / "m", training_data=False)
+    complete, shared = auto_model.ensemble_, SpTGNNRegressor.load(tmp_path / "m").ensemble_
+    _, rows = drop_training_rows(complete.to("cpu"), auto_model._merged.weight)
+    group = rows.groups.group[rows.groups.location]
+    assert len(np.unique(rows.groups.location)) == len(X)  # one row each
+    inside = [group == label for label in range(len(rows.groups))]
+    targets = complete.standardized_targets
+    positions = np.array([complete.base.kriging.positions[part].mean(axis=0) for part in inside])
+    metric = complete.features.coordinates
+    for name in ("kriging", "process"):
+        before, after = getattr(complete.base, name), getattr(shared.base, name)
+        np.testing.assert_allclose(before.values, targets, atol=1e-6)  # single precision
+        np.testing.assert_allclose(after.values, [targets[part].mean() for part in inside])
+        np.testing.assert_allclose(metric(after.positions), metric(positions), rtol=1e-9)
+        np.testing.assert_array_equal(after.weight, [part.sum() for part in inside])
+        np.testing.assert_array_equal(after.parameters, before.parameters)
+        assert (after.scale, after.covariate_scale) == (before.scale, before.covariate_scale)
+    scores = complete.base.process.covariates
+    expected = np.array([scores[part].mean(axis=0) for part in inside])
+    # Means of scores are stored as quantiles of the table, which rounds them.
+    assert shared.base.kriging.covariates is None
+    error = shared.base.process.covariates - expected
+    assert np.median(np.abs(error)) < 0.1
+
+
+def stored_numbers(path):
+    """Return all numbers of a model file with float arrays and trees, in single precision."""
+    _, arrays = read(path, "model")
+    numbers = [array.ravel() for array in arrays.values() if array.dtype.kind == "f"]
+    base = SpTGNNRegressor.load(path).ensemble_.base
+    for name, regressor in base.regressors.items():
+        n_trees = 150 if name == "kriging_extra_trees" else 1
+        for tree in booster_to_json(regressor)["learner"]["gradient_booster"]["model"]["trees"]:
+            numbers.append(np.array(tree["split_conditions"]) * n_trees)
+    return np.concatenate(numbers).astype(np.float32)
+
+
+def test_no_target_or_coordinate_of_a_row_is_stored(auto_model, auto_saved, tmp_path):
+    """Also not standardized, in scaled coordinates, or in leaves of trees."""
+    auto_model.save(tmp_path / "m", training_data=False)
+    complete, shared = (stored_numbers(path) for path in (auto_saved, tmp_path / "m"))
+    ensemble, kriging = auto_model.ensemble_, auto_model.ensemble_.base.kriging
+    values = {
+        "target": Y.to_numpy(),
+        "standardized target": ensemble.standardized_targets,
+        "coordinate": X[["lon", "lat"]].to_numpy(),
+        "position": kriging.positions,
+        "scaled position": kriging.positions / kriging.scale,
+        "tree feature": ensemble.features.tree_features(auto_model.columns_.transform(X))[:, :2],
+    }
+    found = {}
+    for name, array in values.items():
+        single = array.ravel().astype(np.float32)
+        single = single[single != 0]
+        assert not np.isin(single, shared).any(), name
+        found[name] = np.isin(single, complete).mean()
+    assert found["standardized target"] == found["position"] == 1
 
 
 def read_complete(model, folder):
@@ -113,6 +175,8 @@ def test_one_group_is_enough(n_layers, tmp_path):
         {"relations": ("spectral",)},
         {"spectral": ["elevation"]},
         {"base_estimator": "xgboost", "streams": ("time",)},
+        {"base_estimator": "gaussian_process", "relations": ()},
+        {"base_estimator": "gaussian_process", "relations": ("spectral",)},
     ],
     ids=str,
 )
@@ -125,10 +189,11 @@ def test_models_without_some_inputs_are_grouped(settings, tmp_path):
 
 
 def test_base_estimators_that_may_contain_rows_raise(tmp_path):
-    """Only XGBoost's trees are known to contain none."""
-    model = fit_model(base_estimator=KNeighborsRegressor())
-    with pytest.raises(ValueError, match=r"base_estimator=[\s\S]*KNeighborsRegressor"):
-        model.save(tmp_path / "m", training_data=False)
+    """Only XGBoost's trees are known to contain none, and processes are grouped."""
+    for base in (KNeighborsRegressor(), ["gaussian_process", KNeighborsRegressor()]):
+        model = fit_model(base_estimator=base)
+        with pytest.raises(ValueError, match=r"base_estimator=[\s\S]*KNeighborsRegressor"):
+            model.save(tmp_path / "m", training_data=False)
 
 
 @pytest.mark.parametrize("settings", [{}, {"streams": ("position",)}, {"spectral": ["elevation"]}])

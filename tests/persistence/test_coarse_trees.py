@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
 from xgboost import XGBRegressor
 
+from sptgnn_sklearn.ensemble.tree_conversion import forest_to_xgboost
 from sptgnn_sklearn.persistence.coarse_trees import coarsen_trees
 from sptgnn_sklearn.persistence.xgboost_json import booster_to_json
 
@@ -45,6 +47,22 @@ def test_trees_without_small_leaves_do_not_change():
     model = fit_trees(min_child_weight=12)
     same = coarsen_trees(model, INPUTS, np.arange(200), np.ones(200), 5, [None] * 3)
     np.testing.assert_array_equal(same.predict(INPUTS), model.predict(INPUTS))
+
+
+def test_converted_forests_keep_their_scale():
+    """Leaves of a forest of scikit-learn are means of targets, divided by the number of trees."""
+    inputs = np.nan_to_num(INPUTS)
+    forest = ExtraTreesRegressor(20, min_samples_leaf=2, random_state=0).fit(inputs, TARGETS)
+    converted = forest_to_xgboost(forest)
+    arguments = inputs, np.arange(200), np.ones(200)
+    coarse = coarsen_trees(converted, *arguments, 6, [None] * 3)
+    assert np.corrcoef(coarse.predict(inputs), TARGETS)[0, 1] > 0.8
+    assert np.ptp(coarse.predict(inputs)) > 0.3 * np.ptp(forest.predict(inputs))
+    single = coarsen_trees(converted, *arguments, 150, [None] * 3)
+    assert np.ptp(single.predict(inputs)) == 0
+    np.testing.assert_allclose(single.predict(inputs)[0], TARGETS.mean(), atol=0.2)
+    same = coarsen_trees(converted, *arguments, 2, [None] * 3)
+    np.testing.assert_allclose(same.predict(inputs), forest.predict(inputs), atol=1e-5)
 
 
 def test_few_rows_give_single_leaves():

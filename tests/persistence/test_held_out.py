@@ -1,5 +1,7 @@
 """Out-of-fold predictions restored from a fitted ensemble."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from saved_models import fit_model
@@ -24,6 +26,30 @@ def test_restored_predictions_are_those_of_the_fit(members, base):
     assert (found.predictions.base is None) == (base is None)
 
 
+def test_predictions_of_base_models_are_those_of_the_fit(auto_model):
+    found = restore_held_out(auto_model.ensemble_)
+    np.testing.assert_array_equal(found.predictions.base, auto_model.ensemble_.training.base)
+    assert found.kriged is None
+
+
+def test_processes_of_groups_exclude_the_fold(auto_model):
+    """The kriged target and the process do not use targets of the fold; trees do not change."""
+    complete = auto_model.ensemble_.to("cpu")
+    reduced, rows = drop_training_rows(complete, auto_model._merged.weight)
+    mask, base = complete.held_out_masks()[0], complete.training.base
+    before = base.copy()
+    changed = replace(rows, targets=rows.targets + 100.0 * mask)
+    found, other = (held_out_from_groups(complete, reduced, r, base) for r in (rows, changed))
+    np.testing.assert_array_equal(found.kriged[mask], other.kriged[mask])
+    np.testing.assert_array_equal(found.predictions.base[:, mask], other.predictions.base[:, mask])
+    own = complete.held_out_masks()[1]
+    assert np.abs(found.kriged[own] - other.kriged[own]).max() > 1e-3
+    assert np.abs(found.predictions.base[-1, own] - other.predictions.base[-1, own]).max() > 1e-3
+    np.testing.assert_array_equal(found.predictions.base[:-1], base[:-1])
+    np.testing.assert_array_equal(base, before)
+    assert np.corrcoef(found.predictions.base[-1, mask], base[-1, mask])[0, 1] > 0.5
+
+
 def test_groups_exclude_the_fold(monkeypatch):
     """Predictions of held-out rows do not depend on the targets of their fold."""
     model = fit_model({"hidden_size": 16}, max_epochs=5)
@@ -32,7 +58,7 @@ def test_groups_exclude_the_fold(monkeypatch):
     mask = complete.held_out_masks()[0]
     changed = rows.residuals + 100.0 * mask
     found, other = (
-        held_out_from_groups(complete, reduced, type(rows)(**vars(rows) | {"residuals": r}), None)
+        held_out_from_groups(complete, reduced, replace(rows, residuals=r), None)
         for r in (rows.residuals, changed)
     )
     first, second = found.predictions.mean, other.predictions.mean

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from saved_models import assert_same_predictions, fit_model
+from saved_models import X, assert_same_predictions, fit_model
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR, LinearSVR
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, TerraMindImages
+from sptgnn_sklearn.ensemble.base_models import base_inputs
 from sptgnn_sklearn.graph.knn_graph import KNNGraph
 from sptgnn_sklearn.persistence.registry import _CLASSES, make_registry
 from sptgnn_sklearn.utils.codec import decode, encode
@@ -49,6 +50,32 @@ def test_graphs_and_random_states_are_restored():
     state = np.random.RandomState(3)
     state.normal(size=5)
     assert roundtrip(state).uniform() == state.uniform()
+
+
+def test_several_base_models_are_restored_bit_for_bit(auto_model, auto_saved):
+    """Without skops; cached matrices of the processes are not saved."""
+    again = SpTGNNRegressor.load(auto_saved)
+    assert_same_predictions(auto_model, again)
+    before, after = auto_model.ensemble_.base, again.ensemble_.base
+    assert after.names == before.names
+    assert after.names == ("kriging_boosting", "kriging_extra_trees", "gaussian_process")
+    table = auto_model.columns_.transform(X)
+    features = auto_model.ensemble_.features
+    inputs = base_inputs(features, table, features.relation_spaces(table))
+    np.testing.assert_array_equal(after.predict(inputs), before.predict(inputs))
+    np.testing.assert_array_equal(again.oob_prediction_, auto_model.oob_prediction_)
+    _, arrays = read(auto_saved, "model")
+    assert not any(array.shape == (90, 90) for array in arrays.values())
+
+
+def test_sequences_of_base_models_are_restored(tmp_path):
+    """Names and regressors, in parameters too."""
+    model = fit_model(base_estimator=("gaussian_process", Ridge(alpha=2.0)))
+    model.save(tmp_path / "m")
+    again = SpTGNNRegressor.load(tmp_path / "m")
+    assert_same_predictions(model, again)
+    name, ridge = again.base_estimator
+    assert (name, ridge.alpha) == ("gaussian_process", 2.0)
 
 
 def test_base_estimators_of_scikit_learn(tmp_path):

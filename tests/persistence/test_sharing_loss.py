@@ -35,11 +35,20 @@ def test_models_without_neighbors_lose_nothing(base):
     model = fit_model(relations=(), base_estimator=base)
     adapted, loss = adapt(model, 5)
     before, after = model.ensemble_.postprocessor, adapted.postprocessor
-    assert after.blend.weight == pytest.approx(before.blend.weight, abs=1e-4)
+    assert after.blend.weights == pytest.approx(before.blend.weights, abs=1e-4)
     assert after.blend.shrinkage == pytest.approx(before.blend.shrinkage, abs=1e-4)
     if base is None:
         assert loss.explained_variance == pytest.approx(0, abs=1e-6)
         assert loss.std_ratio == pytest.approx(1, abs=1e-6)
+
+
+def test_kriging_from_groups_counts(auto_model):
+    """Base models whose processes know group means only lose some of the explained variance."""
+    losses = [adapt(auto_model, size)[1] for size in (2, 20)]
+    for loss in losses:
+        assert np.isfinite(list(vars(loss).values())).all()
+        assert 0.5 < loss.std_ratio < 2
+    assert losses[0].explained_variance < losses[1].explained_variance
 
 
 def test_large_losses_warn(tmp_path, recwarn):
@@ -60,13 +69,14 @@ def test_constant_targets_have_no_loss():
 
 
 def test_blends_of_any_weight_are_adapted():
-    """Also where the base model has no weight, so that its predictions are not restored."""
+    """Also where one of network and base model has no weight, or predictions are all the mean."""
     model = fit_model(base_estimator="xgboost")
     complete, weight = model.ensemble_, model._merged.weight
-    for blend in (Blend(1.0, 0.8), Blend(0.0, 0.5), Blend(0.5, 0.0)):
+    for blend in (Blend((1.0, 0.0), 0.8), Blend((0.0, 1.0), 0.5), Blend((0.5, 0.5), 0.0)):
         changed = replace(complete, postprocessor=replace(complete.postprocessor, blend=blend))
         adapted, loss = adapt_to_groups(changed, *drop_training_rows(changed, weight, 5), weight)
-        assert 0 <= adapted.postprocessor.blend.weight <= 1
+        weights = np.array(adapted.postprocessor.blend.weights)
+        assert (weights >= 0).all() and weights.sum() == pytest.approx(1)
         assert np.isfinite(list(vars(loss).values())).all()
 
 

@@ -21,7 +21,7 @@ STAGES = {
     "images": "sptgnn_sklearn.regressor.fit_embedder",
     "features": "sptgnn_sklearn.ensemble.fit.FeatureEncoder.fit",
     "graph": "sptgnn_sklearn.ensemble.fit.KNNGraph",
-    "base": "sptgnn_sklearn.ensemble.fit.fit_base",
+    "base": "sptgnn_sklearn.ensemble.base_models.fit_base",
     "members": "sptgnn_sklearn.ensemble.fit.concatenate_members",
     "calibration": "sptgnn_sklearn.ensemble.fit.Postprocessor.fit",
     "out of fold": "sptgnn_sklearn.regressor.PredictiveDistribution",

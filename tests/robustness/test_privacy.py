@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
+from sptgnn_sklearn.ensemble.base_models import with_kriged
 from sptgnn_sklearn.persistence.anonymize import drop_training_rows
 from sptgnn_sklearn.persistence.microaggregation import usual_diameter
 from sptgnn_sklearn.persistence.training_table import invert_scores
@@ -143,8 +144,8 @@ def solve_locations(model, table, start, step):
     return xy, np.sqrt((current**2).mean(1))
 
 
-def split_values(model, column):
-    booster = booster_to_json(model.ensemble_.base)["learner"]["gradient_booster"]["model"]
+def split_values(regressor, column):
+    booster = booster_to_json(regressor)["learner"]["gradient_booster"]["model"]
     return np.unique(
         [
             split
@@ -243,20 +244,51 @@ def check_trees(case):
         return
     clay = 2 + case.model.columns_.numeric.index("clay")
     values = np.sort(case.table.numeric[:, clay - 2].astype(np.float32))
-    exact, coarse = split_values(case.complete, clay), split_values(case.shared, clay)
-    assert np.isin(exact.astype(np.float32), values).mean() > 0.5
-    assert len(exact) > len(coarse)
     quantiles = case.shared.ensemble_.features.quantiles[:, clay - 2].astype(np.float32)
-    assert np.isin(coarse.astype(np.float32), quantiles).all()
     assert np.isin(quantiles, values).mean() < 0.1
-    inputs = case.model.ensemble_.features.tree_features(case.table)
-    leaves = case.shared.ensemble_.base.apply(inputs)
-    counts = []
-    for tree in leaves.T:
-        pairs = np.unique(np.column_stack([tree, case.groups.location]), axis=0)
-        counts.append(np.unique(pairs[:, 0], return_counts=True)[1])
-    # Restored rows differ from the exact ones by rounding, and may lie across a split.
-    assert (np.concatenate(counts) < case.size).mean() < 1e-3
+    inputs, kriged = case.model.ensemble_.features.tree_features(case.table), None
+    complete, shared = case.complete.ensemble_, case.shared.ensemble_
+    if complete.base.kriging is not None:
+        kriged = complete.base.kriging.predict_left_out(complete.training.folds.member[0])
+    assert list(complete.base.regressors) == list(shared.base.regressors)
+    for name, regressor in shared.base.regressors.items():
+        exact = split_values(complete.base.regressors[name], clay)
+        coarse = split_values(regressor, clay)
+        if name != "kriging_extra_trees":  # whose splits are random numbers
+            assert np.isin(exact.astype(np.float32), values).mean() > 0.5
+        assert len(exact) > len(coarse)
+        assert np.isin(coarse.astype(np.float32), quantiles).all()
+        counts = []
+        for tree in regressor.apply(with_kriged(name, inputs, kriged)).T:
+            pairs = np.unique(np.column_stack([tree, case.groups.location]), axis=0)
+            counts.append(np.unique(pairs[:, 0], return_counts=True)[1])
+        # Restored rows differ from the exact ones by rounding, and may lie across a split.
+        assert (np.concatenate(counts) < case.size).mean() < 1e-3
+
+
+def check_processes(case):
+    """Gaussian processes of complete files have the rows, others the means of groups."""
+    if case.shared.ensemble_.base is None:
+        return
+    targets = case.model.ensemble_.standardized_targets
+    for name in ("kriging", "process"):
+        complete, shared = (
+            getattr(model.ensemble_.base, name) for model in (case.complete, case.shared)
+        )
+        if complete is None:
+            assert shared is None
+            continue
+        np.testing.assert_allclose(complete.values, targets, atol=1e-5)
+        np.testing.assert_allclose(shared.values, case.groups.mean(targets), atol=1e-5)
+        exact = (np.abs(shared.values[:, None] - targets) < 1e-6 * targets.std()).any(axis=1)
+        assert exact.mean() <= 0.01
+        assert len(shared.positions) == len(case.groups)
+        assert not np.isin(shared.positions, complete.positions).any()
+        if shared.covariates is not None:
+            scores = case.model.ensemble_.features.covariate_scores(case.table)
+            varying = np.ptp(scores, axis=0) > 0
+            codes = np.isin(scores, [0, 1]).all(axis=0)  # of dates, gaps and categories
+            assert not np.isin(shared.covariates, scores)[:, varying & ~codes].all(axis=1).any()
 
 
 def check_arrays(case):
@@ -271,7 +303,14 @@ def check_arrays(case):
     assert np.isfinite(shared.predict_uncertainty(case.frame.head(10)).to_numpy()).all()
 
 
-CHECKS = [check_reading, check_diameters, check_states, check_trees, check_arrays]
+CHECKS = [
+    check_reading,
+    check_diameters,
+    check_states,
+    check_trees,
+    check_processes,
+    check_arrays,
+]
 
 
 def run_checks(folder, extent, **settings):
@@ -295,6 +334,8 @@ def test_rows_are_recovered_from_complete_files_only(extent, tmp_path):
     "settings",
     [
         {"base": None},
+        {"base": "auto"},
+        {"base": "auto", "per_location": 3},
         {"category": False},
         {"date": False},
         {"category": False, "date": False, "base": None},

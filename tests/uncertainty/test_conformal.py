@@ -68,7 +68,11 @@ def test_intervals_of_the_estimator_reach_nominal_coverage():
     for seed in (2, 3):
         survey = make_soil_survey(n_samples=800, random_state=seed)
         model = SpTGNNRegressor(
-            time="date", elevation="elevation", target_transform="auto", random_state=0
+            time="date",
+            elevation="elevation",
+            base_estimator="xgboost",
+            target_transform="auto",
+            random_state=0,
         )
         model.fit(survey.data[:400], survey.target[:400])
         test, observed = survey.data[400:], survey.target[400:].to_numpy()

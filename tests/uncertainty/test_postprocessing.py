@@ -11,9 +11,7 @@ from sptgnn_sklearn.uncertainty.postprocessing import (
     Postprocessor,
 )
 
-IDENTITY = Postprocessor(
-    Blend(1.0, 1.0), Blend(1.0, 1.0), Calibration(), ErrorCorrelogram(0.0, 1.0)
-)
+IDENTITY = Postprocessor(Blend(), Blend(), Calibration(), ErrorCorrelogram(0.0, 1.0))
 
 
 def test_out_of_fold_predictions_average_the_members_that_held_out_the_row():
@@ -61,6 +59,35 @@ def test_factor_scales_the_whole_variance():
 
 def test_without_base_uses_the_blend_of_the_network_only():
     """The shrinkage fitted without a base model is applied."""
-    fitted = Postprocessor(Blend(0.5, 1.0), Blend(1.0, 0.9), Calibration(), IDENTITY.correlation)
+    fitted = Postprocessor(
+        Blend((0.5, 0.5)), Blend(shrinkage=0.9), Calibration(), IDENTITY.correlation
+    )
     members = MemberPredictions(np.array([[2.0]]), np.ones((1, 1)))
     np.testing.assert_allclose(fitted.without_base().apply(members, None, None).mean, 1.8)
+
+
+def test_spread_between_members_counts_with_the_weight_of_the_network():
+    """Base models have no members; their predictions are blended by their weights."""
+    blend = Blend((0.5, 0.2, 0.3))
+    fitted = Postprocessor(blend, Blend(), Calibration(), IDENTITY.correlation)
+    predictions = OutOfFoldPredictions(
+        np.array([2.0]), np.array([1.0]), np.array([4.0]), np.array([1]), np.array([[1.0], [-1.0]])
+    )
+    result = fitted.apply_held_out(predictions, None)
+    np.testing.assert_allclose(result.mean, [[0.5 * 2 + 0.2 - 0.3]])
+    np.testing.assert_allclose(result.variance, [[1 + 0.25 * 4]])
+
+
+def test_blend_is_fitted_to_rows_with_an_out_of_fold_prediction():
+    """Of the base models too: on the other rows, the second one is exact."""
+    rng = np.random.RandomState(1)
+    y, noise = rng.normal(size=(2, 2000))
+    used = np.arange(2000) < 1000
+    base = np.where(used, [y, noise], [noise, y])
+    ones = np.ones(2000)
+    predictions = OutOfFoldPredictions(0 * y, ones, 0 * y, used.astype(int), base)
+    settings = {"n_members": 1, "calibration": None, "rng": rng}
+    result = Postprocessor.fit(predictions, y, ones, rng.uniform(size=(2000, 2)), None, **settings)
+    assert result.blend.weights[1] > 0.75
+    assert result.blend.weights[2] < 0.2
+    assert result.network_only.weights == (1.0,)
