@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
+from sptgnn_sklearn.ensemble.base_models import LARGEST_SMALL_SURVEY
 
 from .experiments import (
     PREDICTIONS_DIR,
@@ -29,7 +30,7 @@ from .report import Results, ablation_differences
 from .skill import SPTGNN_MODELS, run_model
 from .table_selection import add_table_arguments, selected_tables
 from .tables import FOLD_KINDS, TableData, Task
-from .variants import VARIANTS
+from .variants import SMALL_SURVEYS, VARIANTS
 
 # Variants that are models of the accuracy benchmark too and share its predictions.
 SHARED_MODELS = {
@@ -92,7 +93,10 @@ def main() -> None:
             if not pending:
                 continue
             data = source.load()
+            small = len(data.y) <= LARGEST_SMALL_SURVEY
             for experiment in pending:
+                if experiment.model in SMALL_SURVEYS and not small:
+                    continue
                 entry = run_variant(experiment, data, store)
                 record.add(entry)
                 print(f"{experiment.name}: R2 {entry['R2']:.3f}", flush=True)

@@ -455,6 +455,8 @@ def write_documentation(records: Path, folder: Path) -> None:
     tables["known-variance.rst"] = known_variance_table(
         records / "known-variance-3000.json"
     ).to_rst("Predicted and known variance on simulated surveys")
+    fields = regret_table(default_cells(Results(records / "limesoda")), LABELS, DEFAULT)
+    tables["fields.rst"] = fields.to_rst("R2 on fields of 72 to 250 samples, one seed")
     if speed := speed_tables(records / "speed"):
         tables["speed.rst"] = speed
     if maps := list(records.glob("maps-*.json")):
@@ -498,6 +500,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=Path, default=RECORDS_DIR)
     parser.add_argument("--wide", action="store_true", help="the wide set of tables instead")
+    parser.add_argument("--fields", action="store_true", help="LimeSoDa's fields instead")
     parser.add_argument("--check", action="store_true", help="print the summary only")
     parser.add_argument("--write", action="store_true", help="write the documentation's tables")
     options = parser.parse_args()
@@ -505,7 +508,8 @@ def main() -> None:
         docs = Path(__file__).resolve().parent.parent / "docs"
         write_documentation(options.records, docs / "measured")
         return
-    results = Results(options.records / ("wide" if options.wide else "skill"))
+    folder = "limesoda" if options.fields else "wide" if options.wide else "skill"
+    results = Results(options.records / folder)
     if not options.check:
         print_tables(results, Results(options.records / "uncertainty"))
     print("\n" + "\n".join(summary(results)))
