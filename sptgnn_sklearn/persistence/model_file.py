@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from ..encoders.embedding_cache import default_directory
 from ..encoders.terramind_images import TerraMindImages
@@ -194,9 +194,9 @@ def _without_stored_paths(params: dict[str, Any], fitted: dict[str, Any]) -> _Pa
 
 def _without_local_paths(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters without the folders of this machine; weights keep their file name."""
-    params = {**params, "checkpoint_dir": None}
-    if isinstance(params.get("base_estimator"), BaseEstimator):
-        params["base_estimator"] = clone(params["base_estimator"])  # it may be fitted
+    # Regressors, also those in a list, may be fitted.
+    base = clone(params.get("base_estimator"), safe=False)
+    params = {**params, "checkpoint_dir": None, "base_estimator": base}
     images = params.get("images")
     if isinstance(images, TerraMindImages):
         weights = images.weights

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file
 from saved_models import SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
+from xgboost import XGBRegressor
 
 from sptgnn_sklearn import ImageColumn, SpTGNNRegressor, TerraMindImages
 from sptgnn_sklearn.persistence.model_file import SCHEMA, fitted_attributes, load_model, save_model
@@ -230,3 +232,18 @@ def test_objects_without_a_codec_cannot_be_saved(model, tmp_path):
     with pytest.raises(ValueError, match=r"columns_.*site.*complex"):
         changed.save(tmp_path / "m")
     assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize("in_list", [False, True])
+def test_fitted_parameters_of_shared_models_are_unfitted(tmp_path, in_list):
+    """A regressor that was fitted elsewhere does not carry its data into a shared file."""
+    fitted = XGBRegressor(n_estimators=2).fit(np.zeros((3, 1)), np.arange(3.0))
+    base = [fitted, "gaussian_process"] if in_list else fitted
+    path = tmp_path / "shared.safetensors"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the skill that a small survey loses
+        fit_model(base_estimator=base).save(path, training_data=False, min_group_size=2)
+    found = SpTGNNRegressor.load(path).base_estimator
+    regressor = found[0] if in_list else found
+    assert regressor.n_estimators == 2
+    assert not regressor.__sklearn_is_fitted__()

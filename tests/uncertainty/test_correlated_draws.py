@@ -132,3 +132,13 @@ def test_intervals_of_regional_means_are_calibrated():
             independent.append(abs(draws[rows].mean() - truth) <= width)
     assert np.mean(joint) == pytest.approx(0.9, abs=0.08)
     assert np.mean(independent) < 0.8
+
+
+@pytest.mark.parametrize("seed", [12, 30, 86])
+def test_flat_optima_are_no_error(seed):
+    """For these uncorrelated errors the optimizer stops at its limit of evaluations."""
+    rng = np.random.RandomState(seed)
+    positions, score = rng.uniform(size=(300, 2)), rng.normal(size=300)
+    fitted = ErrorCorrelogram.fit(score, positions, rng)
+    correlation = fitted.share * matern_correlation(np.array([0.1]), fitted.practical_range)
+    assert abs(correlation[0]) < 0.2
