@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 _PRIOR_ROWS = 300  # number of held-out rows that outweighs the prior of equal weights
-_CRITICAL_T2 = 3.84  # squared t-value, exceeded by 5 % of predictions without skill
+_CRITICAL_T2 = 6.63  # squared t-value, exceeded by 1 % of predictions without skill
 _SUM_WEIGHT = 1e4  # of the row that makes weights sum to one, relative to the others
 
 

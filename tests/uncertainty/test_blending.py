@@ -87,7 +87,7 @@ def test_shrinkage_is_the_largest_plausible_slope(rng):
 
 
 def test_shrinkage_grows_with_significance():
-    """It is 0 up to the critical t-value of 1.96 and about 1 for twice that."""
+    """It is 0 up to the critical t-value of 2.575 and about 1 for twice that."""
     n = 100
     predicted = np.tile([1.0, -1.0], n // 2)
     noise = np.repeat([1.0, -1.0], n // 2)  # orthogonal to the predictions
@@ -95,9 +95,9 @@ def test_shrinkage_grows_with_significance():
     def shrinkage(t):
         return Blend.fit(predicted, None, t / np.sqrt(n) * predicted + noise, np.ones(n)).shrinkage
 
-    assert shrinkage(1.9) == 0.0
-    assert 0 < shrinkage(2.0) < 0.1
-    t = 1.96 * 2
+    assert shrinkage(2.5) == 0.0
+    assert 0 < shrinkage(2.6) < 0.1
+    t = 2.575 * 2
     assert shrinkage(t) == pytest.approx((t + 2) / np.sqrt(n) * (1 - 2**-4), rel=1e-3)
 
 
