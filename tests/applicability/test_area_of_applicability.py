@@ -282,7 +282,7 @@ def test_regressors_of_this_package():
     trees = XGBoostBaseline(time="date", n_estimators=20, random_state=0)
     search = GridSearchCV(trees, {"max_depth": [2, 3]}, cv=3).fit(X, survey.target)
     network = SpTGNNRegressor(
-        time="date", base_estimator=None, n_estimators=2, n_neighbors=4, max_epochs=60,
+        time="date", base_estimator="xgboost", n_estimators=2, n_neighbors=4, max_epochs=5,
         network=NetworkConfig(hidden_size=8, n_experts=2), random_state=0,
     )  # fmt: skip
     for model, importance in ((search, "permutation"), (network, "held_out")):
