@@ -209,14 +209,16 @@ def difference_table(results: Results, folds: str, model: str = DEFAULT) -> Text
 
 
 def ablation_differences(results: Results, folds: str, variants: Iterable[str]) -> TextTable:
-    """R2 of each variant minus that of the first one, with intervals and the mean over tables."""
+    """R2 of each variant on record minus that of the first one, with intervals and the mean."""
     default, *others = variants
     tables = [table for table in results.tables if (table, folds, default) in results.entries]
     rows = []
     for name in others:
         found = [results.difference(table, folds, name, default) for table in tables]
         means = [difference.mean for difference in found if difference is not None]
-        mean = f"{np.mean(means):+.3f}" if means else _MISSING
+        if not means:  # not on record
+            continue
+        mean = f"{np.mean(means):+.3f}"
         cells = (_MISSING if difference is None else str(difference) for difference in found)
         rows.append([name, *cells, mean])
     values = [f"{results.score(table, folds, default):.3f}" for table in tables]
@@ -455,6 +457,12 @@ def write_documentation(records: Path, folder: Path) -> None:
     tables["known-variance.rst"] = known_variance_table(
         records / "known-variance-3000.json"
     ).to_rst("Predicted and known variance on simulated surveys")
+    small = Results(records / "ablation-small")
+    for kind in FOLD_KINDS:
+        differences = ablation_differences(small, kind, VARIANTS)
+        tables[f"ablation-small-{kind}.rst"] = differences.to_rst(
+            f"R2 of a variant minus that of the default, small surveys, {kind} folds"
+        )
     fields = regret_table(default_cells(Results(records / "limesoda")), LABELS, DEFAULT)
     tables["fields.rst"] = fields.to_rst("R2 on fields of 72 to 250 samples, one seed")
     if speed := speed_tables(records / "speed"):
