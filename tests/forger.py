@@ -131,9 +131,9 @@ def spectral_model() -> SpTGNNRegressor:
 
 def query_rows(path: Path, n: int) -> pd.DataFrame:
     """Return the first rows of the table that the model of a file was fitted on."""
-    tables = {"image": table_with_images, "spectra": table_with_spectra}
-    make_table = tables.get(path.stem.partition("-")[0], lambda: X)
-    return make_table().head(n)
+    if path.stem.startswith("image"):
+        return table_with_images().head(n)
+    return (table_with_spectra() if path.stem == "spectra" else X).head(n)
 
 
 class _Stop(Callback):
@@ -199,7 +199,9 @@ class _ValidFile:
     def forge(self, name: str, mutation: str, rng: random.Random, target: Path) -> None:
         """Write the file with one field of a class changed."""
         state, arrays = pickle.loads(self.packed), dict(self.arrays)
-        MUTATIONS[mutation](state, rng.choice(self.fields[name]), arrays, rng)
+        # Items of one list can be of different kinds.
+        paths = [p for p in self.fields[name] if mutation in _applicable(_get(state, p))]
+        MUTATIONS[mutation](state, rng.choice(paths), arrays, rng)
         _close_trees(state, arrays)
         content = {**self.content, "state": state} if self.kind == "models" else state
         write(target, self.kind.removesuffix("s"), content, arrays)
