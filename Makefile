@@ -128,7 +128,7 @@ bench-field: $(BENCH_STAMP) ## the same for further baselines, of 2026: DATA=fol
 	$(BIN)/python -m benchmarks.skill --data $(DATA) --models field --seeds $(SEEDS)
 
 bench-limesoda: $(BENCH_STAMP) ## LimeSoDa's fields with their own ten folds; hours, resumes
-	$(BIN)/python -m benchmarks.skill --limesoda --models sptgnn random_forest field --seeds $(SEEDS)
+	$(BIN)/python -m benchmarks.skill --limesoda --models sptgnn random_forest regression_kriging field --seeds $(SEEDS)
 
 bench-ablation: $(BENCH_STAMP) ## ablation study on the same tables; hours, resumes
 	$(BIN)/python -m benchmarks.ablation --data $(DATA) --seeds $(SEEDS)

@@ -151,7 +151,7 @@ class UnfittedBaseModels:
         """
         positions, covariates, seed = inputs.positions, inputs.covariates, self.random_state
         kriging = process = None
-        if any(name in _WITH_KRIGING for name in self.regressors):
+        if any(map(uses_kriging, self.regressors)):
             kriging = GaussianProcess.fit(positions, None, y, weight, seed)
         if self.process:
             process = GaussianProcess.fit(positions, covariates, y, weight, seed)
