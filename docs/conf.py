@@ -35,6 +35,7 @@ READING_ORDER = [
     "plot_pipeline",
     "plot_uncertainty",
     "plot_intervals",
+    "plot_coverage_by_groups",
     "plot_uncertainty_metrics",
     "plot_residuals",
     "plot_feature_importance",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
@@ -24,6 +25,7 @@ __all__ = [
     "innermost_estimator",
     "predict_interval",
     "predict_mean_std",
+    "predict_normal_quantiles",
     "predict_probability",
     "predict_quantiles",
     "predict_uncertainty",
@@ -142,8 +144,8 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     Parameters
     ----------
     estimator : fitted regressor
-        `SpTGNNRegressor` or any regressor with ``predict_interval``, optionally inside Pipelines,
-        searches such as GridSearchCV, and TransformedTargetRegressors.
+        `SpTGNNRegressor`, MAPIE's or any other regressor with ``predict_interval``, optionally
+        inside Pipelines, searches such as GridSearchCV, and TransformedTargetRegressors.
     X : DataFrame or array-like of shape (n_samples, n_features)
         Input of the outermost estimator.
     coverage : float, default=0.9
@@ -160,6 +162,8 @@ def predict_interval(estimator: Any, X: Any, coverage: float = 0.9) -> np.ndarra
     ------
     TypeError
         If no such regressor is found inside the supported meta-estimators.
+    ValueError
+        If `coverage` is not a level of a regressor of MAPIE, which has them since its construction.
 
     Examples
     --------
@@ -296,8 +300,54 @@ def predict_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.
     return _delegate(estimator, X, "predict_quantiles", {"quantiles": quantiles})
 
 
+def predict_normal_quantiles(estimator: Any, X: Any, quantiles: Sequence[float]) -> np.ndarray:
+    """Return quantiles of normal distributions with the predicted means and standard deviations.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        As in `predict_mean_std`, but transforms of the target may be nonlinear: the distributions
+        are normal on the scale on which the innermost regressor predicts.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+        Input of the outermost estimator.
+    quantiles : sequence of float
+        Increasing levels, symmetric around 0.5.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_quantiles)
+        In the unit of y.
+
+    Raises
+    ------
+    TypeError
+        If the innermost regressor predicts no standard deviation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.compose import TransformedTargetRegressor
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> from sptgnn_sklearn.meta_estimators import predict_normal_quantiles
+    >>> X, y = np.arange(9.0)[:, None], np.exp(np.arange(9.0))
+    >>> model = TransformedTargetRegressor(BayesianRidge(), func=np.log, inverse_func=np.exp)
+    >>> predict_normal_quantiles(model.fit(X, y), X[:2], [0.05, 0.95]).round(1)
+    array([[1. , 1. ],
+           [2.7, 2.7]])
+    """
+    return _delegate(estimator, X, "normal_quantiles", {"quantiles": quantiles})
+
+
 def _call_method(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
     """Call a method of an estimator; return None if the estimator lacks it."""
+    if method == "normal_quantiles":
+        moments = _call_method(estimator, X, "predict_std", {})
+        if moments is None:
+            return None
+        mean, std = moments[["mean", "std"]].to_numpy(dtype=float).T[:, :, None]
+        return mean + std * ndtri(settings["quantiles"])
+    if method == "predict_interval" and _has_fixed_levels(estimator):
+        return _fixed_interval(estimator, X, **settings)
     if method == "predict_std":
         if hasattr(estimator, "predict_uncertainty"):
             return estimator.predict_uncertainty(X)
@@ -306,6 +356,35 @@ def _call_method(estimator: Any, X: Any, method: str, settings: dict[str, Any]) 
         mean, std = estimator.predict(X, return_std=True)
         return pd.DataFrame({"mean": mean, "std": std})
     return getattr(estimator, method)(X, **settings) if hasattr(estimator, method) else None
+
+
+def _has_fixed_levels(estimator: Any) -> bool:
+    found = getattr(estimator, "predict_interval", None)
+    return found is not None and "coverage" not in inspect.signature(found).parameters
+
+
+def _fixed_interval(estimator: Any, X: Any, coverage: float) -> np.ndarray:
+    """Return the intervals of an estimator whose levels were chosen before, as those of MAPIE."""
+    found = estimator.predict_interval(X)
+    intervals = np.asarray(found[1] if isinstance(found, tuple) else found, dtype=float)
+    intervals = intervals[:, :, None] if intervals.ndim == 2 else intervals
+    name, n_levels = type(estimator).__name__, intervals.shape[-1]
+    # MAPIE has no public attribute of its levels.
+    tails = (vars(estimator).get(attribute) for attribute in ("_alphas", "_alpha", "alpha"))
+    levels = 1 - np.ravel(next((tail for tail in tails if tail is not None), [])).astype(float)
+    if len(levels) != n_levels:
+        if n_levels == 1:
+            return intervals[:, :, 0]
+        raise ValueError(
+            f"{name}.predict_interval returns intervals of {n_levels} unknown levels: construct it "
+            f"with one, coverage={coverage:g}."
+        )
+    if not np.isclose(levels, coverage).any():
+        raise ValueError(
+            f"coverage={coverage:g} is not a level of {name}, whose confidence_level is "
+            f"{', '.join(f'{level:g}' for level in levels)}: pass one of these."
+        )
+    return intervals[:, :, np.abs(levels - coverage).argmin()]
 
 
 def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> Any:
@@ -323,7 +402,8 @@ def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> 
         raise TypeError(f"{name} was fitted with refit=False, so it holds no fitted estimator.")
     found = _call_method(estimator, X, method, settings)
     if found is None:
-        what = "predict(X, return_std=True)" if method == "predict_std" else method
+        has_moments = method in ("predict_std", "normal_quantiles")
+        what = "predict(X, return_std=True)" if has_moments else method
         raise TypeError(
             f"{name} has no {what}. Use SpTGNNRegressor, optionally inside a Pipeline, a search or "
             "a TransformedTargetRegressor, or wrap the regressor by MAPIE."

@@ -26,6 +26,7 @@ from sptgnn_sklearn import (
 )
 from sptgnn_sklearn.meta_estimators import (
     predict_mean_std,
+    predict_normal_quantiles,
     predict_quantiles,
     wrapped_estimator,
 )
@@ -375,3 +376,18 @@ def test_scorers_accept_infinite_limits():
     assert make_interval_score_scorer(0.9)(outer, X, y) == -np.inf
     assert neg_crps_scorer(outer, X, y) == -np.inf
     assert -0.5 < neg_calibration_error_scorer(outer, X, y) <= 0
+
+
+def test_normal_quantiles_through_a_decreasing_transform():
+    """They are transformed one by one and stay in increasing order; models without std raise."""
+    X = np.random.default_rng(0).uniform(1, 2, size=(50, 1))
+    y = 1 / (X[:, 0] + np.random.default_rng(1).normal(scale=0.05, size=50))
+    model = TransformedTargetRegressor(
+        BayesianRidge(), func=np.reciprocal, inverse_func=np.reciprocal
+    ).fit(X, y)
+    mean, std = BayesianRidge().fit(X, 1 / y).predict(X, return_std=True)
+    expected = 1 / (mean[:, None] + std[:, None] * norm.ppf([0.9, 0.5, 0.1]))
+    result = predict_normal_quantiles(model, X, [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(result, expected)
+    with pytest.raises(TypeError, match=r"Ridge has no predict\(X, return_std=True\)"):
+        predict_normal_quantiles(Ridge().fit(X, y), X, [0.1, 0.9])

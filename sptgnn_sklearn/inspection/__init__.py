@@ -1,4 +1,4 @@
-"""Explanations of fitted models: importance of columns, ablation and local Moran's I.
+"""Fitted models: importance of columns, ablation, coverage by groups and local Moran's I.
 
 For single predictions see `SpTGNNRegressor.attention_weights` and `SpTGNNRegressor.expert_weights`.
 """

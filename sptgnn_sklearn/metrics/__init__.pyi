@@ -1,4 +1,5 @@
 from .accuracy import bias, concordance_correlation, rpiq
+from .coverage import coverage_by_group
 from .mixtures import (
     calibration_error_of_levels,
     crps_mixture,
@@ -37,6 +38,7 @@ __all__ = [
     "calibration_error_of_quantiles",
     "concordance_correlation",
     "concordance_correlation_scorer",
+    "coverage_by_group",
     "crps_gaussian",
     "crps_mixture",
     "crps_of_quantiles",

@@ -6,7 +6,6 @@ computed from all out-of-fold predictions together, in the unit of the target.
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 import warnings
@@ -18,20 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from joblib import cpu_count, effective_n_jobs
-from scipy.stats import norm
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from ..meta_estimators import wrapped_estimator
 from ..metrics.accuracy import bias, concordance_correlation, rpiq
 from ..metrics.moran import residual_morans_i
+from ..metrics.predicted_columns import PREDICTION_COLUMNS, predict_columns
 from ..metrics.uncertainty import interval_coverage
 from ..metrics.validation import aligned_vectors
 from ..spatial.blocks import location_ids
@@ -44,8 +40,6 @@ from .comparison_result import FAILURE_COLUMNS, SCORE_COLUMNS, ComparisonResult
 from .splits import Split
 
 __all__ = ["ComparisonResult", "compare_models"]
-
-_PREDICTION_COLUMNS = ["mean", "std", "lower", "upper"]
 
 
 def compare_models(
@@ -128,9 +122,9 @@ def compare_models(
 
     Notes
     -----
-    Intervals are those of ``predict_quantiles`` if the model has this method. Otherwise, if it has
-    ``predict(X, return_std=True)``, they are normal intervals, unless the standard deviation is
-    zero in all rows, as that of `DummyRegressor`.
+    Intervals are those of ``predict_quantiles`` or else ``predict_interval``, if the model has one
+    of these methods. Otherwise, if it has ``predict(X, return_std=True)``, they are normal
+    intervals, unless the standard deviation is zero in all rows, as that of `DummyRegressor`.
 
     Scores are computed once from the pooled predictions. The mean of R2 over folds would compare
     the errors of each fold with the variance of that fold, which is small in a spatial block.
@@ -324,7 +318,7 @@ def _fit_and_predict(
         with threadpool_limits(n_threads):
             fitted = fit.model.fit(_safe_indexing(X, train), y[train])
             seconds = time.perf_counter() - start
-            predicted = _predict_columns(fitted, _safe_indexing(X, test), coverage)
+            predicted = predict_columns(fitted, _safe_indexing(X, test), coverage)
     except Exception as error:
         if error_score == "raise":
             error.add_note(
@@ -332,7 +326,7 @@ def _fit_and_predict(
                 "error_score=nan records errors instead."
             )
             raise
-        predicted = np.full((len(test), len(_PREDICTION_COLUMNS)), np.nan)
+        predicted = np.full((len(test), len(PREDICTION_COLUMNS)), np.nan)
         return _Outcome(predicted, time.perf_counter() - start, f"{type(error).__name__}: {error}")
     if stored is not None and fit.path is not None:
         stored.save(fit.path, predicted, seconds)
@@ -344,52 +338,12 @@ def _pool(
 ) -> pd.DataFrame:
     """Return the predictions of the rows of finished folds, in the order of X."""
     fold = np.full(len(rows), -1)
-    predicted = np.full((len(rows), len(_PREDICTION_COLUMNS)), np.nan)
+    predicted = np.full((len(rows), len(PREDICTION_COLUMNS)), np.nan)
     for number, outcome in outcomes.items():
         test = splits[number][1]
         fold[test], predicted[test] = number, outcome.predicted
-    columns = dict(zip(_PREDICTION_COLUMNS, predicted.T, strict=True))
+    columns = dict(zip(PREDICTION_COLUMNS, predicted.T, strict=True))
     return pd.concat([pd.Series(fold, name="fold"), rows.assign(**columns)], axis=1)[fold >= 0]
-
-
-def _predict_columns(model: Any, X: Any, coverage: float) -> np.ndarray:
-    """Return mean, std, lower and upper (n, 4); NaN for those that the model does not predict."""
-    model, X = _unwrap(model, X)
-    levels = np.array([0.5 - coverage / 2, 0.5 + coverage / 2])
-    mean = std = interval = None
-    if "return_std" in inspect.signature(model.predict).parameters:
-        mean, std = model.predict(X, return_std=True)
-        if not np.any(std):
-            std = None
-        else:
-            interval = np.asarray(mean)[:, None] + np.asarray(std)[:, None] * norm.ppf(levels)
-    else:
-        mean = model.predict(X)
-    if hasattr(model, "predict_quantiles"):
-        interval = model.predict_quantiles(X, quantiles=levels)
-    columns = np.full((len(mean), len(_PREDICTION_COLUMNS)), np.nan)
-    columns[:, 0] = mean
-    if std is not None:
-        columns[:, 1] = std
-    if interval is not None:
-        columns[:, 2:] = interval
-    return columns
-
-
-def _unwrap(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return the estimator inside searches and pipelines, and X transformed by their steps.
-
-    They do not forward `predict_quantiles`, and searches do not forward `return_std`.
-    """
-    # The regressor inside a transformed target predicts on another scale.
-    while not isinstance(model, TransformedTargetRegressor):
-        inner = wrapped_estimator(model)
-        if inner is None:
-            break
-        if isinstance(model, Pipeline) and len(model) > 1:
-            X = model[:-1].transform(X)
-        model = inner
-    return model, X
 
 
 def _scores(table: pd.DataFrame, morans_i: Callable[..., float] | None) -> dict[str, float]:

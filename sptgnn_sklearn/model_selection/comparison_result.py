@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 
-import numpy as np
 import pandas as pd
 
 from ..spatial.crs import SpatialReference
 from ..utils.messages import did_you_mean
+from ..utils.text_table import (
+    MISSING_CELL,
+    TextColumn,
+    four_digits,
+    html_table,
+    markdown_table,
+)
 
 __all__ = ["FAILURE_COLUMNS", "SCORE_COLUMNS", "ComparisonResult"]
 
 SCORE_COLUMNS = ("R2", "RMSE", "MAE", "ME", "CCC", "RPIQ", "moran_i", "coverage")
 FAILURE_COLUMNS = ("folds", "model", "fold", "error")
-_MISSING = "–"
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,23 +92,7 @@ class ComparisonResult:
         return f"{self.to_markdown()}\n{self._note()}"
 
     def _repr_html_(self) -> str:
-        header, *rows = zip(*(cells for cells, _ in self._columns()), strict=True)
-        is_text = [text for _, text in self._columns()]
-
-        def line(cells: tuple[str, ...], tag: str) -> str:
-            aligned = [
-                f'<{tag} style="text-align: {"left" if text else "right"}">{escape(cell)}</{tag}>'
-                for cell, text in zip(cells, is_text, strict=True)
-            ]
-            return f"<tr>{''.join(aligned)}</tr>"
-
-        body = "".join(line(cells, "td") for cells in rows)
-        # Without colors it is readable on light and dark pages.
-        return (
-            f'<table class="sptgnn-comparison"><caption style="text-align: left">'
-            f"{escape(self._note())}</caption><thead>{line(header, 'th')}</thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+        return html_table(self._columns(), self._note(), "sptgnn-comparison")
 
     def select(self, folds: str, model: str) -> pd.DataFrame:
         """Return the predictions of one model under one kind of folds, in the order of X.
@@ -135,17 +123,11 @@ class ComparisonResult:
         --------
         See `compare_models`.
         """
-        columns = []
-        for cells, is_text in self._columns():
-            width = max(map(len, cells))
-            rule = "-" * width if is_text else "-" * (width - 1) + ":"
-            aligned = [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
-            columns.append([aligned[0], rule, *aligned[1:]])
-        return "\n".join(f"| {' | '.join(line)} |" for line in zip(*columns, strict=True))
+        return markdown_table(self._columns())
 
-    def _columns(self) -> Iterator[tuple[list[str], bool]]:
+    def _columns(self) -> Iterator[TextColumn]:
         """Yield the title and the formatted values of each column, and whether it holds text."""
-        in_unit = f"{{:.{_decimals(self.table['RMSE'])}f}}"
+        in_unit = four_digits(self.table["RMSE"])
         formats = {
             "folds": ("folds", "{}"),
             "model": ("model", "{}"),
@@ -161,9 +143,9 @@ class ComparisonResult:
         }
         for name, (title, template) in formats.items():
             values = self.table[name]
-            shown = [_MISSING if pd.isna(value) else template.format(value) for value in values]
+            shown = [MISSING_CELL if pd.isna(value) else template.format(value) for value in values]
             shown = [re.sub(r"^-(0\.?0*)$", r"\1", text) for text in shown]
-            yield [title, *shown], name in ("folds", "model")
+            yield TextColumn([title, *shown], name in ("folds", "model"))
 
     def _note(self) -> str:
         sizes = self.predictions.groupby(["folds", "model"]).size()
@@ -172,9 +154,3 @@ class ComparisonResult:
         if len(self.failures):
             parts.append(f"{len(self.failures)} failed, see failures")
         return f"{'; '.join(parts)}."
-
-
-def _decimals(values: pd.Series) -> int:
-    """Return the number of decimals that shows the smallest value with four digits."""
-    smallest = values[values > 0].min()
-    return 0 if np.isnan(smallest) else max(0, 3 - int(np.floor(np.log10(smallest))))

@@ -1,10 +1,12 @@
 from .comparison import plot_comparison
+from .coverage import CoverageDisplay
 from .folds import FoldsDisplay, plot_fold_distances
 from .maps import plot_map
 from .model import plot_experts, plot_graph, plot_training
 from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
 
 __all__ = [
+    "CoverageDisplay",
     "FoldsDisplay",
     "ObservedPredictedDisplay",
     "ReliabilityDisplay",

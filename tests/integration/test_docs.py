@@ -134,7 +134,7 @@ def listed_names():
 
 
 # Classes without a public constructor, and the function that returns them.
-RETURNED_BY = {"ComparisonResult": "compare_models"}
+RETURNED_BY = {"ComparisonResult": "compare_models", "CoverageTable": "coverage_table"}
 
 
 @pytest.fixture(scope="module")

@@ -177,6 +177,20 @@ def test_transformed_targets_are_predicted_on_the_original_scale():
     np.testing.assert_allclose(result["mean"], expected)
 
 
+def test_transformed_targets_have_intervals():
+    """Limits are those of the log scale, transformed back."""
+    X, y = make_samples()
+    y = np.exp(y)
+    gaussian = GaussianProcessRegressor(alpha=0.1)
+    model = TransformedTargetRegressor(gaussian, func=np.log, inverse_func=np.exp)
+    rows = compare({"model": model}, {"random": KFold(3)}, X, y).select("random", "model")
+    plain = compare({"model": gaussian}, {"random": KFold(3)}, X, np.log(y))
+    logarithms = plain.select("random", "model")
+    for limit in ("lower", "upper"):
+        np.testing.assert_allclose(rows[limit], np.exp(logarithms[limit]))
+    assert rows["std"].isna().all()  # not defined through a nonlinear transform
+
+
 def test_training_mean_has_no_intervals():
     """DummyRegressor ignores text columns; a standard deviation of zero gives no interval."""
     X, y = make_samples()
