@@ -100,8 +100,8 @@ class SpTGNNRegressor(
             "gaussian_process", regressor, or sequence of these, default="auto"
         Tabular models that the network is blended with, see :ref:`base-models`. The prediction is a
         weighted mean of all of them; the weights minimize the error on held-out locations. "auto"
-        uses the three named after "xgboost" up to 1,000 distinct rows, and "xgboost" above. None
-        uses the network alone.
+        uses the three named after "xgboost" up to 1,000 distinct rows, and "xgboost" above; with
+        more numeric covariates than rows also "linear_score". None uses the network alone.
     target_transform : None, "log1p" or "auto", default=None
         Transform of the target. "auto" uses log1p for non-negative, right-skewed targets.
         Predictions are means, not medians, in the unit of y.
@@ -375,7 +375,13 @@ class SpTGNNRegressor(
             n_neighbors=reachable_neighbors(table, self.n_neighbors)
             if len(self.relations)
             else self.n_neighbors,
-            base=make_base_models(self.base_estimator, table, rng.randint(2**31 - 1), self.n_jobs),
+            base=make_base_models(
+                self.base_estimator,
+                table,
+                rng.randint(2**31 - 1),
+                self.n_jobs,
+                projected=projection is not None,
+            ),
             calibration=self.calibration,
             device=device,
             n_groups=self.n_member_groups,

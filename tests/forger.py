@@ -124,7 +124,11 @@ def table_with_spectra() -> pd.DataFrame:
 def spectral_model() -> SpTGNNRegressor:
     """Return a model with a projection of its covariates."""
     model = SpTGNNRegressor(
-        **_SETTINGS, elevation="elevation", base_estimator=None, network=NETWORK, max_epochs=1
+        **_SETTINGS,
+        elevation="elevation",
+        base_estimator="linear_score",
+        network=NETWORK,
+        max_epochs=1,
     )
     return model.fit(table_with_spectra(), Y)
 

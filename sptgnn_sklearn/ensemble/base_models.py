@@ -25,6 +25,7 @@ __all__ = [
     "LARGEST_SMALL_SURVEY",
     "BaseInputs",
     "BaseModels",
+    "LinearScore",
     "UnfittedBaseModels",
     "base_inputs",
     "make_base_models",
@@ -36,6 +37,7 @@ GAUSSIAN_PROCESS = "gaussian_process"
 KRIGING_BOOSTING = "kriging_boosting"
 KRIGING_EXTRA_TREES = "kriging_extra_trees"
 _WITH_KRIGING = (KRIGING_BOOSTING, KRIGING_EXTRA_TREES)
+LINEAR_SCORE = "linear_score"
 BASE_MODELS = ("xgboost", *_WITH_KRIGING, GAUSSIAN_PROCESS)
 _SMALL_SURVEY = (*_WITH_KRIGING, GAUSSIAN_PROCESS)
 LARGEST_SMALL_SURVEY = 1000  # rows
@@ -71,6 +73,26 @@ def base_inputs(
     return BaseInputs(
         features.tree_features(table), spaces["spatial"], features.covariate_scores(table)
     )
+
+
+@dataclass(frozen=True)
+class LinearScore:
+    """Base model that is a column of the features: the ridge score of projected covariates.
+
+    The column holds leave-one-out predictions in the training rows, so that they are out-of-fold
+    predictions as they are. See `CovariateProjection`.
+
+    Attributes
+    ----------
+    column : int
+        Position of the score among the features of tree models.
+    """
+
+    column: int
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return the score (n,) of features (n, p)."""
+        return features[:, self.column]
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,9 @@ class UnfittedBaseModels:
         kriged = None if kriging is None else kriging.predict_left_out(folds)
         fitted = {}
         for name, regressor in self.regressors.items():
+            if isinstance(regressor, LinearScore):
+                fitted[name] = regressor
+                continue
             fitted[name] = fit_base(
                 regressor, with_kriged(name, inputs.features, kriged), y, weight
             )
@@ -206,17 +231,26 @@ def with_kriged(name: str, features: np.ndarray, kriged: np.ndarray | None) -> n
 
 
 def make_base_models(
-    base: Any, table: SampleTable, random_state: int, n_jobs: int | None
+    base: Any,
+    table: SampleTable,
+    random_state: int,
+    n_jobs: int | None,
+    *,
+    projected: bool = False,
 ) -> UnfittedBaseModels | None:
     """Return the unfitted base models of the parameter `base_estimator`, or None.
 
     Parameters
     ----------
-    base : None, "auto", one of `BASE_MODELS`, regressor, or sequence of the last two
+    base : None, "auto", one of `BASE_MODELS`, "linear_score", regressor, or sequence of names and \
+            regressors
         "auto" chooses by the number of rows.
     table : SampleTable of n rows
     random_state : int
     n_jobs : int or None
+    projected : bool
+        Whether the last numeric covariate is the score of a `CovariateProjection`, which is one
+        more base model of "auto".
 
     Raises
     ------
@@ -230,12 +264,12 @@ def make_base_models(
     if isinstance(base, str) and base == "auto":
         n_locations = len(np.unique(location_ids(table.coordinates, table.site)))
         small = n <= LARGEST_SMALL_SURVEY and n_locations >= _FEWEST_LOCATIONS
-        base = _SMALL_SURVEY if small else "xgboost"
+        base = _SMALL_SURVEY if small else ("xgboost",)
+        base += (LINEAR_SCORE,) * projected
     elements = [base] if isinstance(base, str) or not isinstance(base, Sequence) else list(base)
     names = [element for element in elements if isinstance(element, str)]
-    unknown = [element for element in elements if element is None] + sorted(
-        {*names} - {*BASE_MODELS}
-    )
+    known = {*BASE_MODELS, LINEAR_SCORE}
+    unknown = [element for element in elements if element is None] + sorted({*names} - known)
     if unknown or not elements:
         raise ValueError(
             f"base_estimator={base!r} is invalid; pass None, 'auto', some of "
@@ -243,6 +277,11 @@ def make_base_models(
         )
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"base_estimator has {repeated} more than once.")
+    if LINEAR_SCORE in names and not projected:
+        raise ValueError(
+            f"base_estimator={base!r}: {LINEAR_SCORE!r} needs more numeric covariates than rows; "
+            f"found {n_columns} of {n} rows."
+        )
     regressors: dict[str, Any] = {}
     for position, element in enumerate(elements):
         name = element if isinstance(element, str) else f"regressor_{position}"
@@ -250,6 +289,9 @@ def make_base_models(
             regressors[name] = boosted_forests(random_state, n_columns=n_columns)
         elif name == KRIGING_EXTRA_TREES:
             regressors[name] = extra_trees(random_state, n_columns=n_columns)
+        elif name == LINEAR_SCORE:
+            column = table.coordinates.shape[1] + n_columns - 1
+            regressors[name] = LinearScore(column)
         elif name != GAUSSIAN_PROCESS:
             regressors[name] = make_base(element, random_state, n_jobs, (n, n_columns))
     return UnfittedBaseModels(regressors, GAUSSIAN_PROCESS in names, random_state)

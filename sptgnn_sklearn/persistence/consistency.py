@@ -14,7 +14,13 @@ from ..encoders.embedder import ChipEmbedder
 from ..encoders.embedding import PATCH, ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import FrozenEncoder
-from ..ensemble.base_models import BaseInputs, BaseModels, base_inputs, uses_kriging
+from ..ensemble.base_models import (
+    BaseInputs,
+    BaseModels,
+    LinearScore,
+    base_inputs,
+    uses_kriging,
+)
 from ..ensemble.fitted import Ensemble, TrainingRows
 from ..ensemble.member_folds import N_FOLDS, MemberFolds
 from ..graph.box_tree import NO_NEIGHBOR
@@ -354,6 +360,9 @@ def _check_base(ensemble: Ensemble, row: BaseInputs) -> None:
         for name, regressor in base.regressors.items():
             require(hasattr(regressor, "predict"), "A base model cannot predict")
             expected = row.features.shape[1] + uses_kriging(name)
+            if isinstance(regressor, LinearScore):
+                valid = is_int(regressor.column, 0, expected - 1)
+                require(valid, "The linear score is no feature")
             width = getattr(regressor, "n_features_in_", expected)
             require(width == expected, f"A base model has {width} features")
         n_models = len(base.names)

@@ -20,7 +20,7 @@ from ..encoders.embedding import ChipLoader
 from ..encoders.finetuning import MemberEncoders
 from ..encoders.terramind import EncoderSource, FrozenEncoder
 from ..encoders.terramind_images import TerraMindImages
-from ..ensemble.base_models import BaseModels
+from ..ensemble.base_models import BaseModels, LinearScore
 from ..ensemble.fitted import Ensemble, TrainingRows
 from ..ensemble.member_folds import MemberFolds
 from ..graph.knn_graph import KNNGraph
@@ -68,6 +68,7 @@ _CLASSES: dict[str, type] = {
     "FeatureEncoder": FeatureEncoder,
     "GaussianProcess": GaussianProcess,
     "ImageColumn": ImageColumn,
+    "LinearScore": LinearScore,
     "MemberFolds": MemberFolds,
     "MemberPredictions": MemberPredictions,
     "Modality": Modality,

@@ -14,6 +14,7 @@ from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.ensemble.base_models import (
     BASE_MODELS,
     BaseInputs,
+    LinearScore,
     UnfittedBaseModels,
     base_inputs,
     make_base_models,
@@ -319,3 +320,23 @@ def test_inputs_are_features_of_the_table():
     part = inputs.take(np.array([4, 2]))
     for values, whole in zip(part, inputs, strict=True):
         np.testing.assert_array_equal(values, whole[[4, 2]])
+
+
+def test_linear_score_is_the_last_covariate_of_projected_tables(data):
+    """It is the prediction of new rows, and the out-of-fold prediction of training rows."""
+    inputs, y, weight = data
+    table = make_table(60, n_columns=4)
+    made = make_base_models("auto", table, 0, None, projected=True)
+    assert tuple(made.regressors) == ("kriging_boosting", "kriging_extra_trees", "linear_score")
+    assert made.regressors["linear_score"] == LinearScore(column=5)  # after two coordinates
+    large = make_base_models("auto", make_table(1001), 0, None, projected=True)
+    assert tuple(large.regressors) == ("xgboost", "linear_score")
+    unfitted = UnfittedBaseModels({"linear_score": LinearScore(2)}, False, 0)
+    models, held_out = unfitted.fit(inputs, y, weight, fold_of)
+    np.testing.assert_array_equal(held_out, inputs.features[:, 2][None])
+    np.testing.assert_array_equal(models.predict(inputs), inputs.features[:, 2][None])
+
+
+def test_linear_score_needs_a_projection():
+    with pytest.raises(ValueError, match=r"'linear_score' needs more .*; found 3 of 60 rows"):
+        make_base_models(["xgboost", "linear_score"], make_table(60), 0, None)
