@@ -29,6 +29,7 @@ from sptgnn_sklearn.model_selection import SpatialBlockKFold
 from sptgnn_sklearn.spatial.crs import resolve_crs
 from sptgnn_sklearn.spatial.distances import to_metric_coordinates
 from sptgnn_sklearn.uncertainty.calibration import Calibration
+from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 
 from .experiments import RECORDS_DIR
 
@@ -204,7 +205,7 @@ def _squared_errors(
     postprocessor = model.ensemble_.postprocessor
     for calibration in (
         postprocessor.calibration,
-        Calibration.fit(replace(calibration_data, distance=None), "scale"),
+        Calibration.fit(replace(calibration_data, inputs=CalibrationInputs()), "scale"),
         Calibration(),
     ):
         model.ensemble_.postprocessor = replace(postprocessor, calibration=calibration)

@@ -123,9 +123,10 @@ class SpTGNNRegressor(
         Early stopping: number of epochs without improvement of any member on its held-out locations
         after which training stops. Each member keeps its best epoch. None disables early stopping
         and keeps the last epoch.
-    calibration : None, "scale" or "quantile", default="quantile"
+    calibration : None, "scale", "quantile" or "local", default="local"
         Post-hoc calibration on held-out locations. "scale" multiplies variances by a factor that
         may grow with the distance to the neighbors. "quantile" also recalibrates the quantiles.
+        "local" also scales them by the errors around a row, see :ref:`local-calibration`.
     callbacks : sequence of skorch callbacks, default=None
         Called by the training loop after the package's own callbacks.
     checkpoint_dir : path, default=None
@@ -252,7 +253,7 @@ class SpTGNNRegressor(
         batch_size=None,
         learning_rate=2e-3,
         n_iter_no_change=10,
-        calibration="quantile",
+        calibration="local",
         callbacks=None,
         checkpoint_dir=None,
         n_member_groups=1,
@@ -687,6 +688,12 @@ class SpTGNNRegressor(
             raise FileError(f"{str(path)!r} has parameters of another version: {error}.") from error
         model.__dict__.update(fitted)
         return model
+
+    @property
+    def _is_calibrated_locally(self) -> bool:
+        """Whether intervals come with an effective number of errors; not in all loaded models."""
+        fitted = getattr(self, "ensemble_", None)
+        return fitted is not None and fitted.postprocessor.calibration.local is not None
 
     def _parse(self, X: Any) -> tuple[Ensemble, SampleTable]:
         """Return the ensemble on the device of the parameter `device`, and X as a SampleTable."""

@@ -27,6 +27,7 @@ from ..training.config import TrainingConfig
 from ..training.dataset import FineTuningData, TrainingSet
 from ..training.loop import TrainingResult, concatenate_members, train_members
 from ..uncertainty.held_out_gains import held_out_gains
+from ..uncertainty.local_scale import CalibrationInputs
 from ..uncertainty.postprocessing import OutOfFoldPredictions, Postprocessor
 from ..utils.batching import limit_torch_threads
 from .base_models import UnfittedBaseModels, base_inputs
@@ -109,7 +110,7 @@ def fit_ensemble(
         Relations and streams that the table has no columns for are dropped.
     n_neighbors : int
     base : UnfittedBaseModels or None
-    calibration : None, "scale" or "quantile"
+    calibration : None, "scale", "quantile" or "local"
         See `Calibration.fit`.
     device : str
     n_groups : int
@@ -155,13 +156,17 @@ def fit_ensemble(
     held_out = OutOfFoldPredictions.from_members(
         trained.mean, np.exp(trained.log_variance), *predictions, base=base_predictions
     )
-    distance = spatial_distance(spaces, knn_graph.spaces, data.held_out_neighbors[0])
+    calibration_inputs = CalibrationInputs(
+        distance=spatial_distance(spaces, knn_graph.spaces, data.held_out_neighbors[0]),
+        positions=positions,
+        covariates=features.covariate_scores(table),
+    )
     postprocessor = Postprocessor.fit(
         held_out,
         y,
         weight,
-        positions,
-        distance,
+        folds.location,
+        calibration_inputs,
         n_members=n_members,
         calibration=calibration,
         rng=rng,
@@ -187,7 +192,7 @@ def fit_ensemble(
             node_features,
             folds,
             neighbors,
-            postprocessor.apply_held_out(held_out, distance),
+            postprocessor.apply_held_out(held_out, calibration_inputs),
             base_predictions,
             held_out_gains(held_out, without_neighbors, names, y, weight),
         ),

@@ -23,6 +23,7 @@ from ..network.sptgnn import SpTGNN
 from ..spatial.distances import chord_to_distance
 from ..table.features import FeatureEncoder
 from ..table.schema import SampleTable
+from ..uncertainty.local_scale import CalibrationInputs
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from .base_models import BaseModels, base_inputs
 from .member_folds import MemberFolds
@@ -197,10 +198,7 @@ class Ensemble:
             self._predict(table.take(np.arange(part.start, part.stop)))
             for part in gen_batches(len(table), chunk)
         ]
-        return MemberPredictions(
-            np.concatenate([part.mean for part in parts], axis=1),
-            np.concatenate([part.variance for part in parts], axis=1),
-        )
+        return MemberPredictions.concatenate(parts)
 
     def explain(self, table: SampleTable) -> Explanation:
         """Return attention weights and expert gates of the rows of a table.
@@ -280,9 +278,9 @@ class Ensemble:
 
     def _predict(self, table: SampleTable) -> MemberPredictions:
         spaces = self.features.relation_spaces(table)
-        base = None
+        inputs, base = base_inputs(self.features, table, spaces), None
         if self.base is not None:
-            base = self.base.predict(base_inputs(self.features, table, spaces))
+            base = self.base.predict(inputs)
         neighbors = self.knn_graph.query(spaces, self.n_neighbors)
         distance = spatial_distance(spaces, self.knn_graph.spaces, neighbors)
         order = self._spatial_order(neighbors)
@@ -293,7 +291,8 @@ class Ensemble:
         )
         back = np.argsort(order)
         predicted = MemberPredictions(*(values[:, back] for values in found))
-        return self.postprocessor.apply(predicted, base, distance)
+        around = CalibrationInputs(distance, inputs.positions, inputs.covariates)
+        return self.postprocessor.apply(predicted, base, around)
 
     def _spatial_order(self, neighbors: np.ndarray) -> np.ndarray:
         """Order (n,) that groups rows with nearby neighbors (n, R, K), for cache locality."""

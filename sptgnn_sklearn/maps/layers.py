@@ -49,11 +49,14 @@ LAYERS = {
     "epistemic": "standard deviation between ensemble members",
     "lower": "lower limit of the interval",
     "upper": "upper limit of the interval",
+    "n_effective": "effective number of held-out errors around a cell",
+    "certified": "1 where enough errors lie around a cell to certify the interval, else 0",
     "aoa": "1 inside the area of applicability, 0 outside",
     "dissimilarity": "dissimilarity index",
 }
 _STD_COMPONENTS = ("aleatoric", "epistemic")
 _LIMIT_LAYERS = ("lower", "upper")
+_SUPPORT_LAYERS = ("n_effective", "certified")
 AREA_LAYERS = ("aoa", "dissimilarity")
 _BATCH_ROWS = 2**18
 _BATCH_ROWS_WITH_CHIPS = 1024  # the chips of a batch are on disk at the same time
@@ -92,6 +95,8 @@ def choose_layers(estimator: Any, layers: Sequence[str] | None, area: Any) -> tu
     has_std = has_components or "return_std" in inspect.signature(inner.predict).parameters
     available = ["mean", *(["std"] if has_std else [])]
     available += [*_STD_COMPONENTS, *_LIMIT_LAYERS] if has_components else []
+    if getattr(inner, "_is_calibrated_locally", False) and not _transforms_target(estimator):
+        available += _SUPPORT_LAYERS
     available += AREA_LAYERS if area is not None else ()
     if layers is None:
         return tuple(name for name in ("mean", "std", "aoa") if name in available)
@@ -142,7 +147,11 @@ def describe_layer(name: str, coverage: float, target: str | None = None) -> str
         text = f"{name} limit of the {100 * coverage:.10g} % interval"
     else:
         text = LAYERS[name]
-    return text if target is None or name in AREA_LAYERS else f"{text} of {target}"
+    return (
+        text
+        if target is None or name in (*AREA_LAYERS, *_SUPPORT_LAYERS)
+        else f"{text} of {target}"
+    )
 
 
 def has_target_unit(name: str) -> bool:
@@ -154,7 +163,7 @@ def has_target_unit(name: str) -> bool:
     >>> [name for name in ("mean", "q05", "p<2.0", "aoa") if has_target_unit(name)]
     ['mean', 'q05']
     """
-    return name not in AREA_LAYERS and not name.startswith(("p<", "p>"))
+    return name not in (*AREA_LAYERS, *_SUPPORT_LAYERS) and not name.startswith(("p<", "p>"))
 
 
 def _layer_name(name: Any) -> str:
@@ -301,11 +310,11 @@ class BlockPredictor:
         if _transforms_target(self.estimator) and not requested & {"std", *_STD_COMPONENTS}:
             # Limits can be transformed back by any monotone function, standard deviations cannot.
             return self._predict_transformed(X, added)
-        if added or requested & {*_STD_COMPONENTS, *_LIMIT_LAYERS}:
+        if added or requested & {*_STD_COMPONENTS, *_LIMIT_LAYERS, *_SUPPORT_LAYERS}:
             settings: dict[str, Any] = {
                 name: [*columns.values()] for name, columns in added.items()
             }
-            if requested & set(_LIMIT_LAYERS):
+            if requested & {*_LIMIT_LAYERS, *_SUPPORT_LAYERS}:
                 settings["coverage"] = self.coverage
             return dict(predict_uncertainty(self.estimator, X, **settings))
         if "std" in requested:

@@ -161,12 +161,13 @@ def drop_training_rows(
 
 
 def without_row_order(postprocessor: Postprocessor) -> Postprocessor:
-    """Return a postprocessor whose standardized errors are sorted.
+    """Return a postprocessor with sorted standardized errors and without local calibration.
 
-    In the order of the rows, the errors of the rows of each group would be known.
+    In the order of the rows, the errors of the rows of each group would be known. The centers of
+    a local calibration are means of few rows.
     """
     calibration = postprocessor.calibration
-    calibration = replace(calibration, scores=np.sort(calibration.scores))
+    calibration = replace(calibration, scores=np.sort(calibration.scores), local=None)
     return replace(postprocessor, calibration=calibration)
 
 

@@ -35,10 +35,7 @@ from ..table.features import FeatureEncoder
 from ..table.projection import CovariateProjection
 from ..table.schema import SIMILARITIES, SampleTable, TableSchema
 from ..table.target_scaling import TargetScaler
-from ..uncertainty.blending import Blend
-from ..uncertainty.calibration import Calibration
-from ..uncertainty.correlated_draws import ErrorCorrelogram
-from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
+from ..uncertainty.postprocessing import MemberPredictions
 from ..utils.safe_file import FileError
 from .checks import (
     MAX_WORKERS,
@@ -55,16 +52,15 @@ from .checks import (
     is_text_tuple,
     require,
 )
+from .postprocessor_checks import check_local_scale, check_postprocessor
 
 __all__ = ["check_model"]
 
 _MAX_NEIGHBORS = 2**20  # of a model without relations, which searches none
 _LARGEST_CHIP = 2**12
 _MAX_QUANTILES, _MAX_ONE_HOT, _MAX_COMPONENTS = 1000, 32, 8
-_N_SHAPE_SCORES = 121
 _N_INDICES = 3
 _MAX_LOG_PARAMETER = 7.5  # of a Gaussian process
-_SUM_ROUNDING = 1e-9  # of the sum of weights
 _LARGEST_SCALE, _LARGEST_CENTER = 1e155, 1e300  # of targets whose variance is finite
 
 
@@ -91,7 +87,7 @@ def check_model(params: Any, fitted: Any) -> None:
         schema = projection.schema(schema)
     _check_features(ensemble.features, schema, fitted["embedder_"])
     _check_ensemble(ensemble)
-    _check_postprocessor(ensemble.postprocessor)
+    check_postprocessor(ensemble.postprocessor)
     _check_widths(ensemble)
     shape, n = ensemble.network.shape, len(ensemble.context.targets)
     _check_training(ensemble.training, shape, n, ensemble.n_neighbors)
@@ -314,7 +310,9 @@ def _check_widths(ensemble: Ensemble) -> None:
             spaces = features.relation_spaces(row)
             streams = {name: v.shape[1] for name, v in features.node_features(row).items()}
             inputs = {n: v.shape[1] for n, v in edge_inputs(features, row, spaces).items()}
-            _check_base(ensemble, base_inputs(features, row, spaces))
+            base_row = base_inputs(features, row, spaces)
+            _check_base(ensemble, base_row)
+            check_local_scale(ensemble.postprocessor.calibration.local, base_row)
     except FileError:
         raise
     # A feature encoder with other arrays can raise any exception.
@@ -404,50 +402,6 @@ def _check_process(process: Any, n: int, row: BaseInputs) -> None:
         and process.weight.min() >= LEAST_WEIGHT
     )
     require(bool(valid), "A Gaussian process is out of range")
-
-
-def _check_postprocessor(found: Any) -> None:
-    require(isinstance(found, Postprocessor), "The postprocessor is missing")
-    for blend in (found.blend, found.network_only):
-        require(
-            isinstance(blend, Blend)
-            and isinstance(blend.weights, tuple)  # type: ignore[redundant-expr]
-            and len(blend.weights) > 0
-            and all(is_number(weight, 0.0, 1.0) for weight in blend.weights)
-            and abs(sum(blend.weights) - 1) < _SUM_ROUNDING
-            and is_number(blend.shrinkage, 0.0, 1.0),
-            "The blend is out of range",
-        )
-    calibration, limits = found.calibration, None
-    require(isinstance(calibration, Calibration), "The calibration is missing")
-    limits = calibration.log_distance_range
-    require(
-        is_number(calibration.log_factor, -10.0, 10.0)
-        and is_number(calibration.slope, 0.0)
-        and is_number(calibration.center)
-        and isinstance(limits, tuple)
-        and len(limits) == 2
-        and all(map(is_number, limits))
-        and limits[0] <= limits[1],
-        "The calibration is out of range",
-    )
-    shape = calibration.shape
-    require(
-        shape is None or is_array(shape, "f8", (_N_SHAPE_SCORES,), finite=True),
-        "The calibration has an invalid shape",
-    )
-    require(
-        is_array(calibration.scores, "f8", (None,), finite=True),
-        "The calibration has invalid scores",
-    )
-    correlation = found.correlation
-    require(
-        isinstance(correlation, ErrorCorrelogram)
-        and is_number(correlation.share, 0.0, 1.0)
-        and is_number(correlation.practical_range)
-        and correlation.practical_range > 0,
-        "The correlogram is out of range",
-    )
 
 
 def _check_training(rows: Any, shape: NetworkShape, n: int, n_neighbors: int) -> None:

@@ -38,6 +38,7 @@ from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
 from ..uncertainty.correlated_draws import ErrorCorrelogram
+from ..uncertainty.local_scale import ErrorSmoother, LocalScale, SmoothingSpace
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry
 from ..utils.random_states import check_mersenne_twister
@@ -67,14 +68,17 @@ _CLASSES: dict[str, type] = {
     "ErrorCorrelogram": ErrorCorrelogram,
     "FeatureEncoder": FeatureEncoder,
     "GaussianProcess": GaussianProcess,
+    "ErrorSmoother": ErrorSmoother,
     "ImageColumn": ImageColumn,
     "LinearScore": LinearScore,
+    "LocalScale": LocalScale,
     "MemberFolds": MemberFolds,
     "MemberPredictions": MemberPredictions,
     "Modality": Modality,
     "NetworkConfig": NetworkConfig,
     "NetworkShape": NetworkShape,
     "Postprocessor": Postprocessor,
+    "SmoothingSpace": SmoothingSpace,
     "SourceNodes": SourceNodes,
     "SpatialReference": SpatialReference,
     "TableSchema": TableSchema,

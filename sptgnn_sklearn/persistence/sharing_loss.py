@@ -9,6 +9,7 @@ import numpy as np
 from ..ensemble.base_models import with_kriged
 from ..ensemble.fitted import Ensemble
 from ..uncertainty.blending import Blend
+from ..uncertainty.local_scale import CalibrationInputs
 from ..uncertainty.postprocessing import Postprocessor
 from .anonymize import GroupedRows, with_groups, without_row_order
 from .held_out import HeldOutPredictions, held_out_from_groups, restore_held_out
@@ -102,14 +103,14 @@ def _refit(
     """Fit blend and calibration as in the fit, to predictions from groups."""
     post = complete.postprocessor
     if post.blend.shrinkage > 0:  # else the mean of the target is predicted
-        calibration = post.calibration
+        calibration = post.calibration  # a local one would show means of few rows
         kind = "scale" if calibration.log_factor != 0 else None
         post = Postprocessor.fit(
             found.predictions,
             complete.standardized_targets,
             weight,
-            rows.positions,
-            found.distance,
+            rows.groups.location,
+            CalibrationInputs(found.distance, rows.positions),
             n_members=complete.n_members,
             calibration=kind if calibration.shape is None else "quantile",
             rng=np.random.RandomState(0),
@@ -127,7 +128,9 @@ def _measure(
     """Compare errors of held-out rows before and after."""
     used = np.flatnonzero(found.predictions.count > 0)
     before = complete.require_training_rows().held_out
-    after = adapted.postprocessor.apply_held_out(found.predictions, found.distance)
+    after = adapted.postprocessor.apply_held_out(
+        found.predictions, CalibrationInputs(found.distance)
+    )
     y, variance = complete.standardized_targets, float(np.var(complete.standardized_targets))
     change = (y - after.mean[0]) ** 2 - (y - before.mean[0]) ** 2
     # Trees fit their own training rows more closely than others, so that the error of the coarse

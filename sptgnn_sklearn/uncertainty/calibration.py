@@ -1,4 +1,4 @@
-"""Calibration of predictive distributions: variance by distance, and shape of the errors.
+"""Calibration of predictive distributions: variance by distance and surroundings, error shape.
 
 It is fitted on the out-of-fold errors of the training rows, in standardized units of the target, so
 that no data are set aside.
@@ -12,9 +12,11 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
+from .local_scale import CalibrationInputs, LocalScale
+
 __all__ = ["KINDS", "Calibration", "CalibrationData", "excess_variance"]
 
-KINDS = ("scale", "quantile")
+KINDS = ("scale", "quantile", "local")
 _MAX_LOG_FACTOR = np.log(20.0)  # limit of the absolute log factor on variances
 _MAX_SLOPE = 1.5  # limit of its slope, per standard deviation of log distance
 _CONSTANT_PRIOR_ROWS = 20  # weight, in rows, of the prior that the factor is constant
@@ -37,23 +39,25 @@ class CalibrationData:
     excess : ndarray of shape (n,)
         Expected part of the squared error that is due to the smaller number of members behind an
         out-of-fold prediction; see `excess_variance`.
-    distance : ndarray of shape (n,) or None
-        Mean distance to the row's spatial neighbors outside its fold. None without a spatial
-        relation.
+    inputs : CalibrationInputs
+        Distances are those to the spatial neighbors outside of a row's fold.
     weight : ndarray of shape (n,)
         Sample weights.
+    location : ndarray of shape (n,) of int
+        Location ids.
     """
 
     error: np.ndarray
     variance: np.ndarray
     excess: np.ndarray
-    distance: np.ndarray | None
+    inputs: CalibrationInputs
     weight: np.ndarray
+    location: np.ndarray
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Variance factor that grows with the distance to the data, and the shape of the errors.
+    """Variance factor by distance to the data, local scale, and shape of the errors.
 
     Attributes
     ----------
@@ -70,6 +74,8 @@ class Calibration:
         shape of the predicted distributions.
     scores : ndarray of shape (n,)
         Standardized errors of the held-out rows.
+    local : LocalScale or None
+        Scale of the standardized errors around a row.
 
     Examples
     --------
@@ -78,11 +84,14 @@ class Calibration:
 
     >>> import numpy as np
     >>> from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData
+    >>> from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
     >>> rng = np.random.default_rng(0)
     >>> distance = np.repeat([1.0, 10.0], 20_000)
     >>> error = rng.normal(scale=np.where(distance > 5, 4.0, 2.0))
     >>> one = np.ones_like(error)
-    >>> held_out = CalibrationData(error, one, np.zeros_like(error), distance, one)
+    >>> held_out = CalibrationData(
+    ...     error, one, np.zeros_like(error), CalibrationInputs(distance), one, np.arange(40_000)
+    ... )
     >>> calibration = Calibration.fit(held_out, "scale")
     >>> np.sqrt(calibration.factor(np.array([1.0, 10.0, 100.0]))).round(1)
     array([2., 4., 4.])
@@ -94,6 +103,7 @@ class Calibration:
     log_distance_range: tuple[float, float] = (0.0, 0.0)
     shape: np.ndarray | None = None
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+    local: LocalScale | None = None
 
     @classmethod
     def fit(cls, data: CalibrationData, kind: str | None) -> Calibration:
@@ -102,19 +112,25 @@ class Calibration:
         Parameters
         ----------
         data : CalibrationData
-        kind : None, "scale" or "quantile"
-            "scale" fits the factor, "quantile" the factor and the shape.
+        kind : None, "scale", "quantile" or "local"
+            "scale" fits the factor, "quantile" the factor and the shape, "local" also the local
+            scale.
         """
         weight = data.weight / data.weight.mean()
         retained = _retained_share(data, weight)
         scale = cls()
         if kind is not None:
             ratio = retained * data.error**2 / data.variance
-            scale = cls._fit_scale(ratio, data.distance, weight)
-        variance = scale.factor(data.distance) * data.variance
+            scale = cls._fit_scale(ratio, data.inputs.distance, weight)
+        variance = scale.factor(data.inputs.distance) * data.variance
         score = data.error * np.sqrt(retained / variance)
-        shape = _error_shape(score, weight) if kind == "quantile" else None
-        return replace(scale, shape=shape, scores=score)
+        local = None
+        if kind == "local":
+            std = np.sqrt(variance)
+            local, around = LocalScale.fit(score, weight, data.location, data.inputs, std)
+            score = score / around
+        shape = None if kind in (None, "scale") else _error_shape(score, weight)
+        return replace(scale, shape=shape, scores=score, local=local)
 
     @classmethod
     def _fit_scale(

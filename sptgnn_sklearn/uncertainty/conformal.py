@@ -7,7 +7,7 @@ from sklearn.dummy import DummyRegressor
 
 from ..utils.distribution_columns import check_coverage
 
-__all__ = ["conformal_limits"]
+__all__ = ["certified_rows", "conformal_limits", "uncertified_limits"]
 
 
 def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]:
@@ -47,8 +47,7 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
     from mapie.regression import SplitConformalRegressor
 
     coverage = check_coverage(coverage)
-    # MAPIE's minimum number of rows, for both tails.
-    needed = 2 * int(np.ceil(max(1 / coverage, 1 / (1 - coverage)) - 1e-9))
+    needed = _needed_rows(coverage)
     if len(scores) < needed:
         raise ValueError(
             f"coverage={coverage} needs {needed} held-out rows; found {len(scores)}. Use a lower "
@@ -70,3 +69,43 @@ def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]
         # MAPIE advances numpy's global random state, which belongs to the user.
         np.random.set_state(global_state)  # noqa: NPY002
     return float(low), float(high)
+
+
+def certified_rows(coverage: float, n_effective: np.ndarray) -> np.ndarray:
+    """Return whether the effective numbers (n,) of errors are enough for a conformal interval."""
+    return n_effective >= _needed_rows(coverage)
+
+
+def uncertified_limits(
+    scores: np.ndarray, coverage: float, n_effective: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Return limits that are wider for rows with few errors around them.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (m,)
+        Errors of held-out rows over their predicted standard deviation.
+    coverage : float
+    n_effective : ndarray of shape (n,)
+        Effective number of errors around each row.
+    limits : ndarray of shape (2,)
+        Those of `conformal_limits`.
+
+    Returns
+    -------
+    ndarray of shape (n, 2)
+        The share of errors outside falls in proportion to the effective number, from its nominal
+        value where the number is just enough to half of it where there is no error around.
+    """
+    share = np.minimum(n_effective / _needed_rows(coverage), 1.0)
+    rank = (1 + share) / 2 * (len(scores) + 1) * (1 - coverage) / 2
+    position = np.maximum(rank.astype(np.int64) - 1, 0)
+    ordered = np.sort(scores)
+    found = np.column_stack([ordered[position], ordered[len(scores) - 1 - position]])
+    found[share >= 1] = limits
+    return found
+
+
+def _needed_rows(coverage: float) -> int:
+    """Return MAPIE's minimum number of rows, for both tails."""
+    return 2 * int(np.ceil(max(1 / coverage, 1 / (1 - coverage)) - 1e-9))

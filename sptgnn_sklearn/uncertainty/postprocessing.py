@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from .blending import Blend
 from .calibration import Calibration, CalibrationData, excess_variance
 from .correlated_draws import ErrorCorrelogram
+from .local_scale import CalibrationInputs, ErrorSupport
 
 __all__ = ["MemberPredictions", "OutOfFoldPredictions", "Postprocessor"]
 
@@ -20,16 +22,43 @@ class MemberPredictions:
     Attributes
     ----------
     mean, variance : ndarray of shape (M, n)
+    support : ErrorSupport or None
+        Held-out errors around each row. None without local calibration.
     """
 
     mean: np.ndarray
     variance: np.ndarray
+    support: ErrorSupport | None = None
 
     @property
     def total(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (n,) of the equally weighted mixture of the members."""
         mean = self.mean.mean(0)
         return mean, np.sqrt(self.variance.mean(0) + self.mean.var(0))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[MemberPredictions]) -> MemberPredictions:
+        """Return the predictions of the rows of several parts."""
+        mean, variance = (
+            np.concatenate([getattr(part, name) for part in parts], axis=1)
+            for name in ("mean", "variance")
+        )
+        support = [part.support for part in parts if part.support is not None]
+        return cls(mean, variance, ErrorSupport.concatenate(support) if support else None)
+
+    def take(self, rows: np.ndarray) -> MemberPredictions:
+        """Return the predictions of some rows."""
+        support = None if self.support is None else self.support.take(rows)
+        return MemberPredictions(self.mean[:, rows], self.variance[:, rows], support)
+
+    def scaled(self, factor: np.ndarray | float) -> MemberPredictions:
+        """Return the predictions with the total variance multiplied by a factor (n,).
+
+        The spread between members is scaled like the noise.
+        """
+        center = self.mean.mean(0)
+        mean = center + np.sqrt(factor) * (self.mean - center)
+        return replace(self, mean=mean, variance=factor * self.variance)
 
 
 @dataclass(frozen=True)
@@ -114,8 +143,8 @@ class Postprocessor:
         predictions: OutOfFoldPredictions,
         y: np.ndarray,
         weight: np.ndarray,
-        positions: np.ndarray,
-        distance: np.ndarray | None,
+        location: np.ndarray,
+        inputs: CalibrationInputs,
         *,
         n_members: int,
         calibration: str | None,
@@ -128,15 +157,16 @@ class Postprocessor:
         predictions : OutOfFoldPredictions
         y, weight : ndarray of shape (n,)
             Standardized targets and positive weights.
-        positions : ndarray of shape (n, d)
-            Coordinates with Euclidean distances.
-        distance : ndarray of shape (n,) or None
-            Mean distance to a row's spatial neighbors outside its fold.
+        location : ndarray of shape (n,) of int
+            Location ids.
+        inputs : CalibrationInputs
+            With positions. Distances are those to neighbors outside of a row's fold.
         n_members : int
             Number of members that predict new rows.
-        calibration : None, "scale" or "quantile"
+        calibration : None, "scale", "quantile" or "local"
         rng : RandomState
         """
+        assert inputs.positions is not None  # without them errors are not correlated in space
         rows = predictions.count > 0
         y, weight = y[rows], weight[rows]
         network, between = predictions.mean[rows], predictions.between[rows]
@@ -147,15 +177,16 @@ class Postprocessor:
             error=y - blend.combine(network, base),
             variance=predictions.noise[rows] + between,
             excess=excess_variance(between, predictions.count[rows], n_members),
-            distance=None if distance is None else distance[rows],
+            inputs=inputs.take(rows),
             weight=weight,
+            location=location[rows],
         )
         fitted = Calibration.fit(errors, calibration)
         return cls(
             blend=blend,
             network_only=Blend.fit(network, None, y, weight),
             calibration=fitted,
-            correlation=ErrorCorrelogram.fit(fitted.scores, positions[rows], rng),
+            correlation=ErrorCorrelogram.fit(fitted.scores, inputs.positions[rows], rng),
         )
 
     def without_base(self) -> Postprocessor:
@@ -163,20 +194,25 @@ class Postprocessor:
         return replace(self, blend=self.network_only)
 
     def apply(
-        self, network: MemberPredictions, base: np.ndarray | None, distance: np.ndarray | None
+        self, network: MemberPredictions, base: np.ndarray | None, inputs: CalibrationInputs
     ) -> MemberPredictions:
-        """Blend the members (M, n) with the base models (k, n), and calibrate by distance (n,)."""
-        factor = self.calibration.factor(distance)
+        """Blend the members (M, n) with the base models (k, n), and calibrate."""
         mean = self.blend.combine(network.mean, base)
-        # The spread between members is scaled like the noise, which scales the whole variance.
-        center = mean.mean(0)
-        mean = center + np.sqrt(factor) * (mean - center)
-        return MemberPredictions(mean, factor * network.variance)
+        blended = MemberPredictions(mean, network.variance)
+        calibrated = blended.scaled(self.calibration.factor(inputs.distance))
+        local = self.calibration.local
+        if local is None:
+            return calibrated
+        _, std = calibrated.total
+        if local.smoothers:
+            calibrated = calibrated.scaled(local.scale(inputs, std) ** 2)
+        return replace(calibrated, support=ErrorSupport(local, inputs, std))
 
     def apply_held_out(
-        self, predictions: OutOfFoldPredictions, distance: np.ndarray | None
+        self, predictions: OutOfFoldPredictions, inputs: CalibrationInputs
     ) -> MemberPredictions:
         """Return calibrated out-of-fold predictions (1, n) of the training rows."""
         variance = predictions.noise + self.blend.network_weight**2 * predictions.between
         network = MemberPredictions(predictions.mean[None], variance[None])
-        return self.apply(network, predictions.base, distance)
+        found = self.apply(network, predictions.base, inputs)
+        return replace(found, support=None)

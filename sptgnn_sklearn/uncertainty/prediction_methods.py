@@ -55,7 +55,9 @@ class PredictionMethods:
         X : DataFrame or array-like of shape (n_samples, n_features)
         coverage : float or sequence of float, default=None
             If given, the limits of `predict_interval` at this coverage are added as lower and
-            upper; for a sequence as lower_80, upper_80, lower_95, ...
+            upper; for a sequence as lower_80, upper_80, lower_95, ... With local calibration the
+            last columns are n_effective, the effective number of held-out errors around a row,
+            and certified (certified_80, ...), whether it is enough for the interval.
         quantiles : float or sequence of float, default=None
             If given, the quantiles of `predict_quantiles` at these levels are added as q05, q50,
             q97.5, ...
@@ -189,8 +191,12 @@ class PredictionMethods:
         Notes
         -----
         Split conformal prediction by MAPIE, on the errors at held-out locations divided by the
-        predicted standard deviation. Coverage is marginal, not conditional, and holds for rows that
-        are distributed like the held-out ones: half of them single locations, half whole blocks.
+        predicted standard deviation, which follows the errors around a row with
+        ``calibration="local"``. Coverage is marginal, and holds for rows that are distributed like
+        the held-out ones: half of them single locations, half whole blocks. A conformal interval
+        of coverage c needs ``2 / (1 - c)`` errors. Rows with fewer effective errors around them
+        have wider intervals: as the number falls to 0, the share of errors outside falls to half
+        of its nominal value. See :ref:`local-calibration`.
         """
         coverage = check_coverage(coverage)
         return self._predict(X).interval(coverage)

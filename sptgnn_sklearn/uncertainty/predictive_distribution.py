@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 
 from ..table.target_scaling import LARGEST_LOG, TargetScaler, mixture_quantiles
 from .calibration import Calibration
-from .conformal import conformal_limits
+from .conformal import certified_rows, conformal_limits, uncertified_limits
 from .correlated_draws import SCORES, quantiles_at_scores
 from .limited_moments import FAR, limited_lognormal_moments, limited_normal_moments
 from .postprocessing import MemberPredictions
@@ -136,10 +136,30 @@ class PredictiveDistribution:
         return found
 
     def interval(self, coverage: float) -> np.ndarray:
-        """Return the limits (n, 2) of conformal prediction intervals."""
-        limits = np.array(conformal_limits(self.calibration.scores, coverage))
+        """Return the limits (n, 2) of conformal prediction intervals.
+
+        With local calibration they are wider where too few errors lie around a row.
+        """
+        scores, n_effective = self.calibration.scores, self.n_effective
+        limits = np.array(conformal_limits(scores, coverage))
+        if n_effective is not None:
+            limits = uncertified_limits(scores, coverage, n_effective, limits)
         mean, std = self.members.total
         return self._clip(self.target.inverse_transform(mean[:, None] + std[:, None] * limits))
+
+    def certified(self, coverage: float) -> np.ndarray | None:
+        """Return whether enough errors lie around each row (n,) to certify an interval.
+
+        None without local calibration.
+        """
+        number = self.n_effective
+        return None if number is None else certified_rows(coverage, number)
+
+    @property
+    def n_effective(self) -> np.ndarray | None:
+        """Effective number (n,) of held-out errors around each row, or None."""
+        support = self.members.support
+        return None if support is None else support.n_effective
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
         """Return draws (n, s) at normal scores (n, s), which carry the correlation of errors."""
@@ -151,8 +171,7 @@ class PredictiveDistribution:
         return self._clip(self.target.inverse_transform(values))
 
     def _take(self, rows: np.ndarray) -> PredictiveDistribution:
-        members = MemberPredictions(self.members.mean[:, rows], self.members.variance[:, rows])
-        return replace(self, members=members)
+        return replace(self, members=self.members.take(rows))
 
     def _wide_rows(self) -> np.ndarray:
         """Return positions of rows whose log-normal distribution is too wide for its moments."""

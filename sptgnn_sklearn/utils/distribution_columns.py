@@ -1,7 +1,8 @@
 """Names and checks of coverages, quantile levels and limits of predictive distributions.
 
 The columns of `predict_uncertainty` and the layers of `predict_map` have these names: ``lower`` and
-``upper``, ``q05`` for a quantile, ``p<2.0`` and ``p>2.0`` for a probability.
+``upper``, ``q05`` for a quantile, ``p<2.0`` and ``p>2.0`` for a probability, and with local
+calibration ``n_effective`` and ``certified`` for the errors behind an interval.
 """
 
 from __future__ import annotations
@@ -199,7 +200,12 @@ def parse_column(name: str) -> tuple[str, float] | None:
 class _Distribution(Protocol):
     """Predictive distribution of n rows."""
 
+    @property
+    def n_effective(self) -> np.ndarray | None: ...
+
     def interval(self, coverage: float) -> np.ndarray: ...
+
+    def certified(self, coverage: float) -> np.ndarray | None: ...
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray: ...
 
@@ -293,7 +299,15 @@ class DistributionColumns:
             n_below = len(self.below)
             parts += [probability[:, :n_below], 1 - probability[:, n_below:]]
         columns: Sequence[np.ndarray] = [column for part in parts for column in part.T]
-        return dict(zip(self.names, columns, strict=True))
+        found = dict(zip(self.names, columns, strict=True))
+        if self.coverage and distribution.n_effective is not None:
+            found["n_effective"] = distribution.n_effective
+            for share in self.coverage:
+                suffix = "" if self.single_coverage else f"_{_percent(share)}"
+                certified = distribution.certified(share)
+                assert certified is not None
+                found[f"certified{suffix}"] = certified
+        return found
 
 
 def _to_vector(name: str, values: Any, expected: str) -> np.ndarray:

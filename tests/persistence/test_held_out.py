@@ -9,18 +9,21 @@ from saved_models import fit_model
 from sptgnn_sklearn.persistence import held_out
 from sptgnn_sklearn.persistence.anonymize import drop_training_rows
 from sptgnn_sklearn.persistence.held_out import held_out_from_groups, restore_held_out
+from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 
 
 @pytest.mark.parametrize("members", [2, 5, 7])
 @pytest.mark.parametrize("base", [None, "xgboost"])
 def test_restored_predictions_are_those_of_the_fit(members, base):
     """Blending and calibrating them gives the stored predictions, and the blend is refitted."""
-    model = fit_model(n_estimators=members, base_estimator=base)
+    model = fit_model(n_estimators=members, base_estimator=base, calibration="quantile")
     ensemble, stored = model.ensemble_, model.ensemble_.training.held_out
     found = restore_held_out(ensemble)
     used = found.predictions.count > 0
     assert used.tolist() == ensemble.held_out_masks().any(axis=0).tolist()
-    again = ensemble.postprocessor.apply_held_out(found.predictions, found.distance)
+    again = ensemble.postprocessor.apply_held_out(
+        found.predictions, CalibrationInputs(found.distance)
+    )
     np.testing.assert_allclose(again.mean[0, used], stored.mean[0, used], atol=1e-4)
     np.testing.assert_allclose(again.variance[0, used], stored.variance[0, used], rtol=0.5)
     assert (found.predictions.base is None) == (base is None)

@@ -8,6 +8,7 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import interval_coverage
 from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData, excess_variance
+from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 
 N = 20_000
 
@@ -23,8 +24,9 @@ def calibration_data(error, variance=None, excess=None, distance=None, weight=No
         error,
         one if variance is None else variance,
         0 * one if excess is None else excess,
-        distance,
+        CalibrationInputs(distance),
         one if weight is None else weight,
+        np.arange(len(error)),
     )
 
 

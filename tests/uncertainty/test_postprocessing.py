@@ -5,6 +5,7 @@ import numpy as np
 from sptgnn_sklearn.uncertainty.blending import Blend
 from sptgnn_sklearn.uncertainty.calibration import Calibration
 from sptgnn_sklearn.uncertainty.correlated_draws import ErrorCorrelogram
+from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 from sptgnn_sklearn.uncertainty.postprocessing import (
     MemberPredictions,
     OutOfFoldPredictions,
@@ -37,7 +38,8 @@ def test_rows_without_out_of_fold_prediction_are_not_used():
     )
     positions = rng.uniform(size=(400, 2))
     settings = {"n_members": 1, "calibration": "scale", "rng": rng}
-    result = Postprocessor.fit(predictions, y, np.ones(400), positions, None, **settings)
+    inputs = CalibrationInputs(positions=positions)
+    result = Postprocessor.fit(predictions, y, np.ones(400), np.arange(400), inputs, **settings)
     assert result.blend.shrinkage < 0.3
     assert len(result.calibration.scores) == 200
 
@@ -50,7 +52,7 @@ def test_factor_scales_the_whole_variance():
         IDENTITY.network_only,
         Calibration(log_factor=np.log(4)),
         IDENTITY.correlation,
-    ).apply(members, None, None)
+    ).apply(members, None, CalibrationInputs())
     np.testing.assert_allclose(scaled.mean[:, 0], [0.0, 4.0])
     np.testing.assert_allclose(scaled.variance, 4.0)
     for one, other in zip(scaled.total, ([2.0], [np.sqrt(8.0)]), strict=True):
@@ -63,7 +65,9 @@ def test_without_base_uses_the_blend_of_the_network_only():
         Blend((0.5, 0.5)), Blend(shrinkage=0.9), Calibration(), IDENTITY.correlation
     )
     members = MemberPredictions(np.array([[2.0]]), np.ones((1, 1)))
-    np.testing.assert_allclose(fitted.without_base().apply(members, None, None).mean, 1.8)
+    np.testing.assert_allclose(
+        fitted.without_base().apply(members, None, CalibrationInputs()).mean, 1.8
+    )
 
 
 def test_spread_between_members_counts_with_the_weight_of_the_network():
@@ -73,7 +77,7 @@ def test_spread_between_members_counts_with_the_weight_of_the_network():
     predictions = OutOfFoldPredictions(
         np.array([2.0]), np.array([1.0]), np.array([4.0]), np.array([1]), np.array([[1.0], [-1.0]])
     )
-    result = fitted.apply_held_out(predictions, None)
+    result = fitted.apply_held_out(predictions, CalibrationInputs())
     np.testing.assert_allclose(result.mean, [[0.5 * 2 + 0.2 - 0.3]])
     np.testing.assert_allclose(result.variance, [[1 + 0.25 * 4]])
 
@@ -87,7 +91,8 @@ def test_blend_is_fitted_to_rows_with_an_out_of_fold_prediction():
     ones = np.ones(2000)
     predictions = OutOfFoldPredictions(0 * y, ones, 0 * y, used.astype(int), base)
     settings = {"n_members": 1, "calibration": None, "rng": rng}
-    result = Postprocessor.fit(predictions, y, ones, rng.uniform(size=(2000, 2)), None, **settings)
+    inputs = CalibrationInputs(positions=rng.uniform(size=(2000, 2)))
+    result = Postprocessor.fit(predictions, y, ones, np.arange(2000), inputs, **settings)
     assert result.blend.weights[1] > 0.75
     assert result.blend.weights[2] < 0.2
     assert result.network_only.weights == (1.0,)

@@ -71,10 +71,14 @@ def test_columns_equal_the_single_methods(fitted, survey):
     table = fitted.predict_uncertainty(
         X, coverage=[0.8, 0.9], quantiles=(0.95, 0.05), below=[12, 15.5], above=20
     )
-    assert table.columns.tolist() == [
+    requested = [
         "mean", "std", "aleatoric", "epistemic", "lower_80", "upper_80", "lower_90", "upper_90",
         "q95", "q05", "p<12.0", "p<15.5", "p>20.0",
     ]  # fmt: skip
+    support = (
+        [] if fitted.calibration == "scale" else ["n_effective", "certified_80", "certified_90"]
+    )
+    assert table.columns.tolist() == requested + support
     assert table.index.equals(X.index)
     for coverage in (80, 90):
         np.testing.assert_array_equal(
@@ -87,7 +91,9 @@ def test_columns_equal_the_single_methods(fitted, survey):
     )
     np.testing.assert_array_equal(table["p>20.0"], fitted.predict_probability(X, above=20))
     one = fitted.predict_uncertainty(X, coverage=0.9)
-    assert one.columns.tolist()[4:] == ["lower", "upper"]
+    assert one.columns.tolist()[4:] == ["lower", "upper"] + [
+        name.removesuffix("_80") for name in support[:2]
+    ]
 
 
 def test_shares_of_draws_are_the_probabilities(survey):

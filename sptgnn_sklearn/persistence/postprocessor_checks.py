@@ -1,0 +1,110 @@
+"""Checks of blend, calibration and correlogram that were read from a model file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ensemble.base_models import BaseInputs
+from ..uncertainty.blending import Blend
+from ..uncertainty.calibration import Calibration
+from ..uncertainty.correlated_draws import ErrorCorrelogram
+from ..uncertainty.local_scale import SPACES, ErrorSmoother, LocalScale, SmoothingSpace
+from ..uncertainty.postprocessing import Postprocessor
+from .checks import has_text_keys, is_array, is_number, require
+
+__all__ = ["check_local_scale", "check_postprocessor"]
+
+_N_SHAPE_SCORES = 121
+_SUM_ROUNDING = 1e-9  # of the sum of weights
+_MOST_SMOOTHERS = 16
+_MOST_CENTERS = 1000
+
+
+def check_postprocessor(found: Any) -> None:
+    """Raise a FileError if blend, calibration or correlogram of a file are out of range."""
+    require(isinstance(found, Postprocessor), "The postprocessor is missing")
+    for blend in (found.blend, found.network_only):
+        require(
+            isinstance(blend, Blend)
+            and isinstance(blend.weights, tuple)  # type: ignore[redundant-expr]
+            and len(blend.weights) > 0
+            and all(is_number(weight, 0.0, 1.0) for weight in blend.weights)
+            and abs(sum(blend.weights) - 1) < _SUM_ROUNDING
+            and is_number(blend.shrinkage, 0.0, 1.0),
+            "The blend is out of range",
+        )
+    calibration, limits = found.calibration, None
+    require(isinstance(calibration, Calibration), "The calibration is missing")
+    limits = calibration.log_distance_range
+    require(
+        is_number(calibration.log_factor, -10.0, 10.0)
+        and is_number(calibration.slope, 0.0)
+        and is_number(calibration.center)
+        and isinstance(limits, tuple)
+        and len(limits) == 2
+        and all(map(is_number, limits))
+        and limits[0] <= limits[1],
+        "The calibration is out of range",
+    )
+    shape = calibration.shape
+    require(
+        shape is None or is_array(shape, "f8", (_N_SHAPE_SCORES,), finite=True),
+        "The calibration has an invalid shape",
+    )
+    require(
+        is_array(calibration.scores, "f8", (None,), finite=True),
+        "The calibration has invalid scores",
+    )
+    correlation = found.correlation
+    require(
+        isinstance(correlation, ErrorCorrelogram)
+        and is_number(correlation.share, 0.0, 1.0)
+        and is_number(correlation.practical_range)
+        and correlation.practical_range > 0,
+        "The correlogram is out of range",
+    )
+
+
+def check_local_scale(local: Any, row: BaseInputs) -> None:
+    """Raise a FileError if a local calibration does not fit the inputs of a row."""
+    if local is None:
+        return
+    require(
+        isinstance(local, LocalScale)
+        and has_text_keys(local.spaces)
+        and isinstance(local.smoothers, tuple)  # type: ignore[redundant-expr]
+        and len(local.smoothers) <= _MOST_SMOOTHERS,
+        "The local calibration is out of range",
+    )
+    widths = dict(zip(SPACES, (row.positions.shape[1], row.covariates.shape[1], 1, 1), strict=True))
+    for name, found in local.spaces.items():
+        space: Any = found
+        width = widths.get(name)
+        valid = (
+            isinstance(space, SmoothingSpace)
+            and is_array(space.offset, "f8", (width,), finite=True)
+            and is_array(space.axes, "f8", (None, width), finite=True)
+            and is_array(space.centers, "f8", (None, len(space.axes)), finite=True)
+            and 0 < len(space.axes) <= max(width or 0, 1)
+            and 0 < len(space.centers) <= _MOST_CENTERS
+            and is_array(space.count, "f8", (len(space.centers),), finite=True)
+            and space.count.min() > 0
+            and all(isinstance(limit, float) for limit in (space.low, space.high))
+            and space.low <= space.high
+        )
+        require(bool(valid), "A space of the local calibration is out of range")
+    for found in local.smoothers:
+        smoother: Any = found
+        valid = (
+            isinstance(smoother, ErrorSmoother)
+            and smoother.space in local.spaces
+            and is_number(smoother.bandwidth)
+            and smoother.bandwidth > 0
+            and is_number(smoother.prior)
+            and smoother.prior > 0
+            and is_array(
+                smoother.total, "f8", local.spaces[smoother.space].count.shape, finite=True
+            )
+            and smoother.total.min() >= 0
+        )
+        require(bool(valid), "A smoother of the local calibration is out of range")
