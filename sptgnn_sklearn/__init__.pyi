@@ -1,6 +1,7 @@
 from . import (
     applicability,
     datasets,
+    estimation,
     inspection,
     maps,
     metrics,
@@ -34,6 +35,7 @@ __all__ = [
     "applicability",
     "compare_models",
     "datasets",
+    "estimation",
     "extract_chips",
     "inspection",
     "maps",

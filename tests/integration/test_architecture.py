@@ -20,7 +20,7 @@ LAYERS = [
     {"table"},
     {"graph", "images", "metrics", "readers", "uncertainty"},
     {"datasets", "encoders", "maps", "model_selection", "network"},
-    {"applicability", "inspection", "training"},
+    {"applicability", "estimation", "inspection", "training"},
     {"ensemble", "plotting"},
     {"baseline", "persistence"},
     {"regressor"},
