@@ -37,6 +37,7 @@ READING_ORDER = [
     "plot_intervals",
     "plot_coverage_by_groups",
     "plot_uncertainty_metrics",
+    "plot_model_assisted",
     "plot_residuals",
     "plot_feature_importance",
     "plot_attention",

@@ -26,7 +26,7 @@ BLUE, GREEN, GRAY, LINE = "#dde8f6", "#dcefe3", "#eeeeee", "#777777"
 WIDTH, HEIGHT, GAP = 1.5, 0.5, 1.15
 # Everything that is not listed here is a step of the method.
 PUBLIC = {"regressor", "baseline", "cli", "datasets", "model_selection", "metrics", "inspection"}
-PUBLIC |= {"applicability", "maps", "plotting", "readers"}
+PUBLIC |= {"applicability", "estimation", "maps", "plotting", "readers"}
 HELPERS = {"utils", "meta_estimators"}
 
 Graph = dict[str, set[str]]

@@ -68,7 +68,8 @@ def model_assisted_estimate(
 cluster_sizes, fpc, estimator, by, coverage
         As in `design_estimate`.
     population_size : float, or mapping or Series by zone, default=None
-        As in `design_estimate`. None uses sums of `cell_weights` for totals.
+        As in `design_estimate`. None uses sums of `cell_weights` for totals, except with
+        "horvitz_thompson".
     cell_by : array-like of shape (n_cells,), default=None
         Zone of each cell.
 
@@ -169,12 +170,13 @@ cluster_sizes, fpc, estimator, by, coverage
         population_size=size,
         fpc=fpc,
     )
-    sizes = _known_sizes(zones, areas, design, by is not None)
+    # Areas have another unit than weights that are numbers of units.
+    sizes = _known_sizes(zones, areas if estimator == "hajek" else None, design, by is not None)
     target.check_scale(design.has_scale, sizes is not None)
     if statistic == "total" and sizes is None:
         raise ValueError(
-            "statistic='total' needs population_size or cell_weights, the area of each cell (by "
-            "zone if by is given)."
+            "statistic='total' needs population_size (by zone if by is given) or, with "
+            "estimator='hajek', cell_weights."
         )
     if statistic == "total" and areas is not None:
         _check_sizes_agree(areas.sum(), size if size is not None else design.size)

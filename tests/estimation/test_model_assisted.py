@@ -294,6 +294,13 @@ CELLS = np.array([10.0, 20.0, 30.0])
         (M, CELLS, {"statistic": "sum"}, "statistic must be one of"),
         (M, CELLS, {"statistic": "total"}, "needs population_size"),
         (M, CELLS, {"statistic": "total", "weights": M}, "population_size or cell_weights"),
+        (
+            M,
+            CELLS,
+            {"inclusion_probabilities": SAMPLE["pi"], "estimator": "horvitz_thompson"}
+            | {"cell_weights": [1, 2, 3], "statistic": "total"},
+            "needs population_size",
+        ),
         (M, CELLS, {"cell_weights": [1, 2]}, "cell_weights must have 3 values.*found 2"),
         (M, CELLS, {"cell_weights": [1, 2, -1]}, "cell_weights must be areas.*found -1 to 2"),
         (M, CELLS, {"cell_weights": [0, 0, 0]}, "cell_weights must be areas"),

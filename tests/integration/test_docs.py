@@ -134,7 +134,12 @@ def listed_names():
 
 
 # Classes without a public constructor, and the function that returns them.
-RETURNED_BY = {"ComparisonResult": "compare_models", "CoverageTable": "coverage_table"}
+RETURNED_BY = {
+    "ComparisonResult": "compare_models",
+    "CoverageTable": "coverage_table",
+    "DesignEstimate": "design_estimate",
+    "ModelAssistedEstimate": "model_assisted_estimate",
+}
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +196,8 @@ def test_citation_file_has_this_version():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "page", ["quickstart", "coming_from_xgboost", "coming_from_r", "coming_from_pykrige"]
+    "page",
+    ["quickstart", "estimation", "coming_from_xgboost", "coming_from_r", "coming_from_pykrige"],
 )
 def test_page_code_runs(page):
     """Python blocks of a page run in order, except those that need files."""

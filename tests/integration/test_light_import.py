@@ -75,11 +75,13 @@ repr(make_residual_morans_i_scorer()), repr(neg_abs_residual_morans_i_scorer), r
 from sptgnn_sklearn import *
 from sptgnn_sklearn.applicability import *
 from sptgnn_sklearn.datasets import *
+from sptgnn_sklearn.estimation import *
 from sptgnn_sklearn.inspection import *
 from sptgnn_sklearn.maps import *
 from sptgnn_sklearn.plotting import *
 from sptgnn_sklearn.readers import *
 SpTGNNRegressor, AreaOfApplicability, make_soil_survey, ablation, predict_map, plot_map, read_table
+design_estimate([1.0, 2.0, 4.0]), model_assisted_estimate([1.0, 2.0], [1.0, 1.5], 2.0)
 """,
     ],
     ids=["estimators", "splitters and metrics", "all names"],
