@@ -377,13 +377,19 @@ def draw(population, kind, rng):
             "fpc": True,
         }
     probability = population["size"] / population["size"].sum()
+    if kind == "without replacement":
+        order = rng.permutation(n)
+        ends = np.cumsum(200 * probability.to_numpy()[order])
+        rows = order[np.searchsorted(ends, rng.uniform() + np.arange(200))]
+        pi = 200 * probability.iloc[rows]
+        return population.iloc[rows], {"inclusion_probabilities": pi, "fpc": True}
     rows = rng.choice(n, 60, p=probability)
     return population.iloc[rows], {"weights": 1 / (60 * probability.iloc[rows])}
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["simple", "stratified", "two stages", "with replacement"],
+    ["simple", "stratified", "two stages", "with replacement", "without replacement"],
 )
 def test_intervals_hold_the_true_mean(kind):
     """90 % of the intervals of 200 samples hold the mean of the population, and std is right."""

@@ -293,7 +293,7 @@ CELLS = np.array([10.0, 20.0, 30.0])
         (M, CELLS, {"method": "ratio"}, r"method must be one of \['difference', 'regression'\]"),
         (M, CELLS, {"statistic": "sum"}, "statistic must be one of"),
         (M, CELLS, {"statistic": "total"}, "needs population_size"),
-        (M, CELLS, {"statistic": "total", "weights": M}, "population_size or cell_weights"),
+        (M, CELLS, {"statistic": "total", "weights": M}, "population_size.*or.*cell_weights"),
         (
             M,
             CELLS,
