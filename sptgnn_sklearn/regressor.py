@@ -36,6 +36,7 @@ from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .uncertainty.calibration import KINDS
+from .uncertainty.correlated_draws import row_keys
 from .uncertainty.postprocessing import MemberPredictions
 from .uncertainty.prediction_methods import PredictionMethods
 from .uncertainty.predictive_distribution import PredictiveDistribution
@@ -410,9 +411,10 @@ class SpTGNNRegressor(
     def sample_y(self, X, n_samples=1, random_state=None):
         """Draw samples from the joint predictive distribution of rows.
 
-        Errors at nearby locations are correlated, so the mean over a field or a region is more
-        uncertain than independent errors imply. Compute the quantity of interest of each draw, such
-        as the mean over rows, and then its quantiles over draws.
+        Errors at nearby locations are correlated, and in models with dates also those of one place
+        at several dates. The mean over a region or its change is more uncertain than independent
+        errors imply. Compute the quantity of interest of each draw, such as the mean over rows, and
+        then its quantiles over draws.
 
         Parameters
         ----------
@@ -420,8 +422,9 @@ class SpTGNNRegressor(
         n_samples : int, default=1
             Number of draws.
         random_state : int, RandomState or None, default=None
-            The spatially correlated part of the errors is a function of location that an int fixes:
-            maps drawn tile by tile with the same int agree at tile edges.
+            Calls with the same int are joint draws: the correlated part of the errors is a function
+            of place and date, and the noise of a row one of its values. Tiles agree with the whole,
+            and two dates may be drawn one after the other. Identical rows share their noise.
 
         Returns
         -------
@@ -430,8 +433,12 @@ class SpTGNNRegressor(
 
         Notes
         -----
-        The correlogram is estimated from the errors at held-out locations. It does not include an
-        error common to all rows, such as a shift between laboratories.
+        The correlogram is estimated from the errors at held-out locations: in space, and in models
+        with dates by the lag between them, with a share common to all rows of a year if the years
+        differ significantly. Where the dates cannot tell the correlation in time, spatial errors in
+        different years are independent, which gives changes the largest error; see
+        ``ensemble_.postprocessor.correlation``. An error common to all rows, such as a shift
+        between laboratories, is not included.
 
         Examples
         --------
@@ -449,10 +456,19 @@ class SpTGNNRegressor(
         """
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer above 0; found {n_samples!r}.")
-        rng = check_random_state(random_state)
-        ensemble, table = self._parse(X)
+        seed = random_state
+        if not isinstance(seed, Integral):
+            seed = check_random_state(random_state).randint(2**31 - 1)
+        check_is_fitted(self)
+        parsed = self.columns_.transform(check_predict_input(self, X))
+        # Paths of images may be those of temporary files, as in maps.
+        parts = [parsed.coordinates, parsed.numeric, parsed.categories, parsed.time]
+        keys = row_keys([part for part in parts if part is not None])
+        ensemble, table = self._complete(parsed, stacklevel=4)
         positions = ensemble.features.relation_spaces(table)["spatial"]
-        scores = ensemble.postprocessor.correlation.draw(positions, int(n_samples), rng)
+        scores = ensemble.postprocessor.correlation.draw(
+            positions, table.time, keys, int(n_samples), int(seed) % 2**32
+        )
         return self._distribution(ensemble.predict(table)).draw(scores)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
@@ -698,10 +714,13 @@ class SpTGNNRegressor(
     def _parse(self, X: Any) -> tuple[Ensemble, SampleTable]:
         """Return the ensemble on the device of the parameter `device`, and X as a SampleTable."""
         check_is_fitted(self)
-        table = self.columns_.transform(check_predict_input(self, X))
+        return self._complete(self.columns_.transform(check_predict_input(self, X)))
+
+    def _complete(self, table: SampleTable, stacklevel: int = 6) -> tuple[Ensemble, SampleTable]:
+        """Return the ensemble, and a parsed table with projected covariates and image features."""
         if self.projection_ is not None:
             table = self.projection_.transform(table)
-        warn_unlikely_queries(self.ensemble_.features, table, stacklevel=5)
+        warn_unlikely_queries(self.ensemble_.features, table, stacklevel=stacklevel)
         table = add_image_features(self.embedder_, table, self.spectral)
         return self.ensemble_.to(choose_device(self.device)), table
 

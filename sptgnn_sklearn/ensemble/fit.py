@@ -167,6 +167,7 @@ def fit_ensemble(
         weight,
         folds.location,
         calibration_inputs,
+        table.time,
         n_members=n_members,
         calibration=calibration,
         rng=rng,

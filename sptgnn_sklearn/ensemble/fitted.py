@@ -290,7 +290,7 @@ class Ensemble:
             *predict_nodes(self.network, rows, source_index, self.source_features, self.edge_inputs)
         )
         back = np.argsort(order)
-        predicted = MemberPredictions(*(values[:, back] for values in found))
+        predicted = MemberPredictions(found[0][:, back], found[1][:, back])
         around = CalibrationInputs(distance, inputs.positions, inputs.covariates)
         return self.postprocessor.apply(predicted, base, around)
 

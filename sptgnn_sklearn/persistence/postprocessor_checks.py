@@ -7,10 +7,10 @@ from typing import Any
 from ..ensemble.base_models import BaseInputs
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
-from ..uncertainty.correlated_draws import ErrorCorrelogram
+from ..uncertainty.error_correlogram import ErrorCorrelogram
 from ..uncertainty.local_scale import SPACES, ErrorSmoother, LocalScale, SmoothingSpace
 from ..uncertainty.postprocessing import Postprocessor
-from .checks import has_text_keys, is_array, is_number, require
+from .checks import has_text_keys, is_array, is_flag, is_number, require
 
 __all__ = ["check_local_scale", "check_postprocessor"]
 
@@ -60,7 +60,13 @@ def check_postprocessor(found: Any) -> None:
         isinstance(correlation, ErrorCorrelogram)
         and is_number(correlation.share, 0.0, 1.0)
         and is_number(correlation.practical_range)
-        and correlation.practical_range > 0,
+        and correlation.practical_range > 0
+        and is_number(correlation.persistence, 0.0, 1.0)
+        and is_number(correlation.time_range)
+        and correlation.time_range > 0
+        and is_number(correlation.year_share, 0.0, 1.0)
+        and correlation.share + correlation.year_share < 1 + _SUM_ROUNDING
+        and is_flag(correlation.knows_time),
         "The correlogram is out of range",
     )
 

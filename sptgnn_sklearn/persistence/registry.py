@@ -37,7 +37,7 @@ from ..table.schema import TableSchema
 from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
-from ..uncertainty.correlated_draws import ErrorCorrelogram
+from ..uncertainty.error_correlogram import ErrorCorrelogram
 from ..uncertainty.local_scale import ErrorSmoother, LocalScale, SmoothingSpace
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
 from ..utils.codec import Codec, Registry

@@ -111,6 +111,7 @@ def _refit(
             weight,
             rows.groups.location,
             CalibrationInputs(found.distance, rows.positions),
+            rows.table.time,
             n_members=complete.n_members,
             calibration=kind if calibration.shape is None else "quantile",
             rng=np.random.RandomState(0),

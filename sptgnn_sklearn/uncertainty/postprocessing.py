@@ -9,7 +9,7 @@ import numpy as np
 
 from .blending import Blend
 from .calibration import Calibration, CalibrationData, excess_variance
-from .correlated_draws import ErrorCorrelogram
+from .error_correlogram import ErrorCorrelogram
 from .local_scale import CalibrationInputs, ErrorSupport
 
 __all__ = ["MemberPredictions", "OutOfFoldPredictions", "Postprocessor"]
@@ -145,6 +145,7 @@ class Postprocessor:
         weight: np.ndarray,
         location: np.ndarray,
         inputs: CalibrationInputs,
+        time: np.ndarray | None = None,
         *,
         n_members: int,
         calibration: str | None,
@@ -161,6 +162,8 @@ class Postprocessor:
             Location ids.
         inputs : CalibrationInputs
             With positions. Distances are those to neighbors outside of a row's fold.
+        time : ndarray of shape (n,) or None
+            Decimal years; NaN is unknown. None if predictions do not depend on time.
         n_members : int
             Number of members that predict new rows.
         calibration : None, "scale", "quantile" or "local"
@@ -186,7 +189,9 @@ class Postprocessor:
             blend=blend,
             network_only=Blend.fit(network, None, y, weight),
             calibration=fitted,
-            correlation=ErrorCorrelogram.fit(fitted.scores, inputs.positions[rows], rng),
+            correlation=ErrorCorrelogram.fit(
+                fitted.scores, inputs.positions[rows], None if time is None else time[rows], rng
+            ),
         )
 
     def without_base(self) -> Postprocessor:

@@ -1,4 +1,4 @@
-"""Correlogram of errors, joint draws, and the coverage of regional means."""
+"""Keyed random numbers, joint draws, and the coverage of regional means."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.uncertainty.correlated_draws import (
     SCORES,
-    ErrorCorrelogram,
-    matern_correlation,
+    hash_column,
+    keyed_normals,
     quantiles_at_scores,
+    row_keys,
 )
 
 
@@ -29,40 +30,6 @@ def model(survey):
         max_epochs=5,
         random_state=0,
     ).fit(survey.data, survey.target)
-
-
-@pytest.mark.parametrize(("share", "practical_range"), [(0.9, 20.0), (0.5, 60.0)])
-def test_correlogram_is_recovered_from_draws(share, practical_range):
-    """Correlograms fitted to many draws agree on average with the true one."""
-    rng = np.random.RandomState(0)
-    positions = rng.uniform(0, 200, size=(1500, 2))
-    draws = ErrorCorrelogram(share, practical_range).draw(positions, 12, rng)
-    results = [ErrorCorrelogram.fit(draw, positions, rng) for draw in draws.T]
-    assert np.mean([one.share for one in results]) == pytest.approx(share, abs=0.12)
-    assert np.median([one.practical_range for one in results]) == pytest.approx(
-        practical_range, rel=0.3
-    )
-
-
-def test_independent_errors_get_no_correlation():
-    """Independent errors give nearly no correlation, too few or coincident rows exactly none."""
-    rng = np.random.RandomState(0)
-    positions = rng.uniform(size=(2000, 2))
-    result = ErrorCorrelogram.fit(rng.normal(size=2000), positions, rng)
-    assert result.share * matern_correlation(0.05, result.practical_range) < 0.1
-    assert ErrorCorrelogram.fit(np.ones(3), positions[:3], rng).share == 0
-    assert ErrorCorrelogram.fit(np.ones(50), np.zeros((50, 2)), rng).share == 0
-
-
-def test_draws_have_the_covariance_of_the_correlogram():
-    """Draws have unit variance at every position, and the correlation of the formula."""
-    rng = np.random.RandomState(0)
-    positions = np.column_stack([np.array([0.0, 3.0, 10.0, 30.0, 500.0]), np.zeros(5)])
-    draws = ErrorCorrelogram(0.8, 30.0).draw(positions, 20_000, rng)
-    expected = 0.8 * matern_correlation(positions[:, 0], 30.0)
-    expected[0] = 1.0
-    np.testing.assert_allclose(np.cov(draws)[0], expected, atol=0.08)
-    np.testing.assert_allclose(draws.var(axis=1), 1, atol=0.05)
 
 
 def test_quantiles_at_scores_of_normal_rows():
@@ -90,11 +57,42 @@ def test_draws_depend_on_seed_and_position_only(survey, model):
     whole = model.sample_y(survey.data, 3, random_state=7)
     np.testing.assert_array_equal(whole, model.sample_y(survey.data, 3, random_state=7))
     assert not np.array_equal(whole, model.sample_y(survey.data, 3, random_state=8))
-    positions = np.random.RandomState(0).uniform(size=(100, 2))
-    correlogram = ErrorCorrelogram(1.0, 0.3)
-    one = correlogram.draw(positions, 4, np.random.RandomState(1))
-    other = correlogram.draw(positions[60:], 4, np.random.RandomState(1))
-    np.testing.assert_allclose(one[60:], other, atol=1e-4)
+
+
+def test_calls_with_one_seed_are_joint_draws(survey, model):
+    """Parts equal the whole, and identical rows share their noise, other dates do not."""
+    whole = model.sample_y(survey.data, 50, random_state=7)
+    order = np.random.RandomState(0).permutation(len(whole))
+    np.testing.assert_allclose(model.sample_y(survey.data.iloc[order], 50, 7), whole[order])
+    parts = [model.sample_y(survey.data[rows], 50, 7) for rows in (slice(0, 33), slice(33, None))]
+    np.testing.assert_allclose(np.vstack(parts), whole, rtol=1e-4)
+    later = survey.data.assign(date=survey.data["date"] + np.timedelta64(4 * 365, "D"))
+    assert np.abs(model.sample_y(later, 50, 7) - whole).min() > 0
+
+
+def test_random_numbers_are_functions_of_key_column_and_seed():
+    """They are standard normal, and neither keys, columns nor seeds are correlated."""
+    keys = np.arange(300, dtype=np.uint64)
+    draws = keyed_normals(keys, 400, seed=1)
+    assert draws.shape == (300, 400)
+    assert kstest(draws.ravel(), "norm").pvalue > 0.001
+    np.testing.assert_array_equal(keyed_normals(keys[7:9], 400, seed=1), draws[7:9])
+    np.testing.assert_array_equal(keyed_normals(keys, 20, seed=1), draws[:, :20])
+    others = (keyed_normals(keys, 400, seed=2), draws[:, ::-1], draws[::-1])
+    for other in others:
+        assert abs(np.corrcoef(draws.ravel(), other.ravel())[0, 1]) < 0.01
+
+
+def test_keys_are_those_of_the_values():
+    """Minus zero is zero, missing values are equal, and the column counts."""
+    values = np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 0.0], [np.nan, 1.0], [-np.nan, 1.0]])
+    keys = row_keys([values])
+    assert keys.dtype == np.uint64
+    assert keys[0] == keys[1] and keys[3] == keys[4]
+    assert len(set(keys.tolist())) == 3
+    np.testing.assert_array_equal(row_keys([values[:, 0], values[:, 1]]), keys)
+    assert len(set(row_keys([np.random.RandomState(0).normal(size=100_000)]).tolist())) == 100_000
+    assert len(set(hash_column(np.array(["a", "b", "a"], dtype=object)).tolist())) == 2
 
 
 @pytest.mark.parametrize("n_samples", [0, -1, 2.5, "many"])
@@ -132,13 +130,3 @@ def test_intervals_of_regional_means_are_calibrated():
             independent.append(abs(draws[rows].mean() - truth) <= width)
     assert np.mean(joint) == pytest.approx(0.9, abs=0.08)
     assert np.mean(independent) < 0.8
-
-
-@pytest.mark.parametrize("seed", [12, 30, 86])
-def test_flat_optima_are_no_error(seed):
-    """For these uncorrelated errors the optimizer stops at its limit of evaluations."""
-    rng = np.random.RandomState(seed)
-    positions, score = rng.uniform(size=(300, 2)), rng.normal(size=300)
-    fitted = ErrorCorrelogram.fit(score, positions, rng)
-    correlation = fitted.share * matern_correlation(np.array([0.1]), fitted.practical_range)
-    assert abs(correlation[0]) < 0.2

@@ -4,7 +4,7 @@ import numpy as np
 
 from sptgnn_sklearn.uncertainty.blending import Blend
 from sptgnn_sklearn.uncertainty.calibration import Calibration
-from sptgnn_sklearn.uncertainty.correlated_draws import ErrorCorrelogram
+from sptgnn_sklearn.uncertainty.error_correlogram import ErrorCorrelogram
 from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 from sptgnn_sklearn.uncertainty.postprocessing import (
     MemberPredictions,

@@ -1,0 +1,471 @@
+"""Correlogram of errors in space and time, for joint predictive samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.optimize import least_squares, minimize
+from scipy.spatial import cKDTree
+
+from ..spatial.random_fields import CHUNK, matern_frequencies
+from .correlated_draws import hash_column, keyed_normals
+
+__all__ = [
+    "ErrorCorrelogram",
+    "matern_correlation",
+]
+
+_N_NEAREST = 20  # nearest rows paired with each row, for short distances
+_N_PAIRED = 1500  # rows of which all pairs are used, for long distances
+_N_BINS = 24  # of distances
+_TIME_EDGES = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5)  # lags in years between the classes of pairs
+_MIN_PAIRS = 30  # in a bin
+_MIN_APART = 100  # pairs within the range and years apart, for a correlation in time
+_MIN_SHARE = 0.05  # of the spatial correlation, for a correlation in time
+_MIN_YEARS = 4  # for a share of years
+_YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
+_UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
+_LEAST_GAIN = 9.0  # of the sum of squares by a spatial correlation, the 1 % point of two parameters
+_BLOCK_ROWS = 100  # in a block of the likelihood
+_MOST_BLOCKS = 20
+_MOST_SCORE = 3.5  # errors in the likelihood of normal ones
+_N_FREQUENCIES = 1024
+_ORIGIN = 2000.0  # of time in phases, against rounding
+
+
+@dataclass(frozen=True)
+class ErrorCorrelogram:
+    """Correlogram of standardized errors: their correlation by distance and by lag in time.
+
+    The correlation of two errors at distance h and time lag u is ``share * M(h) * (persistence +
+    (1 - persistence) * exp(-3 u / time_range))``, with a Matérn function M of smoothness 3/2, plus
+    ``year_share`` if both are of one year. The rest of the variance is independent between rows.
+
+    Attributes
+    ----------
+    share : float
+        Correlation at distance zero and the same time, 0 to 1.
+    practical_range : float
+        Distance at which the Matérn function has fallen to 0.05, in the unit of the positions.
+    persistence : float
+        Share of the spatial correlation that does not depend on time, 0 to 1.
+    time_range : float
+        Lag in years at which the rest has fallen to 0.05.
+    year_share : float
+        Correlation between all rows of one year, 0 to ``1 - share``.
+    knows_time : bool
+        Whether persistence and time range are fitted. If not, although rows have dates, they are
+        0 and one year: errors in different years are independent, which gives changes the largest
+        error.
+
+    Notes
+    -----
+    A product-sum model (De Iaco, Myers & Posa 2001, Statistics & Probability Letters 52, 21-28)
+    with a spatial, a spatio-temporal and a purely temporal part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.uncertainty.error_correlogram import ErrorCorrelogram
+    >>> line = np.column_stack([np.linspace(0, 100, 2000), np.zeros(2000)])
+    >>> keys = np.arange(2000, dtype=np.uint64)
+    >>> draws = ErrorCorrelogram(0.8, practical_range=10.0).draw(line, None, keys, 300, seed=0)
+    >>> draws.shape
+    (2000, 300)
+    >>> fitted = ErrorCorrelogram.fit(draws[:, 0], line, None, np.random.RandomState(0))
+    >>> 0.6 < fitted.share < 1, 5 < fitted.practical_range < 20
+    (True, True)
+    """
+
+    share: float
+    practical_range: float
+    persistence: float = 1.0
+    time_range: float = _UNKNOWN_TIME_RANGE
+    year_share: float = 0.0
+    knows_time: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        score: np.ndarray,
+        positions: np.ndarray,
+        time: np.ndarray | None,
+        rng: np.random.RandomState,
+    ) -> ErrorCorrelogram:
+        """Fit the correlogram to the products of pairs of errors, binned by distance and time lag.
+
+        Parameters
+        ----------
+        score : ndarray of shape (n,)
+            Standardized errors.
+        positions : ndarray of shape (n, d)
+            Coordinates with Euclidean distances.
+        time : ndarray of shape (n,) or None
+            Decimal years; NaN is unknown.
+        rng : RandomState
+            Draws the rows of which all pairs are used.
+        """
+        if time is None:  # predictions do not depend on time, and neither do their errors
+            start = cls(*_fit_spatial(_Pairs.sample(score, positions, None, rng)))
+            return start._refined(score, positions, None, rng)
+        dated = np.isfinite(time)
+        if not dated.any() or np.ptp(np.floor(time[dated])) == 0:
+            spatial = _fit_spatial(_Pairs.sample(score, positions, None, rng))
+            return cls(*spatial, persistence=0.0)._refined(score, positions, None, rng)
+        score, positions, time = score[dated], positions[dated], time[dated]
+        year_share = _fit_year_share(score, np.floor(time))
+        pairs = _Pairs.sample(score, positions, time, rng)
+        pairs = pairs.without_years(year_share)
+        together = pairs.take(pairs.lag < _TIME_EDGES[0])
+        apart = pairs.take(pairs.lag >= _TIME_EDGES[0])
+        enough = len(together.product) >= _MIN_APART
+        share, practical_range = _fit_spatial(together if enough else pairs)
+        share = min(share, 1 - year_share)
+        near = apart.take(apart.distance < practical_range / 2)
+        if len(near.product) < _MIN_APART or share < _MIN_SHARE:
+            start = cls(share, practical_range, 0.0, year_share=year_share)
+            return start._refined(score, positions, time, rng)
+        persistence, time_range = _fit_time(near, share, practical_range)
+        start = cls(share, practical_range, persistence, time_range, year_share, knows_time=True)
+        return start._refined(score, positions, time, rng)
+
+    def correlation(
+        self, distance: np.ndarray, lag: np.ndarray, same_year: np.ndarray
+    ) -> np.ndarray:
+        """Return the correlation of errors at distances and lags in years."""
+        temporal = self.persistence + (1 - self.persistence) * np.exp(-3 * lag / self.time_range)
+        found = self.share * matern_correlation(distance, self.practical_range) * temporal
+        return found + self.year_share * same_year
+
+    def _refined(
+        self,
+        score: np.ndarray,
+        positions: np.ndarray,
+        time: np.ndarray | None,
+        rng: np.random.RandomState,
+    ) -> ErrorCorrelogram:
+        """Return the correlogram of greatest likelihood around this one.
+
+        The likelihood is the product of those of blocks of near rows (Stein, Chi & Welty 2004,
+        Journal of the Royal Statistical Society B 66, 275-296), and of a random subset.
+        """
+        if self.share == 0:
+            return self
+        blocks = _Blocks.sample(score, positions, time, rng)
+        longest = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        years = 0.0 if time is None else float(np.ptp(time))
+        free_time = self.knows_time and years > 0
+
+        def at(parameters: np.ndarray) -> ErrorCorrelogram:
+            share, log_range, *temporal = parameters
+            found = replace(self, share=float(share), practical_range=float(np.exp(log_range)))
+            if free_time:
+                persistence, log_time = temporal
+                found = replace(
+                    found, persistence=float(persistence), time_range=float(np.exp(log_time))
+                )
+            return found
+
+        most = max(1 - self.year_share - 1e-3, 1e-3)
+        start = [min(self.share, most), np.log(self.practical_range)]
+        bounds = [(0.0, most), (start[1] - 3, max(np.log(longest), start[1]))]
+        if free_time:
+            start += [self.persistence, np.log(self.time_range)]
+            bounds += [(0.0, 1.0), (np.log(0.1), np.log(3 * years + 1))]
+        best = minimize(
+            lambda parameters: blocks.loss(at(parameters)),
+            np.clip(start, *np.transpose(bounds)),
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 30},
+        )
+        return at(best.x)
+
+    def draw(
+        self,
+        positions: np.ndarray,
+        time: np.ndarray | None,
+        keys: np.ndarray,
+        n: int,
+        seed: int,
+    ) -> np.ndarray:
+        """Draw correlated standard normal errors.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (m, d)
+        time : ndarray of shape (m,) or None
+            Decimal years; NaN is unknown.
+        keys : ndarray of shape (m,) of uint64
+            Keys of the rows, from `row_keys`: rows with equal keys have the same noise.
+        n : int
+        seed : int
+
+        Returns
+        -------
+        ndarray of shape (m, n)
+            The correlated part is a function of position and time, and the noise one of the key:
+            the same seed gives the same functions in any call.
+        """
+        rng = np.random.RandomState(seed)
+        frequencies = self._frequencies(positions.shape[1], rng)
+        weights = rng.standard_normal((2, _N_FREQUENCIES, n)).astype(np.float32) / np.sqrt(
+            _N_FREQUENCIES
+        )
+        time = np.full(len(positions), np.nan) if time is None else time
+        points = np.column_stack([positions, np.nan_to_num(time - _ORIGIN)])
+        errors = np.empty((len(positions), n))
+        noise = np.sqrt(max(1 - self.share - self.year_share, 0.0))
+        for start in range(0, len(positions), CHUNK):
+            part = slice(start, min(start + CHUNK, len(positions)))
+            # Independent weights of cosine and sine make the variance the same at all positions.
+            phase = (points[part] @ frequencies).astype(np.float32)
+            errors[part] = np.cos(phase) @ weights[0] + np.sin(phase) @ weights[1]
+            errors[part] *= np.sqrt(self.share)
+            errors[part] += noise * keyed_normals(keys[part], n, seed)
+        if self.year_share > 0:
+            years, index = np.unique(np.floor(time), return_inverse=True)
+            shifts = keyed_normals(hash_column(years), n, seed + 1)
+            errors += np.sqrt(self.year_share) * shifts[index.reshape(-1)]
+        return errors
+
+    def _frequencies(self, n_dims: int, rng: np.random.RandomState) -> np.ndarray:
+        """Return frequencies (n_dims + 1, f) in space and time.
+
+        Those of the persistent part do not depend on time. The spectral density of an exponential
+        correlation is that of a Cauchy distribution.
+        """
+        generator = np.random.default_rng(rng.randint(2**31))
+        spatial = matern_frequencies(_N_FREQUENCIES, n_dims, self.practical_range, generator)
+        temporal = generator.standard_cauchy(_N_FREQUENCIES) * 3.0 / self.time_range
+        temporal[: round(self.persistence * _N_FREQUENCIES)] = 0.0
+        return np.vstack([spatial, temporal])
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of errors.
+
+    Attributes
+    ----------
+    distance, lag : ndarray of shape (p,)
+        In space and in years.
+    product : ndarray of shape (p,)
+        Of the errors, relative to their mean square.
+    same_year : ndarray of shape (p,) of bool
+    """
+
+    distance: np.ndarray
+    lag: np.ndarray
+    product: np.ndarray
+    same_year: np.ndarray
+
+    @classmethod
+    def sample(
+        cls,
+        score: np.ndarray,
+        positions: np.ndarray,
+        time: np.ndarray | None,
+        rng: np.random.RandomState,
+    ) -> _Pairs:
+        """Pair each row with its nearest ones, and all rows of a random subset."""
+        first, second = _row_pairs(positions, rng)
+        distance = np.linalg.norm(positions[first] - positions[second], axis=1)
+        years = np.zeros(len(score)) if time is None else time
+        lag = np.abs(years[first] - years[second])
+        # Rows at one place and time are repetitions; visits in other years are not.
+        kept = (distance > 0) | (lag >= _TIME_EDGES[0])
+        first, second, distance, lag = first[kept], second[kept], distance[kept], lag[kept]
+        # Products are taken around zero, because the mean error is common to all rows.
+        scale = np.mean(score**2)
+        product = score[first] * score[second] / scale if scale > 0 else np.zeros(len(first))
+        same_year = np.floor(years[first]) == np.floor(years[second])
+        return cls(distance, lag, product, same_year)
+
+    def take(self, chosen: np.ndarray) -> _Pairs:
+        """Return some of the pairs."""
+        return _Pairs(
+            self.distance[chosen],
+            self.lag[chosen],
+            self.product[chosen],
+            self.same_year[chosen],
+        )
+
+    def without_years(self, year_share: float) -> _Pairs:
+        """Return the pairs without the correlation of rows of one year."""
+        return replace(self, product=self.product - year_share * self.same_year)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks of rows whose likelihoods are multiplied.
+
+    Attributes
+    ----------
+    score, distance, lag, same_year : list of ndarray
+        Standardized errors (m,), and the others (m, m), of each block.
+    """
+
+    score: list[np.ndarray]
+    distance: list[np.ndarray]
+    lag: list[np.ndarray]
+    same_year: list[np.ndarray]
+
+    @classmethod
+    def sample(
+        cls,
+        score: np.ndarray,
+        positions: np.ndarray,
+        time: np.ndarray | None,
+        rng: np.random.RandomState,
+    ) -> _Blocks:
+        """Draw rows and the rows nearest to them, and a random subset."""
+        n = len(score)
+        scale = np.sqrt(np.mean(score**2))
+        score = np.clip(score / scale, -_MOST_SCORE, _MOST_SCORE)
+        years = np.zeros(n) if time is None else time
+        size = min(_BLOCK_ROWS, n)
+        chosen = [rng.permutation(n)[:size]]
+        if n > size:
+            centers = rng.permutation(n)[: min(_MOST_BLOCKS, -(-n // size))]
+            chosen += list(cKDTree(positions).query(positions[centers], k=size)[1])
+        blocks = cls([], [], [], [])
+        for rows in chosen:
+            place, when = positions[rows], years[rows]
+            blocks.score.append(score[rows])
+            blocks.distance.append(np.linalg.norm(place[:, None] - place, axis=-1))
+            blocks.lag.append(np.abs(when[:, None] - when))
+            blocks.same_year.append(np.floor(when)[:, None] == np.floor(when))
+        return blocks
+
+    def loss(self, correlogram: ErrorCorrelogram) -> float:
+        """Return the negative log-likelihood of a correlogram, up to a constant."""
+        loss = 0.0
+        for score, *geometry in zip(
+            self.score, self.distance, self.lag, self.same_year, strict=True
+        ):
+            covariance = correlogram.correlation(*geometry)
+            np.fill_diagonal(covariance, 1 + 1e-6)
+            factor = np.linalg.cholesky(covariance)
+            whitened = solve_triangular(factor, score, lower=True)
+            loss += np.log(np.diag(factor)).sum() + whitened @ whitened / 2
+        return float(loss)
+
+
+def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
+    """Return share and practical range; a share of 0 without enough pairs."""
+    pairs = pairs.take(pairs.distance > 0)
+    distance, product = pairs.distance, pairs.product
+    # All products are 0 for a constant target, predicted without error.
+    if len(distance) < _MIN_PAIRS or not np.any(product):
+        return 0.0, 1.0
+    edges = np.geomspace(distance.min(), distance.max() * (1 + 1e-9), _N_BINS + 1)
+    lag = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, _N_BINS - 1)
+    count = np.bincount(lag, minlength=_N_BINS)
+    kept = count >= min(_MIN_PAIRS, count.max())
+    correlation = np.bincount(lag, product, _N_BINS)[kept] / count[kept]
+    mean_distance = np.bincount(lag, distance, _N_BINS)[kept] / count[kept]
+    low, high = float(distance.min()), float(distance.max())
+    if kept.sum() < 3 or not low < high:
+        return 0.0, 1.0
+    start = (float(np.clip(correlation[0], 0.05, 0.95)), float(np.sqrt(low * high)))
+
+    def residuals(parameters: np.ndarray) -> np.ndarray:
+        share, practical_range = parameters
+        found = share * matern_correlation(mean_distance, practical_range)
+        return np.sqrt(count[kept]) * (found - correlation)
+
+    # In contrast to `curve_fit` it does not raise where the optimum is flat, as without
+    # correlation.
+    best = least_squares(residuals, start, bounds=([0.0, low], [1.0, high])).x
+    # Products of independent errors have a variance of 1, and so have these residuals.
+    gain = np.sum(count[kept] * correlation**2) - np.sum(residuals(best) ** 2)
+    return (float(best[0]), float(best[1])) if gain > _LEAST_GAIN else (0.0, 1.0)
+
+
+def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[float, float]:
+    """Return persistence and time range from pairs of near rows, years apart."""
+    expected = share * matern_correlation(pairs.distance, practical_range)
+    lag = np.searchsorted(_TIME_EDGES, pairs.lag, side="right")
+    # The correlation of each class relative to that at the same time, by least squares.
+    size = np.bincount(lag, expected**2)
+    kept = np.bincount(lag) >= _MIN_PAIRS
+    kept &= size > 0
+    if not kept.any():
+        return 0.0, _UNKNOWN_TIME_RANGE
+    ratio = np.bincount(lag, expected * pairs.product)[kept] / size[kept]
+    mean_lag = np.bincount(lag, expected**2 * pairs.lag)[kept] / size[kept]
+    weight = np.sqrt(size[kept])
+    longest = 3 * float(pairs.lag.max())
+
+    def residuals(parameters: np.ndarray) -> np.ndarray:
+        persistence, time_range = parameters
+        found = persistence + (1 - persistence) * np.exp(-3 * mean_lag / time_range)
+        return weight * (found - ratio)
+
+    if kept.sum() < 3:  # one number can be told, not two: the correlation that stays
+        persistence = float(np.clip(np.average(ratio, weights=size[kept]), 0.0, 1.0))
+        return persistence, _UNKNOWN_TIME_RANGE
+    start = (float(np.clip(ratio[-1], 0.05, 0.95)), longest / 4)
+    limits = ([0.0, 0.1], [1.0, longest])
+    best = least_squares(residuals, start, bounds=limits).x
+    return float(best[0]), float(best[1])
+
+
+def _fit_year_share(score: np.ndarray, year: np.ndarray) -> float:
+    """Return the correlation of errors of one year, or 0 where years are few or do not differ.
+
+    The variance of the means of years beyond that of as many independent errors, with a standard
+    error by leaving out one year at a time.
+    """
+    labels, index = np.unique(year, return_inverse=True)
+    index = index.reshape(-1)
+    count = np.bincount(index)
+    scale = np.mean(score**2)
+    if np.sum(count > 1) < _MIN_YEARS or not scale > 0:
+        return 0.0
+    total, square = np.bincount(index, score), np.bincount(index, score**2)
+    # Mean product of two different rows of a year.
+    products, pairs = total**2 - square, count * (count - 1.0)
+    # Products with the rows of other years remove what all years share.
+    others = total * (total.sum() - total)
+    n_others = count * (len(score) - count)
+
+    def share(kept: np.ndarray) -> float:
+        within = products[kept].sum() / pairs[kept].sum()
+        return float((within - others[kept].sum() / n_others[kept].sum()) / scale)
+
+    all_years = np.ones(len(labels), dtype=bool)
+    found = share(all_years)
+    left_out = []
+    for position in np.flatnonzero(count > 1):
+        kept = all_years.copy()
+        kept[position] = False
+        left_out.append(share(kept))
+    spread = np.asarray(left_out)
+    n = len(spread)
+    error = np.sqrt((n - 1) / n * np.sum((spread - spread.mean()) ** 2))
+    return float(np.clip(found, 0.0, 0.9)) if found > _YEAR_SIGNIFICANCE * error else 0.0
+
+
+def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarray:
+    """Return the Matérn correlation of smoothness 3/2, which is 0.05 at the practical range.
+
+    Rasmussen & Williams 2006, Gaussian processes for machine learning, equation 4.17.
+    """
+    scaled = np.sqrt(3) * 2.739 * np.asarray(distance) / practical_range
+    return (1 + scaled) * np.exp(-scaled)
+
+
+def _row_pairs(positions: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of each row with its nearest rows, and all pairs of a random subset."""
+    n = len(positions)
+    k = min(_N_NEAREST + 1, n)
+    nearest = cKDTree(positions).query(positions, k=np.arange(1, k + 1))[1]
+    first, second = np.repeat(np.arange(n), k), nearest.ravel()
+    subset = rng.permutation(n)[:_N_PAIRED]
+    one, other = np.triu_indices(len(subset), k=1)
+    first = np.concatenate([first, subset[one]])
+    return first, np.concatenate([second, subset[other]])
