@@ -65,7 +65,8 @@ def check_postprocessor(found: Any) -> None:
         and is_number(correlation.time_range)
         and correlation.time_range > 0
         and is_number(correlation.year_share, 0.0, 1.0)
-        and correlation.share + correlation.year_share < 1 + _SUM_ROUNDING
+        and is_number(correlation.level_share, 0.0, 1.0)
+        and correlation.share + correlation.year_share + correlation.level_share < 1 + _SUM_ROUNDING
         and is_flag(correlation.knows_time),
         "The correlogram is out of range",
     )

@@ -27,9 +27,11 @@ _MIN_SHARE = 0.05  # of the spatial correlation, for a correlation in time
 _MIN_YEARS = 4  # for a share of years
 _YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
 _UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
-_LEAST_GAIN = 9.0  # of the sum of squares by a spatial correlation, the 1 % point of two parameters
 _BLOCK_ROWS = 100  # in a block of the likelihood
 _MOST_BLOCKS = 20
+_RANGE_PRIOR = (0.25, 0.5)  # median, relative to the survey's diameter, and std of the log
+_TIME_RANGE_PRIOR = (0.5, 1.0)  # the same, relative to the years of the survey
+_SHARE_PRIOR = (0.25, 0.5)  # exponents of the share and of its complement
 _MOST_SCORE = 3.5  # errors in the likelihood of normal ones
 _N_FREQUENCIES = 1024
 _ORIGIN = 2000.0  # of time in phases, against rounding
@@ -41,7 +43,8 @@ class ErrorCorrelogram:
 
     The correlation of two errors at distance h and time lag u is ``share * M(h) * (persistence +
     (1 - persistence) * exp(-3 u / time_range))``, with a Matérn function M of smoothness 3/2, plus
-    ``year_share`` if both are of one year. The rest of the variance is independent between rows.
+    ``year_share`` if both are of one year, plus ``level_share``. The rest of the variance is
+    independent between rows.
 
     Attributes
     ----------
@@ -55,6 +58,9 @@ class ErrorCorrelogram:
         Lag in years at which the rest has fallen to 0.05.
     year_share : float
         Correlation between all rows of one year, 0 to ``1 - share``.
+    level_share : float
+        Correlation between all rows. Errors are known relative to a level that was fitted to the
+        same sample, so this is the variance of their mean: the average correlation of its rows.
     knows_time : bool
         Whether persistence and time range are fitted. If not, although rows have dates, they are
         0 and one year: errors in different years are independent, which gives changes the largest
@@ -84,6 +90,7 @@ class ErrorCorrelogram:
     persistence: float = 1.0
     time_range: float = _UNKNOWN_TIME_RANGE
     year_share: float = 0.0
+    level_share: float = 0.0
     knows_time: bool = False
 
     @classmethod
@@ -137,7 +144,7 @@ class ErrorCorrelogram:
         """Return the correlation of errors at distances and lags in years."""
         temporal = self.persistence + (1 - self.persistence) * np.exp(-3 * lag / self.time_range)
         found = self.share * matern_correlation(distance, self.practical_range) * temporal
-        return found + self.year_share * same_year
+        return found + self.year_share * same_year + self.level_share
 
     def _refined(
         self,
@@ -151,10 +158,10 @@ class ErrorCorrelogram:
         The likelihood is the product of those of blocks of near rows (Stein, Chi & Welty 2004,
         Journal of the Royal Statistical Society B 66, 275-296), and of a random subset.
         """
-        if self.share == 0:
+        longest = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        if len(score) < _MIN_PAIRS or not longest > 0 or not np.any(score):
             return self
         blocks = _Blocks.sample(score, positions, time, rng)
-        longest = float(np.linalg.norm(np.ptp(positions, axis=0)))
         years = 0.0 if time is None else float(np.ptp(time))
         free_time = self.knows_time and years > 0
 
@@ -168,20 +175,61 @@ class ErrorCorrelogram:
                 )
             return found
 
-        most = max(1 - self.year_share - 1e-3, 1e-3)
-        start = [min(self.share, most), np.log(self.practical_range)]
-        bounds = [(0.0, most), (start[1] - 3, max(np.log(longest), start[1]))]
+        most = max(1 - self.year_share - 1e-3, 2e-3)
+        middle = np.log(_RANGE_PRIOR[0] * longest)
+        bounds = [(1e-3, most), (middle - 6 * _RANGE_PRIOR[1], np.log(longest))]
+        temporal_start, temporal_bounds = [], []
         if free_time:
-            start += [self.persistence, np.log(self.time_range)]
-            bounds += [(0.0, 1.0), (np.log(0.1), np.log(3 * years + 1))]
-        best = minimize(
-            lambda parameters: blocks.loss(at(parameters)),
-            np.clip(start, *np.transpose(bounds)),
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": 30},
+            temporal_start = [self.persistence, np.log(self.time_range)]
+            temporal_bounds = [(0.0, 1.0), (np.log(0.1), np.log(3 * years + 1))]
+
+        def loss(parameters: np.ndarray) -> float:
+            share, log_range, *temporal = parameters
+            found = blocks.loss(at(parameters))
+            found += (log_range - middle) ** 2 / (2 * _RANGE_PRIOR[1] ** 2)
+            found -= _SHARE_PRIOR[0] * np.log(share) + _SHARE_PRIOR[1] * np.log(1.001 - share)
+            if free_time:
+                distance = temporal[1] - np.log(_TIME_RANGE_PRIOR[0] * years)
+                found += distance**2 / (2 * _TIME_RANGE_PRIOR[1] ** 2)
+            return float(found)
+
+        # From the range of the pairs, and from that of the prior: the likelihood has two modes
+        # where noise looks like a very short range.
+        results = [
+            minimize(
+                loss,
+                np.clip(
+                    [self.share, log_range, *temporal_start],
+                    *np.transpose(bounds + temporal_bounds),
+                ),
+                method="L-BFGS-B",
+                bounds=bounds + temporal_bounds,
+                options={"maxiter": 30},
+            )
+            for log_range in (np.log(self.practical_range), middle)
+        ]
+        best = min(results, key=lambda result: result.fun)
+        return at(best.x)._with_level(positions, time, rng)
+
+    def _with_level(
+        self, positions: np.ndarray, time: np.ndarray | None, rng: np.random.RandomState
+    ) -> ErrorCorrelogram:
+        """Return the correlogram with the variance of the mean error of these rows."""
+        n = len(positions)
+        rows = rng.permutation(n)[:_N_PAIRED]
+        place = positions[rows]
+        years = np.zeros(len(rows)) if time is None else time[rows]
+        correlation = self.correlation(
+            np.linalg.norm(place[:, None] - place, axis=-1),
+            np.abs(years[:, None] - years),
+            np.floor(years)[:, None] == np.floor(years),
         )
-        return at(best.x)
+        off_diagonal = (correlation.sum() - np.trace(correlation)) / max(
+            len(rows) ** 2 - len(rows), 1
+        )
+        level = (off_diagonal * (n - 1) + 1) / n
+        share = min(self.share, max(1 - self.year_share - level, 0.0))
+        return replace(self, share=share, level_share=float(min(level, 1 - self.year_share)))
 
     def draw(
         self,
@@ -217,7 +265,7 @@ class ErrorCorrelogram:
         time = np.full(len(positions), np.nan) if time is None else time
         points = np.column_stack([positions, np.nan_to_num(time - _ORIGIN)])
         errors = np.empty((len(positions), n))
-        noise = np.sqrt(max(1 - self.share - self.year_share, 0.0))
+        noise = np.sqrt(max(1 - self.share - self.year_share - self.level_share, 0.0))
         for start in range(0, len(positions), CHUNK):
             part = slice(start, min(start + CHUNK, len(positions)))
             # Independent weights of cosine and sine make the variance the same at all positions.
@@ -229,7 +277,8 @@ class ErrorCorrelogram:
             years, index = np.unique(np.floor(time), return_inverse=True)
             shifts = keyed_normals(hash_column(years), n, seed + 1)
             errors += np.sqrt(self.year_share) * shifts[index.reshape(-1)]
-        return errors
+        level = keyed_normals(np.zeros(1, dtype=np.uint64), n, seed + 2)
+        return errors + np.sqrt(self.level_share) * level
 
     def _frequencies(self, n_dims: int, rng: np.random.RandomState) -> np.ndarray:
         """Return frequencies (n_dims + 1, f) in space and time.
@@ -380,9 +429,7 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
     # In contrast to `curve_fit` it does not raise where the optimum is flat, as without
     # correlation.
     best = least_squares(residuals, start, bounds=([0.0, low], [1.0, high])).x
-    # Products of independent errors have a variance of 1, and so have these residuals.
-    gain = np.sum(count[kept] * correlation**2) - np.sum(residuals(best) ** 2)
-    return (float(best[0]), float(best[1])) if gain > _LEAST_GAIN else (0.0, 1.0)
+    return float(best[0]), float(best[1])
 
 
 def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[float, float]:
