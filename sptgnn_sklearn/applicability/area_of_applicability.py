@@ -118,6 +118,8 @@ class AreaOfApplicability(DocumentationLink, ParameterNames, BaseEstimator):
     train_lpd_ : ndarray of shape (n_samples,)
         Local point density of the training rows among the training rows of their fold; NaN for rows
         in no test set.
+    train_fold_ : ndarray of shape (n_samples,) of int
+        Fold that holds out each training row, from 0; -1 for rows in no test set.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -255,6 +257,7 @@ class AreaOfApplicability(DocumentationLink, ParameterNames, BaseEstimator):
         self._labels, self._covariates, self._tree = labels, covariates, cKDTree(points)
         self.columns_, self.weights_, self.mean_train_distance_ = columns, weights, mean_distance
         self.train_di_, self.train_lpd_ = di, lpd
+        self.train_fold_ = _number_folds(splits, len(frame))
         self.threshold_, self.offset_ = threshold, -threshold
         return self
 
@@ -412,6 +415,16 @@ class AreaOfApplicability(DocumentationLink, ParameterNames, BaseEstimator):
         if isinstance(self.threshold, str):
             return THRESHOLDS[self.threshold](index)
         return float(self.threshold)
+
+
+def _number_folds(splits: list[Split] | None, n_rows: int) -> np.ndarray:
+    """Return the fold of each row, -1 for rows in no test set."""
+    if splits is None:
+        return np.arange(n_rows)
+    fold = np.full(n_rows, -1)
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    return fold
 
 
 def _encode_rows(

@@ -1,5 +1,6 @@
 from .comparison import plot_comparison
 from .coverage import CoverageDisplay
+from .error_profiles import ErrorProfileDisplay
 from .folds import FoldsDisplay, plot_fold_distances
 from .maps import plot_map
 from .model import plot_experts, plot_graph, plot_training
@@ -7,6 +8,7 @@ from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
 
 __all__ = [
     "CoverageDisplay",
+    "ErrorProfileDisplay",
     "FoldsDisplay",
     "ObservedPredictedDisplay",
     "ReliabilityDisplay",
