@@ -2,6 +2,7 @@ from .block_kfold import SpatialBlockKFold, spatial_blocks
 from .block_size import suggest_block_size
 from .comparison import ComparisonResult, compare_models
 from .environmental import EnvironmentalBlockKFold
+from .forward_selection import ForwardSelection
 from .knndm import KNNDMKFold
 from .leave_out import BufferedLeaveOneOut, LeaveLocationAndTimeOut
 
@@ -9,6 +10,7 @@ __all__ = [
     "BufferedLeaveOneOut",
     "ComparisonResult",
     "EnvironmentalBlockKFold",
+    "ForwardSelection",
     "KNNDMKFold",
     "LeaveLocationAndTimeOut",
     "SpatialBlockKFold",

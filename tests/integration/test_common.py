@@ -1,14 +1,17 @@
 """scikit-learn's estimator checks, with no expected failure."""
 
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 from small_models import make_regressor
 
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, XGBoostBaseline
+from sptgnn_sklearn.model_selection import ForwardSelection
 
 # Small, but fully trained: some checks require skill.
 ESTIMATORS = [
     AreaOfApplicability(),
+    ForwardSelection(Ridge()),
     XGBoostBaseline(n_estimators=20, random_state=0),
     make_regressor(
         base_estimator=None,
