@@ -81,8 +81,8 @@ class ErrorProfile(ParameterNames, BaseEstimator):
     guide.
 
     CAST uses rows inside the area of applicability only; here all rows are used, so that the
-    profile extends as far as errors are known. Rows with equal dissimilarity share the mean of
-    their squared errors in `table_`, so that the order of rows has no influence.
+    profile extends to the largest dissimilarity with a known error. Rows with equal dissimilarity
+    share the mean of their squared errors in `table_`, so that the order of rows has no influence.
 
     A profile is an average: it does not know that a model has larger errors in forests than in
     fields unless dissimilarity does. `SpTGNNRegressor.predict_uncertainty` predicts a standard

@@ -129,9 +129,9 @@ class ForwardSelection(ParameterNames, SelectorMixin, MetaEstimatorMixin, BaseEs
     -----
     With p covariates, k folds and m = `min_columns`, the first step fits k C(p, m) models, and the
     step that adds one to s covariates k (p - s). The largest number of fits is k (C(p, m) + (p - m)
-    (p - m + 1) / 2) + 1: 406 for 10 covariates and 5 folds, 1,806 for 20 and 7,806 for 40. A
-    selection that stops at 5 covariates fits 346, 1,261 and 4,646. Fast trees are a common choice
-    of estimator, also to select the covariates of a slower model.
+    (p - m + 1) / 2) + 1: 406 for 10 covariates and 5 folds, 1,806 for 20 and 7,606 for 40. A
+    selection that stops at 5 covariates fits 356, 1,281 and 4,631 models. Fast trees are a common
+    choice of estimator, also to select the covariates of a slower model.
 
     The rule is that of ``ffs`` of the R package CAST, with ``globalval=TRUE``. There
     ``withinSE=TRUE`` compares the gain with the standard error of the score; here

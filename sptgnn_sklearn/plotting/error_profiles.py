@@ -154,7 +154,7 @@ class ErrorProfileDisplay(BaseDisplay):
             self.windows["rmse"],
             s=point_area(len(self.windows)) / 2,
             color=color,
-            alpha=0.35,
+            alpha=0.5,
             linewidth=0,
             label=f"{prefix}windows of {self.windows['n'].max()} rows",
         )

@@ -11,7 +11,7 @@ from sptgnn_sklearn.model_selection import ForwardSelection
 # Small, but fully trained: some checks require skill.
 ESTIMATORS = [
     AreaOfApplicability(),
-    ForwardSelection(Ridge()),
+    ForwardSelection(Ridge(), min_columns=1),
     XGBoostBaseline(n_estimators=20, random_state=0),
     make_regressor(
         base_estimator=None,

@@ -327,6 +327,8 @@ def test_groups_weights_and_metadata_routing():
         scoring = get_scorer("r2").set_score_request(sample_weight=False)
         routed = ForwardSelection(model, cv=GroupKFold(4), max_columns=2, scoring=scoring)
         routed.fit(X, y, groups=groups, sample_weight=weight)
+        plain = ForwardSelection(Ridge(), cv=4, max_columns=2).fit(X, y)
+    assert plain.selected_columns_ == ["c0", "c2"]
     pd.testing.assert_frame_equal(selection.results_, routed.results_)
     unweighted = ForwardSelection(Ridge(), cv=GroupKFold(4), max_columns=2).fit(X, y, groups=groups)
     assert not np.allclose(unweighted.results_["score"], selection.results_["score"])
