@@ -15,6 +15,7 @@ from .ensemble.base_regressor import boosted_trees, fit_base, out_of_fold
 from .spatial.blocks import assign_folds, location_ids
 from .table.deduplication import deduplicate
 from .table.features import FeatureEncoder
+from .table.measurement_error import noise_weight, standardized_noise
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
 from .table.target_scaling import TargetScaler
@@ -41,9 +42,10 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
 
     Parameters
     ----------
-    coordinates, crs, time, elevation, spectral, site, images
+    coordinates, crs, time, elevation, spectral, site, images, noise_std
         Roles of columns, as in `SpTGNNRegressor`. Columns of `elevation` and `spectral` are
-        covariates. Images are ignored; use a `TerraMindEmbedder` before the trees.
+        covariates. Images are ignored; use a `TerraMindEmbedder` before the trees. Rows with known
+        measurement error `noise_std` get smaller weights in `fit`; predictions do not use it.
     use_coordinates : bool, default=True
         Whether coordinates are features.
     target_transform : None, "log1p" or "auto", default=None
@@ -131,6 +133,7 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
         spectral=None,
         site=None,
         images=None,
+        noise_std=None,
         use_coordinates=True,
         target_transform=None,
         n_estimators=500,
@@ -150,6 +153,7 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
         self.spectral = spectral
         self.site = site
         self.images = images
+        self.noise_std = noise_std
         self.use_coordinates = use_coordinates
         self.target_transform = target_transform
         self.n_estimators = n_estimators
@@ -202,11 +206,14 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
             n_cells=inputs.size,
             **{name: getattr(self, name) for name in _TREE_PARAMETERS},
         )
-        fitted = fit_base(trees, inputs, z, weight)
+        noise = standardized_noise(table.noise_std, y, weight, target, schema.noise_std)
+        fitted = fit_base(trees, inputs, z, weight, noise)
         smearing = 1.0
         if target.function is not None:
             folds = _location_folds(table, rng)
-            error = target.scale * (z - out_of_fold(trees, inputs, z, weight, folds))
+            error = target.scale * (z - out_of_fold(trees, inputs, z, weight, folds, noise))
+            if noise is not None:
+                weight = weight * noise_weight(noise, weight)
             smearing = float(np.average(np.exp(error), weights=weight))
         self.columns_, self.target_, self._features = schema, target, features
         self.trees_, self.smearing_ = fitted, smearing

@@ -30,6 +30,7 @@ from .inspection.attention import attention_table, expert_table
 from .inspection.html_repr import fitted_facts, out_of_fold_r2, table_html
 from .network.config import NetworkConfig
 from .table.deduplication import deduplicate
+from .table.measurement_error import standardized_noise
 from .table.projection import CovariateProjection
 from .table.schema import ROLE_CONSTRAINTS, SampleTable, TableSchema, named_roles
 from .table.table_checks import warn_unlikely_queries, warn_unlikely_values
@@ -37,7 +38,6 @@ from .table.target_scaling import TargetScaler
 from .table.validation import check_fit_input, check_predict_input
 from .uncertainty.calibration import KINDS
 from .uncertainty.correlated_draws import row_keys
-from .uncertainty.postprocessing import MemberPredictions
 from .uncertainty.prediction_methods import PredictionMethods
 from .uncertainty.predictive_distribution import PredictiveDistribution
 from .utils.atomic_fit import atomic_fit
@@ -90,6 +90,12 @@ class SpTGNNRegressor(
     images : mapping of str to label, position or ImageColumn, or TerraMindImages, default=None
         Columns of image paths by modality, or a `TerraMindImages` with the settings of the encoder
         and of fine-tuning. Needs the extra "images".
+    noise_std : label or position, default=None
+        Column of standard deviations of the measurement error of y, in the unit of y, such as those
+        of the laboratory; missing or 0 is none or unknown. In `fit` rows with larger errors count
+        less, and predictions are those of values without the known errors. In predictions errors
+        above 0 are added to the distribution of their row, but not to its mean. See
+        :ref:`measurement-error`.
     relations : sequence of {"spatial", "spectral", "elevation"}, default=all three
         Edge types of the graph. Relations whose columns are missing are dropped; an empty sequence
         disables the graph.
@@ -242,6 +248,7 @@ class SpTGNNRegressor(
         spectral=None,
         site=None,
         images=None,
+        noise_std=None,
         relations=RELATIONS,
         streams=STREAMS,
         n_neighbors=10,
@@ -270,6 +277,7 @@ class SpTGNNRegressor(
         self.spectral = spectral
         self.site = site
         self.images = images
+        self.noise_std = noise_std
         self.relations = relations
         self.streams = streams
         self.n_neighbors = n_neighbors
@@ -360,6 +368,9 @@ class SpTGNNRegressor(
         merged = deduplicate(table, y, weight)
         target = TargetScaler.fit(y[merged.rows], merged.weight, self.target_transform)
         table, z = table.take(merged.rows), target.transform(y[merged.rows])
+        noise = standardized_noise(
+            table.noise_std, y[merged.rows], merged.weight, target, schema.noise_std
+        )
         projection, inputs_schema = None, schema
         if CovariateProjection.is_needed(schema, len(table)):
             projection, table = CovariateProjection.fit(schema, table, z, merged.weight)
@@ -391,6 +402,7 @@ class SpTGNNRegressor(
             rng=rng,
             similarity=similarity_kind(self.spectral),
             fine_tuning=FineTuning.from_images(embedder, images),
+            noise=noise,
         )
         merged = merged.among(present)
         held_out, _, _ = PredictiveDistribution(
@@ -469,7 +481,8 @@ class SpTGNNRegressor(
         scores = ensemble.postprocessor.correlation.draw(
             positions, table.time, keys, int(n_samples), int(seed) % 2**32
         )
-        return self._distribution(ensemble.predict(table)).draw(scores)
+        found = self._distribution(ensemble, table)
+        return found.draw(found.add_measurement_scores(scores, keys, int(seed) % 2**32))
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True, *, relation="spatial"):
         """Find the nearest training rows of each row in one relation.
@@ -725,12 +738,16 @@ class SpTGNNRegressor(
         return self.ensemble_.to(choose_device(self.device)), table
 
     def _predict(self, X: Any) -> PredictiveDistribution:
-        ensemble, table = self._parse(X)
-        return self._distribution(ensemble.predict(table))
+        return self._distribution(*self._parse(X))
 
-    def _distribution(self, members: MemberPredictions) -> PredictiveDistribution:
-        calibration = self.ensemble_.postprocessor.calibration
-        return PredictiveDistribution(members, self.target_, calibration, self.target_bounds)
+    def _distribution(self, ensemble: Ensemble, table: SampleTable) -> PredictiveDistribution:
+        return PredictiveDistribution(
+            ensemble.predict(table),
+            self.target_,
+            self.ensemble_.postprocessor.calibration,
+            self.target_bounds,
+            table.noise_std,
+        )
 
     # scikit-learn 1.6 has other hooks than `_html_repr`.
     def _repr_html_inner(self):

@@ -154,6 +154,7 @@ class UnfittedBaseModels:
         y: np.ndarray,
         weight: np.ndarray,
         folds: np.ndarray,
+        noise: np.ndarray | None = None,
     ) -> tuple[BaseModels, np.ndarray]:
         """Fit the base models, and predict each row without its own fold.
 
@@ -164,6 +165,9 @@ class UnfittedBaseModels:
             Standardized targets and positive weights.
         folds : ndarray of shape (n,) of int
             If there is only one fold, all rows get the weighted mean.
+        noise : ndarray of shape (n,), default=None
+            Variances of measurement errors: Gaussian processes add them to their noise variance,
+            regressors use sample weights as in `fit_base`.
 
         Returns
         -------
@@ -174,10 +178,10 @@ class UnfittedBaseModels:
         positions, covariates, seed = inputs.positions, inputs.covariates, self.random_state
         kriging = process = None
         if any(map(uses_kriging, self.regressors)):
-            kriging = GaussianProcess.fit(positions, None, y, weight, seed)
+            kriging = GaussianProcess.fit(positions, None, y, weight, seed, noise)
         if self.process:
-            process = GaussianProcess.fit(positions, covariates, y, weight, seed)
-        regressors = self._fit_regressors(inputs, y, weight, folds, kriging)
+            process = GaussianProcess.fit(positions, covariates, y, weight, seed, noise)
+        regressors = self._fit_regressors(inputs, y, weight, folds, kriging, noise)
         if KRIGING_EXTRA_TREES in regressors:
             regressors[KRIGING_EXTRA_TREES] = forest_to_xgboost(regressors[KRIGING_EXTRA_TREES])
         models = BaseModels(regressors, kriging, process)
@@ -190,7 +194,12 @@ class UnfittedBaseModels:
             rows = np.flatnonzero(~inside)
             part = None if kriging is None else kriging.take(rows).refit(seed)
             fitted = self._fit_regressors(
-                inputs.take(rows), y[rows], weight[rows], folds[rows], part
+                inputs.take(rows),
+                y[rows],
+                weight[rows],
+                folds[rows],
+                part,
+                None if noise is None else noise[rows],
             )
             outer = None if process is None else process.take(rows).refit(seed)
             held_out[:, inside] = BaseModels(fitted, part, outer).predict(inputs.take(inside))
@@ -203,6 +212,7 @@ class UnfittedBaseModels:
         weight: np.ndarray,
         folds: np.ndarray,
         kriging: GaussianProcess | None,
+        noise: np.ndarray | None,
     ) -> dict[str, Any]:
         # Without its fold, which is near some rows and far from others: a target kriged from the
         # nearest locations would be trusted too much away from the data.
@@ -213,7 +223,7 @@ class UnfittedBaseModels:
                 fitted[name] = regressor
                 continue
             fitted[name] = fit_base(
-                regressor, with_kriged(name, inputs.features, kriged), y, weight
+                regressor, with_kriged(name, inputs.features, kriged), y, weight, noise
             )
         return fitted
 

@@ -10,6 +10,8 @@ from sklearn.base import clone, is_regressor
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from ..table.measurement_error import noise_weight
+
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesRegressor
     from xgboost import XGBRegressor
@@ -200,7 +202,13 @@ def make_base(
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), base)
 
 
-def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
+def fit_base(
+    base: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    noise: np.ndarray | None = None,
+) -> Any:
     """Fit a clone of the base model, with sample weights if it supports them.
 
     Parameters
@@ -209,6 +217,9 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
         If it does not support sample weights, rows are repeated by their integer weights.
     X : ndarray of shape (n, p)
     y, weight : ndarray of shape (n,)
+    noise : ndarray of shape (n,), default=None
+        Variances of measurement errors. They reduce sample weights by `noise_weight`, and are not
+        used by a base model without sample weights.
 
     Returns
     -------
@@ -231,6 +242,7 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
     base = clone(base)
     key = _weight_key(base)
     if key is not None:
+        weight = weight if noise is None else weight * noise_weight(noise, weight)
         return base.fit(X, y, **{key: weight})
     if weight.min() < weight.max():
         counts = np.rint(weight).astype(int)
@@ -244,7 +256,12 @@ def fit_base(base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any
 
 
 def out_of_fold(
-    base: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray, folds: np.ndarray
+    base: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    folds: np.ndarray,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return cross-fitted predictions: each row is predicted without its own fold.
 
@@ -255,6 +272,8 @@ def out_of_fold(
     y, weight : ndarray of shape (n,)
     folds : ndarray of shape (n,) of int
         If there is only one fold, all rows get the weighted mean.
+    noise : ndarray of shape (n,), default=None
+        As in `fit_base`.
 
     Returns
     -------
@@ -275,7 +294,8 @@ def out_of_fold(
         if inside.all():
             predictions[inside] = np.average(y, weights=weight)
             continue
-        model = fit_base(base, X[~inside], y[~inside], weight[~inside])
+        own = None if noise is None else noise[~inside]
+        model = fit_base(base, X[~inside], y[~inside], weight[~inside], own)
         predictions[inside] = model.predict(X[inside])
     return predictions
 

@@ -93,6 +93,7 @@ def fit_ensemble(
     rng: np.random.RandomState,
     similarity: str | None = None,
     fine_tuning: FineTuning | None = None,
+    noise: np.ndarray | None = None,
 ) -> Ensemble:
     """Fit base model, graph and ensemble members on distinct, canonically ordered rows.
 
@@ -121,6 +122,8 @@ def fit_ensemble(
         See `FeatureEncoder.fit`.
     fine_tuning : FineTuning or None
         None keeps the image encoder frozen.
+    noise : ndarray of shape (n,), default=None
+        Variances of measurement errors of the targets, in standardized units.
     """
     features = FeatureEncoder.fit(schema, table, similarity)
     spaces = features.relation_spaces(table)
@@ -137,9 +140,10 @@ def fit_ensemble(
     fitted_base = base_predictions = None
     if base is not None:
         inputs = base_inputs(features, table, spaces)
-        fitted_base, base_predictions = base.fit(inputs, y, weight, folds.member[0])
+        fitted_base, base_predictions = base.fit(inputs, y, weight, folds.member[0], noise)
 
     data = _training_set(rows, y, weight, knn_graph, folds, n_members, n_neighbors)
+    data = replace(data, noise=noise)
     if fine_tuning is not None:
         tuned = _fine_tuning_data(fine_tuning, features, table, n_members)
         data = replace(data, fine_tuning=tuned)
@@ -171,6 +175,7 @@ def fit_ensemble(
         n_members=n_members,
         calibration=calibration,
         rng=rng,
+        noise=noise,
     )
     without_neighbors = None
     if relations:
@@ -195,7 +200,8 @@ def fit_ensemble(
             neighbors,
             postprocessor.apply_held_out(held_out, calibration_inputs),
             base_predictions,
-            held_out_gains(held_out, without_neighbors, names, y, weight),
+            held_out_gains(held_out, without_neighbors, names, y, data.score_weight),
+            noise,
         ),
     )
     for file in trained.checkpoints:

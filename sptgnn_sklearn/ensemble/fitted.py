@@ -66,11 +66,13 @@ class TrainingRows:
     neighbors : ndarray of shape (n, R, K)
     held_out : MemberPredictions
         Calibrated predictions (1, n) without a row's own target, by the members that held the row
-        out where there are any.
+        out where there are any. Known measurement errors are not part of them.
     base : ndarray of shape (k, n) or None
         Out-of-fold predictions of the base models, before they are blended.
     gains : dict of str to float
         R2 on held-out rows that is lost without the graph, the network or a base model.
+    noise : ndarray of shape (n,) or None
+        Variances of measurement errors, in standardized units; None without any.
     """
 
     node_features: np.ndarray
@@ -79,6 +81,7 @@ class TrainingRows:
     held_out: MemberPredictions
     base: np.ndarray | None
     gains: dict[str, float]
+    noise: np.ndarray | None = None
 
 
 @dataclass

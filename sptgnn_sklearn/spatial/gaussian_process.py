@@ -63,6 +63,8 @@ class GaussianProcess:
         Of mean about 0 and variance about 1.
     weight : ndarray of shape (n,)
         The noise variance of a row is divided by its weight.
+    known_noise : ndarray of shape (n,) or None
+        Variances of measurement errors, which are added to the noise variance; None without any.
 
     References
     ----------
@@ -86,6 +88,7 @@ class GaussianProcess:
     covariates: np.ndarray | None
     values: np.ndarray
     weight: np.ndarray
+    known_noise: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the cached matrices.
@@ -99,6 +102,7 @@ class GaussianProcess:
         values: np.ndarray,
         weight: np.ndarray,
         random_state: int = 0,
+        known_noise: np.ndarray | None = None,
     ) -> GaussianProcess:
         """Fit the parameters, to a sample of rows where there are many, and use all rows.
 
@@ -109,6 +113,8 @@ class GaussianProcess:
         values, weight : ndarray of shape (n,)
         random_state : int, default=0
             Seed of the sample of rows.
+        known_noise : ndarray of shape (n,), default=None
+            Variances of measurement errors, in the unit of the squared values.
 
         Raises
         ------
@@ -130,6 +136,7 @@ class GaussianProcess:
             covariates=covariates if n_varying else None,
             values=values,
             weight=np.maximum(weight / weight.mean(), LEAST_WEIGHT),
+            known_noise=known_noise,
         )
         center = process._priors[0]
         lengths = center == _LENGTH_PRIOR[0]
@@ -149,6 +156,7 @@ class GaussianProcess:
             covariates=covariates,
             values=self.values[rows],
             weight=self.weight[rows],
+            known_noise=None if self.known_noise is None else self.known_noise[rows],
         )
 
     def predict(self, positions: np.ndarray, covariates: np.ndarray | None) -> np.ndarray:
@@ -227,7 +235,9 @@ class GaussianProcess:
         return [(space, (space**2).sum(axis=1)) for space in spaces]
 
     def _noise(self, parameters: np.ndarray) -> np.ndarray:
-        return np.exp(parameters[-1]) / self.weight + _JITTER
+        if self.known_noise is None:
+            return np.exp(parameters[-1]) / self.weight + _JITTER
+        return (np.exp(parameters[-1]) + self.known_noise) / self.weight + _JITTER
 
     @cached_property
     def _spaces(self) -> list[np.ndarray]:
@@ -304,7 +314,10 @@ class GaussianProcess:
     ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """Return the negative log posterior density of parameters, with its gradient."""
         distances = [cdist(space, space) for space in self._spaces]
-        error = self.values - np.average(self.values, weights=self.weight)
+        weight = self.weight
+        if self.known_noise is not None:
+            weight = weight / (1 + self.known_noise)  # values have a variance of about 1
+        error = self.values - np.average(self.values, weights=weight)
         identity = np.eye(len(error))
 
         def evaluate(parameters: np.ndarray) -> tuple[float, np.ndarray]:

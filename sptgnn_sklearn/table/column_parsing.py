@@ -28,6 +28,7 @@ __all__ = [
     "has_date_values",
     "is_categorical",
     "is_missing",
+    "read_noise_std",
     "read_paths",
     "to_float",
 ]
@@ -81,6 +82,54 @@ def _parse_path(value: object) -> str | None:
     parts = urlsplit(text)
     host = "" if parts.netloc == "localhost" else f"//{parts.netloc}" * bool(parts.netloc)
     return url2pathname(host + parts.path)
+
+
+def read_noise_std(column: pd.Series, label: Hashable) -> np.ndarray:
+    """Read a column of standard deviations of measurement errors.
+
+    Parameters
+    ----------
+    column : Series of length n
+        Numbers that are not negative, in the unit of the target; missing is 0.
+    label : str or int
+        Column name in messages.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If an entry is negative, infinite, a date or not a number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.table.column_parsing import read_noise_std
+    >>> read_noise_std(pd.Series([0.2, None, 0.0]), "lab_sd").tolist()
+    [0.2, 0.0, 0.0]
+    >>> read_noise_std(pd.Series([0.2, -1.0]), "lab_sd")
+    Traceback (most recent call last):
+        ...
+    ValueError: noise_std='lab_sd' holds standard deviations, which are not negative; found other \
+values in 1 of 2 rows (row position 1, value -1.0): correct them, or leave them missing if unknown.
+    """
+    missing = is_missing(column, label)
+    if has_date_values(column[~missing]) or column.dtype.kind == "m":
+        raise ValueError(
+            f"noise_std={label!r} holds dates or durations; it must hold standard deviations in "
+            "the unit of y."
+        )
+    values = to_float(column, label)
+    if (values < 0).any():
+        first = values[np.argmax(values < 0)]
+        raise ValueError(
+            f"noise_std={label!r} holds standard deviations, which are not negative; found other "
+            f"values in {format_rows(values < 0, str(first))}: correct them, or leave them "
+            "missing if unknown."
+        )
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def to_float(column: pd.Series, label: Hashable, largest: float = LARGEST) -> np.ndarray:

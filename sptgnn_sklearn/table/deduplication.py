@@ -45,6 +45,8 @@ class DeduplicatedRows:
 def deduplicate(table: SampleTable, y: np.ndarray, weight: np.ndarray) -> DeduplicatedRows:
     """Merge rows that are equal in all columns and the target, and sort them by content.
 
+    Rows that differ in the known measurement error alone are different rows.
+
     Parameters
     ----------
     table : SampleTable
@@ -88,6 +90,8 @@ def _row_keys(table: SampleTable, y: np.ndarray) -> np.ndarray:
     parts = [table.coordinates, table.numeric, table.categories.astype(np.float64), y[:, None]]
     if table.time is not None:
         parts.append(table.time[:, None])
+    if table.noise_std is not None:
+        parts.append(table.noise_std[:, None])
     parts += [_ranks(paths) for _, paths in sorted(table.images.items())]
     if table.site is not None:
         parts.append(_ranks(table.site))

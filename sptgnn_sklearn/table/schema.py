@@ -26,7 +26,14 @@ from .categories import (
     has_too_many_levels,
     site_labels,
 )
-from .column_parsing import decimal_years, is_categorical, is_missing, read_paths, to_float
+from .column_parsing import (
+    decimal_years,
+    is_categorical,
+    is_missing,
+    read_noise_std,
+    read_paths,
+    to_float,
+)
 from .coordinate_columns import (
     as_dataframe,
     coordinate_labels,
@@ -52,6 +59,7 @@ ROLE_CONSTRAINTS: dict[str, Any] = {
     "spectral": ["array-like", StrOptions(set(SIMILARITIES)), None],
     "site": "no_validation",
     "images": [Mapping, HasMethods("get_params"), None],
+    "noise_std": "no_validation",
 }
 _CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
@@ -82,6 +90,8 @@ class SampleTable:
         files and leaves this None.
     indices : ndarray of shape (n, i) or None
         Spectral indices of the image chips; NaN where they cannot be computed.
+    noise_std : ndarray of shape (n,) or None
+        Standard deviations of measurement errors, in the unit of the target; 0 is none or unknown.
     """
 
     coordinates: np.ndarray
@@ -93,6 +103,7 @@ class SampleTable:
     images: dict[str, np.ndarray] = field(default_factory=dict)
     embedding: np.ndarray | None = None
     indices: np.ndarray | None = None
+    noise_std: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -109,6 +120,7 @@ class SampleTable:
             images={name: paths[rows] for name, paths in self.images.items()},
             embedding=None if self.embedding is None else self.embedding[rows],
             indices=None if self.indices is None else self.indices[rows],
+            noise_std=None if self.noise_std is None else self.noise_std[rows],
         )
 
 
@@ -129,7 +141,7 @@ class TableSchema:
         Categorical covariates and their sorted levels.
     spectral : tuple of labels
         Numeric covariates that define spectral similarity; empty means all covariates.
-    time, elevation, site : label or None
+    time, elevation, site, noise_std : label or None
     images : dict of str to label
         Column of image chips of each modality.
     ignored : tuple of labels
@@ -165,6 +177,7 @@ class TableSchema:
     ignored: tuple[Hashable, ...] = ()
     labels: tuple[Hashable, ...] = ()
     longitude_start: float = -180.0
+    noise_std: Hashable | None = None
 
     @classmethod
     def fit(cls, X: Any, **roles: Any) -> TableSchema:
@@ -174,7 +187,7 @@ class TableSchema:
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
         **roles
-            `coordinates`, `crs`, `time`, `elevation`, `spectral` and `site` as in
+            `coordinates`, `crs`, `time`, `elevation`, `spectral`, `site` and `noise_std` as in
             `SpTGNNRegressor`, by label or position of columns; `images` as a mapping of modality
             to label or position.
 
@@ -238,7 +251,7 @@ class TableSchema:
         """
         frame = self._with_training_labels(as_dataframe(X))
         used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
-        used += self.images.values()
+        used += [*self.images.values(), self.noise_std]
         missing = [label for label in used if label is not None and label not in frame.columns]
         if missing:
             raise ValueError(
@@ -279,6 +292,9 @@ class TableSchema:
             time=parsed.time,
             site=None if self.site is None else _sites(frame[self.site], self.site),
             images={name: read_paths(frame[label]) for name, label in self.images.items()},
+            noise_std=None
+            if self.noise_std is None
+            else read_noise_std(frame[self.noise_std], self.noise_std),
         )
 
 
@@ -305,7 +321,7 @@ def named_roles(estimator: Any) -> dict[str, Any]:
     ValueError
         If `images` is not a mapping of modalities to columns.
     """
-    names = ("coordinates", "crs", "time", "elevation", "site")
+    names = ("coordinates", "crs", "time", "elevation", "site", "noise_std")
     roles = {name: getattr(estimator, name) for name in names}
     # A string names a kind of similarity rather than columns.
     roles["spectral"] = None if isinstance(estimator.spectral, str) else estimator.spectral
@@ -325,6 +341,7 @@ def _fit_columns(
     spectral: Sequence[Hashable] | None = None,
     site: Hashable | None = None,
     images: Mapping[str, Hashable] | None = None,
+    noise_std: Hashable | None = None,
 ) -> tuple[TableSchema, _ParsedColumns]:
     """Return the schema of a training table and the arrays parsed to find it.
 
@@ -339,17 +356,19 @@ def _fit_columns(
     time = None if time is None else find_column(frame, time, "time")
     elevation = None if elevation is None else find_column(frame, elevation, "elevation")
     site = None if site is None else find_column(frame, site, "site")
+    noise_std = None if noise_std is None else find_column(frame, noise_std, "noise_std")
     similar = () if spectral is None else tuple(find_columns(frame, spectral, "spectral"))
     chips = {
         name: find_column(frame, label, f"images[{name!r}]")
         for name, label in (images or {}).items()
     }
-    named = {f"images[{name!r}]": label for name, label in chips.items()}
+    named: dict[str, Hashable] = {f"images[{name!r}]": label for name, label in chips.items()}
+    named |= {"noise_std": noise_std}
     _check_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
     for label in similar:
         _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
 
-    no_covariates = (*pair, *GEOMETRY_LABELS, time, site, *chips.values())
+    no_covariates = (*pair, *GEOMETRY_LABELS, time, site, noise_std, *chips.values())
     covariates = [label for label in frame.columns if label not in no_covariates]
     numeric, categorical, codes = _parse_covariates(frame, covariates, time is None)
     if time is None:
@@ -387,6 +406,7 @@ def _fit_columns(
         ignored=tuple(ignored),
         labels=tuple(frame.columns),
         longitude_start=start,
+        noise_std=noise_std,
     )
     return schema, _ParsedColumns(xy, numeric, codes, years)
 

@@ -16,6 +16,8 @@ _BRACKET_WIDTH = 9.0  # in standard deviations; less than 1e-18 of a Gaussian li
 # Single precision ends at exp(88): cap the mean at exp(80), the deviation at exp(8) times the mean.
 LARGEST_LOG = 80.0
 _LARGEST_LOG_VARIANCE = 16.0
+# Of measurement errors in standardized units: a row with a larger one has no information.
+_LARGEST_NOISE_VARIANCE = 1e6
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,62 @@ class TargetScaler:
         """Return targets in standardized units."""
         z = np.log1p(y) if self.function == "log1p" else y
         return (z - self.center) / self.scale if self.scale else np.zeros(np.shape(z))
+
+    def noise_variance(self, noise_std: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the variance of measurement errors of measured values, in standardized units.
+
+        For "log1p" by the delta method: the standard deviation of log(1 + y) is that of y over
+        1 + y. Up to a standard deviation of 0.2 (1 + y) the mean variance is within 5 % of that of
+        log(1 + y); at 0.3 (1 + y) it is half as large again.
+
+        Parameters
+        ----------
+        noise_std, y : ndarray of shape (n,)
+            Standard deviations of the errors, and measured values above -1 for "log1p".
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            At most 1e6.
+        """
+        if not self.scale:
+            return np.zeros(np.shape(y))
+        std = noise_std / self.scale
+        if self.function == "log1p":
+            std = std / (1 + y)
+        return np.minimum(std, np.sqrt(_LARGEST_NOISE_VARIANCE)) ** 2
+
+    def added_variance(
+        self, mean: np.ndarray, variance: np.ndarray, noise_std: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return shifts and variances that add measurement errors to Gaussian predictions.
+
+        The errors increase the variance in the unit of y by the square of `noise_std` and leave the
+        mean as it is. For "log1p" the measured value is taken as shifted log-normal, too: the
+        variance of its logarithm is increased by ``log(1 + noise_std**2 / E[(1 + y)**2])`` and the
+        mean of its logarithm is reduced by half of that. For small errors this is the delta method.
+
+        Parameters
+        ----------
+        mean, variance : ndarray of shape (M, n)
+            In standardized units.
+        noise_std : ndarray of shape (n,)
+            In the unit of y.
+
+        Returns
+        -------
+        shift, added : ndarray of shape (M, n)
+            To be added to mean and variance; 0 for a constant target.
+        """
+        if not self.scale:
+            return np.zeros(mean.shape), np.zeros(mean.shape)
+        if self.function is None:
+            added = np.broadcast_to((noise_std / self.scale) ** 2, mean.shape)
+            return np.zeros(mean.shape), added
+        exponent = self.center + self.scale * mean + self.scale**2 * variance
+        relative = noise_std * np.exp(-np.clip(exponent, -LARGEST_LOG, LARGEST_LOG))
+        added = np.log1p(relative**2)
+        return -added / (2 * self.scale), added / self.scale**2
 
     def moments(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance in the unit of y of a Gaussian in standardized units.

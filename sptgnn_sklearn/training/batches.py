@@ -37,6 +37,8 @@ class MemberBatches:
             "weight": torch.from_numpy(data.weight.astype(np.float32)).to(device),
             "position": data.rows.edge_inputs["distance"].to(device),
         }
+        if data.noise is not None:
+            self.row_data["noise"] = torch.from_numpy(data.noise.astype(np.float32)).to(device)
 
     def __len__(self) -> int:
         return -(-self.n_rows // self.batch_size)

@@ -77,7 +77,7 @@ class MemberEarlyStopping(Callback):
         if self.n_iter_no_change is None:
             return
         mean, _ = module.predict_held_out()
-        missing, weight = np.isnan(mean), module.data.weight
+        missing, weight = np.isnan(mean), module.data.score_weight
         error = np.where(missing, 0.0, mean - module.data.targets) ** 2 * weight
         total = (~missing * weight).sum(1)
         score = error.sum(1) / np.maximum(total, 1e-12)

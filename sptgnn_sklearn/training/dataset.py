@@ -9,6 +9,7 @@ import numpy as np
 from ..encoders.chip_cache import ChipCache
 from ..encoders.finetuning import MemberEncoders
 from ..network.inference import NodeTensors
+from ..table.measurement_error import noise_weight
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class TrainingSet:
     n_neighbors : int
     fine_tuning : FineTuningData or None
         None without fine-tuning of image encoders.
+    noise : ndarray of shape (n,) or None
+        Variances of measurement errors of the targets, in standardized units; None without any.
+    score_weight : ndarray of shape (n,)
+        Weights of squared errors of held-out rows.
     """
 
     rows: NodeTensors
@@ -60,6 +65,13 @@ class TrainingSet:
     rounds: np.ndarray
     n_neighbors: int
     fine_tuning: FineTuningData | None = None
+    noise: np.ndarray | None = None
+
+    @property
+    def score_weight(self) -> np.ndarray:
+        if self.noise is None:
+            return self.weight
+        return self.weight * noise_weight(self.noise, self.weight)
 
     def for_members(self, members: np.ndarray) -> TrainingSet:
         """Return the training set of a subset of the members."""

@@ -270,9 +270,11 @@ def _checkpoint_name(
         if data.fine_tuning is None
         else (data.fine_tuning.encoders.source, data.fine_tuning.encoders.fine_tune)
     )
+    noise = {} if data.noise is None else {"noise": data.noise}
     return digest(
         {
             **rows,
+            **noise,
             "settings": (settings, fine_tuning, torch.__version__, np.__version__),
             "targets": data.targets,
             "weight": data.weight,

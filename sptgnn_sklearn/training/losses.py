@@ -10,13 +10,23 @@ from torch import Tensor, nn
 from ..network.config import NodePredictions
 
 
-def beta_nll(mean: Tensor, log_variance: Tensor, target: Tensor, beta: float) -> Tensor:
+def beta_nll(
+    mean: Tensor, log_variance: Tensor, target: Tensor, beta: float, noise: Tensor | None = None
+) -> Tensor:
     """Return the beta-NLL of each row: Gaussian NLL times stop_gradient(variance)**beta.
 
     Seitzer et al. (2022), eq. 4: beta 0 is the likelihood; with beta 1 the mean has the gradient of
-    squared error.
+    squared error. With known variances of measurement errors, the likelihood is that of the sum of
+    both variances. The factor remains that of the predicted variance, so that it cancels the
+    effect of the predicted variance on the mean and not that of the known one: with beta 1 the
+    squared error of a row is weighted by ``variance / (variance + noise)``.
     """
-    nll = 0.5 * (log_variance + (target - mean).square() * (-log_variance).exp())
+    squared = (target - mean).square()
+    if noise is None:
+        nll = 0.5 * (log_variance + squared * (-log_variance).exp())
+    else:
+        total = log_variance.exp() + noise
+        nll = 0.5 * (total.log() + squared / total)
     return nll * (beta * log_variance.detach()).exp()
 
 
@@ -86,12 +96,19 @@ class SpTGNNLoss(nn.Module):
         ----------
         output : NodePredictions
         row_data : dict
-            ``target`` and ``weight`` of shape (M, B), ``position`` of shape (M, B, d).
+            ``target`` and ``weight`` of shape (M, B), ``position`` of shape (M, B, d), and
+            ``noise`` of shape (M, B) if variances of measurement errors are known.
         """
-        target, weight = row_data["target"], row_data["weight"]
+        target, weight, noise = row_data["target"], row_data["weight"], row_data.get("noise")
         squared = (target - output.mean).square()
-        rows = beta_nll(output.mean, output.log_variance, target, self.beta) + 0.5 * squared
-        rows = rows + (target - output.baseline).square()
+        nll = beta_nll(output.mean, output.log_variance, target, self.beta, noise)
+        if noise is None:
+            rows = nll + 0.5 * squared
+            rows = rows + (target - output.baseline).square()
+        else:
+            variance = output.log_variance.detach().exp()
+            errors = 0.5 * squared + (target - output.baseline).square()
+            rows = nll + variance / (variance + noise) * errors
         members = (rows * weight).sum(1) / weight.sum(1)
         members = members + self.balance_weight * output.balance + self.z_weight * output.z_loss
         if self.moran_weight and target.shape[1] > 2:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr, ndtri
 
 from .local_scale import CalibrationInputs, LocalScale
@@ -23,6 +23,7 @@ _CONSTANT_PRIOR_ROWS = 20  # weight, in rows, of the prior that the factor is co
 _NORMAL_PRIOR_ROWS = 50  # weight, in rows, of the prior that errors are normal
 _SHAPE_SCORES = np.linspace(-3.0, 3.0, 121)  # normal scores of the quantiles in the shape
 _MIN_SPREAD = 1e-9  # of log distances: less is rounding, as on a regular grid
+_LOG_FACTOR_SPREAD = 1.0  # prior of the log factor where measurement errors hide it
 _MIN_RETAINED = 0.1  # least share of a squared error after correction for the number of members
 
 
@@ -45,6 +46,9 @@ class CalibrationData:
         Sample weights.
     location : ndarray of shape (n,) of int
         Location ids.
+    noise : ndarray of shape (n,) or None
+        Known variance of the measurement error of each target, which is not part of the predicted
+        variance. None without any.
     """
 
     error: np.ndarray
@@ -53,6 +57,7 @@ class CalibrationData:
     inputs: CalibrationInputs
     weight: np.ndarray
     location: np.ndarray
+    noise: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,14 @@ class Calibration:
         Quantiles of the standardized errors at the normal scores -3, -2.95, ... 3. None keeps the
         shape of the predicted distributions.
     scores : ndarray of shape (n,)
-        Standardized errors of the held-out rows.
+        Standardized errors of the held-out rows, including their measurement errors.
     local : LocalScale or None
         Scale of the standardized errors around a row.
+
+    Notes
+    -----
+    With known measurement errors the factor is that of the variance without them: it maximizes the
+    likelihood of errors whose variance is the sum of both, times a log-normal prior.
 
     Examples
     --------
@@ -121,27 +131,39 @@ class Calibration:
         scale = cls()
         if kind is not None:
             ratio = retained * data.error**2 / data.variance
-            scale = cls._fit_scale(ratio, data.inputs.distance, weight)
+            noise = None if data.noise is None else data.noise / data.variance
+            scale = cls._fit_scale(ratio, data.inputs.distance, weight, noise)
         variance = scale.factor(data.inputs.distance) * data.variance
-        score = data.error * np.sqrt(retained / variance)
-        local = None
+        share = scale.natural_share(data)
+        score = data.error * np.sqrt(retained * share / variance)
+        # Rows with large measurement errors tell little of the natural ones.
+        informative, local = weight * share, None
         if kind == "local":
             std = np.sqrt(variance)
-            local, around = LocalScale.fit(score, weight, data.location, data.inputs, std)
-            score = score / around
-        shape = None if kind in (None, "scale") else _error_shape(score, weight)
+            local, around = LocalScale.fit(score, informative, data.location, data.inputs, std)
+            if data.noise is None:
+                score = score / around
+            else:
+                total = around**2 * variance + data.noise
+                score = data.error * np.sqrt(retained / total)
+        shape = None if kind in (None, "scale") else _error_shape(score, informative)
         return replace(scale, shape=shape, scores=score, local=local)
 
     @classmethod
     def _fit_scale(
-        cls, ratio: np.ndarray, distance: np.ndarray | None, weight: np.ndarray
+        cls,
+        ratio: np.ndarray,
+        distance: np.ndarray | None,
+        weight: np.ndarray,
+        noise: np.ndarray | None,
     ) -> Calibration:
         """Fit the factor f by maximum likelihood of normal errors.
 
         Up to constants the negative log-likelihood of a row is ``log f + r / f``, with the ratio r
-        of squared error and predicted variance.
+        of squared error and predicted variance. With the ratio t of known noise and predicted
+        variance it is ``log(f + t) + r / (f + t)``.
         """
-        mean = float(np.average(ratio, weights=weight))  # 0 for a constant target
+        mean = _constant_factor(ratio, noise, weight)  # 0 for a constant target
         limits = np.exp(-_MAX_LOG_FACTOR), np.exp(_MAX_LOG_FACTOR)
         log_factor = float(np.log(np.clip(mean, *limits)))
         log_distance = None if distance is None else _log(distance)
@@ -155,13 +177,14 @@ class Calibration:
 
         def loss_and_gradient(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             log_factors = parameters[0] + parameters[1] * standardized
-            scaled = ratio * np.exp(-log_factors)
+            losses, slopes = _losses_and_slopes(log_factors, ratio, noise)
             prior = _CONSTANT_PRIOR_ROWS / weight.sum() * parameters[1]
-            gradient = [np.average((1 - scaled) * x, weights=weight) for x in (1.0, standardized)]
-            return (
-                float(np.average(log_factors + scaled, weights=weight) + prior * parameters[1] / 2),
-                np.array([gradient[0], gradient[1] + prior]),
-            )
+            gradient = [np.average(slopes * x, weights=weight) for x in (1.0, standardized)]
+            loss = np.average(losses, weights=weight) + prior * parameters[1] / 2
+            if noise is not None:
+                pull = _pull(parameters[0], weight)
+                loss, gradient[0] = loss + pull * parameters[0] / 2, gradient[0] + pull
+            return float(loss), np.array([gradient[0], gradient[1] + prior])
 
         best = minimize(
             loss_and_gradient,
@@ -186,6 +209,15 @@ class Calibration:
         offset = np.clip(_log(distance), *self.log_distance_range) - self.center
         log_factor = self.log_factor + self.slope * offset
         return np.exp(np.clip(log_factor, -_MAX_LOG_FACTOR, _MAX_LOG_FACTOR))
+
+    def natural_share(self, data: CalibrationData) -> np.ndarray:
+        """Return the share (n,) of calibrated variances in expected squared errors."""
+        if data.noise is None:
+            return np.ones(len(data.error))
+        variance = self.factor(data.inputs.distance) * data.variance
+        if self.local is not None:
+            variance = variance * self.local.scale(data.inputs, np.sqrt(variance)) ** 2
+        return variance / (variance + data.noise)
 
     def adjust_levels(self, levels: np.ndarray) -> np.ndarray:
         """Return the levels at which predicted quantiles have the given coverage.
@@ -273,9 +305,43 @@ def _retained_share(data: CalibrationData, weight: np.ndarray) -> np.ndarray:
     Shares are removed instead of differences, because a single squared error may be smaller than
     its expected excess.
     """
-    scale = np.average(data.error**2 / data.variance, weights=weight)
+    noise = None if data.noise is None else data.noise / data.variance
+    scale = _constant_factor(data.error**2 / data.variance, noise, weight)
     expected = np.maximum(scale * data.variance, np.finfo(float).tiny)
+    expected = expected if data.noise is None else expected + data.noise
     return np.maximum(1 - data.excess / expected, _MIN_RETAINED)
+
+
+def _constant_factor(ratio: np.ndarray, noise: np.ndarray | None, weight: np.ndarray) -> float:
+    """Return the factor on variances that is the same for all rows, given ratios to variances."""
+    if noise is None:
+        return float(np.average(ratio, weights=weight))
+
+    def loss(log_factor: float) -> float:
+        losses, _ = _losses_and_slopes(np.full(len(ratio), log_factor), ratio, noise)
+        return (
+            float(np.average(losses, weights=weight)) + _pull(log_factor, weight) * log_factor / 2
+        )
+
+    limits = (-_MAX_LOG_FACTOR, _MAX_LOG_FACTOR)
+    return float(np.exp(minimize_scalar(loss, bounds=limits, method="bounded").x))
+
+
+def _losses_and_slopes(
+    log_factors: np.ndarray, ratio: np.ndarray, noise: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return twice the negative log-likelihoods of rows, and their derivatives by log factors."""
+    if noise is None:
+        scaled = ratio * np.exp(-log_factors)
+        return log_factors + scaled, 1 - scaled
+    factor = np.exp(log_factors)
+    total = factor + noise
+    return np.log(total) + ratio / total, factor / total * (1 - ratio / total)
+
+
+def _pull(log_factor: float, weight: np.ndarray) -> float:
+    """Return the derivative of the negative log prior of the log factor, in the unit of losses."""
+    return 2 * log_factor / (_LOG_FACTOR_SPREAD**2 * weight.sum())
 
 
 def _error_shape(score: np.ndarray, weight: np.ndarray) -> np.ndarray:

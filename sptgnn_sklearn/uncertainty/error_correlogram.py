@@ -100,6 +100,7 @@ class ErrorCorrelogram:
         positions: np.ndarray,
         time: np.ndarray | None,
         rng: np.random.RandomState,
+        natural_share: np.ndarray | None = None,
     ) -> ErrorCorrelogram:
         """Fit the correlogram to the products of pairs of errors, binned by distance and time lag.
 
@@ -113,17 +114,21 @@ class ErrorCorrelogram:
             Decimal years; NaN is unknown.
         rng : RandomState
             Draws the rows of which all pairs are used.
+        natural_share : ndarray of shape (n,), default=None
+            Share of each error's variance to which the correlogram applies; the rest is independent
+            measurement error. None is 1.
         """
+        size = np.ones(len(score)) if natural_share is None else np.sqrt(natural_share)
         if time is None:  # predictions do not depend on time, and neither do their errors
-            start = cls(*_fit_spatial(_Pairs.sample(score, positions, None, rng)))
-            return start._refined(score, positions, None, rng)
+            start = cls(*_fit_spatial(_Pairs.sample(score, positions, None, rng, size)))
+            return start._refined(score, positions, None, rng, size)
         dated = np.isfinite(time)
         if not dated.any() or np.ptp(np.floor(time[dated])) == 0:
-            spatial = _fit_spatial(_Pairs.sample(score, positions, None, rng))
-            return cls(*spatial, persistence=0.0)._refined(score, positions, None, rng)
-        score, positions, time = score[dated], positions[dated], time[dated]
-        year_share = _fit_year_share(score, np.floor(time))
-        pairs = _Pairs.sample(score, positions, time, rng)
+            spatial = _fit_spatial(_Pairs.sample(score, positions, None, rng, size))
+            return cls(*spatial, persistence=0.0)._refined(score, positions, None, rng, size)
+        score, positions, time, size = (part[dated] for part in (score, positions, time, size))
+        year_share = _fit_year_share(score, np.floor(time), size)
+        pairs = _Pairs.sample(score, positions, time, rng, size)
         pairs = pairs.without_years(year_share)
         together = pairs.take(pairs.lag < _TIME_EDGES[0])
         apart = pairs.take(pairs.lag >= _TIME_EDGES[0])
@@ -133,10 +138,10 @@ class ErrorCorrelogram:
         near = apart.take(apart.distance < practical_range / 2)
         if len(near.product) < _MIN_APART or share < _MIN_SHARE:
             start = cls(share, practical_range, 0.0, year_share=year_share)
-            return start._refined(score, positions, time, rng)
+            return start._refined(score, positions, time, rng, size)
         persistence, time_range = _fit_time(near, share, practical_range)
         start = cls(share, practical_range, persistence, time_range, year_share, knows_time=True)
-        return start._refined(score, positions, time, rng)
+        return start._refined(score, positions, time, rng, size)
 
     def correlation(
         self, distance: np.ndarray, lag: np.ndarray, same_year: np.ndarray
@@ -152,6 +157,7 @@ class ErrorCorrelogram:
         positions: np.ndarray,
         time: np.ndarray | None,
         rng: np.random.RandomState,
+        size: np.ndarray,
     ) -> ErrorCorrelogram:
         """Return the correlogram of greatest likelihood around this one.
 
@@ -161,7 +167,7 @@ class ErrorCorrelogram:
         longest = float(np.linalg.norm(np.ptp(positions, axis=0)))
         if len(score) < _MIN_PAIRS or not longest > 0 or not np.any(score):
             return self
-        blocks = _Blocks.sample(score, positions, time, rng)
+        blocks = _Blocks.sample(score, positions, time, rng, size)
         years = 0.0 if time is None else float(np.ptp(time))
         free_time = self.knows_time and years > 0
 
@@ -304,12 +310,15 @@ class _Pairs:
     product : ndarray of shape (p,)
         Of the errors, relative to their mean square.
     same_year : ndarray of shape (p,) of bool
+    size : ndarray of shape (p,)
+        Expected product at a correlation of 1; less than 1 with known measurement errors.
     """
 
     distance: np.ndarray
     lag: np.ndarray
     product: np.ndarray
     same_year: np.ndarray
+    size: np.ndarray
 
     @classmethod
     def sample(
@@ -318,6 +327,7 @@ class _Pairs:
         positions: np.ndarray,
         time: np.ndarray | None,
         rng: np.random.RandomState,
+        size: np.ndarray,
     ) -> _Pairs:
         """Pair each row with its nearest ones, and all rows of a random subset."""
         first, second = _row_pairs(positions, rng)
@@ -331,7 +341,7 @@ class _Pairs:
         scale = np.mean(score**2)
         product = score[first] * score[second] / scale if scale > 0 else np.zeros(len(first))
         same_year = np.floor(years[first]) == np.floor(years[second])
-        return cls(distance, lag, product, same_year)
+        return cls(distance, lag, product, same_year, size[first] * size[second])
 
     def take(self, chosen: np.ndarray) -> _Pairs:
         """Return some of the pairs."""
@@ -340,11 +350,12 @@ class _Pairs:
             self.lag[chosen],
             self.product[chosen],
             self.same_year[chosen],
+            self.size[chosen],
         )
 
     def without_years(self, year_share: float) -> _Pairs:
         """Return the pairs without the correlation of rows of one year."""
-        return replace(self, product=self.product - year_share * self.same_year)
+        return replace(self, product=self.product - year_share * self.same_year * self.size)
 
 
 @dataclass(frozen=True)
@@ -353,7 +364,7 @@ class _Blocks:
 
     Attributes
     ----------
-    score, distance, lag, same_year : list of ndarray
+    score, distance, lag, same_year, size : list of ndarray
         Standardized errors (m,), and the others (m, m), of each block.
     """
 
@@ -361,6 +372,7 @@ class _Blocks:
     distance: list[np.ndarray]
     lag: list[np.ndarray]
     same_year: list[np.ndarray]
+    size: list[np.ndarray]
 
     @classmethod
     def sample(
@@ -369,33 +381,35 @@ class _Blocks:
         positions: np.ndarray,
         time: np.ndarray | None,
         rng: np.random.RandomState,
+        size: np.ndarray,
     ) -> _Blocks:
         """Draw rows and the rows nearest to them, and a random subset."""
         n = len(score)
         scale = np.sqrt(np.mean(score**2))
         score = np.clip(score / scale, -_MOST_SCORE, _MOST_SCORE)
         years = np.zeros(n) if time is None else time
-        size = min(_BLOCK_ROWS, n)
-        chosen = [rng.permutation(n)[:size]]
-        if n > size:
-            centers = rng.permutation(n)[: min(_MOST_BLOCKS, -(-n // size))]
-            chosen += list(cKDTree(positions).query(positions[centers], k=size)[1])
-        blocks = cls([], [], [], [])
+        n_rows = min(_BLOCK_ROWS, n)
+        chosen = [rng.permutation(n)[:n_rows]]
+        if n > n_rows:
+            centers = rng.permutation(n)[: min(_MOST_BLOCKS, -(-n // n_rows))]
+            chosen += list(cKDTree(positions).query(positions[centers], k=n_rows)[1])
+        blocks = cls([], [], [], [], [])
         for rows in chosen:
             place, when = positions[rows], years[rows]
             blocks.score.append(score[rows])
             blocks.distance.append(np.linalg.norm(place[:, None] - place, axis=-1))
             blocks.lag.append(np.abs(when[:, None] - when))
             blocks.same_year.append(np.floor(when)[:, None] == np.floor(when))
+            blocks.size.append(np.outer(size[rows], size[rows]))
         return blocks
 
     def loss(self, correlogram: ErrorCorrelogram) -> float:
         """Return the negative log-likelihood of a correlogram, up to a constant."""
         loss = 0.0
-        for score, *geometry in zip(
-            self.score, self.distance, self.lag, self.same_year, strict=True
+        for score, size, *geometry in zip(
+            self.score, self.size, self.distance, self.lag, self.same_year, strict=True
         ):
-            covariance = correlogram.correlation(*geometry)
+            covariance = size * correlogram.correlation(*geometry)
             np.fill_diagonal(covariance, 1 + 1e-6)
             factor = np.linalg.cholesky(covariance)
             whitened = solve_triangular(factor, score, lower=True)
@@ -414,7 +428,9 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
     lag = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, _N_BINS - 1)
     count = np.bincount(lag, minlength=_N_BINS)
     kept = count >= min(_MIN_PAIRS, count.max())
-    correlation = np.bincount(lag, product, _N_BINS)[kept] / count[kept]
+    # Regression of the products on their sizes, which are 1 without known measurement errors.
+    size = np.bincount(lag, pairs.size**2, _N_BINS)[kept]
+    correlation = np.bincount(lag, product * pairs.size, _N_BINS)[kept] / size
     mean_distance = np.bincount(lag, distance, _N_BINS)[kept] / count[kept]
     low, high = float(distance.min()), float(distance.max())
     if kept.sum() < 3 or not low < high:
@@ -424,7 +440,7 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
     def residuals(parameters: np.ndarray) -> np.ndarray:
         share, practical_range = parameters
         found = share * matern_correlation(mean_distance, practical_range)
-        return np.sqrt(count[kept]) * (found - correlation)
+        return np.sqrt(size) * (found - correlation)
 
     # In contrast to `curve_fit` it does not raise where the optimum is flat, as without
     # correlation.
@@ -434,7 +450,7 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
 
 def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[float, float]:
     """Return persistence and time range from pairs of near rows, years apart."""
-    expected = share * matern_correlation(pairs.distance, practical_range)
+    expected = share * matern_correlation(pairs.distance, practical_range) * pairs.size
     lag = np.searchsorted(_TIME_EDGES, pairs.lag, side="right")
     # The correlation of each class relative to that at the same time, by least squares.
     size = np.bincount(lag, expected**2)
@@ -461,7 +477,7 @@ def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[floa
     return float(best[0]), float(best[1])
 
 
-def _fit_year_share(score: np.ndarray, year: np.ndarray) -> float:
+def _fit_year_share(score: np.ndarray, year: np.ndarray, size: np.ndarray) -> float:
     """Return the correlation of errors of one year, or 0 where years are few or do not differ.
 
     The variance of the means of years beyond that of as many independent errors, with a standard
@@ -475,10 +491,11 @@ def _fit_year_share(score: np.ndarray, year: np.ndarray) -> float:
         return 0.0
     total, square = np.bincount(index, score), np.bincount(index, score**2)
     # Mean product of two different rows of a year.
-    products, pairs = total**2 - square, count * (count - 1.0)
+    size_total = np.bincount(index, size)
+    products, pairs = total**2 - square, size_total**2 - np.bincount(index, size**2)
     # Products with the rows of other years remove what all years share.
     others = total * (total.sum() - total)
-    n_others = count * (len(score) - count)
+    n_others = size_total * (size.sum() - size_total)
 
     def share(kept: np.ndarray) -> float:
         within = products[kept].sum() / pairs[kept].sum()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..table.measurement_error import noise_weight
 from .blending import Blend
 from .calibration import Calibration, CalibrationData, excess_variance
 from .error_correlogram import ErrorCorrelogram
@@ -150,6 +151,7 @@ class Postprocessor:
         n_members: int,
         calibration: str | None,
         rng: np.random.RandomState,
+        noise: np.ndarray | None = None,
     ) -> Postprocessor:
         """Fit on the rows that some member held out.
 
@@ -168,13 +170,18 @@ class Postprocessor:
             Number of members that predict new rows.
         calibration : None, "scale", "quantile" or "local"
         rng : RandomState
+        noise : ndarray of shape (n,), default=None
+            Variances of measurement errors. The fitted distributions are those of values without
+            them.
         """
         assert inputs.positions is not None  # without them errors are not correlated in space
         rows = predictions.count > 0
         y, weight = y[rows], weight[rows]
+        noise = None if noise is None else noise[rows]
+        precision = weight if noise is None else weight * noise_weight(noise, weight)
         network, between = predictions.mean[rows], predictions.between[rows]
         base = None if predictions.base is None else predictions.base[:, rows]
-        blend = Blend.fit(network, base, y, weight)
+        blend = Blend.fit(network, base, y, precision)
         between = blend.network_weight**2 * between
         errors = CalibrationData(
             error=y - blend.combine(network, base),
@@ -183,14 +190,19 @@ class Postprocessor:
             inputs=inputs.take(rows),
             weight=weight,
             location=location[rows],
+            noise=noise,
         )
         fitted = Calibration.fit(errors, calibration)
         return cls(
             blend=blend,
-            network_only=Blend.fit(network, None, y, weight),
+            network_only=Blend.fit(network, None, y, precision),
             calibration=fitted,
             correlation=ErrorCorrelogram.fit(
-                fitted.scores, inputs.positions[rows], None if time is None else time[rows], rng
+                fitted.scores,
+                inputs.positions[rows],
+                None if time is None else time[rows],
+                rng,
+                fitted.natural_share(errors),
             ),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
@@ -13,7 +14,7 @@ from sklearn.utils import gen_batches
 from ..table.target_scaling import LARGEST_LOG, TargetScaler, mixture_quantiles
 from .calibration import Calibration
 from .conformal import certified_rows, conformal_limits, uncertified_limits
-from .correlated_draws import SCORES, quantiles_at_scores
+from .correlated_draws import SCORES, keyed_normals, quantiles_at_scores
 from .limited_moments import FAR, limited_lognormal_moments, limited_normal_moments
 from .postprocessing import MemberPredictions
 
@@ -27,6 +28,7 @@ _NODES = np.linspace(-4.0, 4.0, 1025)  # normal scores for the moments of wide d
 _WIDE_ROWS = 1024  # rows of wide distributions in a chunk
 _LOG_RANGE = (-1.0, float(np.expm1(LARGEST_LOG)))  # of values whose log1p is predicted
 _ROUNDING = 1e-9
+_MEASUREMENT_KEY = np.uint64(0x6C6162)  # of the numbers of measurement errors
 _CHECKED_COVERAGE = 0.8  # of the interval that should contain the mean
 
 
@@ -43,9 +45,15 @@ class PredictiveDistribution:
     bounds : pair of float or None, or None
         Limits of means, quantiles, intervals and draws; None leaves a side open. Standard
         deviations are those of the limited distribution.
+    noise_std : ndarray of shape (n,) or None
+        Standard deviations of measurement errors that are added, in the unit of y; None adds none.
+        They change neither means nor rows in which they are 0.
 
     Notes
     -----
+    Measurement errors increase variances in the unit of y by the square of `noise_std`, see
+    `TargetScaler.added_variance`. They have no effect if the target is constant.
+
     Moments of a log-normal distribution depend on a tail that no sample contains if the variance of
     the logarithm is large. In rows where it is above 4 (or where the tail exceeds the range of
     single precision), draws are limited to a logarithm of 8, or 2 standard deviations if that is
@@ -73,6 +81,7 @@ class PredictiveDistribution:
     target: TargetScaler
     calibration: Calibration
     bounds: Sequence[float | None] | None = None
+    noise_std: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         finite = np.isfinite(self.members.mean + self.members.variance).all(axis=0)
@@ -93,6 +102,16 @@ class PredictiveDistribution:
         UserWarning
             If the mean of a wide log-normal distribution lies outside its 80 % interval.
         """
+        mean, aleatoric, epistemic = self._decompose()
+        wide = self._wide_rows()
+        if len(wide):
+            self._warn_of_extreme_means(wide, mean)
+        if self._measured is not self:
+            _, aleatoric, epistemic = self._measured._decompose()
+        return mean, aleatoric, epistemic
+
+    def _decompose(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the moments of the members' mixture."""
         means, variances = self.target.moments(self.members.mean, self.members.variance)
         mean = self._clip(means.mean(0))
         if self.bounds is not None:
@@ -103,12 +122,12 @@ class PredictiveDistribution:
             for part in gen_batches(len(wide), _WIDE_ROWS):
                 rows = wide[part]
                 mean[rows], aleatoric[rows], epistemic[rows] = self._take(rows)._wide_moments()
-            self._warn_of_extreme_means(wide, mean)
         return mean, aleatoric, epistemic
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         """Return calibrated quantiles (n, q) at levels (q,)."""
-        return self._clip(self.target.inverse_transform(self._standardized_quantiles(levels)))
+        quantiles = self._measured._standardized_quantiles(levels)
+        return self._clip(self.target.inverse_transform(quantiles))
 
     def probability_below(self, limits: np.ndarray) -> np.ndarray:
         """Return the probability (n, k) of values below limits (k,), the inverse of `quantiles`.
@@ -123,7 +142,8 @@ class PredictiveDistribution:
             return np.tile((constant < limits).astype(float), (n_rows, 1))
         low, high = self._limits()
         lowest, highest = (-np.inf, np.inf) if self.target.function is None else _LOG_RANGE
-        std = np.sqrt(self.members.variance)
+        members = self._measured.members
+        std = np.sqrt(members.variance)
         found = np.empty((n_rows, len(limits)))
         for column, limit in enumerate(limits):
             if limit <= max(low, lowest):
@@ -131,7 +151,7 @@ class PredictiveDistribution:
             elif limit >= min(high, highest):
                 found[:, column] = 1.0
             else:
-                score = (self.target.transform(limit) - self.members.mean) / std
+                score = (self.target.transform(limit) - members.mean) / std
                 found[:, column] = self.calibration.restore_levels(ndtr(score).mean(0))
         return found
 
@@ -144,7 +164,7 @@ class PredictiveDistribution:
         limits = np.array(conformal_limits(scores, coverage))
         if n_effective is not None:
             limits = uncertified_limits(scores, coverage, n_effective, limits)
-        mean, std = self.members.total
+        mean, std = self._measured.members.total
         return self._clip(self.target.inverse_transform(mean[:, None] + std[:, None] * limits))
 
     def certified(self, coverage: float) -> np.ndarray | None:
@@ -163,15 +183,45 @@ class PredictiveDistribution:
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
         """Return draws (n, s) at normal scores (n, s), which carry the correlation of errors."""
-        quantiles = self._standardized_quantiles(ndtr(SCORES))
+        measured = self._measured
+        quantiles = measured._standardized_quantiles(ndtr(SCORES))
         values = quantiles_at_scores(quantiles, scores)
-        wide = self._wide_rows()
+        wide = measured._wide_rows()
         if len(wide):
-            values[wide] = np.minimum(values[wide], self._tail_limit()[wide, None])
+            values[wide] = np.minimum(values[wide], measured._tail_limit()[wide, None])
         return self._clip(self.target.inverse_transform(values))
 
+    def add_measurement_scores(self, scores: np.ndarray, keys: np.ndarray, seed: int) -> np.ndarray:
+        """Return normal scores (n, s) of errors with measurement errors, which are independent.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n, s)
+            Of errors without measurement error.
+        keys : ndarray of shape (n,) of uint64
+            Keys of the rows, from `row_keys`.
+        seed : int
+        """
+        if self._measured is self:
+            return scores
+        share = (self.members.total[1] / self._measured.members.total[1])[:, None] ** 2
+        # Other numbers than those of the noise of the same rows.
+        measurement = keyed_normals(keys ^ _MEASUREMENT_KEY, scores.shape[1], seed)
+        return np.sqrt(share) * scores + np.sqrt(1 - share) * measurement
+
+    @cached_property
+    def _measured(self) -> PredictiveDistribution:
+        """Distribution of values with measurement error; itself without any."""
+        if self.noise_std is None or not self.noise_std.any():
+            return self
+        mean, variance = self.members.mean, self.members.variance
+        shift, added = self.target.added_variance(mean, variance, self.noise_std)
+        members = replace(self.members, mean=mean + shift, variance=variance + added)
+        return replace(self, members=members, noise_std=None)
+
     def _take(self, rows: np.ndarray) -> PredictiveDistribution:
-        return replace(self, members=self.members.take(rows))
+        """Return some rows, without measurement error."""
+        return replace(self, members=self.members.take(rows), noise_std=None)
 
     def _wide_rows(self) -> np.ndarray:
         """Return positions of rows whose log-normal distribution is too wide for its moments."""

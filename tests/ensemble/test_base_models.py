@@ -340,3 +340,23 @@ def test_linear_score_is_the_last_covariate_of_projected_tables(data):
 def test_linear_score_needs_a_projection():
     with pytest.raises(ValueError, match=r"'linear_score' needs more .*; found 3 of 60 rows"):
         make_base_models(["xgboost", "linear_score"], make_table(60), 0, None)
+
+
+def test_known_noise_reaches_all_base_models(data):
+    """Noise changes each model and its out-of-fold predictions; noise of zero changes none."""
+    inputs, y, weight = data
+    unfitted = UnfittedBaseModels(
+        {"kriging_boosting": boosted_forests(0), "regressor_1": Ridge()},
+        process=True,
+        random_state=0,
+    )
+    inputs = inputs._replace(features=np.nan_to_num(inputs.features))
+    noise = np.where(np.arange(N) % 2, 2.0, 0.0)
+    plain, zero, noisy = (
+        unfitted.fit(inputs, y, weight, fold_of, values) for values in (None, 0 * noise, noise)
+    )
+    np.testing.assert_allclose(zero[1], plain[1], atol=1e-3)
+    change = np.abs(noisy[1] - plain[1]).max(axis=1)
+    assert (change > 0.01).all()
+    for process in (noisy[0].kriging, noisy[0].process):
+        np.testing.assert_array_equal(process.known_noise, noise)

@@ -15,6 +15,7 @@ from sptgnn_sklearn.ensemble.base_regressor import (
     make_base,
     out_of_fold,
 )
+from sptgnn_sklearn.table.measurement_error import noise_weight
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -164,3 +165,24 @@ def test_single_fold_predicts_the_mean():
     """With one fold all predictions are the weighted mean."""
     result = out_of_fold(Ridge(), X, Y, fold_of + 1.0, np.zeros(40))
     np.testing.assert_allclose(result, np.average(Y, weights=fold_of + 1.0))
+
+
+def test_known_noise_reduces_sample_weights():
+    """A linear fit is that of weights times `noise_weight`."""
+    noise, weight = np.where(np.arange(40) % 2, 1.5, 0.0), RNG.uniform(0.5, 2, 40)
+    fitted = fit_base(LinearRegression(), X, Y, weight, noise)
+    expected = LinearRegression().fit(X, Y, weight * noise_weight(noise, weight))
+    np.testing.assert_allclose(fitted.coef_, expected.coef_)
+    held_out = out_of_fold(LinearRegression(), X, Y, weight, fold_of, noise)
+    inside = fold_of == 3
+    part = fit_base(LinearRegression(), X[~inside], Y[~inside], weight[~inside], noise[~inside])
+    np.testing.assert_allclose(held_out[inside], part.predict(X[inside]))
+
+
+def test_known_noise_is_not_used_without_sample_weights():
+    """A regressor without sample weights is fitted as before."""
+    noise = np.where(np.arange(40) % 2, 1.5, 0.0)
+    fitted, plain = (
+        fit_base(KNeighborsRegressor(), X, Y, ONES, values).predict(X) for values in (noise, None)
+    )
+    np.testing.assert_array_equal(fitted, plain)

@@ -367,3 +367,80 @@ def test_refit_is_a_maximum_for_the_rows_that_are_left(rows):
     objective = part._objective(*np.array(gaussian_process._PRIOR).T)
     assert objective(again.parameters)[0] <= objective(complete.parameters)[0]
     np.testing.assert_allclose(objective(again.parameters)[1], 0, atol=1e-2)
+
+
+@pytest.mark.parametrize("known", [None, "zero"])
+def test_no_known_noise_changes_nothing(rows, known):
+    """Known variances of zero give the process without."""
+    positions, covariates, values, weight = rows
+    noise = None if known is None else np.zeros(40)
+    fitted = GaussianProcess.fit(positions, covariates, values, weight, known_noise=noise)
+    plain = GaussianProcess.fit(positions, covariates, values, weight)
+    np.testing.assert_allclose(fitted.parameters, plain.parameters, rtol=1e-6)
+
+
+def test_known_noise_is_added_to_the_diagonal(rows):
+    """Predictions equal those of scikit-learn with the sum of both variances."""
+    positions, _, values, weight = rows
+    noise = np.where(np.arange(40) % 3, 0.0, 1.5)
+    process = replace(make_process(SPACE, positions, None, values, weight), known_noise=noise)
+    alpha = (np.exp(SPACE[-1]) + noise) / weight + 1e-6
+    reference = GaussianProcessRegressor(
+        ConstantKernel(np.exp(SPACE[0])) * Matern(1.5 * np.exp(SPACE[1]), nu=0.5),
+        alpha=alpha,
+        optimizer=None,
+    )
+    reference.fit(positions, values - process._center)
+    new = positions[:7] + 0.3
+    expected = process._center + reference.predict(new)
+    np.testing.assert_allclose(process.predict(new, None), expected, rtol=1e-4)
+
+
+def test_gradient_holds_with_known_noise(rows):
+    """The gradient of the objective equals finite differences."""
+    positions, covariates, values, weight = rows
+    noise = np.random.default_rng(1).uniform(0, 2, 40)
+    process = make_process(COMPLETE, positions, covariates, values, weight)
+    process = replace(process, known_noise=noise)
+    objective = process._objective(*process._priors)
+    gradient = objective(COMPLETE)[1]
+    for index, step in enumerate(1e-5 * np.eye(len(COMPLETE))):
+        difference = objective(COMPLETE + step)[0] - objective(COMPLETE - step)[0]
+        assert difference / 2e-5 == pytest.approx(gradient[index], rel=1e-4, abs=1e-6)
+
+
+def test_noise_variance_is_that_without_known_noise():
+    """Of 400 values of a smooth function with noise 0.1 and known noise 1 in half of the rows."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 10, (400, 1))
+    known = np.where(np.arange(400) % 2, 1.0, 0.0)
+    values = np.sin(x[:, 0]) + np.sqrt(0.1 + known) * rng.normal(size=400)
+    one = np.ones(400)
+    fitted, plain = (
+        GaussianProcess.fit(x, None, values, one, known_noise=noise) for noise in (known, None)
+    )
+    assert np.exp(fitted.parameters[-1]) == pytest.approx(0.1, rel=0.35)
+    assert np.exp(plain.parameters[-1]) > 0.4
+    new = np.linspace(0.5, 9.5, 50)[:, None]
+    errors = [
+        np.mean((process.predict(new, None) - np.sin(new[:, 0])) ** 2)
+        for process in (fitted, plain)
+    ]
+    assert errors[0] < errors[1]
+    taken = fitted.take(np.arange(0, 400, 3))
+    np.testing.assert_array_equal(taken.known_noise, known[::3])
+
+
+def test_left_out_predictions_use_known_noise(rows):
+    """Predictions from the inverse equal those of the process without the group."""
+    positions, covariates, values, weight = rows
+    noise = np.where(np.arange(40) % 3, 0.0, 1.5)
+    process = make_process(COMPLETE, positions, covariates, values, weight)
+    process = replace(process, known_noise=noise)
+    left_out = process.predict_left_out(GROUPS)
+    rest, group = np.flatnonzero(GROUPS != 2), np.flatnonzero(GROUPS == 2)
+    part = process.take(rest)
+    part.__dict__["_center"] = process._center
+    np.testing.assert_allclose(
+        left_out[group], part.predict(positions[group], covariates[group]), rtol=1e-3, atol=1e-3
+    )

@@ -14,6 +14,7 @@ from sptgnn_sklearn.table.column_parsing import (
     decimal_years,
     is_categorical,
     is_missing,
+    read_noise_std,
     read_paths,
     to_float,
 )
@@ -229,3 +230,29 @@ def test_file_urls_are_paths():
     """With or without a host, and with percent escapes."""
     urls = ["file:///data/a%20b.tif", "file://localhost/data/c.tif"]
     assert read_paths(urls).tolist() == ["/data/a b.tif", "/data/c.tif"]
+
+
+def test_noise_std_reads_missing_entries_as_zero():
+    """Standard deviations of all types of numbers; unknown is 0."""
+    for column in (series([0.5, None, 0]), series([0.5, np.nan, 0.0], "float32")):
+        np.testing.assert_array_equal(read_noise_std(column, "lab_sd"), [0.5, 0.0, 0.0])
+    np.testing.assert_array_equal(read_noise_std(series(["0.5", None]), "lab_sd"), [0.5, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        ([0.1, -0.5, -2.0], "row positions 1, 2, value -0.5"),
+        ([0.1, 0.2, np.inf], "row position 2"),
+        ([0.1, "low", 0.2], "row position 1, value 'low'"),
+        ([0.1, 1e31, 0.2], "row position 1"),
+        ([DAY, DAY, DAY], "dates or durations"),
+        (pd.to_timedelta([1, 2, 3], unit="D"), "dates or durations"),
+    ],
+)
+def test_noise_std_that_is_no_standard_deviation_raises(values, row):
+    """Errors name the column, and the row where there is a wrong value."""
+    column = pd.Series(values) if isinstance(values, pd.Index) else series(values)
+    with pytest.raises(ValueError, match="'lab_sd'") as error:
+        read_noise_std(column, "lab_sd")
+    assert row in str(error.value)

@@ -1,6 +1,7 @@
 """Deduplication of rows and their canonical order."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,3 +157,17 @@ def test_rows_of_a_larger_table():
     assert larger.rows.tolist() == [1]
     assert larger.weight.tolist() == [2.0]
     assert larger.inverse.tolist() == [-1, 0, -1, 0]
+
+
+def test_rows_that_differ_in_measurement_error_are_different():
+    """Two laboratories that find the same value are two rows; equal errors are merged."""
+    table = SampleTable(
+        coordinates=np.zeros((4, 2)),
+        numeric=np.zeros((4, 1)),
+        categories=np.empty((4, 0), dtype=int),
+    )
+    noisy = replace(table, noise_std=np.array([0.5, 0.0, 0.5, 1.0]))
+    assert len(deduplicate(table, np.ones(4), np.ones(4)).rows) == 1
+    merged = deduplicate(noisy, np.ones(4), np.ones(4))
+    np.testing.assert_array_equal(noisy.noise_std[merged.rows], [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(merged.weight, [1.0, 2.0, 1.0])

@@ -340,6 +340,7 @@ def test_path_columns_warn_without_role():
 def test_named_roles_are_those_of_the_parameters():
     """A kind of similarity is not a column; images are reduced to their columns."""
     roles = {"coordinates": ("a", "b"), "crs": 28992, "time": "t", "elevation": "e", "site": "s"}
+    roles |= {"noise_std": "lab_sd"}
     plain = SimpleNamespace(**roles, spectral=None, images=None)
     assert named_roles(plain) == {**roles, "spectral": None}
     full = SimpleNamespace(**roles, spectral=["ndvi"], images={"S2L2A": "path", "DEM": 3})
@@ -494,7 +495,7 @@ def test_fit_transform_parses_each_column_once(monkeypatch):
 
 def test_every_role_has_constraints():
     """Estimators share the constraints of all parameters that `named_roles` reads."""
-    roles = {"coordinates", "crs", "time", "elevation", "spectral", "site", "images"}
+    roles = {"coordinates", "crs", "time", "elevation", "spectral", "site", "images", "noise_std"}
     assert set(ROLE_CONSTRAINTS) == roles
     valid = dict.fromkeys(roles) | {"spectral": "indices", "images": {"DEM": "path"}}
     validate_parameter_constraints(ROLE_CONSTRAINTS, valid, "Model")
@@ -502,3 +503,41 @@ def test_every_role_has_constraints():
         (name,) = invalid
         with pytest.raises(ValueError, match=f"The '{name}' parameter of Model"):
             validate_parameter_constraints(ROLE_CONSTRAINTS, valid | invalid, "Model")
+
+
+def test_noise_std_is_no_covariate():
+    """The column is read as standard deviations, where missing is 0, and is no covariate."""
+    X = table_with_roles(lab_sd=[0.5, None, 0.0] * 4)
+    schema, table = TableSchema.fit_transform(X, **ROLES, noise_std="lab_sd")
+    assert schema.noise_std == "lab_sd"
+    assert "lab_sd" not in (*schema.numeric, *schema.categorical, *schema.ignored)
+    np.testing.assert_array_equal(table.noise_std, [0.5, 0.0, 0.0] * 4)
+    np.testing.assert_array_equal(table.take(np.array([3, 1])).noise_std, [0.5, 0.0])
+    np.testing.assert_array_equal(schema.transform(X.assign(lab_sd=1.0)).noise_std, np.ones(12))
+    assert TableSchema.fit_transform(X, **ROLES)[1].noise_std is None
+
+
+def test_noise_std_without_variation_is_not_ignored():
+    """One laboratory has one standard deviation, and an unknown one is missing."""
+    for value in (0.5, np.nan):
+        X = table_with_roles(lab_sd=value)
+        schema, table = TableSchema.fit_transform(X, **ROLES, noise_std="lab_sd")
+        assert schema.ignored == ()
+        np.testing.assert_array_equal(table.noise_std, np.full(12, np.nan_to_num(value)))
+
+
+@pytest.mark.parametrize("role", ["time", "elevation", "site", "spectral", "coordinates"])
+def test_noise_std_has_no_other_role(role):
+    """The column of another role cannot be noise_std."""
+    roles = {**ROLES, "coordinates": ("lon", "lat")}
+    label = {**roles, "spectral": "clay", "coordinates": "lat"}[role]
+    with pytest.raises(ValueError, match=f"'{label}' has two roles.*noise_std|{role}"):
+        TableSchema.fit(table_with_roles(), **roles, noise_std=label)
+
+
+def test_transform_needs_the_column_of_noise_std():
+    """A table without the column differs from that of fit."""
+    X = table_with_roles(lab_sd=0.5)
+    schema = TableSchema.fit(X, **ROLES, noise_std="lab_sd")
+    with pytest.raises(ValueError, match=r"lacks the columns \['lab_sd'\]"):
+        schema.transform(X.drop(columns="lab_sd"))

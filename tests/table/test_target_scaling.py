@@ -148,3 +148,62 @@ def test_mixture_quantiles_do_not_cross():
     """Quantiles are non-decreasing also for levels that differ in the last digits."""
     levels = np.sort(np.append(np.random.default_rng(4).uniform(size=50), [0.5, 0.5 + 1e-15]))
     assert (np.diff(mixture_quantiles(MEAN, STD, levels), axis=1) >= 0).all()
+
+
+def test_noise_variance_is_standardized():
+    """Errors of half a standard deviation have a variance of a quarter; a huge one is limited."""
+    scaler = TargetScaler(None, center=10.0, scale=2.0)
+    noise = scaler.noise_variance(np.array([1.0, 0.0, 1e9]), np.zeros(3))
+    np.testing.assert_array_equal(noise, [0.25, 0.0, 1e6])
+    constant = TargetScaler(None, center=10.0, scale=0.0)
+    np.testing.assert_array_equal(constant.noise_variance(np.ones(2), np.ones(2)), 0.0)
+
+
+@pytest.mark.parametrize(("relative", "low", "high"), [(0.1, 0.99, 1.02), (0.2, 0.98, 1.05)])
+def test_delta_method_holds_for_small_errors(relative, low, high):
+    """The mean variance by the delta method is near that of log1p of simulated measurements."""
+    true = np.full(1_000_000, 4.0)
+    noise_std = relative * (1 + true)
+    measured = true + noise_std * np.random.default_rng(0).normal(size=len(true))
+    scaler = TargetScaler("log1p", center=1.0, scale=0.5)
+    expected = scaler.transform(measured).var()
+    assert low < scaler.noise_variance(noise_std, measured).mean() / expected < high
+
+
+def test_delta_method_fails_for_large_errors():
+    """At 0.3 (1 + y) the mean variance is much too large, as documented."""
+    rng = np.random.default_rng(0)
+    measured = 1 + 0.3 * rng.normal(size=1_000_000)
+    measured = measured[measured > 0.01]
+    scaler = TargetScaler("log1p", center=0.0, scale=1.0)
+    noise = scaler.noise_variance(np.full(len(measured), 0.3), measured - 1)
+    assert 1.4 < noise.mean() / np.log(measured).var() < 1.7
+
+
+@pytest.mark.parametrize("function", [None, "log1p"])
+@pytest.mark.parametrize("noise_std", [0.0, 0.1, 3.0])
+def test_added_variance_keeps_means_and_adds_squares(function, noise_std):
+    """The variance in the unit of y grows by the square of the error; the mean does not change."""
+    scaler = TargetScaler(function, center=1.5, scale=0.8)
+    mean, variance = np.array([[-1.0, 0.5], [0.0, 2.0]]), np.array([[0.2, 0.5], [0.1, 1.0]])
+    before = scaler.moments(mean, variance)
+    shift, added = scaler.added_variance(mean, variance, np.full(2, noise_std))
+    after = scaler.moments(mean + shift, variance + added)
+    np.testing.assert_allclose(after[0], before[0], rtol=1e-12)
+    np.testing.assert_allclose(after[1], before[1] + noise_std**2, rtol=1e-12)
+
+
+def test_added_variance_is_the_delta_method_for_small_errors():
+    """The standard deviation of log1p(y) is that of y over 1 + y."""
+    scaler = TargetScaler("log1p", center=1.5, scale=0.8)
+    mean, variance = np.array([[0.5]]), np.array([[1e-8]])
+    y = scaler.moments(mean, variance)[0][0]
+    _, added = scaler.added_variance(mean, variance, np.array([0.01]))
+    np.testing.assert_allclose(added[0], scaler.noise_variance(np.array([0.01]), y), rtol=1e-4)
+
+
+def test_constant_target_has_no_unit_for_errors():
+    """Nothing is added to the predictions of a constant target."""
+    scaler = TargetScaler(None, center=3.0, scale=0.0)
+    for part in scaler.added_variance(np.zeros((2, 3)), np.ones((2, 3)), np.ones(3)):
+        np.testing.assert_array_equal(part, 0.0)

@@ -1,7 +1,9 @@
 """Batches of each member's own training rows."""
 
+from dataclasses import replace
+
 import numpy as np
-from small_training import row_rngs, training_set
+from small_training import N, row_rngs, training_set
 
 from sptgnn_sklearn.training.batches import MemberBatches
 
@@ -35,3 +37,12 @@ def test_batches_mix_near_and_far_neighbors():
     variants = np.concatenate([inputs["variant"] for inputs, _ in batches], axis=1)
     assert 0.3 < (variants == 0).mean() < 0.7
     assert set(variants.ravel()) == {0, 1}
+
+
+def test_batches_hold_known_noise():
+    """Variances of measurement errors are those of the rows; there are none without the role."""
+    plain = MemberBatches(None, training_set(), row_rngs(), "cpu", batch_size=16)
+    assert "noise" not in next(iter(plain))[1]
+    data = replace(training_set(), noise=np.arange(N) / 8)
+    inputs, row_data = next(iter(MemberBatches(None, data, row_rngs(), "cpu", batch_size=16)))
+    np.testing.assert_array_equal(row_data["noise"], inputs["rows"] / 8)

@@ -1,5 +1,7 @@
 """The training loop: reproducibility, independence of members, threads and memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +146,26 @@ def test_batch_that_exceeds_gpu_memory_is_halved(monkeypatch):
     monkeypatch.setattr(loop, "_train_members", fail)
     with pytest.raises(torch.OutOfMemoryError):
         train_members(shape, data, training_config(batch_size=32), [0, 1])
+
+
+def test_known_noise_changes_training_and_scores():
+    """Rows with known noise count less; noise of zero gives the result without."""
+    data, config = training_set(), training_config()
+    noise = np.where(np.arange(N) % 2, 2.0, 0.0)
+    plain, zero, noisy = (
+        train_members(training_shape(), replace(data, noise=values), config, [0, 1])
+        for values in (None, 0 * noise, noise)
+    )
+    np.testing.assert_allclose(zero.mean, plain.mean, atol=1e-5)
+    assert np.nanmax(np.abs(noisy.mean - plain.mean)) > 1e-3
+    scores = [result.history[0]["held_out_mse"] for result in (plain, zero, noisy)]
+    assert scores[1] == pytest.approx(scores[0]) and scores[2] != pytest.approx(scores[0])
+
+
+def test_checkpoint_of_other_noise_is_not_used(tmp_path):
+    """The name of a checkpoint depends on the noise, and is the same for None as before."""
+    config = training_config(checkpoints=tmp_path)
+    noise = np.where(np.arange(N) % 2, 2.0, 0.0)
+    for values in (None, noise, 2 * noise):
+        train_members(training_shape(), replace(training_set(), noise=values), config, [0, 1])
+    assert len(list(tmp_path.iterdir())) == 3

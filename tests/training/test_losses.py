@@ -115,3 +115,68 @@ def test_coincident_rows_have_other_rows_as_neighbors():
     assert neighbors.shape == (1, 12, 3)
     assert (neighbors != torch.arange(12)[None, :, None]).all()
     assert all(len(set(row.tolist())) == 3 for row in neighbors[0])
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_no_noise_is_the_loss_without(beta):
+    """Known variances of zero change no value and no gradient."""
+    mean, log_variance, target = gaussian()
+    results = []
+    for noise in (None, torch.zeros_like(mean)):
+        inputs = [mean.clone().requires_grad_(), log_variance.clone().requires_grad_()]
+        loss = beta_nll(*inputs, target, beta, noise).sum()
+        loss.backward()
+        results.append([loss, *(values.grad for values in inputs)])
+    torch.testing.assert_close(*results)
+
+
+def test_likelihood_has_the_sum_of_both_variances():
+    """With beta 0 the loss is the Gaussian likelihood of predicted plus known variance."""
+    mean, log_variance, target = gaussian()
+    noise = torch.rand(mean.shape, dtype=torch.float64)
+    expected = torch.nn.GaussianNLLLoss(reduction="none", eps=1e-12)
+    torch.testing.assert_close(
+        beta_nll(mean, log_variance, target, 0.0, noise),
+        expected(mean, target, log_variance.exp() + noise),
+    )
+
+
+def test_noise_weights_squared_errors_by_precision():
+    """With beta 1 the gradient of the mean is that of squared error times v / (v + noise)."""
+    mean, log_variance, target = gaussian()
+    noise = torch.rand(mean.shape, dtype=torch.float64)
+    mean.requires_grad_()
+    beta_nll(mean, log_variance, target, 1.0, noise).sum().backward()
+    share = log_variance.exp() / (log_variance.exp() + noise)
+    torch.testing.assert_close(mean.grad, share * (mean.detach() - target))
+
+
+def test_predicted_variance_is_that_without_noise():
+    """The likelihood of errors with known noise is largest at the variance of the rest."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.tensor([0.0, 4.0], dtype=torch.float64).repeat(50_000)
+    error = torch.randn(len(noise), generator=generator, dtype=torch.float64)
+    error = error * (0.25 + noise).sqrt()
+    log_variance = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_variance], max_iter=50)
+
+    def closure():
+        optimizer.zero_grad()
+        spread = log_variance.expand(len(error))
+        loss = beta_nll(torch.zeros_like(error), spread, error, 0.0, noise).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert log_variance.detach().exp().item() == pytest.approx(0.25, rel=0.03)
+
+
+def test_all_terms_of_the_loss_use_the_noise():
+    """A row with very large noise adds nothing to the gradients of mean and baseline."""
+    target = torch.tensor([[5.0, 1.0]])
+    mean, baseline = (torch.zeros(1, 2, requires_grad=True) for _ in range(2))
+    output = NodePredictions(mean, torch.zeros(1, 2), baseline, torch.zeros(1), torch.zeros(1))
+    row_data = {"target": target, "weight": torch.ones(1, 2), "noise": torch.tensor([[1e6, 0.0]])}
+    SpTGNNLoss()(output, row_data).backward()
+    for gradient in (mean.grad, baseline.grad):
+        assert abs(gradient[0, 0]) < 1e-4 < 0.1 < abs(gradient[0, 1])

@@ -154,3 +154,49 @@ def test_matern_correlation_at_the_practical_range():
     found = matern_correlation(np.array([0.0, 5.0, 10.0]), 10.0)
     assert found[0] == 1
     assert found[2] == pytest.approx(0.05, abs=1e-3)
+
+
+def with_measurement_errors(errors, seed):
+    """Return errors of variance 1, four fifths of it independent in half of the rows, and shares."""
+    rng = np.random.default_rng(seed + 100)
+    share = np.where(np.arange(len(errors)) % 2, 0.2, 1.0)
+    return np.sqrt(share) * errors + np.sqrt(1 - share) * rng.normal(size=len(errors)), share
+
+
+def test_correlogram_is_that_without_measurement_errors():
+    """Independent errors in half of the rows hide the correlation unless their share is known."""
+    positions = np.random.default_rng(0).uniform(0, 200, (N, 2))
+    keys = np.arange(N, dtype=np.uint64)
+    draws = ErrorCorrelogram(0.8, 60.0).draw(positions, None, keys, 8, seed=0)
+    found = {True: [], False: []}
+    for seed, draw in enumerate(draws.T):
+        score, share = with_measurement_errors(draw, seed)
+        for known, results in found.items():
+            given = share if known else None
+            rng = np.random.RandomState(0)
+            results.append(ErrorCorrelogram.fit(score, positions, None, rng, given).share)
+    assert np.mean(found[True]) == pytest.approx(0.8, abs=0.12)
+    assert np.mean(found[False]) < 0.65
+
+
+def test_correlation_in_time_is_that_without_measurement_errors():
+    """Shares of place, time and year are those of errors without measurement errors."""
+    known = ErrorCorrelogram(0.4, 30.0, 0.5, 4.0, year_share=0.3)
+    found = []
+    for seed in range(6):
+        errors, positions, time = draw_errors(known, seed, years=30)
+        score, share = with_measurement_errors(errors, seed)
+        rng = np.random.RandomState(0)
+        found.append(ErrorCorrelogram.fit(score, positions, time, rng, share))
+    assert np.mean([one.share for one in found]) == pytest.approx(0.4, abs=0.12)
+    assert np.mean([one.year_share for one in found]) == pytest.approx(0.3, abs=0.12)
+
+
+def test_share_of_one_changes_nothing():
+    """Errors without measurement error give the correlogram of no share, bit for bit."""
+    errors = draw_errors(ErrorCorrelogram(0.5, 30.0, 0.5, 4.0), 0)
+    plain, known = (
+        ErrorCorrelogram.fit(*errors, np.random.RandomState(0), share)
+        for share in (None, np.ones(N))
+    )
+    assert plain == known

@@ -1,6 +1,7 @@
 """Post-processing fitted on out-of-fold predictions."""
 
 import numpy as np
+import pytest
 
 from sptgnn_sklearn.uncertainty.blending import Blend
 from sptgnn_sklearn.uncertainty.calibration import Calibration
@@ -96,3 +97,43 @@ def test_blend_is_fitted_to_rows_with_an_out_of_fold_prediction():
     assert result.blend.weights[1] > 0.75
     assert result.blend.weights[2] < 0.2
     assert result.network_only.weights == (1.0,)
+
+
+@pytest.mark.parametrize("calibration", ["scale", "local"])
+def test_measurement_errors_are_no_part_of_calibrated_variances(calibration):
+    """Held-out errors of variance 0.25, with known noise of 0 or 4, are calibrated to 0.25."""
+    rng = np.random.RandomState(0)
+    n = 4000
+    signal, noise = rng.normal(size=n), rng.choice([0.0, 4.0], size=n)
+    y = signal + np.sqrt(0.25 + noise) * rng.normal(size=n)
+    one, inputs = np.ones(n), CalibrationInputs(positions=rng.uniform(size=(n, 2)))
+    predictions = OutOfFoldPredictions(signal, one, 0 * one, np.ones(n, dtype=int), None)
+    settings = {"n_members": 1, "calibration": calibration, "rng": rng}
+    known, unknown = (
+        Postprocessor.fit(predictions, y, one, np.arange(n), inputs, **settings, noise=values)
+        for values in (noise, None)
+    )
+    variance = known.apply_held_out(predictions, inputs).variance
+    assert variance.mean() == pytest.approx(0.25, rel=0.1)
+    assert unknown.apply_held_out(predictions, inputs).variance.mean() > 1.5
+    assert known.blend.shrinkage > 0.95
+
+
+def test_blend_weights_rows_by_precision():
+    """The predictor that is right where measurements are exact gets most of the weight."""
+    rng = np.random.RandomState(0)
+    n = 3000
+    y = rng.normal(size=n)
+    exact = np.arange(n) % 2 == 0
+    good, bad = np.where(exact, y, 0.0), np.where(exact, 0.0, y)
+    count, one = np.ones(n, dtype=int), np.ones(n)
+    inputs = CalibrationInputs(positions=rng.uniform(size=(n, 2)))
+    predictions = OutOfFoldPredictions(good, one, 0 * one, count, bad[None])
+    settings = {"n_members": 1, "calibration": None, "rng": rng}
+    weights = [
+        Postprocessor.fit(
+            predictions, y, one, np.arange(n), inputs, **settings, noise=noise
+        ).blend.network_weight
+        for noise in (None, np.where(exact, 0.0, 9.0))
+    ]
+    assert weights[0] == pytest.approx(0.5, abs=0.05) and weights[1] > 0.8

@@ -10,7 +10,7 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.table.target_scaling import TargetScaler
 from sptgnn_sklearn.uncertainty.calibration import Calibration
-from sptgnn_sklearn.uncertainty.correlated_draws import SCORES
+from sptgnn_sklearn.uncertainty.correlated_draws import SCORES, keyed_normals
 from sptgnn_sklearn.uncertainty.postprocessing import MemberPredictions
 from sptgnn_sklearn.uncertainty.predictive_distribution import PredictiveDistribution
 
@@ -205,3 +205,91 @@ def test_predict_raises_for_rows_without_finite_prediction(monkeypatch):
     for method in (model.predict, model.predict_uncertainty, model.predict_interval):
         with pytest.raises(ValueError, match=r"1 of 60 rows.*\[3\]"):
             method(survey.data)
+
+
+def test_measurement_errors_widen_everything_but_the_mean():
+    """A normal prediction of sd 4 with errors of sd 3 has sd 5 in all outputs."""
+    plain = distribution([[1.0, 1.0]], [[4.0, 4.0]])
+    noisy = distribution([[1.0, 1.0]], [[4.0, 4.0]], noise_std=np.array([3.0, 0.0]))
+    np.testing.assert_array_equal(noisy.moments()[0], plain.moments()[0])
+    np.testing.assert_allclose(noisy.moments()[1], [5.0, 4.0])
+    levels = np.array([0.05, 0.5, 0.9])
+    np.testing.assert_allclose(noisy.quantiles(levels)[0], norm.ppf(levels, 12, 5), rtol=1e-6)
+    limits = np.array([9.0, 20.0])
+    np.testing.assert_allclose(noisy.probability_below(limits)[0], norm.cdf(limits, 12, 5))
+    np.testing.assert_allclose(noisy.interval(0.9)[0], [12 - 45 * 5, 12 + 45 * 5])
+    scores = SCORES[None, 3:-3].repeat(2, axis=0)
+    np.testing.assert_allclose(noisy.draw(scores)[0], 12 + 5 * scores[0], atol=1e-6)
+    for method, argument in (
+        ("quantiles", levels),
+        ("probability_below", limits),
+        ("interval", 0.9),
+        ("draw", scores),
+    ):
+        found, expected = (getattr(one, method)(argument)[1] for one in (noisy, plain))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("function", [None, "log1p"])
+def test_errors_add_to_the_aleatoric_variance(function):
+    """The squares of aleatoric part and error add up; epistemic part and mean are kept."""
+    members = MemberPredictions(np.array([[0.2], [0.8]]), np.array([[0.3], [0.5]]))
+    scaler = TargetScaler(function, 1.5, 0.8)
+    plain, noisy = (
+        PredictiveDistribution(members, scaler, Calibration(), noise_std=noise_std).moments()
+        for noise_std in (None, np.array([1.3]))
+    )
+    np.testing.assert_array_equal(noisy[0], plain[0])
+    np.testing.assert_allclose(noisy[1], np.hypot(plain[1], 1.3))
+    np.testing.assert_allclose(noisy[2], plain[2])
+
+
+def test_errors_keep_clipped_and_wide_means():
+    """Means are those without errors, bit for bit, also of limited and of wide distributions."""
+    wide = MemberPredictions(np.array([[0.5, 0.1]]), np.array([[9.0, 0.1]]))
+    scaler = TargetScaler("log1p", 0.0, 1.0)
+    options = {"bounds": (0.2, 50.0)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain, noisy = (
+            PredictiveDistribution(wide, scaler, Calibration(), **options, noise_std=noise_std)
+            for noise_std in (None, np.array([2.0, 2.0]))
+        )
+        np.testing.assert_array_equal(noisy.moments()[0], plain.moments()[0])
+    assert noisy.quantiles(np.array([0.001])).min() >= 0.2
+    assert noisy.moments()[1][1] > plain.moments()[1][1]
+
+
+@pytest.mark.parametrize(("relative", "coverage"), [(0.1, 0.88), (0.2, 0.85)])
+def test_log_normal_measurements_with_additive_errors(relative, coverage):
+    """90 % intervals contain simulated measurements for small errors, and fewer for larger ones."""
+    rng = np.random.default_rng(0)
+    true = np.exp(0.5 * rng.normal(size=500_000)) * 4
+    noise_std = relative * true.mean()
+    measured = true + noise_std * rng.normal(size=len(true)) - 1
+    members = MemberPredictions(np.array([[0.0]]), np.array([[0.25]]))
+    found = PredictiveDistribution(
+        members, TargetScaler("log1p", np.log(4), 1.0), Calibration(), None, np.array([noise_std])
+    )
+    assert found.moments()[1][0] == pytest.approx(measured.std(), rel=0.01)
+    low, high = found.quantiles(np.array([0.05, 0.95]))[0]
+    assert coverage < np.mean((low < measured) & (measured < high)) < 0.9
+
+
+def test_scores_of_errors_are_independent():
+    """Scores of a common error keep its share of the variance; rows without errors are kept."""
+    found = distribution([[1.0, 1.0]], [[4.0, 4.0]], noise_std=np.array([3.0, 0.0]))
+    common = np.random.default_rng(0).normal(size=(1, 50_000)).repeat(2, axis=0)
+    keys = np.array([7, 8], dtype=np.uint64)
+    scores = found.add_measurement_scores(common, keys, 0)
+    np.testing.assert_array_equal(scores[1], common[1])
+    assert scores[0].std() == pytest.approx(1, abs=0.02)
+    assert np.corrcoef(scores)[0, 1] == pytest.approx(4 / 5, abs=0.01)  # root of 16 / 25
+    plain = distribution([[1.0, 1.0]], [[4.0, 4.0]])
+    assert plain.add_measurement_scores(common, keys, 0) is common
+    # They are functions of key and seed, and independent of the noise of the same row.
+    np.testing.assert_array_equal(found.add_measurement_scores(common, keys, 0), scores)
+    assert (found.add_measurement_scores(common, keys, 1)[0] != scores[0]).all()
+    noise = (scores[0] - 0.8 * common[0]) / 0.6
+    for seed in (0, 1):
+        assert abs(np.corrcoef(noise, keyed_normals(keys, 50_000, seed)[0])[0, 1]) < 0.02
