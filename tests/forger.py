@@ -111,8 +111,15 @@ def image_model(fine_tune: bool | int) -> SpTGNNRegressor:
 def blended_model() -> SpTGNNRegressor:
     """Return a model with several base models, two of them with a Gaussian process."""
     base = ["kriging_extra_trees", XGBRegressor(n_estimators=2, max_depth=2), "gaussian_process"]
-    model = SpTGNNRegressor(**_SETTINGS, base_estimator=base, network=NETWORK, max_epochs=1)
-    return model.fit(X, Y)
+    model = SpTGNNRegressor(
+        **_SETTINGS, base_estimator=base, noise_std="lab_sd", network=NETWORK, max_epochs=1
+    )
+    return model.fit(table_with_errors(), Y)
+
+
+def table_with_errors() -> pd.DataFrame:
+    """Return the rows with a measurement error of every other one."""
+    return X.assign(lab_sd=np.arange(N_ROWS) % 2 * 0.5)
 
 
 def table_with_spectra() -> pd.DataFrame:
@@ -137,7 +144,8 @@ def query_rows(path: Path, n: int) -> pd.DataFrame:
     """Return the first rows of the table that the model of a file was fitted on."""
     if path.stem.startswith("image"):
         return table_with_images().head(n)
-    return (table_with_spectra() if path.stem == "spectra" else X).head(n)
+    tables = {"spectra": table_with_spectra, "blended": table_with_errors}
+    return tables.get(path.stem, lambda: X)().head(n)
 
 
 class _Stop(Callback):

@@ -33,3 +33,11 @@ def assert_same_predictions(first, second):
     np.testing.assert_array_equal(
         first.sample_y(X, 3, random_state=0), second.sample_y(X, 3, random_state=0)
     )
+
+
+NOISE_STD = np.where(np.arange(len(X)) % 3, 0.0, 2.5)
+
+
+def fit_noisy_model(network=None, **settings):
+    """Return a model of rows of which every third has a known measurement error."""
+    return make_model(network, noise_std="lab_sd", **settings).fit(X.assign(lab_sd=NOISE_STD), Y)

@@ -10,6 +10,7 @@ from small_models import make_regressor
 
 from sptgnn_sklearn.baseline import XGBoostBaseline
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.table.measurement_error import noise_weight
 
 
 def table(n=300, seed=0):
@@ -144,3 +145,40 @@ def test_invalid_parameters_raise(setting):
     X, y = table(30)
     with pytest.raises(ValueError, match=next(iter(setting))):
         make_baseline().set_params(**setting).fit(X, y)
+
+
+def test_rows_with_measurement_errors_count_less():
+    """The column is no feature, and the fit is that of weights; predictions do not use it."""
+    survey = make_soil_survey(200, random_state=0)
+    noise_std = np.where(np.arange(200) % 2, 0.0, 0.8 * survey.target.std())
+    X = survey.data.assign(lab_sd=noise_std)
+    settings = {"time": "date", "n_estimators": 20, "random_state": 0}
+    model = XGBoostBaseline(noise_std="lab_sd", **settings).fit(X, survey.target)
+    plain = XGBoostBaseline(**settings).fit(survey.data, survey.target)
+    noise = model.target_.noise_variance(noise_std, survey.target)
+    weighted = XGBoostBaseline(**settings).fit(
+        survey.data, survey.target, sample_weight=noise_weight(noise, np.ones(200))
+    )
+    predicted = model.predict(X)
+    np.testing.assert_array_equal(predicted, model.predict(X.assign(lab_sd=np.nan)))
+    assert np.abs(predicted - plain.predict(survey.data)).max() > 0.1
+    # Weights also change the scale of the target.
+    assert np.corrcoef(predicted, weighted.predict(survey.data))[0, 1] > 0.97
+    without = XGBoostBaseline(noise_std="lab_sd", **settings)
+    without.fit(X.assign(lab_sd=0.0), survey.target)
+    np.testing.assert_array_equal(without.predict(X), plain.predict(survey.data))
+
+
+@pytest.mark.parametrize("transform", [None, "log1p"])
+def test_measurement_errors_keep_the_mean(transform):
+    """Noisy rows bias neither the mean nor the smearing factor."""
+    survey = make_soil_survey(600, distribution="lognormal", random_state=0)
+    rng = np.random.default_rng(0)
+    noise_std = np.where(np.arange(600) % 2, 0.0, 0.15 * (1 + survey.target))
+    measured = survey.target + noise_std * rng.normal(size=600)
+    X = survey.data.assign(lab_sd=noise_std)
+    model = XGBoostBaseline(
+        time="date", noise_std="lab_sd", target_transform=transform, random_state=0
+    )
+    predicted = model.fit(X, measured).predict(X)
+    assert predicted.mean() == pytest.approx(survey.target.mean(), rel=0.03)

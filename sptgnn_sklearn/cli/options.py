@@ -64,7 +64,7 @@ _REMEDIES = (
 _PARAMETERS = (
     *("sheet", "layer", "sep", "decimal", "thousands", "encoding", "skip_rows", "na", "dayfirst"),
     *("crs", "coordinates", "time", "elevation", "site", "coverage", "quantiles", "below", "above"),
-    *("date", "layers", "like", "resample"),
+    *("date", "layers", "like", "resample", "noise_std"),
 )
 _PARAMETER = re.compile(rf"(?<![\w.])({'|'.join(_PARAMETERS)})=(?!=)(?=(\S?))")
 
@@ -186,6 +186,12 @@ def add_role_options(parser: argparse.ArgumentParser) -> None:
         ("site", "profile or site ids"),
     ):
         group.add_argument(f"--{role}", metavar="COLUMN", help=f'column of {what}, or "none"')
+    group.add_argument(
+        "--noise-std",
+        metavar="COLUMN",
+        help="column of standard deviations of the measurement error of the target, in its unit "
+        "(not inferred)",
+    )
     for option, what in (
         ("drop", "columns to exclude"),
         ("categorical", "numeric columns that hold class codes"),

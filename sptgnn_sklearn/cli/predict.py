@@ -153,10 +153,21 @@ def _match_columns(
                 f"{', '.join(pair)}); set --coordinates X Y."
             )
         source = dict(zip(pair, found_pair, strict=True))
-    for label in map(str, model.feature_names_in_):
-        if label not in source:
+    labels = [str(label) for label in model.feature_names_in_]
+    for label in labels:
+        if label in source:
+            continue
+        try:
             source[label] = find_similar_column(frame, label, f"{options.table}: column")
-    X = pd.DataFrame({label: frame[source[label]] for label in map(str, model.feature_names_in_)})
+        except TableError:
+            if label != schema.noise_std:
+                raise
+            if not options.quiet:
+                print(f"note: no column {label}: values without measurement error are predicted")
+    X = pd.DataFrame(
+        {label: frame[source[label]] if label in source else np.nan for label in labels},
+        index=frame.index,
+    )
     for label in map(str, schema.categorical):
         if pd.api.types.is_numeric_dtype(X[label].dtype):
             X[label] = as_classes(X[label])

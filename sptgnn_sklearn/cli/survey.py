@@ -87,7 +87,8 @@ class Survey:
         """Role parameters of the estimators."""
         roles = self.roles
         named = {"coordinates": roles.coordinates, "crs": self.crs, "time": roles.time}
-        return named | {"elevation": roles.elevation, "site": roles.site}
+        named |= {"elevation": roles.elevation, "site": roles.site}
+        return named | {"noise_std": roles.noise_std}
 
 
 def read_survey(options: argparse.Namespace) -> Survey:
@@ -109,6 +110,7 @@ def read_survey(options: argparse.Namespace) -> Survey:
         time=options.time,
         elevation=options.elevation,
         site=options.site,
+        noise_std=options.noise_std,
         drop=drop,
     )
     crs = _choose_crs(options, file_crs, roles.coordinates)
@@ -138,6 +140,7 @@ def read_survey(options: argparse.Namespace) -> Survey:
             time=roles.time,
             elevation=roles.elevation,
             site=roles.site,
+            noise_std=roles.noise_std,
         )
         warn_unlikely_values(schema, table, y)
     caught = [*caught_reading, *caught]

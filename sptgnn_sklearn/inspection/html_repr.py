@@ -67,6 +67,7 @@ def fitted_facts(
         "elevation": _format_label(schema.elevation),
         "site": _format_label(schema.site),
         "images": ", ".join(f"{name}: {label}" for name, label in schema.images.items()) or _NONE,
+        "noise_std": _format_label(schema.noise_std),
         "covariates": _format_names([*schema.numeric, *schema.categorical]),
         "ignored": _format_names(schema.ignored),
         "relations": _format_names(relations),
@@ -78,6 +79,8 @@ def fitted_facts(
     }
     if not schema.ignored:
         del facts["ignored"]
+    if schema.noise_std is None:
+        del facts["noise_std"]
     if not gains:
         del facts["lost R² without"]
     return facts

@@ -35,6 +35,7 @@ from .training_table import restore_training_table, row_positions
 __all__ = ["GroupedRows", "drop_training_rows", "with_groups", "without_row_order"]
 
 _MOST_KNOTS = 1000  # of the kriged target
+_LARGEST_LOG_NOISE = 7.0  # of a Gaussian process
 _N_COORDINATES = 2  # the first features of the tabular base model
 
 
@@ -54,6 +55,8 @@ class GroupedRows:
     quantiles : ndarray of shape (n_quantiles, p)
         Exact quantiles of the numeric covariates.
     groups : LocationGroups
+    noise : ndarray of shape (n,) or None
+        Variances of measurement errors, in standardized units; None without any.
     """
 
     table: SampleTable
@@ -62,6 +65,7 @@ class GroupedRows:
     residuals: np.ndarray
     quantiles: np.ndarray
     groups: LocationGroups
+    noise: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> GroupedRows:
         """Return some of the rows."""
@@ -72,6 +76,7 @@ class GroupedRows:
             targets=self.targets[rows],
             residuals=self.residuals[rows],
             groups=self.groups.take(rows),
+            noise=None if self.noise is None else self.noise[rows],
         )
 
 
@@ -145,7 +150,8 @@ def drop_training_rows(
     schema, table = _merge_rare_levels(ensemble, table, min_group_size)
     targets = ensemble.standardized_targets
     residuals = targets - _baseline(ensemble)
-    rows = GroupedRows(table, positions, targets, residuals, features.quantiles, groups)
+    noise = ensemble.require_training_rows().noise
+    rows = GroupedRows(table, positions, targets, residuals, features.quantiles, groups, noise)
     reduced = replace(
         ensemble,
         features=replace(features, schema=schema, quantiles=quantiles),
@@ -225,7 +231,7 @@ def _coarsen_base(
     size: int,
     knots: list[np.ndarray | float | None],
 ) -> BaseModels:
-    """Coarsen the trees of all base models."""
+    """Coarsen the trees of all base models, and the known noise of processes."""
     kriged, kriged_knots = None, []
     if base.kriging is not None:
         kriged = base.kriging.predict_left_out(folds.member[0])
@@ -242,7 +248,25 @@ def _coarsen_base(
         )
         for name, regressor in base.regressors.items()
     }
-    return replace(base, regressors=regressors)
+    return replace(
+        base,
+        regressors=regressors,
+        kriging=_with_mean_noise(base.kriging),
+        process=_with_mean_noise(base.process),
+    )
+
+
+def _with_mean_noise(process: GaussianProcess | None) -> GaussianProcess | None:
+    """Add the mean of known noise variances to that of the process, for all rows alike.
+
+    A group of which all rows are exact, or one is not, would tell the noise of these rows.
+    """
+    if process is None or process.known_noise is None:
+        return process
+    parameters = process.parameters.copy()
+    total = np.exp(parameters[-1]) + process.known_noise.mean()
+    parameters[-1] = min(np.log(total), _LARGEST_LOG_NOISE)
+    return replace(process, parameters=parameters, known_noise=None)
 
 
 def _group_base(base: BaseModels, inputs: BaseInputs, rows: GroupedRows) -> BaseModels:

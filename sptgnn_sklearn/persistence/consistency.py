@@ -34,7 +34,7 @@ from ..table.deduplication import DeduplicatedRows
 from ..table.features import FeatureEncoder
 from ..table.projection import CovariateProjection
 from ..table.schema import SIMILARITIES, SampleTable, TableSchema
-from ..table.target_scaling import TargetScaler
+from ..table.target_scaling import LARGEST_NOISE_VARIANCE, TargetScaler
 from ..uncertainty.postprocessing import MemberPredictions
 from ..utils.safe_file import FileError
 from .checks import (
@@ -141,14 +141,15 @@ def _check_schema(schema: Any) -> None:
         and all(map(is_label, images.values())),
         "columns_.images is invalid",
     )
-    for name in ("time", "elevation", "site"):
+    for name in ("time", "elevation", "site", "noise_std"):
         require(is_label(getattr(schema, name)), f"columns_.{name} is no label")
     require(
         schema.elevation is None or _known([schema.elevation], numeric),
         "columns_.elevation is not numeric",
     )
     used = {*schema.coordinates, *numeric, *categorical, *images.values(), *schema.ignored}
-    used |= {label for label in (schema.time, schema.site) if label is not None}
+    no_covariates = (schema.time, schema.site, schema.noise_std)
+    used |= {label for label in no_covariates if label is not None}
     require(_known(used, known), "columns_ has columns that are not among its labels")
     reference = schema.reference
     require(isinstance(reference, SpatialReference), "columns_.reference is missing")
@@ -400,6 +401,7 @@ def _check_process(process: Any, n: int, row: BaseInputs) -> None:
         and is_array(process.values, "f8", (n,), finite=True)
         and is_array(process.weight, "f8", (n,), finite=True)
         and process.weight.min() >= LEAST_WEIGHT
+        and _is_noise(process.known_noise, n)
     )
     require(bool(valid), "A Gaussian process is out of range")
 
@@ -431,6 +433,15 @@ def _check_training(rows: Any, shape: NetworkShape, n: int, n_neighbors: int) ->
     )
     _check_predictions(rows.held_out, n)
     _check_gains(rows.gains)
+    require(_is_noise(rows.noise, n), "The measurement errors of the rows are out of range")
+
+
+def _is_noise(value: Any, n: int) -> bool:
+    """Return whether a value is None or n variances of measurement errors."""
+    return value is None or (
+        is_array(value, "f8", (n,), finite=True)
+        and bool(((value >= 0) & (value <= LARGEST_NOISE_VARIANCE)).all())
+    )
 
 
 def _check_gains(gains: Any) -> None:

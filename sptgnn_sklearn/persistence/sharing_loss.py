@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ensemble.base_models import with_kriged
 from ..ensemble.fitted import Ensemble
+from ..table.measurement_error import noise_weight
 from ..uncertainty.blending import Blend
 from ..uncertainty.local_scale import CalibrationInputs
 from ..uncertainty.postprocessing import Postprocessor
@@ -69,12 +70,13 @@ def adapt_to_groups(
     SharingLoss
     """
     restored = restore_held_out(complete)
+    precision = weight if rows.noise is None else weight * noise_weight(rows.noise, weight)
     y, base = complete.standardized_targets, restored.predictions.base
     best, best_error = (reduced, restored), np.inf
     for n_neighbors in _candidates(complete, len(rows.groups)):
         candidate = replace(reduced, n_neighbors=n_neighbors)
         found = held_out_from_groups(complete, candidate, rows, base)
-        error = _blended_error(found, y, weight)
+        error = _blended_error(found, y, precision)
         if error < best_error:
             best, best_error = (candidate, found), error
     candidate, found = best
@@ -115,6 +117,7 @@ def _refit(
             n_members=complete.n_members,
             calibration=kind if calibration.shape is None else "quantile",
             rng=np.random.RandomState(0),
+            noise=rows.noise,
         )
     return without_row_order(post)
 

@@ -94,6 +94,8 @@ class Roles:
         Reason for each column that is not used.
     reasons : dict of str to str
         Reason for coordinates, time, elevation and site, also if there is no such column.
+    noise_std : str or None
+        Standard deviations of measurement errors.
     """
 
     target: str
@@ -104,6 +106,7 @@ class Roles:
     covariates: tuple[str, ...] = ()
     dropped: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    noise_std: str | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -114,7 +117,8 @@ class Roles:
     @property
     def used(self) -> list[str]:
         """Columns of X for an estimator."""
-        extra = [label for label in (self.time, self.site) if label is not None]
+        no_covariates = (self.time, self.site, self.noise_std)
+        extra = [label for label in no_covariates if label is not None]
         return [*self.coordinates, *extra, *self.covariates]
 
     def describe(self, frame: pd.DataFrame) -> list[str]:
@@ -128,6 +132,8 @@ class Roles:
         for role in ("time", "elevation", "site"):
             label = getattr(self, role)
             lines.append(f"{role:<11}  {label or '–'} ({self.reasons[role]})")
+        if self.noise_std is not None:
+            lines.append(f"noise_std    {self.noise_std} (as set)")
         text = [label for label in self.covariates if _is_text(frame[label])]
         numbers = [label for label in self.covariates if label not in text]
         for kind, labels in (("numbers", numbers), ("categories", text)):
@@ -148,6 +154,7 @@ def infer_roles(
     time: str | None = None,
     elevation: str | None = None,
     site: str | None = None,
+    noise_std: str | None = None,
     drop: Sequence[str] = (),
 ) -> Roles:
     r"""Infer the role of each column of a table.
@@ -162,6 +169,9 @@ def infer_roles(
         further pairs with such names are dropped.
     time, elevation, site : str, default=None
         Columns of these roles. None uses recognized names, ``"none"`` assigns no column.
+    noise_std : str, default=None
+        Column of standard deviations of measurement errors. None and ``"none"`` assign no column:
+        names do not tell which property a standard deviation belongs to, and of what it is.
     drop : sequence of str, default=()
         Columns that are not used.
 
@@ -203,12 +213,18 @@ def infer_roles(
     resolve_column(frame, target, "--target")
     dropped = {resolve_column(frame, label, "--drop"): "as set" for label in drop}
     reasons: dict[str, str] = {}
-    named = [label for label in (*(coordinates or ()), time, elevation, site) if label is not None]
+    given_labels = (*(coordinates or ()), time, elevation, site, noise_std)
+    named = [label for label in given_labels if label is not None]
     for label in map(str, frame.columns):
         if label.lower().startswith(_DROPPED_PREFIXES) and label not in (target, *named):
             dropped.setdefault(label, f"name begins with {label.split('_')[0]}_")
     dropped.pop(target, None)
     rest = frame.drop(columns=[target, *dropped])
+    if noise_std == _NO_COLUMN and noise_std not in rest.columns:
+        noise_std = None
+    if noise_std is not None:
+        noise_std = resolve_column(rest, noise_std, "--noise-std")
+        rest = rest.drop(columns=[noise_std])
 
     pair = _infer_coordinates(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
@@ -227,7 +243,15 @@ def infer_roles(
         if reason and label != roles["elevation"]:
             dropped[label] = reason
     covariates = tuple(label for label in map(str, rest.columns) if label not in dropped)
-    return Roles(target, pair, **roles, covariates=covariates, dropped=dropped, reasons=reasons)
+    return Roles(
+        target,
+        pair,
+        **roles,
+        covariates=covariates,
+        dropped=dropped,
+        reasons=reasons,
+        noise_std=noise_std,
+    )
 
 
 def resolve_column(frame: pd.DataFrame, label: str, option: str) -> str:

@@ -8,7 +8,13 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import skew
 
-__all__ = ["LARGEST_LOG", "TargetScaler", "choose_transform", "mixture_quantiles"]
+__all__ = [
+    "LARGEST_LOG",
+    "LARGEST_NOISE_VARIANCE",
+    "TargetScaler",
+    "choose_transform",
+    "mixture_quantiles",
+]
 
 _MIN_SKEWNESS = 1.0  # of a target that "auto" log-transforms
 _BISECTIONS = 60
@@ -17,7 +23,7 @@ _BRACKET_WIDTH = 9.0  # in standard deviations; less than 1e-18 of a Gaussian li
 LARGEST_LOG = 80.0
 _LARGEST_LOG_VARIANCE = 16.0
 # Of measurement errors in standardized units: a row with a larger one has no information.
-_LARGEST_NOISE_VARIANCE = 1e6
+LARGEST_NOISE_VARIANCE = 1e6
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class TargetScaler:
         std = noise_std / self.scale
         if self.function == "log1p":
             std = std / (1 + y)
-        return np.minimum(std, np.sqrt(_LARGEST_NOISE_VARIANCE)) ** 2
+        return np.minimum(std, np.sqrt(LARGEST_NOISE_VARIANCE)) ** 2
 
     def added_variance(
         self, mean: np.ndarray, variance: np.ndarray, noise_std: np.ndarray

@@ -88,3 +88,12 @@ def test_facts_are_short(named_survey):
     assert (facts["rows"], facts["relations"]) == ("85, 80 distinct", "–")
     assert (facts["site"], facts["images"], facts["held-out R²"]) == ("–", "–", "–")
     assert "ignored" not in facts
+
+
+def test_measurement_errors_are_shown_if_known():
+    X = make_soil_survey(20, random_state=0).data.assign(lab_sd=np.arange(20.0))
+    settings = {"relations": (), "streams": (), "weight": np.ones(20), "n_rows": 20}
+    for label in ("lab_sd", None):
+        schema = TableSchema.fit(X, time="date", noise_std=label)
+        facts = fitted_facts(schema, **settings, n_members=1, r2=0.5)
+        assert facts.get("noise_std") == label

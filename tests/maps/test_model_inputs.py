@@ -1,5 +1,6 @@
 """Input columns of fitted regressors and their roles."""
 
+import numpy as np
 import pytest
 from map_models import SETTINGS, make_network, survey_columns
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -8,9 +9,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from small_rasters import survey
+from small_rasters import CRS, survey
 
-from sptgnn_sklearn import predict_map
+from sptgnn_sklearn import XGBoostBaseline, predict_map
 from sptgnn_sklearn.maps.model_inputs import fitted_columns, inspect_inputs
 
 
@@ -78,3 +79,12 @@ def test_arguments_must_not_contradict_the_model(model, stack):
     linear = LinearRegression().fit(*survey_columns(["cov_0"]))
     with pytest.raises(ValueError, match=r"crs='EPSG:4326' .*coordinates"):
         predict_map(linear, stack, crs="EPSG:4326", verbose=0)
+
+
+def test_standard_deviations_of_measurement_errors_are_optional():
+    """A map has none, as it has no site ids."""
+    X, y = survey()
+    X = X.assign(lab_sd=np.where(np.arange(len(X)) % 2, 0.0, 0.1), profile=np.arange(len(X)) // 2)
+    settings = {"crs": CRS, "time": "date", "n_estimators": 5}
+    model = XGBoostBaseline(noise_std="lab_sd", site="profile", **settings).fit(X, y)
+    assert inspect_inputs(model).optional == {"lab_sd", "profile"}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
-from map_models import ALL_LAYERS, SETTINGS, flatten, survey_columns
+from map_models import ALL_LAYERS, SETTINGS, flatten, make_network, survey_columns
 from sklearn.linear_model import LinearRegression
-from small_rasters import CRS, HEIGHT, WIDTH, survey
+from small_rasters import CRS, HEIGHT, WIDTH, as_dataset, bands_of, survey
 
 from sptgnn_sklearn import XGBoostBaseline, predict_map
 
@@ -61,3 +61,26 @@ def test_arguments_are_checked(stack, invalid):
     linear = LinearRegression().fit(*survey_columns(["cov_0"]))
     with pytest.raises(ValueError, match=next(iter(invalid))):
         predict_map(linear, stack, verbose=0, **invalid)
+
+
+def test_maps_are_those_of_values_without_measurement_error(stack, table):
+    """A map needs no raster of noise_std, and equals predictions of missing ones."""
+    X, y = survey()
+    X = X.assign(lab_sd=np.where(np.arange(len(X)) % 2, 0.0, np.std(y)))
+    model = make_network(noise_std="lab_sd").fit(X, y)
+    expected = model.predict_uncertainty(table.assign(lab_sd=np.nan))
+    result = flatten(predict_map(model, stack, layers=["mean", "std"], **SETTINGS))
+    for name in ("mean", "std"):
+        np.testing.assert_allclose(result[name], expected[name], rtol=1e-5)
+    assert "lab_sd" not in table
+
+
+def test_maps_of_measurements(table):
+    """One value for all cells gives the map of measurements with that error."""
+    X, y = survey()
+    X = X.assign(lab_sd=np.where(np.arange(len(X)) % 2, 0.0, np.std(y)))
+    model = make_network(noise_std="lab_sd").fit(X, y)
+    expected = model.predict_uncertainty(table.assign(lab_sd=2.0))
+    covariates = as_dataset(bands_of(table)).assign(lab_sd=2.0)
+    result = flatten(predict_map(model, covariates, layers=["std"], **SETTINGS))
+    np.testing.assert_allclose(result["std"], expected["std"], rtol=1e-5)

@@ -1,7 +1,7 @@
 """Fitted models with trees, and with all base models of small surveys, and their files."""
 
 import pytest
-from saved_models import fit_model
+from saved_models import fit_model, fit_noisy_model
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +26,8 @@ def auto_saved(auto_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "auto.safetensors"
     auto_model.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def noisy_model():
+    return fit_noisy_model(base_estimator="auto")

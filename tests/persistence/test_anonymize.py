@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from saved_models import ROLES, SMALL_SETTINGS, X, Y, fit_model, make_model
+from saved_models import NOISE_STD, ROLES, SMALL_SETTINGS, X, Y, fit_model, make_model
 from sklearn.neighbors import KNeighborsRegressor
 
 from sptgnn_sklearn import SpTGNNRegressor
@@ -245,3 +245,37 @@ def test_neighbors_contribute_mean_residuals(model):
     reduced, rows = drop_training_rows(model.ensemble_, model._merged.weight)
     residuals = (reduced.context.targets - reduced.context.baseline).mean(0).numpy()
     np.testing.assert_allclose(residuals, rows.groups.mean(rows.residuals), atol=1e-5)
+
+
+def test_measurement_errors_of_rows_are_removed(noisy_model, tmp_path):
+    """Processes know the mean variance of the errors; nothing has one value per row or group."""
+    path = tmp_path / "shared"
+    noisy_model.save(path, training_data=False)
+    complete, shared = noisy_model.ensemble_, SpTGNNRegressor.load(path).ensemble_
+    assert shared.training is None
+    noise = complete.training.noise
+    distinct = np.unique(noise[noise > 0])
+    for name in ("kriging", "process"):
+        before, after = getattr(complete.base, name), getattr(shared.base, name)
+        np.testing.assert_array_equal(before.known_noise, noise)
+        assert after.known_noise is None
+        expected = np.exp(before.parameters[-1]) + noise.mean()
+        assert np.exp(after.parameters[-1]) == pytest.approx(expected)
+        np.testing.assert_array_equal(after.parameters[:-1], before.parameters[:-1])
+    _, arrays = read(path, "model")
+    for array in arrays.values():
+        if array.dtype.kind == "f" and array.dtype.itemsize == 8:
+            for value in (*distinct, *np.sqrt(distinct), *np.unique(NOISE_STD[NOISE_STD > 0])):
+                assert not np.isclose(array, value, rtol=1e-9, atol=0).any()
+
+
+def test_shared_models_are_calibrated_without_measurement_errors(noisy_model, tmp_path):
+    """The standard deviation of a shared model is that of values without the known errors."""
+    noisy_model.save(tmp_path / "shared", training_data=False)
+    shared = SpTGNNRegressor.load(tmp_path / "shared")
+    table = X.assign(lab_sd=0.0)
+    std = [model.predict(table, return_std=True)[1].mean() for model in (noisy_model, shared)]
+    assert std[1] == pytest.approx(std[0], rel=0.3)
+    mean, wider = shared.predict(X.assign(lab_sd=3.0), return_std=True)
+    np.testing.assert_array_equal(mean, shared.predict(table))
+    np.testing.assert_allclose(wider**2, shared.predict(table, return_std=True)[1] ** 2 + 9)

@@ -24,6 +24,12 @@ def auto_parts(auto_saved):
     return load_model(auto_saved)
 
 
+@pytest.fixture
+def noisy_parts(noisy_model, tmp_path):
+    noisy_model.save(tmp_path / "noisy")
+    return load_model(tmp_path / "noisy")
+
+
 def change_ensemble(fitted, **changes):
     return {**fitted, "ensemble_": replace(fitted["ensemble_"], **changes)}
 
@@ -241,3 +247,44 @@ def test_forged_out_of_fold_predictions_raise(auto_parts, change):
     changed = replace(training, base=change(training.base))
     with pytest.raises(FileError):
         check_model(params, change_ensemble(fitted, training=changed))
+
+
+def test_models_with_measurement_errors_pass(noisy_parts):
+    params, fitted = noisy_parts
+    assert fitted["columns_"].noise_std == "lab_sd"
+    check_model(params, fitted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: -a,
+        lambda a: a[:-1],
+        lambda a: a[:, None],
+        lambda a: np.where(a > 0, np.nan, a),
+        lambda a: np.where(a > 0, np.inf, a),
+        lambda a: a * 1e9,
+        lambda a: a.astype(np.float32),
+        lambda a: a.tolist(),
+        lambda a: 0.0,
+    ],
+)
+def test_forged_measurement_errors_raise(noisy_parts, change):
+    """Variances that are negative, not finite, too large, or of other shapes or types."""
+    params, fitted = noisy_parts
+    training = fitted["ensemble_"].training
+    forged = change_ensemble(fitted, training=replace(training, noise=change(training.noise)))
+    with pytest.raises(FileError, match="measurement errors"):
+        check_model(params, forged)
+    noise = change(fitted["ensemble_"].base.process.known_noise)
+    with pytest.raises(FileError, match="Gaussian process"):
+        check_model(params, change_process(fitted, "process", known_noise=noise))
+
+
+@pytest.mark.parametrize("label", ["other", ["lab_sd"], b"lab_sd"])
+def test_forged_columns_of_measurement_errors_raise(noisy_parts, label):
+    params, fitted = noisy_parts
+    schema = replace(fitted["columns_"], noise_std=label)
+    features = replace(fitted["ensemble_"].features, schema=schema)
+    with pytest.raises(FileError, match="columns_"):
+        check_model(params, {**change_ensemble(fitted, features=features), "columns_": schema})

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from saved_models import SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model
+from saved_models import NOISE_STD, SMALL_SETTINGS, X, Y, assert_same_predictions, fit_model
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from xgboost import XGBRegressor
@@ -247,3 +247,17 @@ def test_fitted_parameters_of_shared_models_are_unfitted(tmp_path, in_list):
     regressor = found[0] if in_list else found
     assert regressor.n_estimators == 2
     assert not regressor.__sklearn_is_fitted__()
+
+
+def test_measurement_errors_survive_a_file(noisy_model, tmp_path):
+    """Role, errors of the training rows and predictions with errors are those saved."""
+    noisy_model.save(tmp_path / "noisy")
+    again = SpTGNNRegressor.load(tmp_path / "noisy")
+    assert again.noise_std == again.columns_.noise_std == "lab_sd"
+    noise = noisy_model.ensemble_.training.noise
+    np.testing.assert_array_equal(again.ensemble_.training.noise, noise)
+    table = X.assign(lab_sd=NOISE_STD)
+    pd.testing.assert_frame_equal(
+        again.predict_uncertainty(table, coverage=0.8),
+        noisy_model.predict_uncertainty(table, coverage=0.8),
+    )

@@ -266,3 +266,22 @@ def test_letters_of_all_scripts_distinguish_columns(label, columns, expected):
     assert find_similar_column(table, label, "new.csv:") == expected
     with pytest.raises(TableError, match="no such column"):
         find_similar_column(table, "влажность", "new.csv:")
+
+
+@pytest.mark.parametrize("name", ["lab_sd", "soc_sd", "noise_std", "measurement_error"])
+def test_noise_std_is_never_inferred(name):
+    """Names do not tell whose standard deviation it is: the column is a covariate."""
+    roles = infer_roles(frame(**{name: numbers()}), "soc")
+    assert roles.noise_std is None and name in roles.covariates
+
+
+def test_noise_std_is_set_by_name():
+    """The column is used, is no covariate, and is described."""
+    table = frame(lab_sd=numbers(), clay=numbers(seed=2))
+    roles = infer_roles(table, "soc", noise_std="lab_sd")
+    assert (roles.noise_std, roles.covariates) == ("lab_sd", ("clay",))
+    assert roles.used == ["lon", "lat", "lab_sd", "clay"]
+    assert "noise_std    lab_sd (as set)" in roles.describe(table)
+    assert infer_roles(table, "soc", noise_std="none").noise_std is None
+    with pytest.raises(TableError, match=r"--noise-std lab_std: .*lab_sd"):
+        infer_roles(table, "soc", noise_std="lab_std")
