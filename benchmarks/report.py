@@ -286,6 +286,22 @@ def known_variance_table(record: Path) -> TextTable:
     return TextTable(["survey", *labels.values()], rows)
 
 
+def measurement_error_table(record: Path) -> TextTable:
+    """Predictions of simulated surveys with and without known measurement errors."""
+    found = json.loads(record.read_text(encoding="utf-8"))
+    labels = {
+        "r2_smooth": "R2 of the smooth function",
+        "std_over_rmse": "predicted std / RMSE of true values",
+        "coverage_true": "coverage of true values",
+        "coverage_exact": "coverage of measurements without error",
+        "coverage_noisy": "coverage of measurements with error",
+    }
+    rows = [
+        [case, *_format([scores[name] for name in labels], 2)] for case, scores in found.items()
+    ]
+    return TextTable(["survey", *labels.values()], rows)
+
+
 def map_table(record: Path) -> TextTable:
     """Time and memory of a large map, and differences at block edges."""
     found = json.loads(record.read_text(encoding="utf-8"))
@@ -457,6 +473,9 @@ def write_documentation(records: Path, folder: Path) -> None:
     tables["known-variance.rst"] = known_variance_table(
         records / "known-variance-3000.json"
     ).to_rst("Predicted and known variance on simulated surveys")
+    tables["measurement-error.rst"] = measurement_error_table(
+        records / "measurement-error.json"
+    ).to_rst("90 % intervals with and without known measurement errors")
     small = Results(records / "ablation-small")
     for kind in FOLD_KINDS:
         differences = ablation_differences(small, kind, VARIANTS)

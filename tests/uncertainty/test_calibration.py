@@ -1,5 +1,7 @@
 """Calibration recovers known factors and shapes, and changes little with few rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm, t
@@ -170,11 +172,10 @@ def test_factor_is_that_of_the_variance_without_measurement_errors(rng, distance
     known = None if distance is None else rng.uniform(1, 100, size=N)
     noise = rng.choice([0.0, 1.0, 9.0], size=N)
     error = np.sqrt(3 + noise) * rng.normal(size=N)
-    one = np.ones(N)
-    data = CalibrationData(error, one, 0 * one, known, one, noise)
-    np.testing.assert_allclose(Calibration.fit(data, "scale").factor(known), 3, rtol=0.06)
-    without = CalibrationData(error, one, 0 * one, known, one)
-    assert np.mean(Calibration.fit(without, "scale").factor(known)) > 5
+    data = calibration_data(error, distance=known)
+    result = Calibration.fit(replace(data, noise=noise), "scale")
+    np.testing.assert_allclose(result.factor(known), 3, rtol=0.06)
+    assert np.mean(Calibration.fit(data, "scale").factor(known)) > 5
 
 
 def test_slope_with_distance_is_recovered_with_measurement_errors(rng):
@@ -182,8 +183,8 @@ def test_slope_with_distance_is_recovered_with_measurement_errors(rng):
     distance = np.exp(rng.uniform(0, 4, size=N))
     noise = rng.choice([0.0, 4.0], size=N)
     error = np.sqrt(distance**0.5 + noise) * rng.normal(size=N)
-    one = np.ones(N)
-    result = Calibration.fit(CalibrationData(error, one, 0 * one, distance, one, noise), "scale")
+    data = replace(calibration_data(error, distance=distance), noise=noise)
+    result = Calibration.fit(data, "scale")
     probe = np.array([2.0, 20.0])
     np.testing.assert_allclose(result.factor(probe), probe**0.5, rtol=0.1)
 
@@ -191,10 +192,9 @@ def test_slope_with_distance_is_recovered_with_measurement_errors(rng):
 @pytest.mark.parametrize("kind", [None, "scale", "quantile"])
 def test_no_measurement_errors_change_nothing(rng, kind):
     """Noise of zero gives the calibration without noise, up to the prior of the factor."""
-    error, one = 2 * rng.normal(size=N), np.ones(N)
+    data = calibration_data(2 * rng.normal(size=N), distance=np.ones(N))
     plain, zero = (
-        Calibration.fit(CalibrationData(error, one, 0 * one, one, one, noise), kind)
-        for noise in (None, 0 * one)
+        Calibration.fit(replace(data, noise=noise), kind) for noise in (None, np.zeros(N))
     )
     assert zero.log_factor == pytest.approx(plain.log_factor, abs=1e-3)
     np.testing.assert_allclose(zero.scores, plain.scores, rtol=1e-3)
@@ -203,8 +203,8 @@ def test_no_measurement_errors_change_nothing(rng, kind):
 def test_scores_include_measurement_errors(rng):
     """Scores are standardized by the sum of both variances, so that they have variance 1."""
     noise = rng.choice([0.0, 9.0], size=N)
-    error, one = np.sqrt(1 + noise) * rng.normal(size=N), np.ones(N)
-    scores = Calibration.fit(CalibrationData(error, one, 0 * one, None, one, noise), None).scores
+    data = replace(calibration_data(np.sqrt(1 + noise) * rng.normal(size=N)), noise=noise)
+    scores = Calibration.fit(data, None).scores
     for rows in (noise == 0, noise > 0):
         assert scores[rows].std() == pytest.approx(1, rel=0.03)
 
@@ -212,14 +212,13 @@ def test_scores_include_measurement_errors(rng):
 def test_few_rows_with_large_errors_keep_the_predicted_variance(rng):
     """Where errors hide the variance, its factor is near 1 and not at a limit."""
     for _ in range(20):
-        error, one = 4 * rng.normal(size=30), np.ones(30)
-        data = CalibrationData(error, one, 0 * one, None, one, 16 * one)
+        data = replace(calibration_data(4 * rng.normal(size=30)), noise=np.full(30, 16.0))
         assert 0.25 < Calibration.fit(data, "scale").factor(None) < 4
 
 
 def test_excess_of_fewer_members_is_a_share_of_the_whole_error(rng):
     """With predicted variance 2, excess 1 and noise 3, errors of variance 6 give a factor of 1."""
     one = np.ones(N)
-    error = np.sqrt(6.0) * rng.normal(size=N)
-    data = CalibrationData(error, 2 * one, one, None, one, 3 * one)
+    data = calibration_data(np.sqrt(6.0) * rng.normal(size=N), variance=2 * one, excess=one)
+    data = replace(data, noise=3 * one)
     assert Calibration.fit(data, "scale").factor(None) == pytest.approx(1, rel=0.06)
