@@ -489,7 +489,7 @@ class ForwardSelection(ParameterNames, SelectorMixin, MetaEstimatorMixin, BaseEs
             table.loc[first, "selected"] = improves
             tables.append(table)
             if self.verbose:
-                print(_describe(table.iloc[first]))
+                print(_describe_columns(table.iloc[first]))
             if not improves:
                 break
             selected, best = sets[first], scores[first]
@@ -513,7 +513,7 @@ def _best_row(table: pd.DataFrame) -> int:
     return int(table["score"].argmax())
 
 
-def _describe(row: pd.Series) -> str:
+def _describe_columns(row: pd.Series) -> str:
     names = ", ".join(map(str, row["added"])) or "no covariate"
     outcome = "added" if row["selected"] else "not added, the gain is too small"
     return (

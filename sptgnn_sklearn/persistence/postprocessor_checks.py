@@ -16,7 +16,7 @@ __all__ = ["check_local_scale", "check_postprocessor"]
 
 _N_SHAPE_SCORES = 121
 _SUM_ROUNDING = 1e-9  # of the sum of weights
-_MOST_SMOOTHERS = 16
+_MAX_SMOOTHERS = 16
 _MOST_CENTERS = 1000
 
 
@@ -80,7 +80,7 @@ def check_local_scale(local: Any, row: BaseInputs) -> None:
         isinstance(local, LocalScale)
         and has_text_keys(local.spaces)
         and isinstance(local.smoothers, tuple)  # type: ignore[redundant-expr]
-        and len(local.smoothers) <= _MOST_SMOOTHERS,
+        and len(local.smoothers) <= _MAX_SMOOTHERS,
         "The local calibration is out of range",
     )
     widths = dict(zip(SPACES, (row.positions.shape[1], row.covariates.shape[1], 1, 1), strict=True))

@@ -23,7 +23,7 @@ _N_BINS = 24  # of distances
 _TIME_EDGES = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5)  # lags in years between the classes of pairs
 _MIN_PAIRS = 30  # in a bin
 _MIN_APART = 100  # pairs within the range and years apart, for a correlation in time
-_MIN_SHARE = 0.05  # of the spatial correlation, for a correlation in time
+_LEAST_TEMPORAL_SHARE = 0.05  # of the spatial correlation, for a correlation in time
 _MIN_YEARS = 4  # for a share of years
 _YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
 _UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
@@ -136,7 +136,7 @@ class ErrorCorrelogram:
         share, practical_range = _fit_spatial(together if enough else pairs)
         share = min(share, 1 - year_share)
         near = apart.take(apart.distance < practical_range / 2)
-        if len(near.product) < _MIN_APART or share < _MIN_SHARE:
+        if len(near.product) < _MIN_APART or share < _LEAST_TEMPORAL_SHARE:
             start = cls(share, practical_range, 0.0, year_share=year_share)
             return start._refined(score, positions, time, rng, size)
         persistence, time_range = _fit_time(near, share, practical_range)

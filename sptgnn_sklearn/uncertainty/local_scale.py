@@ -28,16 +28,16 @@ __all__ = [
 
 SPACES = ("location", "covariates", "distance", "std")
 _N_CENTERS = (32, 64)  # of spaces with one axis and with more
-_N_COMPONENTS = 6  # principal components of the covariates
+_N_AXES = 6  # principal components of the covariates
 _BANDWIDTHS = (0.2, 0.4, 0.8)  # in units of the space, in which rows have a mean square norm of 1
 _PRIORS = (30.0, 100.0)  # rows that a scale of 1 counts as
 _MOST_SMOOTHERS = 4
 _LEAST_GAIN = 3.0  # of the log-likelihood of all rows, for one more smoother
 _LEAST_SIGNIFICANCE = 2.0  # gain over its standard error
 _SUPPORT_BANDWIDTH = 1.0  # of the effective number of errors
-_MOST_ROWS = 20_000  # the smoothers are fitted to
+_MOST_SMOOTHED = 20_000  # the smoothers are fitted to
 _MOST_CLUSTERED = 5_000  # rows that centers are clusters of
-_CHUNK_ROWS = 16_384
+_KERNEL_ROWS = 16_384
 _LEAST_ERROR = 1e-3  # least absolute error relative to the mean
 
 
@@ -93,10 +93,10 @@ class SmoothingSpace:
         offset = np.average(values, axis=0, weights=weight)
         centered = values - offset
         axes = np.eye(values.shape[1])
-        if values.shape[1] > _N_COMPONENTS:
+        if values.shape[1] > _N_AXES:
             root = np.sqrt(weight)[:, None]
             _, vectors = np.linalg.eigh((root * centered).T @ (root * centered))
-            axes = vectors[:, ::-1][:, :_N_COMPONENTS].T
+            axes = vectors[:, ::-1][:, :_N_AXES].T
         size = np.sqrt(np.average(((centered @ axes.T) ** 2).sum(axis=1), weights=weight))
         if not size > 1e-9 * (1 + np.abs(offset).max(initial=0.0)):
             return None
@@ -224,7 +224,7 @@ class LocalScale:
             Scale of each row without the errors of its own location.
         """
         weight = weight / weight.mean()
-        every = -(-len(scores) // _MOST_ROWS)
+        every = -(-len(scores) // _MOST_SMOOTHED)
         chosen = np.arange(len(scores)) % every == 0
         values = _space_inputs(inputs, std)
         part = weight[chosen] * every  # so that counts are those of all rows
@@ -386,13 +386,13 @@ def _space_inputs(inputs: CalibrationInputs, std: np.ndarray) -> dict[str, np.nd
     values = {
         "location": inputs.positions,
         "covariates": inputs.covariates,
-        "distance": None if inputs.distance is None else _log(inputs.distance)[:, None],
-        "std": _log(std)[:, None],
+        "distance": None if inputs.distance is None else _finite_log(inputs.distance)[:, None],
+        "std": _finite_log(std)[:, None],
     }
     return {name: part for name, part in values.items() if part is not None and part.shape[1]}
 
 
-def _log(values: np.ndarray) -> np.ndarray:
+def _finite_log(values: np.ndarray) -> np.ndarray:
     """Return finite logarithms of values from 0 to infinity."""
     limits = np.finfo(np.float32)
     return np.log(np.clip(values, limits.tiny, limits.max))
@@ -417,4 +417,4 @@ def _cluster(points: np.ndarray) -> np.ndarray:
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return gen_batches(n, _CHUNK_ROWS)
+    return gen_batches(n, _KERNEL_ROWS)

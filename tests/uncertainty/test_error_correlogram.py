@@ -157,7 +157,7 @@ def test_matern_correlation_at_the_practical_range():
 
 
 def with_measurement_errors(errors, seed):
-    """Return errors of variance 1, four fifths of it independent in half of the rows, and shares."""
+    """Return errors of variance 1, of which 4/5 is independent in half of the rows, and shares."""
     rng = np.random.default_rng(seed + 100)
     share = np.where(np.arange(len(errors)) % 2, 0.2, 1.0)
     return np.sqrt(share) * errors + np.sqrt(1 - share) * rng.normal(size=len(errors)), share
