@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import json
 import pickle
@@ -28,6 +29,7 @@ from xgboost import XGBRegressor
 
 from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor, TerraMindImages
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.uncertainty.local_scale import ErrorSmoother
 from sptgnn_sklearn.utils.safe_file import read, write
 
 N_ROWS = 40
@@ -114,7 +116,16 @@ def blended_model() -> SpTGNNRegressor:
     model = SpTGNNRegressor(
         **_SETTINGS, base_estimator=base, noise_std="lab_sd", network=NETWORK, max_epochs=1
     )
-    return model.fit(table_with_errors(), Y)
+    model.fit(table_with_errors(), Y)
+    # Errors of so few rows have no local scale, but files of others have.
+    post = model.ensemble_.postprocessor
+    local = post.calibration.local
+    smoother = ErrorSmoother("std", 0.4, 30.0, 1.0 * local.spaces["std"].count)
+    calibration = dataclasses.replace(
+        post.calibration, local=dataclasses.replace(local, smoothers=(smoother,))
+    )
+    model.ensemble_.postprocessor = dataclasses.replace(post, calibration=calibration)
+    return model
 
 
 def table_with_errors() -> pd.DataFrame:
