@@ -16,7 +16,12 @@ from .encoders.transformer import TerraMindEmbedder
 from .images.extraction import extract_chips
 from .maps.predict_map import predict_map
 from .maps.sample_rasters import sample_rasters
-from .meta_estimators import predict_interval, predict_probability, predict_uncertainty
+from .meta_estimators import (
+    predict_interval,
+    predict_probability,
+    predict_uncertainty,
+    sample_y,
+)
 from .model_selection.comparison import compare_models
 from .network.config import NetworkConfig
 from .regressor import SpTGNNRegressor
@@ -48,4 +53,5 @@ __all__ = [
     "predict_uncertainty",
     "readers",
     "sample_rasters",
+    "sample_y",
 ]

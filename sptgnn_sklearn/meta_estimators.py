@@ -20,6 +20,13 @@ from .utils.distribution_columns import (
     choose_limits,
     quantile_column,
 )
+from .utils.target_transforms import (
+    inverse_draws,
+    inverse_interval,
+    inverse_target,
+    transform_increases,
+    transform_target,
+)
 
 __all__ = [
     "innermost_estimator",
@@ -29,12 +36,10 @@ __all__ = [
     "predict_probability",
     "predict_quantiles",
     "predict_uncertainty",
+    "sample_y",
     "wrapped_estimator",
 ]
 
-_INVERSE_STEPS = np.linspace(0, 1, 9)  # between limits, to find where an inverse is not monotone
-_INVERSE_ROUNDING = 1000  # decrease of an increasing inverse, in units of rounding errors
-_DIRECTION_STEPS = (1e-6, 1e-3, 1.0, 1e3)  # relative, to find whether a transform increases
 _LINEARITY_TOLERANCE = 1e-6  # largest deviation from a linear transform, in standard deviations
 
 
@@ -233,6 +238,55 @@ def predict_probability(
     return found[:, 0] if is_single else found
 
 
+def sample_y(
+    estimator: Any,
+    X: Any,
+    n_samples: int = 1,
+    random_state: int | np.random.RandomState | None = None,
+) -> np.ndarray:
+    """Draw samples from the joint predictive distribution of a regressor inside meta-estimators.
+
+    Parameters
+    ----------
+    estimator : fitted regressor
+        `SpTGNNRegressor` or any regressor with ``sample_y``, optionally inside Pipelines, searches
+        such as GridSearchCV, and TransformedTargetRegressors.
+    X : DataFrame or array-like of shape (n_rows, n_features)
+        Input of the outermost estimator.
+    n_samples : int, default=1
+        Number of draws.
+    random_state : int, RandomState or None, default=None
+        As in `SpTGNNRegressor.sample_y`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_samples)
+        In the unit of y. With a nonlinear transform of the target their mean is not ``predict``,
+        which is the inverse of the mean on the transformed scale.
+
+    Raises
+    ------
+    TypeError
+        If no such regressor is found inside the supported meta-estimators.
+    ValueError
+        If the inverse transform of the target has no value at a draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sptgnn_sklearn import sample_y
+    >>> X = np.arange(9.0)[:, None]
+    >>> pipe = make_pipeline("passthrough", GaussianProcessRegressor(optimizer=None))
+    >>> pipe = pipe.fit(X, X[:, 0])
+    >>> sample_y(pipe, X[:3] + 0.5, n_samples=4, random_state=0).shape
+    (3, 4)
+    """
+    settings = {"n_samples": n_samples, "random_state": random_state}
+    return _delegate(estimator, X, "sample_y", settings)
+
+
 def predict_mean_std(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Predict the mean and the standard deviation with a regressor inside meta-estimators.
 
@@ -404,9 +458,10 @@ def _delegate(estimator: Any, X: Any, method: str, settings: dict[str, Any]) -> 
     if found is None:
         has_moments = method in ("predict_std", "normal_quantiles")
         what = "predict(X, return_std=True)" if has_moments else method
+        other = "" if method == "sample_y" else ", or wrap the regressor by MAPIE"
         raise TypeError(
             f"{name} has no {what}. Use SpTGNNRegressor, optionally inside a Pipeline, a search or "
-            "a TransformedTargetRegressor, or wrap the regressor by MAPIE."
+            f"a TransformedTargetRegressor{other}."
         )
     return found
 
@@ -419,9 +474,11 @@ def _delegate_transformed(
         return _inverse_moments(estimator, _delegate(inner, X, method, settings))
     if method == "predict_probability":
         return _delegate(inner, X, method, _transform_limits(estimator, **settings)[0])
+    if method == "sample_y":
+        return inverse_draws(estimator, _delegate(inner, X, method, settings))
     if method == "predict_uncertainty":
         return _inverse_uncertainty(estimator, inner, X, DistributionColumns.check(**settings))
-    return _inverse_interval(estimator, _delegate(inner, X, method, settings))
+    return inverse_interval(estimator, _delegate(inner, X, method, settings))
 
 
 def _inverse_uncertainty(
@@ -443,11 +500,10 @@ def _inverse_uncertainty(
     moments = _inverse_moments(estimator, found.drop(columns=passed.names))
     n_limits = 2 * len(passed.coverage)
     parts = [
-        _inverse_interval(estimator, values[:, first : first + 2])
-        for first in range(0, n_limits, 2)
+        inverse_interval(estimator, values[:, first : first + 2]) for first in range(0, n_limits, 2)
     ]
     if levels:
-        back = _inverse_interval(estimator, values[:, n_limits : n_limits + len(levels)])
+        back = inverse_interval(estimator, values[:, n_limits : n_limits + len(levels)])
         names = [quantile_column(level) for level in levels]
         parts.append(back[:, [names.index(quantile_column(q)) for q in requested.quantiles]])
     probability = values[:, n_limits + len(levels) :]
@@ -468,9 +524,9 @@ def _transform_limits(
     finite = np.isfinite(limits)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        increases = _increases(estimator, limits[finite])
+        increases = transform_increases(estimator, limits[finite])
         moved = limits.copy() if increases else -limits
-        moved[finite] = _transform_target(estimator, limits[finite])
+        moved[finite] = transform_target(estimator, limits[finite])
     if np.isnan(moved).any():
         raise ValueError(
             f"TransformedTargetRegressor with {estimator.transformer_} has no value at the limit "
@@ -482,92 +538,10 @@ def _transform_limits(
     return {name: values for name, values in found.items() if values}, increases
 
 
-def _increases(estimator: TransformedTargetRegressor, limits: np.ndarray) -> bool:
-    """Return whether a transform of the target increases at limits (k,)."""
-    for step in _DIRECTION_STEPS:
-        width = step * np.maximum(np.abs(limits), 1.0)
-        sides = [_transform_target(estimator, limits + side * width) for side in (-1, 1)]
-        balance = np.nansum(np.sign(sides[1] - sides[0]))
-        if balance != 0:
-            return bool(balance > 0)
-    return True
-
-
-def _transform_target(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
-    if not len(values):
-        return values
-    return np.ravel(estimator.transformer_.transform(np.reshape(values, (-1, 1))))
-
-
-def _inverse_target(estimator: TransformedTargetRegressor, values: np.ndarray) -> np.ndarray:
-    back = estimator.transformer_.inverse_transform(np.reshape(values, (-1, 1)))
-    return np.reshape(back, np.shape(values))
-
-
-def _inverse_interval(estimator: TransformedTargetRegressor, found: np.ndarray) -> np.ndarray:
-    """Return limits or quantiles (n, q) on the original scale, in increasing order.
-
-    They are infinite where the transform has no inverse: where it is NaN, or not monotone between
-    the value and the middle of the row, as for 1 / y at negative values.
-    """
-    rows = np.asarray(found, dtype=float)
-    finite = np.isfinite(rows)
-    # An inner transform may have returned infinite limits, which scikit-learn's inverses refuse.
-    low, high = np.where(finite, rows, np.inf).min(1), np.where(finite, rows, -np.inf).max(1)
-    low, high = (np.where(finite.any(1), end, 0.0)[:, None] for end in (low, high))
-    inside, between = np.clip(rows, low, high), low + (high - low) * _INVERSE_STEPS
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # scikit-learn overrides errstate
-        warnings.filterwarnings("ignore", "Some values in column 0 of the inverse-transformed data")
-        back = _inverse_target(estimator, inside)
-        values = np.concatenate([back, _inverse_target(estimator, between)], axis=1)
-        order = np.argsort(np.concatenate([inside, between], axis=1), axis=1, kind="stable")
-        sign, first, last = _monotone_range(np.take_along_axis(values, order, axis=1))
-    position = np.argsort(order, axis=1)[:, : rows.shape[1]]
-    back = np.where((position < first[:, None]) | (rows < low), -sign * np.inf, back)
-    back = np.where((position > last[:, None]) | (rows > high), sign * np.inf, back)
-    return np.sort(back, axis=1)  # a decreasing transform swaps the limits
-
-
-def _monotone_range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return direction, first and last position (n,) of the monotone part around the middle.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n, m)
-        Inverse transforms of increasing values; NaN where there is none.
-
-    Returns
-    -------
-    sign : ndarray of shape (n, 1)
-        1 for an increasing, -1 for a decreasing transform.
-    first, last : ndarray of shape (n,)
-        Without any finite value, the lower half is before the first and the rest after the last.
-    """
-    n_points = values.shape[1]
-    balance = np.sign(np.nan_to_num(np.diff(values, axis=1))).sum(1)
-    sign = np.where(balance != 0, np.sign(balance), 1.0 if balance.sum() >= 0 else -1.0)[:, None]
-    rising = sign * values
-    finite = np.isfinite(rising)
-    distance = np.abs(np.arange(n_points) - (n_points - 1) / 2)
-    middle = np.where(finite, distance, np.inf).argmin(1)[:, None]
-    before, after = rising[:, :-1], rising[:, 1:]
-    rounding = (
-        _INVERSE_ROUNDING * np.finfo(rising.dtype).eps * np.maximum(np.abs(before), np.abs(after))
-    )
-    # NaN ends the monotone part; equal infinite values continue it.
-    ends = ~((after >= before) | (after >= before - rounding))
-    step = np.arange(n_points - 1)
-    first = np.where(ends & (step < middle), step + 1, 0).max(1)
-    last = np.where(ends & (step >= middle), step, n_points - 1).min(1)
-    half, undefined = n_points // 2, ~finite.any(1)
-    return sign, np.where(undefined, half, first), np.where(undefined, half - 1, last)
-
-
 def _inverse_moments(estimator: TransformedTargetRegressor, found: pd.DataFrame) -> pd.DataFrame:
     """Return moments on the original scale; the transform must be linear."""
     mean, std = found["mean"].to_numpy(), found["std"].to_numpy()
-    low, middle, high = (_inverse_target(estimator, mean + side * std) for side in (-1, 0, 1))
+    low, middle, high = (inverse_target(estimator, mean + side * std) for side in (-1, 0, 1))
     width = (high - low) / 2
     # NaN, where the inverse has no value, is not linear either.
     if not np.all(np.abs(high + low - 2 * middle) <= _LINEARITY_TOLERANCE * np.abs(width)):

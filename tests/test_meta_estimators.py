@@ -28,6 +28,7 @@ from sptgnn_sklearn.meta_estimators import (
     predict_mean_std,
     predict_normal_quantiles,
     predict_quantiles,
+    sample_y,
     wrapped_estimator,
 )
 from sptgnn_sklearn.metrics import (
@@ -391,3 +392,55 @@ def test_normal_quantiles_through_a_decreasing_transform():
     np.testing.assert_allclose(result, expected)
     with pytest.raises(TypeError, match=r"Ridge has no predict\(X, return_std=True\)"):
         predict_normal_quantiles(Ridge().fit(X, y), X, [0.1, 0.9])
+
+
+class NormalDraws(RegressorMixin, BaseEstimator):
+    """Regressor with standard normal errors around the first column of X."""
+
+    def fit(self, X, y):
+        self.is_fitted_ = True
+        return self
+
+    def predict(self, X):
+        return np.asarray(X)[:, 0]
+
+    def sample_y(self, X, n_samples=1, random_state=None):
+        rng = np.random.RandomState(random_state)
+        return self.predict(X)[:, None] + rng.standard_normal((len(X), n_samples))
+
+
+X_OF_DRAWS = np.linspace(1, 2, 5)[:, None]
+DRAWS = NormalDraws().fit(X_OF_DRAWS, X_OF_DRAWS[:, 0]).sample_y(X_OF_DRAWS, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "expected"),
+    [
+        (lambda model: make_pipeline("passthrough", model), DRAWS),
+        (lambda model: GridSearchCV(model, {}, cv=2), DRAWS),
+        (
+            lambda model: TransformedTargetRegressor(
+                model, func=lambda y: 3 - y / 2, inverse_func=lambda z: 6 - 2 * z
+            ),
+            6 - 2 * DRAWS,
+        ),
+        (
+            lambda model: make_pipeline(
+                TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp)
+            ),
+            np.exp(DRAWS),
+        ),
+    ],
+    ids=["pipeline", "search", "decreasing", "nonlinear"],
+)
+def test_draws_pass_meta_estimators(wrap, expected):
+    """Joint draws are those of the regressor, each transformed back."""
+    outer = wrap(NormalDraws()).fit(X_OF_DRAWS, X_OF_DRAWS[:, 0])
+    np.testing.assert_allclose(sample_y(outer, X_OF_DRAWS, 7, random_state=3), expected)
+
+
+def test_regressors_without_draws_are_named():
+    """The message has the method, and not MAPIE, which has no joint draws."""
+    with pytest.raises(TypeError, match="Ridge has no sample_y") as error:
+        sample_y(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), [[0.5]])
+    assert "MAPIE" not in str(error.value)
