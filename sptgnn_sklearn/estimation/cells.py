@@ -308,6 +308,8 @@ def as_column(name: str, values: Any) -> pd.Series:
     """
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
+    if isinstance(values, pd.Index | pd.Categorical):
+        values = pd.Series(values)
     if not isinstance(values, pd.Series):
         array = np.asarray(values)
         if array.ndim != 1:

@@ -183,6 +183,7 @@ def change_from_draws(
     conversion : ChangeConversion or None
     """
     factor = _detection_factor(level, power)
+    _check_dates(before, after, cells)
     time = _time_column(model, needed=cells is not None)
     n_samples = options.n_samples
     source = JointDraws(model, n_samples, options.seed)
@@ -290,22 +291,11 @@ def _pairs(
 ) -> Iterator[tuple[WeightedBlock, pd.DataFrame]]:
     """Yield the blocks of the first date, and the same cells at the second."""
     if cells is not None:
-        for name, date in (("before", before), ("after", after)):
-            if np.ndim(date) or hasattr(date, "columns") or date is None:
-                raise ValueError(
-                    f"{name} must be a date, because cells is given; found {type(date).__name__}."
-                )
         tables = cells if is_stream(cells) else [cells]
         dated = (_with_date(as_dataframe(table), time, before) for table in tables)
         for block in reader.blocks(dated if is_stream(cells) else next(dated)):
             yield block, _with_date(block.frame, time, after)
         return
-    for name, table in (("before", before), ("after", after)):
-        if not (is_stream(table) or np.ndim(table) == 2 or hasattr(table, "columns")):
-            raise ValueError(
-                f"{name} must be the cells of a date; found {table!r:.60}. Dates need cells=, the "
-                "table of which only the date changes."
-            )
     seconds = iterate_blocks(after, reader.block_rows)
     start = 0
     for block, second in zip_longest(reader.blocks(before), seconds):
@@ -320,6 +310,21 @@ def _pairs(
         _check_same_places(block, second, columns, start)
         start += n_first
         yield block, second
+
+
+def _check_dates(before: Any, after: Any, cells: Any) -> None:
+    """Raise a ValueError unless both dates are given as dates with cells, else as tables."""
+    for name, given in (("before", before), ("after", after)):
+        is_table = is_stream(given) or hasattr(given, "columns") or np.ndim(given) == 2
+        if cells is None and not is_table:
+            raise ValueError(
+                f"{name} must be the cells of a date; found {given!r:.60}. Dates need cells=, the "
+                "table of which only the date changes."
+            )
+        if cells is not None and (is_table or np.ndim(given) or given is None):
+            raise ValueError(
+                f"{name} must be a date, because cells is given; found {type(given).__name__}."
+            )
 
 
 def _with_date(frame: pd.DataFrame, time: Any, date: Any) -> pd.DataFrame:

@@ -135,7 +135,8 @@ def read_seed(random_state: Any) -> int:
     (3, 209652396)
     """
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        check_random_state(random_state)  # raises for a negative seed
+        if not 0 <= random_state < 2**32:
+            raise ValueError(f"random_state must be from 0 to 2**32 - 1; found {random_state}.")
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 

@@ -144,9 +144,10 @@ class _PolygonZones(ZoneAssigner):
         other = np.flatnonzero(~np.isin(types.to_numpy(dtype=object), _POLYGONS))
         if len(other):
             row = int(other[0])
+            found = "no geometry" if pd.isna(types.iloc[row]) else types.iloc[row]
             raise ValueError(
-                f"zones must be polygons; found {types.iloc[row] or 'no geometry'} at row position "
-                f"{row} ({len(other)} such rows)."
+                f"zones must be polygons; found {found} at row position {row} ({len(other)} such "
+                "rows)."
             )
         invalid = np.flatnonzero(~polygons.is_valid.to_numpy())
         if len(invalid):
