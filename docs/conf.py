@@ -39,6 +39,7 @@ READING_ORDER = [
     "plot_coverage_by_groups",
     "plot_uncertainty_metrics",
     "plot_model_assisted",
+    "plot_farm_carbon",
     "plot_residuals",
     "plot_feature_importance",
     "plot_attention",

@@ -1,6 +1,7 @@
-"""Estimates of means and totals of a region, with standard errors and confidence intervals.
+"""Estimates of means, totals and change of a region, with standard errors and intervals.
 
-The functions here are design-based: they need a probability sample, and no model has to be right.
+Design-based ones need a probability sample, and no model has to be right. Model-based ones need
+joint draws of a model, which has to be.
 """
 
 import lazy_loader

@@ -190,8 +190,8 @@ def estimate(
 
     Notes
     -----
-    The errors are those of the model, at cells like the training rows: its bias within a zone is
-    included as far as errors at held-out locations are correlated over the size of the zone. Not
+    The errors are those of the model at held-out locations, and their correlation is that of these
+    errors: a bias within a zone is included if held-out errors are correlated over its size. Not
     included are errors common to all rows, such as a shift of the laboratory, and errors of the
     covariates. Inside a TransformedTargetRegressor with a nonlinear transform, ``predict``, and so
     the estimate, is the inverse of a mean, which differs from the mean of the draws.

@@ -28,7 +28,7 @@ from .zone_sums import Statistic
 
 __all__ = ["LayerValue", "StockConversion", "estimate_stock", "estimate_stock_change"]
 
-METHODS = ("fixed_depth", "equivalent_mass")
+_STOCK_METHODS = ("fixed_depth", "equivalent_mass")
 
 
 def estimate_stock(
@@ -232,8 +232,8 @@ block_rows
     >>> table[["before", "after", "estimate", "equivalent_thickness"]].round(1).to_numpy()
     array([[83.3, 91.5,  8.1, 32.5]])
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}; found {method!r}.")
+    if method not in _STOCK_METHODS:
+        raise ValueError(f"method must be one of {list(_STOCK_METHODS)}; found {method!r}.")
     conversion = StockConversion(
         bulk_density,
         thickness,

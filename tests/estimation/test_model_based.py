@@ -90,6 +90,16 @@ def test_streaming_equals_the_whole(split, statistic):
     assert whole.index.name == "farm"
 
 
+def test_tables_of_polars_are_read():
+    """A table of polars, and blocks of it, equal the same table of pandas."""
+    polars = pytest.importorskip("polars")
+    cells = cell_table(8, farm=list("abababab"))
+    table = polars.from_pandas(cells)
+    expected = estimate(known_model(), cells, "farm")
+    for form in (table, iter([table[:3], table[3:]])):
+        pd.testing.assert_frame_equal(estimate(known_model(), form, "farm"), expected)
+
+
 def test_geographic_cells_weigh_by_the_cosine_of_latitude():
     """Cells of a grid of degrees have areas in proportion to it; on projected grids all are 1."""
     cells = cell_table(5).rename(columns={"x": "lon", "y": "lat"})
@@ -242,7 +252,7 @@ def test_draws_that_are_not_joint_raise_only_for_several_blocks():
         ({"weights": [1.0, -2.0] * 6}, "weights has negative values in 6 of 12.*-2"),
         ({"weights": [1.0, np.nan] * 6}, "weights has missing values in 6 of 12"),
         ({"weights": -1.0}, "weights has negative values"),
-        ({"weights": "valeu"}, "weights='valeu'.*did you mean 'value'"),
+        ({"weights": "value_"}, "weights='value_'.*did you mean 'value'"),
         ({"zones": ["a"] * 3}, "zones must have 12 values.*found 3"),
         ({"zones": "farms"}, "zones='farms' is neither a column of cells nor a file"),
         ({"zones": [None] * 12}, "No cell of 12 is in a zone"),

@@ -197,7 +197,14 @@ def test_citation_file_has_this_version():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "page",
-    ["quickstart", "estimation", "coming_from_xgboost", "coming_from_r", "coming_from_pykrige"],
+    [
+        "quickstart",
+        "estimation",
+        "decisions",
+        "coming_from_xgboost",
+        "coming_from_r",
+        "coming_from_pykrige",
+    ],
 )
 def test_page_code_runs(page):
     """Python blocks of a page run in order, except those that need files."""
