@@ -148,10 +148,10 @@ print(pd.DataFrame(by_method).T.round(1))
 # Results
 # -------
 # Left: probability of less than 2 % in each cell, with a line around the cells where it is above
-# 0.8. Middle: means of the fields in 2020 and their 90 % intervals, crosses at the true means, and a
-# line at 2 %.
-# Right: change of the fields; thick lines are the 90 % intervals from joint draws, thin ones those
-# for errors that are independent between the dates, and the dashed line is the true change.
+# 0.8. Middle: means of the fields in 2020 and their 90 % intervals, crosses at the true means, and
+# a line at 2 %. Right: change of the fields; thick lines are the 90 % intervals from joint draws,
+# thin ones those for errors that are independent between the dates, and the dashed line is the true
+# change.
 #
 # The predicted decline is smaller than the true one in all fields, because the model takes a part
 # of it for noise. This error of the trend is common to all fields. Intervals contain it only as far

@@ -177,11 +177,11 @@ def test_invalid_arguments_raise(arguments, message):
         estimate_change(known_model(), **{"before": first, "after": second, **arguments})
 
 
-def test_models_without_dates_raise(survey):
+def test_models_without_dates_raise():
     """A model of this package without a column of dates cannot know a change."""
-    X = survey.data[["lon", "lat", "elevation"]]
-    model = SpTGNNRegressor(base_estimator=None, n_estimators=1, max_epochs=1, random_state=0)
-    model.fit(X, survey.target)
+    X = cell_table()
+    schema, _ = TableSchema.fit_transform(X[["x", "y", "value"]], coordinates=("x", "y"))
+    model = DatedDraws(schema).fit(X)
     for arguments in ({"before": X, "after": X}, {"before": 1, "after": 2, "cells": X}):
         with pytest.raises(ValueError, match=r"no column of dates.*time="):
             estimate_change(model, **arguments)

@@ -1,5 +1,6 @@
 """Model-based estimates of zones, against closed forms of their errors."""
 
+import tracemalloc
 import warnings
 
 import geopandas as gpd
@@ -88,6 +89,30 @@ def test_streaming_equals_the_whole(split, statistic):
     pd.testing.assert_frame_equal(parts, whole)
     assert whole.index.tolist() == ["a", "b", "c"]
     assert whole.index.name == "farm"
+
+
+class CommonError(KnownDraws):
+    """One error of all cells, of any number."""
+
+    def sample_y(self, X, n_samples=1, random_state=None):
+        error = np.random.default_rng(random_state).standard_normal(n_samples)
+        return self.predict(X)[:, None] + error
+
+
+def test_memory_is_that_of_a_block():
+    """Four times as many cells from a generator need no more memory."""
+    model = CommonError().fit(cell_table())
+
+    def peak(n_blocks):
+        blocks = (cell_table(1000, zone=number % 7) for number in range(n_blocks))
+        tracemalloc.start()
+        estimate(model, blocks, "zone", n_samples=50)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # imports
+    assert peak(40) < 1.2 * peak(10)
 
 
 def test_tables_of_polars_are_read():
