@@ -16,6 +16,7 @@ from benchmarks.report import (
     fit_time_table,
     leaderboard,
     leave_one_table_out,
+    measurement_error_table,
     summary,
 )
 
@@ -97,3 +98,11 @@ def test_documentation_has_the_tables_of_the_records():
     studies = (Results(RECORDS_DIR / name) for name in ("skill", "ablation", "uncertainty"))
     for name, text in documentation_tables(*studies).items():
         assert (MEASURED / name).read_text(encoding="utf-8") == text, name
+
+
+def test_documentation_has_the_table_of_measurement_errors():
+    """The table in docs/measured equals that written from the record."""
+    table = measurement_error_table(RECORDS_DIR / "measurement-error.json")
+    written = (MEASURED / "measurement-error.rst").read_text(encoding="utf-8")
+    assert table.to_rst("90 % intervals with and without known measurement errors") == written
+    assert [row[0] for row in table.rows][:1] == ["300 rows, with noise_std"]
