@@ -497,7 +497,9 @@ def _inverse_uncertainty(
     )
     found = _delegate(inner, X, "predict_uncertainty", passed.parameters)
     values = found[passed.names].to_numpy()
-    moments = _inverse_moments(estimator, found.drop(columns=passed.names))
+    # The errors behind an interval are the same on every scale.
+    support = [name for name in found if name == "n_effective" or name.startswith("certified")]
+    moments = _inverse_moments(estimator, found.drop(columns=[*passed.names, *support]))
     n_limits = 2 * len(passed.coverage)
     parts = [
         inverse_interval(estimator, values[:, first : first + 2]) for first in range(0, n_limits, 2)
@@ -513,6 +515,7 @@ def _inverse_uncertainty(
     added = dict(zip(requested.names, columns.T, strict=True))
     numeric = [name for name in moments if pd.api.types.is_numeric_dtype(moments[name].dtype)]
     others = [name for name in moments if name not in numeric]  # the geometry
+    added |= {name: found[name] for name in support}
     return moments.assign(**added)[[*numeric, *added, *others]]
 
 

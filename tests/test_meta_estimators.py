@@ -144,6 +144,7 @@ def test_all_columns_pass_meta_estimators(survey, wrap):
     table = predict_uncertainty(outer, survey.data, **REQUESTED)
     assert table.columns.tolist()[4:] == [
         "lower", "upper", "q05", "q50", "q90", "p<15.0", "p<20.0", "p>25.0",
+        "n_effective", "certified",
     ]  # fmt: skip
     np.testing.assert_allclose(table[["lower", "upper"]], predict_interval(outer, survey.data, 0.8))
     below = predict_probability(outer, survey.data, below=[15.0, 20.0])

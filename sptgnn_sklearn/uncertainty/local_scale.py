@@ -122,7 +122,7 @@ class SmoothingSpace:
 
         Without BLAS, the last bits of which depend on the number of rows.
         """
-        return np.einsum("nk,k->n", kernel, values)
+        return np.einsum("ik,k->i", kernel, values)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """Return the nearest center (n,) of inputs (n, p)."""
@@ -131,7 +131,7 @@ class SmoothingSpace:
     def _encode(self, values: np.ndarray) -> np.ndarray:
         if np.isfinite(self.low):
             values = np.clip(values, self.low, self.high)
-        return np.einsum("np,dp->nd", np.ascontiguousarray(values - self.offset), self.axes)
+        return np.einsum("ij,kj->ik", np.ascontiguousarray(values - self.offset), self.axes)
 
 
 @dataclass(frozen=True)
