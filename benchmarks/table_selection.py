@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,10 @@ class TableSource:
     fold_kinds: tuple[str, ...] = FOLD_KINDS
 
 
-def add_table_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select tables to a parser."""
+def add_table_arguments(
+    parser: argparse.ArgumentParser, simulated: Collection[str] = tuple(SIMULATED_SURVEYS)
+) -> None:
+    """Add the options that select tables, or simulated surveys of these names, to a parser."""
     group = parser.add_argument_group("one table")
     group.add_argument("--table", type=Path, help="Parquet file")
     group.add_argument("--target", help="target column")
@@ -54,7 +56,7 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--shuffled", action="store_true", help="permute the targets over the rows")
     group = parser.add_argument_group("simulated surveys")
-    names = list(SIMULATED_SURVEYS)
+    names = list(simulated)
     group.add_argument(
         "--simulated", nargs="*", choices=names, metavar="NAME", help=f"some of {names}, or all"
     )
