@@ -18,7 +18,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 .DELETE_ON_ERROR:
 .PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links dist audit clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
-.PHONY: bench-field bench-limesoda
+.PHONY: bench-field bench-limesoda bench-coverage
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
@@ -152,6 +152,13 @@ bench-maps: $(STAMP) ## time and memory of a map of 4,000 x 4,000 cells, and its
 
 bench-sharing: $(STAMP) ## skill of models without training data, on public tables: DATA=folder
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.sharing --data $(DATA) --folds all
+
+# MAPIE's conditional method imports cvxpy, which no extra has.
+bench-coverage: $(BENCH_STAMP) ## coverage of intervals in groups of rows: DATA=folder; hours, resumes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt cvxpy-base
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.group_coverage --data $(DATA) --seeds $(SEEDS)
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.group_coverage --simulated
+	$(BIN)/python -m benchmarks.group_coverage --write
 
 audit: $(STAMP) ## look the pinned versions up among known vulnerabilities; asks the network
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit

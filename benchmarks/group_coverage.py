@@ -29,7 +29,7 @@ from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.metrics import interval_coverage, interval_score
 from sptgnn_sklearn.uncertainty.calibration import Calibration
 
-from .coverage_report import MODELS, write_coverage_report
+from .coverage_report import GLOBAL, LOCAL, MODELS, SMALL_TABLES, write_coverage_report
 from .experiments import (
     PREDICTIONS_DIR,
     RECORDS_DIR,
@@ -50,21 +50,20 @@ from .worst_group import (
     Groupings,
     fold_distances,
     interval_entry,
+    labels_of_tested,
     n_quantile_groups,
     place_groupings,
     quantile_labels,
-    tested_labels,
 )
 
-SPTGNN_MODELS = ("sptgnn_local", "sptgnn_quantile")  # of one fit
-SMALL_TABLES = ("meuse", "limesoda_G104", "limesoda_BB250", "limesoda_B204")
+SPTGNN_MODELS = (LOCAL, GLOBAL)  # of one fit
 SMALL_SURVEYS = Task("small surveys", "target in standard deviations")
 _TAILS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 Predicted = dict[str, np.ndarray]  # "mean" with limits (n, 2), which the store reads; "infinite"
 
 
 @dataclass(frozen=True)
-class TestedTable:
+class FoldedTable:
     """Table with one kind of folds.
 
     Attributes
@@ -116,11 +115,11 @@ def predict_sptgnn(
         model.fit(data.X[~test], data.y[~test])
     errors, _ = fit.call_args.args
     X = data.X[test]
-    limits = {"sptgnn_local": model.predict_interval(X, COVERAGE)}
+    limits = {LOCAL: model.predict_interval(X, COVERAGE)}
     quantile = Calibration.fit(errors, "quantile")
     postprocessor = model.ensemble_.postprocessor
     model.ensemble_.postprocessor = replace(postprocessor, calibration=quantile)
-    limits["sptgnn_quantile"] = model.predict_interval(X, COVERAGE)
+    limits[GLOBAL] = model.predict_interval(X, COVERAGE)
     return {
         name: {"mean": found, "infinite": np.zeros(len(found), dtype=bool)}
         for name, found in limits.items()
@@ -150,7 +149,7 @@ def predict_folds(
     """Return the intervals of all tested rows, fitting the folds that are not stored."""
     tested = folds >= 0
     pooled: Predicted = {"mean": np.empty((len(folds), 2)), "infinite": np.empty(len(folds), bool)}
-    for label in tested_labels(folds):
+    for label in labels_of_tested(folds):
         test = folds == label
         result = None if store.refit else store.load(experiment, label, test.sum())
         if result is None:
@@ -200,7 +199,7 @@ def make_entry(
     }
 
 
-def run_model(experiment: Experiment, table: TestedTable, store: PredictionStore) -> dict[str, Any]:
+def run_model(experiment: Experiment, table: FoldedTable, store: PredictionStore) -> dict[str, Any]:
     """Fit the folds that are not stored and return the entry of the experiment."""
     predicted = predict_folds(experiment, table.data, table.folds, store)
     width = np.ptp(predicted["mean"], axis=1)
@@ -211,7 +210,7 @@ def run_model(experiment: Experiment, table: TestedTable, store: PredictionStore
 
 
 def run_pooled(
-    experiment: Experiment, tables: Sequence[tuple[Task, TestedTable]], store: PredictionStore
+    experiment: Experiment, tables: Sequence[tuple[Task, FoldedTable]], store: PredictionStore
 ) -> dict[str, Any]:
     """Return the entry of several tables together, in standard deviations of their targets.
 
@@ -239,10 +238,10 @@ def run_pooled(
     return make_entry(experiment, pooled["y"], pooled, groupings, pooled["folds"])
 
 
-def make_tested(source: TableSource, data: TableData, folds: str) -> TestedTable:
+def make_tested(source: TableSource, data: TableData, folds: str) -> FoldedTable:
     """Return a table with one kind of folds."""
     noise = NOISE_WORLDS.get(source.task.table)
-    return TestedTable(data, data.folds[folds], None if noise is None else noise(data.X))
+    return FoldedTable(data, data.folds[folds], None if noise is None else noise(data.X))
 
 
 def run_source(

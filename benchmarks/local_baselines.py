@@ -8,6 +8,7 @@ largest calibration error, so that interval scores stay finite, and counted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -236,7 +237,11 @@ def conditional_half_width(
     SystemExit
         If MAPIE has no conditional method, or cvxpy, which it imports, is not installed.
     """
-    import_extra("cvxpy")
+    if find_spec("cvxpy") is None:
+        raise SystemExit(
+            "conditional_forest: MAPIE's conditional method imports cvxpy, which is not installed. "
+            "Install it (pip install cvxpy-base), or leave the model out with --models."
+        )
     package = import_extra("mapie.conditional_conformal_prediction")
     zero = np.zeros(len(functions))
     rows, new_rows = np.column_stack([zero, functions]), np.insert(new, 0, 0.0, axis=1)
@@ -245,12 +250,7 @@ def conditional_half_width(
         FirstColumn().fit(rows),
         confidence_level=coverage,
     )
-    global_state = np.random.get_state()
-    try:
-        regressor.conformalize(rows, error)
-        limits = regressor.predict_interval(new_rows)[1]
-    finally:
-        np.random.set_state(global_state)  # MAPIE advances it
+    limits = regressor.conformalize(rows, error).predict_interval(new_rows)[1]
     return limits[:, 1, 0]
 
 

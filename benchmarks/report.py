@@ -23,6 +23,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from .baselines import MODEL_AVERAGES
+from .coverage_report import coverage_tables
 from .experiments import RECORDS_DIR
 from .regret import Cell, regret_cells, regret_summary, regret_table
 from .simulated_surveys import SIMULATED_SURVEYS
@@ -486,6 +487,8 @@ def write_documentation(records: Path, folder: Path) -> None:
     tables["fields.rst"] = fields.to_rst("R2 on fields of 72 to 250 samples, one seed")
     if speed := speed_tables(records / "speed"):
         tables["speed.rst"] = speed
+    if coverage := coverage_tables(records / "group-coverage"):
+        tables["group-coverage.rst"] = coverage
     if maps := list(records.glob("maps-*.json")):
         largest = max(maps, key=lambda path: int(path.stem.removeprefix("maps-")))
         tables["maps.rst"] = map_table(largest).to_rst("Time and memory of a large map")

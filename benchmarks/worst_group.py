@@ -51,7 +51,7 @@ def fold_distances(data: TableData, folds: np.ndarray) -> np.ndarray:
     """Return the distance (n,) of tested rows to the nearest row outside of their fold."""
     reference = _reference(data)
     distance = np.full(len(folds), np.nan)
-    for label in tested_labels(folds):
+    for label in labels_of_tested(folds):
         test = folds == label
         distance[test] = distance_to_nearest(
             data.coordinates[test], data.coordinates[~test], reference
@@ -59,7 +59,7 @@ def fold_distances(data: TableData, folds: np.ndarray) -> np.ndarray:
     return distance
 
 
-def tested_labels(folds: np.ndarray) -> np.ndarray:
+def labels_of_tested(folds: np.ndarray) -> np.ndarray:
     """Return the fold labels whose rows are tested; negative ones are for training only."""
     return np.unique(folds[folds >= 0])
 

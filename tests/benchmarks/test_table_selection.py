@@ -27,6 +27,15 @@ def test_simulated_surveys():
     assert [s.task.table for s in selected_tables(parse("--simulated"))] == list(SIMULATED_SURVEYS)
 
 
+def test_other_simulated_surveys():
+    """A benchmark with surveys of its own offers their names."""
+    parser = argparse.ArgumentParser()
+    add_table_arguments(parser, ["noisy"])
+    assert parser.parse_args(["--simulated", "noisy"]).simulated == ["noisy"]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--simulated", next(iter(SIMULATED_SURVEYS))])
+
+
 def test_missing_selection_and_missing_file(tmp_path):
     """Both end the program with a message."""
     with pytest.raises(SystemExit, match="--simulated"):
