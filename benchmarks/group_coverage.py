@@ -240,8 +240,9 @@ def run_pooled(
 
 def make_tested(source: TableSource, data: TableData, folds: str) -> FoldedTable:
     """Return a table with one kind of folds."""
-    noise = NOISE_WORLDS.get(source.task.table)
-    return FoldedTable(data, data.folds[folds], None if noise is None else noise(data.X))
+    world = NOISE_WORLDS.get(source.task.table)
+    noise = None if world is None else world.noise_sd(data.X)
+    return FoldedTable(data, data.folds[folds], noise)
 
 
 def run_source(

@@ -200,7 +200,9 @@ def choose_bandwidth(
                 coverage,
             )
             limits, _ = symmetric_intervals(mean[held_out], half_width, largest)
-            scores[i] += len(held_out) * interval_score(target[held_out], *limits.T, coverage=coverage)
+            scores[i] += len(held_out) * interval_score(
+                target[held_out], *limits.T, coverage=coverage
+            )
     return float(bandwidths[scores.argmin()])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -37,20 +39,43 @@ def _constant(X: pd.DataFrame) -> np.ndarray:
     return np.full(len(X), 3.0)
 
 
-# Standard deviation (n,) of the noise of rows by name of the world.
+@dataclass(frozen=True)
+class NoiseWorld:
+    """Simulated survey with known noise.
+
+    Attributes
+    ----------
+    noise_sd : callable
+        Returns the standard deviation (n,) of the noise of rows.
+    parameters : dict
+        Of `make_soil_survey`.
+    """
+
+    noise_sd: Callable[[pd.DataFrame], np.ndarray]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+# With a field and covariate effects errors of the mean are as large as the noise; without a field
+# the noise is most of the error.
+_NO_FIELD = {"field_sd": 0.0, "covariate_sd": 3.0, "elevation_sd": 0.0}
 NOISE_WORLDS = {
-    "noise by covariate": _by_covariate,
-    "noise by region": _by_region,
-    "noise by category": _by_category,
-    "constant noise": _constant,
+    "noise by covariate": NoiseWorld(_by_covariate),
+    "noise by region": NoiseWorld(_by_region),
+    "noise by category": NoiseWorld(_by_category),
+    "constant noise": NoiseWorld(_constant),
+    "noise by covariate without field": NoiseWorld(_by_covariate, _NO_FIELD),
+    "noise by region without field": NoiseWorld(_by_region, _NO_FIELD),
+    "noise by category without field": NoiseWorld(_by_category, _NO_FIELD),
 }
 
 
 def make_noise_world(name: str, seed: int) -> TableData:
     """Simulate a survey; its random folds hold training rows, and test rows with label 0."""
-    survey = make_soil_survey(N_TRAINING + N_TEST, random_state=seed, **_MEAN_PARAMETERS)
+    world = NOISE_WORLDS[name]
+    parameters = {**_MEAN_PARAMETERS, **world.parameters}
+    survey = make_soil_survey(N_TRAINING + N_TEST, random_state=seed, **parameters)
     X = survey.data.drop(columns="date")
-    noise = NOISE_WORLDS[name](X) * np.random.default_rng(seed).normal(size=len(X))
+    noise = world.noise_sd(X) * np.random.default_rng(seed).normal(size=len(X))
     y = survey.truth["mean"].to_numpy() + noise
     folds = np.where(np.arange(len(y)) < N_TRAINING, UNTESTED, 0)
     coordinates = X[["lon", "lat"]].to_numpy(float)

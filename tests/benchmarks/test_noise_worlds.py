@@ -17,9 +17,10 @@ from sptgnn_sklearn.datasets import make_soil_survey
 def test_noise_has_its_standard_deviation(name):
     """Target minus mean, over the known standard deviation, is standard normal in each quarter."""
     data = make_noise_world(name, 1)
-    plain = {"season_sd": 0.0, "trend_sd": 0.0, "noise_sd": 0.0}
-    survey = make_soil_survey(N_TRAINING + N_TEST, noise_variation=0.0, random_state=1, **plain)
-    noise_sd = NOISE_WORLDS[name](data.X)
+    plain = {"season_sd": 0.0, "trend_sd": 0.0, "noise_sd": 0.0, "noise_variation": 0.0}
+    plain |= NOISE_WORLDS[name].parameters
+    survey = make_soil_survey(N_TRAINING + N_TEST, random_state=1, **plain)
+    noise_sd = NOISE_WORLDS[name].noise_sd(data.X)
     score = (data.y - survey.truth["mean"].to_numpy()) / noise_sd
     for rows in np.array_split(np.argsort(noise_sd, kind="stable"), 4):
         assert score[rows].std() == pytest.approx(1.0, abs=0.08)
