@@ -1,7 +1,8 @@
 """Cross-validated comparison of models: accuracy, coverage and residual autocorrelation.
 
 Each row is predicted once by each model, by a clone fitted without the row's fold. Scores are
-computed from all out-of-fold predictions together, in the unit of the target.
+computed from all out-of-fold predictions together, in the unit of the target, with standard errors
+from a jackknife over blocks of locations.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..metrics.accuracy import bias, concordance_correlation, rpiq
 from ..metrics.moran import residual_morans_i
 from ..metrics.predicted_columns import PREDICTION_COLUMNS, predict_columns
 from ..metrics.uncertainty import interval_coverage
-from ..metrics.validation import aligned_vectors
+from ..metrics.validation import aligned_vectors, check_metric_weight
 from ..spatial.blocks import location_ids
 from ..table.coordinate_columns import as_dataframe, as_rows, find_column, locate_coordinates
 from ..table.table_checks import check_no_data_target
@@ -37,6 +38,8 @@ from ..utils.distribution_columns import check_coverage
 from .comparison_checkpoint import ComparisonCheckpoint
 from .comparison_inputs import named_folds, named_models
 from .comparison_result import FAILURE_COLUMNS, SCORE_COLUMNS, ComparisonResult
+from .sampling_intensity import inverse_intensity_weights
+from .score_errors import block_sums, error_blocks, jackknife_intervals
 from .splits import Split
 
 __all__ = ["ComparisonResult", "compare_models"]
@@ -51,6 +54,7 @@ def compare_models(
     coordinates: Sequence[Any] | None = None,
     crs: Any = None,
     site: Any = None,
+    sample_weight: Any = None,
     coverage: float = 0.9,
     n_neighbors: int = 8,
     random_state: Any = 0,
@@ -81,6 +85,10 @@ def compare_models(
     site : label or position, default=None
         Column of site ids: rows of one site share a fold in random folds, as those of equal
         coordinates do.
+    sample_weight : array-like of shape (n_samples,) or "inverse_intensity", default=None
+        Weights of the rows in all scores but Moran's I; models are fitted without them.
+        "inverse_intensity" are the `inverse_intensity_weights` of the convex hull of the samples,
+        against the bias of clustered samples; for another area pass these weights as an array.
     coverage : float, default=0.9
         Nominal coverage of the central intervals.
     n_neighbors : int, default=8
@@ -112,8 +120,8 @@ def compare_models(
     ------
     ValueError
         If `models` or `folds` is empty or of another form, X and y differ in length, y is not
-        finite, some folds do not test each row exactly once, or a file of the checkpoint is
-        damaged.
+        finite, some folds do not test each row exactly once, a weight is negative, or a file of the
+        checkpoint is damaged.
 
     Warns
     -----
@@ -128,6 +136,8 @@ def compare_models(
 
     Scores are computed once from the pooled predictions. The mean of R2 over folds would compare
     the errors of each fold with the variance of that fold, which is small in a spatial block.
+
+    Standard errors are those of `score_intervals`, with `default_n_blocks` blocks of locations.
 
     Examples
     --------
@@ -146,7 +156,7 @@ def compare_models(
     >>> result.table[["folds", "model"]].agg(" ".join, axis=1).tolist()
     ['random XGBoost', 'random mean', 'block XGBoost', 'block mean']
     >>> result.select("block", "XGBoost").shape
-    (300, 11)
+    (300, 13)
     >>> print(result.to_markdown().splitlines()[0])
     | folds  | model   | ...
     """
@@ -163,11 +173,13 @@ def compare_models(
     if site is not None:
         frame = as_dataframe(X)
         sites = frame[find_column(frame, site, "site")]
+    weight = _check_score_weight(sample_weight, X, coordinates, crs)
+    location = location_ids(xy, sites)
     splits = named_folds(
         folds,
         X,
         y,
-        location_ids(xy, sites),
+        location,
         coordinates=coordinates,
         crs=crs,
         random_state=random_state,
@@ -195,7 +207,12 @@ def compare_models(
         if on_interrupt == "raise":
             raise
     row = X.index.to_numpy() if isinstance(X, pd.DataFrame) else np.arange(len(y))
-    rows = pd.DataFrame({"row": row, "x": xy[:, 0], "y": xy[:, 1], "observed": y})
+    rows = pd.DataFrame(
+        {
+            **{"row": row, "x": xy[:, 0], "y": xy[:, 1]},
+            **{"block": error_blocks(xy, reference, location), "weight": weight, "observed": y},
+        }
+    )
     morans_i = partial(residual_morans_i, crs=reference.crs, n_neighbors=n_neighbors)
     scores, predictions, failures = [], [], []
     for kind, pairs in splits.items():
@@ -225,6 +242,21 @@ def compare_models(
         n_fits_reused=n_reused,
         failures=pd.DataFrame(failures, columns=list(FAILURE_COLUMNS)),
     )
+
+
+def _check_score_weight(
+    sample_weight: Any, X: Any, coordinates: Sequence[Any] | None, crs: Any
+) -> np.ndarray:
+    """Return the weight of each row in the scores; 1 without weights."""
+    if isinstance(sample_weight, str):
+        if sample_weight != "inverse_intensity":
+            raise ValueError(
+                "sample_weight must be 'inverse_intensity', None or one weight per row; found "
+                f"{sample_weight!r}."
+            )
+        return inverse_intensity_weights(X, coordinates=coordinates, crs=crs)
+    weight = check_metric_weight(sample_weight, len(X))
+    return np.ones(len(X)) if weight is None else weight
 
 
 class _Fit(NamedTuple):
@@ -353,14 +385,25 @@ def _scores(table: pd.DataFrame, morans_i: Callable[..., float] | None) -> dict[
     y, mean, lower, upper = (
         table[name].to_numpy() for name in ("observed", "mean", "lower", "upper")
     )
+    weight = table["weight"].to_numpy()
+    # Equal weights change no score, but the quartiles of RPIQ are interpolated without them only.
+    weight = None if (weight == weight[0]).all() else weight
     has_interval = not np.isnan(lower).any()
+    sums = block_sums(y, mean, table["block"].to_numpy(), weight)
+    std_error = jackknife_intervals(sums, 0.9)["std_error"]
     return {
-        "R2": float(r2_score(y, mean)),
-        "RMSE": float(root_mean_squared_error(y, mean)),
-        "MAE": float(mean_absolute_error(y, mean)),
-        "ME": bias(y, mean),
-        "CCC": concordance_correlation(y, mean),
-        "RPIQ": rpiq(y, mean),
+        "R2": float(r2_score(y, mean, sample_weight=weight)),
+        "R2_std_error": float(std_error["R2"]),
+        "RMSE": float(root_mean_squared_error(y, mean, sample_weight=weight)),
+        "RMSE_std_error": float(std_error["RMSE"]),
+        "MAE": float(mean_absolute_error(y, mean, sample_weight=weight)),
+        "ME": bias(y, mean, sample_weight=weight),
+        "CCC": concordance_correlation(y, mean, sample_weight=weight),
+        "RPIQ": rpiq(y, mean, sample_weight=weight),
         "moran_i": morans_i(y, mean, table[["x", "y"]].to_numpy()),
-        "coverage": interval_coverage(y, lower, upper) if has_interval else float("nan"),
+        "coverage": (
+            interval_coverage(y, lower, upper, sample_weight=weight)
+            if has_interval
+            else float("nan")
+        ),
     }

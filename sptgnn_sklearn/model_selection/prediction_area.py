@@ -16,7 +16,9 @@ from .locations import SampleLocations
 __all__ = ["prediction_locations"]
 
 
-def prediction_locations(area: Any, samples: SampleLocations, n_points: int) -> np.ndarray:
+def prediction_locations(
+    area: Any, samples: SampleLocations, n_points: int, name: str = "prediction_points"
+) -> np.ndarray:
     """Return coordinates (n, 2) of prediction locations, in the CRS of the samples.
 
     Parameters
@@ -26,6 +28,8 @@ def prediction_locations(area: Any, samples: SampleLocations, n_points: int) -> 
     samples : SampleLocations
     n_points : int
         Approximate number of points of a regular grid over a polygon or a raster.
+    name : str, default="prediction_points"
+        Name of the parameter in error messages.
 
     Raises
     ------
@@ -35,16 +39,16 @@ def prediction_locations(area: Any, samples: SampleLocations, n_points: int) -> 
         If there are no points, or `area` has a CRS and the samples have none.
     """
     if isinstance(area, str | PathLike):
-        points = _raster_points(area, samples.reference, n_points)
+        points = _raster_points(area, samples.reference, n_points, name)
     elif hasattr(area, "__geo_interface__") and not _has_points(area):
-        points = _polygon_points(area, samples.reference, n_points)
+        points = _polygon_points(area, samples.reference, n_points, name)
     elif hasattr(area, "geometry"):
-        geometry = _to_crs(area, samples.reference).geometry
+        geometry = _to_crs(area, samples.reference, name).geometry
         points = np.column_stack([geometry.x, geometry.y])
     else:
         points = _table_points(area, samples)
     if not len(points):
-        raise ValueError("prediction_points must hold at least one point; found none.")
+        raise ValueError(f"{name} must hold at least one point; found none.")
     check_coordinates(points, samples.reference, samples.names, fitting=False)
     return points
 
@@ -61,33 +65,33 @@ def _has_points(area: Any) -> bool:
     return hasattr(area, "geometry") and kinds is not None and bool(np.all(kinds == "Point"))
 
 
-def _to_crs(area: Any, reference: SpatialReference) -> Any:
+def _to_crs(area: Any, reference: SpatialReference, name: str) -> Any:
     """Return a geopandas object in the CRS of the samples; objects without a CRS are unchanged."""
     crs = getattr(area, "crs", None)
     if crs is None:
         return area
-    _require_crs(reference, crs)
+    _require_crs(reference, crs, name)
     return area.to_crs(reference.crs)
 
 
-def _require_crs(reference: SpatialReference, crs: Any) -> None:
+def _require_crs(reference: SpatialReference, crs: Any, name: str) -> None:
     if reference.crs is None:
         raise ValueError(
-            f"prediction_points are in {crs}, but the CRS of the coordinates of X is unknown: set "
-            "crs."
+            f"{name} {'are' if name.endswith('s') else 'is'} in {crs}, but the CRS of the "
+            "coordinates of X is unknown: set crs."
         )
 
 
-def _polygon_points(area: Any, reference: SpatialReference, n_points: int) -> np.ndarray:
+def _polygon_points(area: Any, reference: SpatialReference, n_points: int, name: str) -> np.ndarray:
     try:
         import shapely
     except ImportError as error:
-        raise ImportError("A polygon as prediction_points needs shapely.") from error
-    area = _to_crs(area, reference)
+        raise ImportError(f"A polygon as {name} needs shapely.") from error
+    area = _to_crs(area, reference, name)
     geometry = area.union_all() if hasattr(area, "union_all") else _as_geometry(area)
     if geometry.area == 0:
         raise ValueError(
-            f"prediction_points is a {geometry.geom_type} without area: pass a polygon, or points "
+            f"{name} is a {geometry.geom_type} without area: pass a polygon, or points "
             "as an array of two columns."
         )
     west, south, east, north = geometry.bounds
@@ -114,12 +118,12 @@ def _as_geometry(area: Any) -> Any:
     return shape(geojson.get("geometry", geojson))
 
 
-def _raster_points(path: Any, reference: SpatialReference, n_points: int) -> np.ndarray:
+def _raster_points(path: Any, reference: SpatialReference, n_points: int, name: str) -> np.ndarray:
     try:
         import rasterio
     except ImportError as error:
         raise ImportError(
-            'A raster as prediction_points needs rasterio: pip install "sptgnn-sklearn[maps]".'
+            f'A raster as {name} needs rasterio: pip install "sptgnn-sklearn[maps]".'
         ) from error
     not_georeferenced = rasterio.errors.NotGeoreferencedWarning
     try:
@@ -133,10 +137,10 @@ def _raster_points(path: Any, reference: SpatialReference, n_points: int) -> np.
             (height, width), transform, crs = source.shape, source.transform, source.crs
     except not_georeferenced as error:
         raise ValueError(
-            f"prediction_points={str(path)!r} is not georeferenced: set its transform and CRS."
+            f"{name}={str(path)!r} is not georeferenced: set its transform and CRS."
         ) from error
     except rasterio.errors.RasterioError as error:
-        raise ValueError(f"prediction_points={str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"{name}={str(path)!r} cannot be read: {error}") from error
     rows, columns = np.nonzero(mask)
     step = max(1, len(rows) // n_points)
     rows, columns = rows[::step], columns[::step]
@@ -149,6 +153,6 @@ def _raster_points(path: Any, reference: SpatialReference, n_points: int) -> np.
         ]
     )
     if crs is not None:
-        _require_crs(reference, crs)
+        _require_crs(reference, crs, name)
         points = transform_coordinates(points, crs, reference)
     return points

@@ -14,6 +14,7 @@ __all__ = [
     "EARTH_RADIUS_KM",
     "chord_to_distance",
     "distance_to_chord",
+    "from_local_plane",
     "from_metric_coordinates",
     "plane_origin",
     "to_local_plane",
@@ -213,12 +214,7 @@ def to_local_plane(
     origin = plane_origin(xy, reference) if origin is None else np.asarray(origin, dtype=np.float64)
     if not reference.geographic:
         return xy - origin
-    longitude, latitude = origin * radians_per_unit(reference.crs)
-    sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
-    sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
-    east = np.array([-sin_lon, cos_lon, 0.0])
-    north = np.array([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat])
-    up = np.array([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat])
+    east, north, up = _local_axes(origin, reference)
     points = _directions(xy, reference)
     eastward, northward = points @ east, points @ north
     # Snyder's k' = c / sin(c), with c from both its sine and cosine: accurate at a distance of one
@@ -227,6 +223,59 @@ def to_local_plane(
     angle = np.arctan2(sine, points @ up)
     scale = EARTH_RADIUS_KM * np.divide(angle, sine, out=np.ones_like(sine), where=sine > 0)
     return np.column_stack([scale * eastward, scale * northward])
+
+
+def from_local_plane(
+    plane: np.ndarray, reference: SpatialReference, origin: np.ndarray | Sequence[float]
+) -> np.ndarray:
+    """Return coordinates from offsets of `to_local_plane` with the same origin.
+
+    Parameters
+    ----------
+    plane : ndarray of shape (n_samples, 2)
+        Offsets east and north of the origin.
+    reference : SpatialReference
+    origin : array-like of shape (2,)
+
+    Returns
+    -------
+    xy : ndarray of shape (n_samples, 2)
+        By the inverse of the projection (Snyder 1987, section 25); longitudes are in -180 to 180
+        degrees.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.spatial.crs import SpatialReference
+    >>> from sptgnn_sklearn.spatial.distances import from_local_plane, to_local_plane
+    >>> reference = SpatialReference("EPSG:4326", geographic=True, unit="km")
+    >>> plane = to_local_plane(np.array([[5.7, 50.9]]), reference, origin=[10.0, 50.0])
+    >>> from_local_plane(plane, reference, origin=[10.0, 50.0]).round(9)
+    array([[ 5.7, 50.9]])
+    """
+    plane, origin = np.asarray(plane, dtype=np.float64), np.asarray(origin, dtype=np.float64)
+    if not reference.geographic:
+        return plane + origin
+    east, north, up = _local_axes(origin, reference)
+    distance = np.hypot(*plane.T)
+    angle = distance / EARTH_RADIUS_KM
+    # Snyder's 1 / k', which is 1 / R at the origin.
+    scale = np.sinc(angle / np.pi)[:, None] / EARTH_RADIUS_KM
+    directions = np.cos(angle)[:, None] * up + scale * (plane @ np.stack([east, north]))
+    return from_metric_coordinates(EARTH_RADIUS_KM * directions, reference)
+
+
+def _local_axes(
+    origin: np.ndarray, reference: SpatialReference
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the unit vectors (3,) east, north and up at a location on the sphere."""
+    longitude, latitude = origin * radians_per_unit(reference.crs)
+    sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
+    sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
+    east = np.array([-sin_lon, cos_lon, 0.0])
+    north = np.array([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat])
+    up = np.array([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat])
+    return east, north, up
 
 
 def _directions(xy: np.ndarray, reference: SpatialReference) -> np.ndarray:

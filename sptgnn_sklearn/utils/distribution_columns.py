@@ -60,8 +60,8 @@ def check_shares(name: str, values: Any) -> np.ndarray:
     return shares
 
 
-def check_coverage(coverage: Any) -> float:
-    """Return one nominal coverage between 0 and 1, or raise a ValueError.
+def check_coverage(coverage: Any, name: str = "coverage") -> float:
+    """Return one nominal coverage between 0 and 1, or raise a ValueError that names the parameter.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def check_coverage(coverage: Any) -> float:
     0.9
     """
     if np.ndim(coverage) != 0:
-        raise ValueError(f"coverage must be one number, such as 0.9; found {coverage!r}.")
-    return float(check_shares("coverage", coverage)[0])
+        raise ValueError(f"{name} must be one number, such as 0.9; found {coverage!r}.")
+    return float(check_shares(name, coverage)[0])
 
 
 def check_limits(name: str, limits: Any) -> np.ndarray:

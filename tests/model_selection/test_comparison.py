@@ -11,7 +11,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -30,7 +30,13 @@ from sptgnn_sklearn.metrics import (
     residual_morans_i,
     rpiq,
 )
-from sptgnn_sklearn.model_selection import SpatialBlockKFold, compare_models
+from sptgnn_sklearn.model_selection import (
+    SpatialBlockKFold,
+    compare_models,
+    inverse_intensity_weights,
+    score_differences,
+    score_intervals,
+)
 
 
 class ConstantUncertainty(RegressorMixin, BaseEstimator):
@@ -362,8 +368,8 @@ def test_further_scores():
     rows = (result := compare(LinearRegression(), 4)).select("random", "LinearRegression")
     scores = result.table.iloc[0]
     assert result.table.columns.tolist() == [
-        "folds", "model", "R2", "RMSE", "MAE", "ME", "CCC", "RPIQ", "moran_i", "coverage",
-        "fit_seconds",
+        "folds", "model", "R2", "R2_std_error", "RMSE", "RMSE_std_error", "MAE", "ME", "CCC",
+        "RPIQ", "moran_i", "coverage", "fit_seconds",
     ]  # fmt: skip
     assert scores["MAE"] == np.abs(rows["mean"] - rows["observed"]).mean()
     assert scores["ME"] == bias(rows["observed"], rows["mean"])
@@ -499,3 +505,108 @@ def test_repr_and_html_show_the_scores():
     assert "&lt;line&gt;" in html and "<line>" not in html
     assert html.count("<tr>") == 3
     assert "coverage (90 %)" in html and "60 rows, 6 of 6 fits" in html
+
+
+def test_standard_errors_are_those_of_the_functions():
+    """The table, scores() and differences() agree with score_intervals and score_differences."""
+    X, y = make_samples()
+    X["site"] = np.arange(60) // 2
+    models = {"line": LinearRegression(), "mean": DummyRegressor()}
+    result = compare(models, {"random": KFold(3), "block": SpatialBlockKFold(3)}, X, y, site="site")
+    scores, differences = result.scores(0.8), result.differences(confidence=0.8)
+    assert scores[["folds", "model"]].drop_duplicates().to_numpy().tolist() == [
+        ["random", "line"], ["random", "mean"], ["block", "line"], ["block", "mean"],
+    ]  # fmt: skip
+    assert differences[["folds", "model", "reference"]].drop_duplicates().to_numpy().tolist() == [
+        ["random", "mean", "line"], ["block", "mean", "line"],
+    ]  # fmt: skip
+    xy, settings = X[["x", "y"]], {"site": X["site"], "confidence": 0.8}
+    line, mean = (result.select("block", name)["mean"] for name in models)
+    own = scores.query("folds == 'block' and model == 'line'").set_index("score")
+    expected = score_intervals(y, line, xy, **settings)
+    pd.testing.assert_frame_equal(own[expected.columns], expected, check_names=False)
+    paired = differences.query("folds == 'block'").set_index("score")
+    expected = score_differences(y, mean, line, xy, **settings)
+    pd.testing.assert_frame_equal(paired[expected.columns], expected, check_names=False)
+    table = result.table.set_index(["folds", "model"]).loc[("block", "line")]
+    assert table["R2_std_error"] == pytest.approx(own.loc["R2", "std_error"])
+    assert table["RMSE_std_error"] == pytest.approx(own.loc["RMSE", "std_error"])
+    assert f"{table['R2']:.3f} ± {table['R2_std_error']:.3f}" in result.to_markdown()
+    assert "R² ± standard error" in repr(result)
+
+
+def test_differences_have_any_reference():
+    """Differences change sign with the reference; unknown names are answered with similar ones."""
+    result = compare({"line": LinearRegression(), "mean": DummyRegressor()}, 3)
+    first, second = result.differences(), result.differences("mean")
+    assert (first["reference"] == "line").all() and (second["reference"] == "mean").all()
+    np.testing.assert_allclose(first["estimate"], -second["estimate"])
+    with pytest.raises(ValueError, match=r"^reference='men' .* did you mean 'mean'\?"):
+        result.differences("men")
+    with pytest.raises(ValueError, match=r"^confidence must lie between 0 and 1; found 2"):
+        result.scores(2)
+    assert compare(LinearRegression(), 3).differences().empty
+
+
+def test_failed_models_have_no_errors():
+    """Scores, errors and differences of a failed model are NaN."""
+    X, y = make_samples()
+    models = {"line": LinearRegression(), "bad": Unreliable(X["ndvi"].iloc[-1])}
+    with pytest.warns(FitFailedWarning):
+        result = compare(models, {"random": KFold(3)}, X, y, error_score=np.nan)
+    scores = result.scores().set_index("model")
+    assert scores.loc["bad", ["estimate", "std_error"]].isna().all(axis=None)
+    assert scores.loc["line", "std_error"].notna().all()
+    assert result.differences()["estimate"].isna().all()
+    assert "±" not in result.to_markdown().splitlines()[3]
+
+
+def test_weights_equal_repeated_rows_in_all_scores():
+    """A weight of 2 is the row twice, for all scores but Moran's I; fits have no weights."""
+    X, y = make_samples()
+    weight = np.random.default_rng(0).integers(1, 3, size=60)
+    model, folds = LinearRegression(), {"random": KFold(3)}
+    weighted = compare(model, folds, X, y, sample_weight=weight)
+    assert weighted.predictions["weight"].tolist() == weight.tolist()
+    plain = compare(model, folds, X, y)
+    pd.testing.assert_series_equal(weighted.predictions["mean"], plain.predictions["mean"])
+    repeated = plain.predictions.loc[np.repeat(np.arange(60), weight)]
+    observed, mean = repeated["observed"], repeated["mean"]
+    table = weighted.table.iloc[0]
+    assert table["R2"] == pytest.approx(r2_score(observed, mean))
+    assert table["RMSE"] == pytest.approx(root_mean_squared_error(observed, mean))
+    assert table["MAE"] == pytest.approx(mean_absolute_error(observed, mean))
+    assert table["ME"] == pytest.approx(bias(observed, mean))
+    assert table["CCC"] == pytest.approx(concordance_correlation(observed, mean))
+    assert table["RPIQ"] == pytest.approx(rpiq(observed, mean, sample_weight=np.ones(len(mean))))
+    assert table["moran_i"] == plain.table["moran_i"].iloc[0]
+    estimates = weighted.scores().set_index("score")["estimate"]
+    np.testing.assert_allclose(estimates, table[estimates.index].astype(float))
+    uncertain = compare(ConstantUncertainty(), folds, X, y, sample_weight=weight)
+    inside = observed.between(0.05, 0.95)
+    assert uncertain.table["coverage"].iloc[0] == pytest.approx(inside.mean())
+
+
+def test_weights_by_the_inverse_intensity():
+    """They are those of the function, with the coordinates and the CRS of the comparison."""
+    X, y = make_samples()
+    X = X.rename(columns={"x": "E", "y": "N"})
+    settings = {"coordinates": ("E", "N"), "crs": 4326}
+    result = compare(LinearRegression(), 3, X, y, sample_weight="inverse_intensity", **settings)
+    expected = inverse_intensity_weights(X, **settings)
+    np.testing.assert_array_equal(result.predictions["weight"], expected)
+    assert np.ptp(expected) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ("inverse", r"^sample_weight must be 'inverse_intensity', None .* found 'inverse'"),
+        (np.ones(3), r"^sample_weight must hold 60 values; found 3"),
+        (-np.ones(60), r"^sample_weight must hold no negative"),
+    ],
+)
+def test_invalid_weights_are_named(weight, message):
+    """Before any model is fitted."""
+    with pytest.raises(ValueError, match=message):
+        compare(LinearRegression(), 3, sample_weight=weight)

@@ -10,6 +10,7 @@ from sptgnn_sklearn.spatial.distances import (
     EARTH_RADIUS_KM,
     chord_to_distance,
     distance_to_chord,
+    from_local_plane,
     from_metric_coordinates,
     plane_origin,
     to_local_plane,
@@ -144,3 +145,15 @@ def test_origin_is_valid_at_date_line_and_poles(xy, expected):
     assert latitude == pytest.approx(expected[1], abs=1e-3)
     if expected[0] is not None:
         assert abs(longitude) == pytest.approx(expected[0])
+
+
+@pytest.mark.parametrize("origin", [(5.7, 50.9), (180.0, -17.0), (12.0, 90.0), (-40.0, -90.0)])
+def test_local_plane_is_inverted(origin):
+    """Projected locations return to where they were, also at poles and the date line."""
+    xy = globe(200)
+    plane = to_local_plane(xy, DEGREES, origin)
+    back = from_local_plane(plane, DEGREES, origin)
+    difference = to_metric_coordinates(back, DEGREES) - to_metric_coordinates(xy, DEGREES)
+    np.testing.assert_allclose(difference, 0, atol=1e-6)
+    np.testing.assert_allclose(from_local_plane(np.zeros((1, 2)), DEGREES, (5.0, 7.0)), [[5, 7]])
+    np.testing.assert_allclose(from_local_plane(xy, METERS, (5.0, 7.0)) - (5.0, 7.0), xy)
