@@ -30,6 +30,7 @@ READING_ORDER = [
     "plot_meuse",
     "plot_read_table",
     "plot_random_vs_spatial_folds",
+    "plot_score_errors",
     "plot_folds",
     "plot_forward_selection",
     "plot_tuning",

@@ -26,6 +26,7 @@ __all__ = [
     "add_compare_options",
     "add_fold_options",
     "compare_survey",
+    "difference_lines",
     "make_models",
     "make_splits",
     "run_compare",
@@ -108,6 +109,7 @@ def run_compare(options: argparse.Namespace) -> int:
             print(f"quick        {settings_in_words(options)}: scores of a full run are better")
     result, caught = compare_survey(survey, splits, options, options.out)
     print(f"\n{result.to_markdown()}\n")
+    print("\n".join([*difference_lines(result), ""]))
     if not options.quiet:
         print_warnings(caught, printed)
         if result.n_fits_reused:
@@ -257,6 +259,7 @@ def compare_survey(
             splits,
             coordinates=survey.roles.coordinates,
             crs=survey.crs,
+            site=survey.roles.site,
             error_score=float("nan"),
             checkpoint=checkpoint,
             on_interrupt="return",
@@ -264,6 +267,21 @@ def compare_survey(
         )
     # Failures are printed from the result.
     return result, [w for w in caught if not issubclass(w.category, FitFailedWarning)]
+
+
+def difference_lines(result: ComparisonResult) -> list[str]:
+    """Return one line per kind of folds and other model on how much SpTGNN is better in R²."""
+    lines = []
+    for name in result.table["model"].unique():
+        if name == NETWORK_NAME or NETWORK_NAME not in set(result.table["model"]):
+            continue
+        rows = result.differences(name).query("score == 'R2' and model == @NETWORK_NAME")
+        lines += [
+            f"R² of {NETWORK_NAME} minus that of {name}, {row.folds} folds: {row.estimate:.3f} ± "
+            f"{row.std_error:.3f} (90 %: {row.low:.3f} to {row.high:.3f})"
+            for row in rows.dropna().itertuples()
+        ]
+    return lines
 
 
 def _write_outputs(
@@ -277,6 +295,8 @@ def _write_outputs(
         predictions.insert(position, name, predictions.pop(name))
     files: dict[str, Callable[[Path], Any]] = {
         "comparison.csv": lambda path: result.table.to_csv(path, index=False),
+        "scores.csv": lambda path: result.scores().to_csv(path, index=False),
+        "differences.csv": lambda path: result.differences().to_csv(path, index=False),
         "predictions.csv": lambda path: predictions.to_csv(path, index=False),
     }
     finished = NETWORK_NAME in set(result.table["model"][result.table["R2"].notna()])

@@ -18,6 +18,7 @@ from .compare import (
     TREES_NAME,
     add_fold_options,
     compare_survey,
+    difference_lines,
     make_models,
     make_splits,
     settings_in_words,
@@ -282,6 +283,11 @@ class _Report:
                     "samples; block folds hold out whole areas and measure it away from samples."
                 ),
                 cell_table("Scores of out-of-fold predictions", header, rows, n_text=2),
+                paragraph(
+                    "± is one standard error, from a jackknife over blocks of locations: what "
+                    "another survey of the same area and size would change."
+                ),
+                bullet_list(difference_lines(self.result)),
                 bullet_list(
                     f"{failure.model} failed under {failure.folds} folds: {failure.error}"
                     for failure in failures

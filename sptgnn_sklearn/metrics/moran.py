@@ -170,6 +170,10 @@ def residual_morans_i(
     ValueError
         As `morans_i`.
 
+    Notes
+    -----
+    There is no `sample_weight`, as in `morans_i`.
+
     Examples
     --------
     >>> import numpy as np

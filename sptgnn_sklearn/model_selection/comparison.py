@@ -137,7 +137,7 @@ def compare_models(
     Scores are computed once from the pooled predictions. The mean of R2 over folds would compare
     the errors of each fold with the variance of that fold, which is small in a spatial block.
 
-    Standard errors are those of `score_intervals`, with `default_n_blocks` blocks of locations.
+    Standard errors are those of `score_intervals`, with its default blocks of locations.
 
     Examples
     --------
@@ -210,12 +210,13 @@ def compare_models(
     rows = pd.DataFrame(
         {
             **{"row": row, "x": xy[:, 0], "y": xy[:, 1]},
-            **{"block": error_blocks(xy, reference, location), "weight": weight, "observed": y},
+            **{"block": 0, "weight": weight, "observed": y},
         }
     )
     morans_i = partial(residual_morans_i, crs=reference.crs, n_neighbors=n_neighbors)
     scores, predictions, failures = [], [], []
     for kind, pairs in splits.items():
+        rows["block"] = error_blocks(xy, reference, location, folds=_test_folds(pairs, len(y)))
         for name in models:
             found = {
                 number: done[key]
@@ -257,6 +258,14 @@ def _check_score_weight(
         return inverse_intensity_weights(X, coordinates=coordinates, crs=crs)
     weight = check_metric_weight(sample_weight, len(X))
     return np.ones(len(X)) if weight is None else weight
+
+
+def _test_folds(splits: list[Split], n_rows: int) -> np.ndarray:
+    """Return the number of the test fold of each row."""
+    fold = np.empty(n_rows, dtype=np.int64)
+    for number, (_, test) in enumerate(splits):
+        fold[test] = number
+    return fold
 
 
 class _Fit(NamedTuple):
@@ -385,9 +394,9 @@ def _scores(table: pd.DataFrame, morans_i: Callable[..., float] | None) -> dict[
     y, mean, lower, upper = (
         table[name].to_numpy() for name in ("observed", "mean", "lower", "upper")
     )
-    weight = table["weight"].to_numpy()
+    weights = table["weight"].to_numpy()
     # Equal weights change no score, but the quartiles of RPIQ are interpolated without them only.
-    weight = None if (weight == weight[0]).all() else weight
+    weight = None if (weights == weights[0]).all() else weights
     has_interval = not np.isnan(lower).any()
     sums = block_sums(y, mean, table["block"].to_numpy(), weight)
     std_error = jackknife_intervals(sums, 0.9)["std_error"]

@@ -1,6 +1,7 @@
 """Tests of ``sptgnn compare``: models, folds, output files, failures and interrupts."""
 
 import argparse
+import re
 from typing import Any
 
 import numpy as np
@@ -71,10 +72,17 @@ def test_csv_to_results(working_directory, table, small_models, run):
     assert "target_clay (name begins with target_)" in out
     assert "quick        2 splits, 1 members, 1 epochs, 100 trees" in out
     assert "| block  | training mean |" in out
+    assert re.search(r"\| block  \| SpTGNN        \| +-?\d\.\d{3} ± \d\.\d{3} \|", out)
+    assert re.search(
+        r"^R² of SpTGNN minus that of XGBoost, block folds: -?\d+\.\d{3} ± \d\.\d{3} "
+        r"\(90 %: -?\d+\.\d{3} to -?\d+\.\d{3}\)$",
+        out,
+        re.MULTILINE,
+    )
     assert "block folds, XGBoost" in err
 
     results = working_directory / "sptgnn-output"
-    names = ["comparison.csv", "comparison.png", "predictions.csv"]
+    names = ["comparison.csv", "comparison.png", "differences.csv", "predictions.csv", "scores.csv"]
     assert sorted(path.name for path in results.iterdir()) == sorted([*names, "finished-fits"])
     for name in names:
         assert f"wrote sptgnn-output/{name}" in out.replace("\\", "/")
@@ -85,6 +93,12 @@ def test_csv_to_results(working_directory, table, small_models, run):
         for folds in ("random", "block")
         for model in ("SpTGNN", "XGBoost", "training mean")
     ]
+    assert (scores["R2_std_error"] > 0).all()
+    intervals = pd.read_csv(results / "scores.csv")
+    assert len(intervals) == 6 * 5 and (intervals["low"] < intervals["high"]).all()
+    differences = pd.read_csv(results / "differences.csv")
+    assert set(differences["model"]) == {"XGBoost", "training mean"}
+    assert set(differences["reference"]) == {"SpTGNN"}
     result = pd.read_csv(results / "predictions.csv")
     one = result[(result["folds"] == "block") & (result["model"] == "SpTGNN")]
     assert one["row"].tolist() == [row for row in range(40) if row not in (3, 5)]

@@ -78,6 +78,8 @@ def test_sections_and_figures(survey_file, fast_models, run):
     assert any("Map of 50 samples" in text for text in texts)
     scores = re.search(r"Under block folds, SpTGNN has R² (-?\d\.\d\d)", page.text)
     assert scores is not None
+    assert re.search(rf"{scores.group(1)}\d ± \d\.\d{{3}}", page.text)
+    assert "R² of SpTGNN minus that of XGBoost, random folds: " in page.text
     for word in ("Moran's I", "XGBoost", "numpy", "held-out rows, block folds", "Warnings"):
         assert word in page.text
 

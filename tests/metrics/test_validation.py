@@ -1,8 +1,11 @@
 """Validation of metric arguments, and weighted means."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+from sptgnn_sklearn import metrics
 from sptgnn_sklearn.metrics.validation import (
     aligned_vectors,
     check_metric_weight,
@@ -57,3 +60,29 @@ def test_weighted_mean_is_over_rows():
     np.testing.assert_allclose(result, [3.0, 6.0])
     plain = np.random.default_rng(0).normal(size=1001)
     assert weighted_mean(plain, check_metric_weight(None, 1001)) == plain.mean()
+
+
+# Values per row, an expectation, and metrics in which a repeated row is its own neighbor.
+WITHOUT_WEIGHT = {
+    "expected_morans_i",
+    "morans_i",
+    "probability_integral_transform",
+    "residual_morans_i",
+}
+
+
+def test_all_metrics_accept_weights():
+    """All but those listed, which give the reason in their docstring or have no mean over rows."""
+    functions = {
+        name: function
+        for name in metrics.__all__
+        if inspect.isfunction(function := getattr(metrics, name)) and not name.startswith("make_")
+    }
+    without = {
+        name
+        for name, function in functions.items()
+        if "sample_weight" not in inspect.signature(function).parameters
+    }
+    assert without == WITHOUT_WEIGHT
+    for name in ("morans_i", "residual_morans_i"):
+        assert "There is no `sample_weight`" in functions[name].__doc__

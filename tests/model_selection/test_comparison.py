@@ -522,6 +522,7 @@ def test_standard_errors_are_those_of_the_functions():
     ]  # fmt: skip
     xy, settings = X[["x", "y"]], {"site": X["site"], "confidence": 0.8}
     line, mean = (result.select("block", name)["mean"] for name in models)
+    settings["folds"] = result.select("block", "line")["fold"]
     own = scores.query("folds == 'block' and model == 'line'").set_index("score")
     expected = score_intervals(y, line, xy, **settings)
     pd.testing.assert_frame_equal(own[expected.columns], expected, check_names=False)

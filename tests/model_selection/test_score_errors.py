@@ -210,12 +210,23 @@ def test_differences_are_signed_and_shares_favor_the_better_model():
     assert table.loc["R2", "estimate"] == pytest.approx(r2_score(y, pred) - r2_score(y, worse))
 
 
-def test_small_surveys_leave_out_single_locations():
-    """Up to 25 locations each is a block; of more, the number grows with the square root."""
-    assert [default_n_blocks(n) for n in (1, 25, 36, 400)] == [1, 25, 30, 100]
-    xy = np.random.default_rng(0).uniform(size=(400, 2))
-    assert len(set(error_blocks(xy, PLANE, np.arange(400)))) == 100
-    assert len(set(error_blocks(xy[:25], PLANE, np.arange(25)))) == 25
+def test_number_of_blocks_depends_on_the_folds():
+    """Spatial folds have fewer and larger blocks than random ones."""
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(size=(400, 2))
+    location, random = np.arange(400), rng.integers(5, size=400)
+    spatial = (5 * xy[:, 0]).astype(int)
+    for folds, expected in ((None, 240), (random, 240), (spatial, 60)):
+        assert len(set(error_blocks(xy, PLANE, location, folds=folds))) == expected
+    assert default_n_blocks(1) == default_n_blocks(1, spatial_folds=True) == 1
+    y = rng.normal(size=400)
+    names = np.array(list("abcde"))[spatial]
+    table = score_intervals(y, y + xy[:, 0], xy, folds=names)
+    expected = score_intervals(y, y + xy[:, 0], xy, n_blocks=60)
+    pd.testing.assert_frame_equal(table, expected)
+    paired = score_differences(y, y + xy[:, 0], y - 1, xy, folds=names)
+    expected = score_differences(y, y + xy[:, 0], y - 1, xy, n_blocks=60)
+    pd.testing.assert_frame_equal(paired, expected)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +237,7 @@ def test_small_surveys_leave_out_single_locations():
         ({"sample_weight": [1.0, -1.0, 1.0]}, "^sample_weight must hold no negative"),
         ({"sample_weight": [1.0]}, "^sample_weight must hold 3 values; found 1"),
         ({"site": ["a", "b"]}, "^site has 2 values, but y_true 3"),
+        ({"folds": [0, 1]}, "^folds has 2 values, but y_true 3"),
     ],
 )
 def test_invalid_arguments_are_named_in_both_functions(arguments, message):
