@@ -159,7 +159,7 @@ class ComparisonResult:
         >>> X = meuse.data[["x", "y", "elev", "dist"]]
         >>> result = compare_models(Ridge(), X, meuse.target, 5, crs=meuse.crs, progress=False)
         >>> result.scores().set_index("score").loc["R2", ["low", "high"]].round(2).tolist()
-        [0.13, 0.36]
+        [0.12, 0.36]
         """
         confidence = check_coverage(confidence, "confidence")
         tables = []
@@ -207,7 +207,7 @@ class ComparisonResult:
         >>> result = compare_models(models, X, meuse.target, 5, crs=meuse.crs, progress=False)
         >>> gain = result.differences("mean").set_index("score")
         >>> gain.loc["RMSE", ["estimate", "low", "high", "share_better"]].round(2).tolist()
-        [-0.52, -0.77, -0.27, 1.0]
+        [-0.52, -0.78, -0.26, 1.0]
         """
         confidence = check_coverage(confidence, "confidence")
         names = self.predictions["model"].unique().tolist()

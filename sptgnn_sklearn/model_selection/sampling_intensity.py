@@ -97,7 +97,7 @@ def inverse_intensity_weights(
        cross-validation. Ecological Informatics, 69, 101665.
     .. [2] Diggle, P. (1985). A kernel method for smoothing point process data. Applied Statistics,
        34, 138-147. Likelihood cross-validation: Loader, C. (1999). Local regression and
-       likelihood, Springer, section 5.3.
+       likelihood, Springer.
 
     Examples
     --------

@@ -39,6 +39,7 @@ __all__ = [
 
 SCORES_WITH_ERRORS = ("R2", "RMSE", "MAE", "ME", "CCC")
 INTERVAL_COLUMNS = ("estimate", "std_error", "low", "high")
+_FEWEST_BLOCKS = 10
 _N_BOOTSTRAPS = 1000
 _CANCELLATION = 1e-12
 
@@ -95,10 +96,11 @@ def score_intervals(
     folds : array-like of shape (n_samples,), default=None
         Test fold of each row, which decides on the default of `n_blocks`. None means random folds.
     n_blocks : int, default=None
-        Number of compact blocks of locations that are left out in turn. None is 0.6 of the number n
-        of locations or, if the nearest location is in the same fold for most of them, as in spatial
-        folds, ``3 * sqrt(n)``. As many blocks as locations assume independent errors; fewer and
-        larger blocks include the correlation of errors at nearby locations.
+        Number of compact blocks of locations that are left out in turn. None is half of the number
+        n of locations or, if the nearest location is in the same fold for most of them, as in
+        spatial folds, ``3 * sqrt(n)``; at least 10 if there are as many locations. As many blocks
+        as locations assume independent errors; fewer and larger blocks include the correlation of
+        errors at nearby locations.
     confidence : float, default=0.9
         Nominal coverage of the intervals.
 
@@ -132,13 +134,13 @@ def score_intervals(
     The errors are those of sampling: another survey of the same area and size would give another
     score. They do not include that models of all rows are more accurate than those of the folds,
     nor what samples in a part of the area leave unknown about the rest, nor the difference to
-    other areas. The numbers of blocks are those whose intervals held best in simulated surveys of
-    200 random samples (``benchmarks/score_errors.py``).
+    other areas. The numbers of blocks were chosen by simulated surveys of 200 random samples
+    (``benchmarks/score_errors.py``).
 
     References
     ----------
-    .. [1] Wolter, K. M. (2007). Introduction to variance estimation, 2nd ed., Springer, equation
-       4.2.5, with blocks of locations as primary sampling units.
+    .. [1] Wolter, K. M. (2007). Introduction to variance estimation, 2nd ed., Springer, chapter 4,
+       with blocks of locations as primary sampling units.
     .. [2] Lin, L. I.-K. (1989). A concordance correlation coefficient to evaluate reproducibility.
        Biometrics, 45, 255-268.
 
@@ -149,7 +151,7 @@ def score_intervals(
     >>> rng = np.random.default_rng(0)
     >>> xy, y = rng.uniform(size=(200, 2)), rng.normal(size=200)
     >>> score_intervals(y, y + rng.normal(scale=0.5, size=200), xy).loc["RMSE"].round(3).tolist()
-    [0.508, 0.023, 0.471, 0.547]
+    [0.508, 0.024, 0.469, 0.55]
     """
     confidence = check_coverage(confidence, "confidence")
     y_true, y_pred = aligned_vectors(y_true=y_true, y_pred=y_pred)
@@ -211,7 +213,7 @@ def score_differences(
     >>> near = y + rng.normal(scale=0.5, size=200)
     >>> far = near + rng.normal(scale=0.3, size=200)
     >>> score_differences(y, near, far, xy).loc["RMSE"].round(3).tolist()
-    [-0.07, 0.021, -0.104, -0.036, 1.0]
+    [-0.07, 0.023, -0.107, -0.032, 1.0]
     """
     confidence = check_coverage(confidence, "confidence")
     y_true, y_pred, reference_pred = aligned_vectors(
@@ -230,12 +232,12 @@ def default_n_blocks(n_locations: int, spatial_folds: bool = False) -> int:
     --------
     >>> from sptgnn_sklearn.model_selection.score_errors import default_n_blocks
     >>> [default_n_blocks(n) for n in (1, 10, 200, 5000)]
-    [1, 6, 120, 3000]
+    [1, 10, 100, 2500]
     >>> [default_n_blocks(n, spatial_folds=True) for n in (1, 10, 200, 5000)]
-    [1, 6, 42, 212]
+    [1, 10, 42, 212]
     """
-    n_blocks = max(1, round(0.6 * n_locations))
-    return min(n_blocks, round(3 * n_locations**0.5)) if spatial_folds else n_blocks
+    n_blocks = 3 * n_locations**0.5 if spatial_folds else n_locations / 2
+    return min(n_locations, max(_FEWEST_BLOCKS, round(n_blocks)))
 
 
 def are_spatial(folds: np.ndarray, location: np.ndarray, centers: np.ndarray) -> bool:

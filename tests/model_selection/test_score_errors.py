@@ -216,9 +216,11 @@ def test_number_of_blocks_depends_on_the_folds():
     xy = rng.uniform(size=(400, 2))
     location, random = np.arange(400), rng.integers(5, size=400)
     spatial = (5 * xy[:, 0]).astype(int)
-    for folds, expected in ((None, 240), (random, 240), (spatial, 60)):
+    for folds, expected in ((None, 200), (random, 200), (spatial, 60)):
         assert len(set(error_blocks(xy, PLANE, location, folds=folds))) == expected
-    assert default_n_blocks(1) == default_n_blocks(1, spatial_folds=True) == 1
+    for n in (1, 9, 10, 16):
+        assert default_n_blocks(n) == min(n, 10)
+    assert default_n_blocks(10, spatial_folds=True) == 10
     y = rng.normal(size=400)
     names = np.array(list("abcde"))[spatial]
     table = score_intervals(y, y + xy[:, 0], xy, folds=names)
