@@ -21,7 +21,7 @@ from .stocks import (
     check_layer,
     equivalent_thickness,
     follow_scores,
-    normal_scores,
+    rank_normal_scores,
     soil_mass,
 )
 from .zone_sums import Statistic
@@ -329,11 +329,11 @@ class LayerValue:
 
     def draws(self, content: np.ndarray | None = None, correlation: float = 0.0) -> np.ndarray:
         """Return draws (n or 1, n_samples or 1), with errors correlated to those of the content."""
-        followed = None if content is None or not correlation else normal_scores(content)
+        followed = None if content is None or not correlation else rank_normal_scores(content)
         if self._model is not None:
             if followed is None:
                 return self._draws
-            scores = follow_scores(followed, normal_scores(self._draws), correlation)
+            scores = follow_scores(followed, rank_normal_scores(self._draws), correlation)
             rank = np.argsort(np.argsort(scores, axis=1, kind="stable"), axis=1, kind="stable")
             return np.take_along_axis(np.sort(self._draws, axis=1), rank, axis=1)
         if not self.is_uncertain:

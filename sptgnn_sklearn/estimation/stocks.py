@@ -20,7 +20,7 @@ __all__ = [
     "check_layer",
     "equivalent_thickness",
     "follow_scores",
-    "normal_scores",
+    "rank_normal_scores",
     "soil_mass",
     "stock",
 ]
@@ -187,7 +187,7 @@ def stock(
                         "correlation needs draws of the content, (n_cells, n_samples) as from "
                         "sample_y, or an UncertainValue; found values without error."
                     )
-                scores = follow_scores(normal_scores(draws["content"]), scores, correlation)
+                scores = follow_scores(rank_normal_scores(draws["content"]), scores, correlation)
             value = value.quantiles(scores, 1.0 if name == "coarse_fragments" else np.inf)
         elif name == "bulk_density" and correlation:
             raise ValueError(
@@ -279,13 +279,13 @@ def equivalent_thickness(
     """
     check_layer(bulk_density, None, coarse_fragments)
     mass = np.asarray(reference_mass, dtype=float)
-    _check_range("reference_mass", mass, mass > 0, "positive masses in Mg/ha")
+    _check_stock_range("reference_mass", mass, mass > 0, "positive masses in Mg/ha")
     density, fragments = np.asarray(bulk_density, float), np.asarray(coarse_fragments, float)
     found = mass / (_MASS_PER_CM * density * (1 - fragments))
     return float(found) if np.ndim(found) == 0 else found
 
 
-def normal_scores(draws: np.ndarray) -> np.ndarray:
+def rank_normal_scores(draws: np.ndarray) -> np.ndarray:
     """Return the normal scores (n, n_samples) of the ranks of draws in each row.
 
     Equal draws have equal scores; scores of rank r are quantiles of level (r - 1/2) / n_samples.
@@ -293,8 +293,8 @@ def normal_scores(draws: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sptgnn_sklearn.estimation.stocks import normal_scores
-    >>> normal_scores(np.array([[5.0, 9.0, 7.0]])).round(3)
+    >>> from sptgnn_sklearn.estimation.stocks import rank_normal_scores
+    >>> rank_normal_scores(np.array([[5.0, 9.0, 7.0]])).round(3)
     array([[-0.967,  0.967,  0.   ]])
     """
     return ndtri((rankdata(draws, axis=1) - 0.5) / draws.shape[1])
@@ -333,10 +333,10 @@ def check_content(content: Any, content_unit: Any) -> float:
     if values.ndim == 2:
         values = np.median(values, axis=1)
     whole = f"up to {1 / factor:g} {content_unit}, which is the whole soil"
-    _check_range("content", values, values * factor <= 1, whole)
+    _check_stock_range("content", values, values * factor <= 1, whole)
     if isinstance(content, UncertainValue):
         std = np.asarray(content.std, dtype=float)
-        _check_range("std of content", std, std >= 0, "at least 0")
+        _check_stock_range("std of content", std, std >= 0, "at least 0")
     return factor
 
 
@@ -360,10 +360,10 @@ def check_layer(bulk_density: Any, thickness: Any, coarse_fragments: Any) -> Non
         if value is None:
             continue
         values = np.asarray(_center(value), dtype=float)
-        _check_range(name, values, is_allowed(values), expected)
+        _check_stock_range(name, values, is_allowed(values), expected)
         if isinstance(value, UncertainValue):
             std = np.asarray(value.std, dtype=float)
-            _check_range(f"std of {name}", std, std >= 0, "at least 0")
+            _check_stock_range(f"std of {name}", std, std >= 0, "at least 0")
 
 
 def check_correlation(correlation: Any) -> None:
@@ -380,7 +380,7 @@ def _center(value: Any) -> Any:
     return value.mean if isinstance(value, UncertainValue) else value
 
 
-def _check_range(name: str, values: np.ndarray, allowed: np.ndarray, expected: str) -> None:
+def _check_stock_range(name: str, values: np.ndarray, allowed: np.ndarray, expected: str) -> None:
     if not allowed.all():  # comparisons with NaN are False
         first = values[~allowed][0] if values.ndim else values
         raise ValueError(

@@ -11,7 +11,7 @@ from sptgnn_sklearn.estimation.stocks import (
     check_correlation,
     check_layer,
     follow_scores,
-    normal_scores,
+    rank_normal_scores,
 )
 
 PERCENT = {"content_unit": "%"}
@@ -120,7 +120,7 @@ def test_values_without_error_and_of_several_cells():
 
 def test_scores_of_ranks():
     """Ties share their score; mixtures of scores have variance 1."""
-    np.testing.assert_allclose(normal_scores(np.array([[3.0, 3.0]])), [[0, 0]])
+    np.testing.assert_allclose(rank_normal_scores(np.array([[3.0, 3.0]])), [[0, 0]])
     rng = np.random.default_rng(0)
     one, other = rng.standard_normal((2, 1, 50_000))
     assert follow_scores(one, other, -0.6).std() == pytest.approx(1, rel=0.01)
