@@ -11,6 +11,8 @@ from scipy.special import ndtri
 __all__ = ["SCORES", "hash_column", "keyed_normals", "quantiles_at_scores", "row_keys"]
 
 SCORES = np.linspace(-4.0, 4.0, 65)  # normal scores of the quantiles of each row
+_ROUNDED_BITS = np.uint64(24)
+_HALF = np.uint64(2**23)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -57,13 +59,14 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 def hash_column(values: np.ndarray) -> np.ndarray:
-    """Return a hash (n,) of uint64 of each number, or of the text of each object."""
+    """Return a hash (n,) of uint64 of each number, to 4e-9 of it, or of the text of each object."""
     if values.dtype == object:
         return pd.util.hash_array(np.array([str(value) for value in values], dtype=object))
     # Adding 0 turns -0 into 0; all NaN have the same bits.
     numbers = np.ascontiguousarray(values, dtype=np.float64) + 0.0
     numbers[np.isnan(numbers)] = np.nan
-    return _mix(numbers.view(np.uint64))
+    # Rounding, as of transformed coordinates, leaves the same 28 binary digits.
+    return _mix((numbers.view(np.uint64) + _HALF) >> _ROUNDED_BITS)
 
 
 def quantiles_at_scores(quantiles: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -326,3 +326,15 @@ def test_fitted_model_with_points_of_another_crs(survey):
     cell_std = model.predict(cells, return_std=True)[1]
     independent = np.sqrt((cell_std[west] ** 2).sum()) / west.sum()
     assert independent * 0.9 < table.loc["west", "std"] < cell_std[west].max()
+
+
+def test_blocks_of_a_fitted_model_are_drawn_jointly(survey):
+    """Draws are functions of place, date and seed, so that a map may come in parts."""
+    model = SpTGNNRegressor(
+        time="date", n_estimators=2, max_epochs=2, base_estimator=None, random_state=0
+    )
+    model.fit(survey.data, survey.target)
+    zones = np.arange(len(survey.data)) % 3
+    whole = estimate(model, survey.data, zones, n_samples=50)
+    parts = estimate(model, survey.data, zones, n_samples=50, block_rows=23)
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
