@@ -23,7 +23,8 @@ from .baselines import BASELINES, TabularBaseline
 from .tabular_networks import import_extra
 
 _CALIBRATION_FRACTION = 0.2  # of the training rows
-_BANDWIDTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 100.0)  # times the spread of the coordinates
+# Times the spread of the coordinates. The widest first, so that it is chosen among equals.
+_BANDWIDTHS = (100.0, 1.6, 0.8, 0.4, 0.2, 0.1, 0.05)
 _BANDWIDTH_FOLDS = 5
 _ROWS_PER_FUNCTION = 40  # calibration rows for each function of the conditional method
 _MOST_REGIONS = 5
