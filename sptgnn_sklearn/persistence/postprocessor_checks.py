@@ -8,7 +8,13 @@ from ..ensemble.base_models import BaseInputs
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
 from ..uncertainty.error_correlogram import ErrorCorrelogram
-from ..uncertainty.local_scale import SPACES, ErrorSmoother, LocalScale, SmoothingSpace
+from ..uncertainty.local_scale import (
+    COLUMN_PREFIX,
+    SPACES,
+    ErrorSmoother,
+    LocalScale,
+    SmoothingSpace,
+)
 from ..uncertainty.postprocessing import Postprocessor
 from .checks import has_text_keys, is_array, is_flag, is_number, require
 
@@ -86,7 +92,12 @@ def check_local_scale(local: Any, row: BaseInputs) -> None:
     widths = dict(zip(SPACES, (row.positions.shape[1], row.covariates.shape[1], 1, 1), strict=True))
     for name, found in local.spaces.items():
         space: Any = found
-        width = widths.get(name)
+        column = name.startswith(COLUMN_PREFIX)
+        if column:
+            position = name.removeprefix(COLUMN_PREFIX)
+            valid = position.isdecimal() and int(position) < widths["covariates"]
+            require(valid, "The local calibration has a space of no covariate")
+        width = 1 if column else widths.get(name)
         valid = (
             isinstance(space, SmoothingSpace)
             and is_array(space.offset, "f8", (width,), finite=True)

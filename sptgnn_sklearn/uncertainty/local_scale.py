@@ -1,8 +1,8 @@
 """Local scale of standardized errors: kernel-weighted means of the held-out errors around a row.
 
-Errors are alike where rows are close, similar, equally far from the data, or predicted with the
-same standard deviation. The kernels are evaluated at a fixed number of centers, so that the cost of
-a prediction does not depend on the number of held-out rows.
+Errors are alike where rows are close, similar in all covariates or in one, equally far from the
+data, or predicted with the same standard deviation. The kernels are evaluated at a fixed number of
+centers, so that the cost of a prediction does not depend on the number of held-out rows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sklearn.utils import gen_batches
 from ..spatial.blocks import cluster_labels
 
 __all__ = [
+    "COLUMN_PREFIX",
     "SPACES",
     "CalibrationInputs",
     "ErrorSmoother",
@@ -27,12 +28,16 @@ __all__ = [
 ]
 
 SPACES = ("location", "covariates", "distance", "std")
+COLUMN_PREFIX = "covariate "  # of the spaces of single covariates and categories
 _N_CENTERS = (32, 64)  # of spaces with one axis and with more
 _N_AXES = 6  # principal components of the covariates
 _BANDWIDTHS = (0.2, 0.4, 0.8)  # in units of the space, in which rows have a mean square norm of 1
 _PRIORS = (30.0, 100.0)  # rows that a scale of 1 counts as
 _MOST_SMOOTHERS = 4
-_LEAST_GAIN = 3.0  # of the log-likelihood of all rows, for one more smoother
+_MOST_COLUMNS = 30  # covariates and categories with a space of their own
+# Gain of the log-likelihood of all rows by one more smoother among four spaces; more spaces need
+# more, by the logarithm of their number.
+_LEAST_GAIN = 3.0
 _LEAST_SIGNIFICANCE = 2.0  # gain over its standard error
 _SUPPORT_BANDWIDTH = 1.0  # of the effective number of errors
 _MOST_SMOOTHED = 20_000  # the smoothers are fitted to
@@ -141,7 +146,7 @@ class ErrorSmoother:
     Attributes
     ----------
     space : str
-        One of `SPACES`.
+        One of `SPACES`, or a column of the covariates.
     bandwidth, prior : float
         Standard deviation of the kernel, and the number of rows that 1 counts as.
     total : ndarray of shape (k,)
@@ -170,7 +175,7 @@ class LocalScale:
     Attributes
     ----------
     spaces : dict of str to SmoothingSpace
-        By name, some of `SPACES`.
+        By name: some of `SPACES`, and those of single columns of the covariates that are in use.
     smoothers : tuple of ErrorSmoother
         Factors of the scale, in the order in which they were added.
 
@@ -238,7 +243,7 @@ class LocalScale:
         mean = np.average(size, weights=weight)
         scale = np.ones(len(scores))
         if not mean > 0:  # a constant target
-            return cls(spaces, ()), scale
+            return cls({name: spaces[name] for name in SPACES if name in spaces}, ()), scale
         size = np.maximum(size / mean, _LEAST_ERROR)
         rows = _Rows(
             spaces,
@@ -255,7 +260,9 @@ class LocalScale:
             smoother, factor = best
             left_out = left_out * factor
             smoothers.append(smoother)
-        local = cls(spaces, tuple(smoothers))
+        used = {*SPACES, *(smoother.space for smoother in smoothers)}
+        kept = {name: space for name, space in spaces.items() if name in used}
+        local = cls(kept, tuple(smoothers))
         if every > 1 and smoothers:
             scale = local.scale(inputs, std)
         scale[chosen] = left_out
@@ -280,6 +287,8 @@ class LocalScale:
         number = np.full(len(std), np.inf)
         values = _space_inputs(inputs, std)
         for name, space in self.spaces.items():
+            if name not in SPACES:
+                continue
             upper = np.inf if name == "distance" else space.high
             for part in _chunks(len(std)):
                 entries = values[name][part]
@@ -355,6 +364,7 @@ class _Rows:
         best, least = None, 0.0
         relative = size / scale
         loss, n = np.log(scale) + relative, len(size)
+        least_gain = _LEAST_GAIN + np.log(max(len(self.spaces) / len(SPACES), 1.0))
         for name, space in self.spaces.items():
             total = np.bincount(self.nearest[name], self.weight * relative, len(space.count))
             group = self.groups[name].reshape(-1)
@@ -374,7 +384,7 @@ class _Rows:
                     gain = loss - np.log(scale * factor) - relative / factor
                     mean = np.average(gain, weights=self.weight)
                     error = np.sqrt(np.average((gain - mean) ** 2, weights=self.weight) / n)
-                    enough = mean > _LEAST_SIGNIFICANCE * error and mean * n > _LEAST_GAIN
+                    enough = mean > _LEAST_SIGNIFICANCE * error and mean * n > least_gain
                     if enough and mean > least:
                         least = mean
                         best = ErrorSmoother(name, bandwidth, prior, total), factor
@@ -389,6 +399,9 @@ def _space_inputs(inputs: CalibrationInputs, std: np.ndarray) -> dict[str, np.nd
         "distance": None if inputs.distance is None else _finite_log(inputs.distance)[:, None],
         "std": _finite_log(std)[:, None],
     }
+    columns = inputs.covariates
+    if columns is not None and 1 < columns.shape[1] <= _MOST_COLUMNS:
+        values |= {f"{COLUMN_PREFIX}{j}": columns[:, [j]] for j in range(columns.shape[1])}
     return {name: part for name, part in values.items() if part is not None and part.shape[1]}
 
 
