@@ -61,7 +61,7 @@ LABELS = {
     "kriging_prior_tabpfn": "kriging prior, TabPFN",
 }
 PROBABILISTIC_LABELS = {
-    "sptgnn": "SpTGNN",
+    "sptgnn": 'SpTGNN, calibration="quantile"',
     "sptgnn_conformal": "SpTGNN, predict_interval",
     "sptgnn_scale": 'SpTGNN, calibration="scale"',
     "sptgnn_uncalibrated": "SpTGNN, calibration=None",

@@ -54,7 +54,9 @@ def predict_sptgnn(
     task: Task, seed: int, data: TableData, test: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Predict quantiles of one fit under each calibration, and its conformal intervals."""
-    model = SpTGNNRegressor(elevation=task.elevation, time=task.time, random_state=seed)
+    model = SpTGNNRegressor(
+        elevation=task.elevation, time=task.time, calibration="quantile", random_state=seed
+    )
     model.fit(data.X[~test], data.y[~test])
     X = data.X[test]
     limits = np.hstack([model.predict_interval(X, coverage) for coverage in COVERAGES])
