@@ -64,7 +64,7 @@ def design_arguments(name: str) -> tuple[pd.DataFrame, dict]:
         "n_clusters": 60,
         "cluster_sizes": CLUSTER_SIZES,
     }
-    arguments = {
+    arguments: dict[str, dict] = {
         "srs": {"population_size": 175, "fpc": True},
         "str0": {**stratified, "stratum_sizes": STRATUM_SIZES},
         "str": {**stratified, "stratum_sizes": STRATUM_SIZES, "fpc": True},

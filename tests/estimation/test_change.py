@@ -168,7 +168,6 @@ def test_persistent_draws_have_the_moments_of_the_second_date():
         ({"statistic": "total"}, "weights"),
         ({"before": tables()[0][:0], "after": tables()[1][:0]}, "cells is empty"),
     ],
-    ids=str,
 )
 def test_invalid_arguments_raise(arguments, message):
     """Messages have the parameter and what was found."""

@@ -210,7 +210,7 @@ def test_share_outside_of_the_area_of_applicability_is_weighted():
     assert estimate(known_model(), cells, area=named)["outside_aoa"].iloc[0] >= 0.5
 
 
-@pytest.mark.parametrize("random_state", [3, np.random.RandomState(3), None], ids=repr)
+@pytest.mark.parametrize("random_state", [3, np.random.RandomState(3), None])
 def test_all_forms_of_random_states_draw_blocks_jointly(random_state):
     """A generator gives one seed for all blocks."""
     row = one_row(
@@ -289,7 +289,6 @@ def test_draws_that_are_not_joint_raise_only_for_several_blocks():
         ({"cells": [cell_table()], "zones": ["a"] * 12}, "zones is an array"),
         ({"cells": cell_table(12, value=[np.nan] + [2] * 11)}, "predict of KnownDraws.*1 of 12"),
     ],
-    ids=str,
 )
 def test_invalid_arguments_raise(change, message):
     """Messages have the parameter, what was found, and a remedy."""

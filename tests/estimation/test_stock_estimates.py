@@ -196,7 +196,6 @@ def test_one_bulk_density_has_the_same_error_at_both_dates():
         ({"thickness": "value_cm"}, "thickness='value_cm'"),
         ({"bulk_density": "holes"}, r"bulk_density='holes' has missing values in 1 of 6"),
     ],
-    ids=str,
 )
 def test_invalid_arguments_raise(settings, message):
     """Messages have the parameter and what was found."""

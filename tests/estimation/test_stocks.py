@@ -147,7 +147,6 @@ def test_scores_of_ranks():
         ({"correlation": 0.5}, "correlation needs an UncertainValue of bulk_density"),
         ({"correlation": 0.5, "bulk_density": UncertainValue(1, 0.1)}, "draws of the content"),
     ],
-    ids=str,
 )
 def test_invalid_arguments_raise(change, message):
     """Messages have the parameter, what was found, and the unit."""
