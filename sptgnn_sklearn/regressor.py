@@ -130,7 +130,7 @@ class SpTGNNRegressor(
         Early stopping: number of epochs without improvement of any member on its held-out locations
         after which training stops. Each member keeps its best epoch. None disables early stopping
         and keeps the last epoch.
-    calibration : None, "scale", "quantile" or "local", default="local"
+    calibration : None, "scale", "quantile" or "local", default="quantile"
         Post-hoc calibration on held-out locations. "scale" multiplies variances by a factor that
         may grow with the distance to the neighbors. "quantile" also recalibrates the quantiles.
         "local" also scales them by the errors around a row, see :ref:`local-calibration`.
@@ -261,7 +261,7 @@ class SpTGNNRegressor(
         batch_size=None,
         learning_rate=2e-3,
         n_iter_no_change=10,
-        calibration="local",
+        calibration="quantile",
         callbacks=None,
         checkpoint_dir=None,
         n_member_groups=1,

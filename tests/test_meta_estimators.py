@@ -46,6 +46,7 @@ SMALL = {
     "n_estimators": 2,
     "max_epochs": 3,
     "random_state": 0,
+    "calibration": "local",
 }
 
 

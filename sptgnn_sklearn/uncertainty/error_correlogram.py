@@ -118,6 +118,8 @@ class ErrorCorrelogram:
             Share of each error's variance to which the correlogram applies; the rest is independent
             measurement error. None is 1.
         """
+        if not np.isfinite(score).all():  # such predictions raise where they are used
+            return cls(0.0, 1.0)
         size = np.ones(len(score)) if natural_share is None else np.sqrt(natural_share)
         if time is None:  # predictions do not depend on time, and neither do their errors
             start = cls(*_fit_spatial(_Pairs.sample(score, positions, None, rng, size)))
@@ -210,7 +212,7 @@ class ErrorCorrelogram:
                 ),
                 method="L-BFGS-B",
                 bounds=bounds + temporal_bounds,
-                options={"maxiter": 30},
+                options={"maxiter": 20, "ftol": 1e-5},
             )
             for log_range in (np.log(self.practical_range), middle)
         ]

@@ -21,7 +21,7 @@ ROW = SimpleNamespace(positions=np.zeros((1, 2)), covariates=np.zeros((1, 3)))
 
 @pytest.fixture(scope="module")
 def model():
-    return fit_model(base_estimator=None)
+    return fit_model(calibration="local")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_local_calibration_round_trips(model, local, tmp_path):
     """The file gives the same intervals and effective numbers; without rows there are none."""
     ensemble = model.ensemble_
     calibration = replace(ensemble.postprocessor.calibration, local=local)
-    changed = fit_model(base_estimator=None)
+    changed = fit_model(calibration="local")
     changed.ensemble_.postprocessor = replace(ensemble.postprocessor, calibration=calibration)
     changed.save(tmp_path / "model.safetensors")
     again = SpTGNNRegressor.load(tmp_path / "model.safetensors")

@@ -175,9 +175,14 @@ def test_all_outputs_follow_the_local_scale(two_regions):
     """Standard deviations, quantiles, intervals and draws of a model that sees one noise."""
     X, y, noise = two_regions
     model = SpTGNNRegressor(
-        streams=["covariates"], relations=(), n_estimators=2, max_epochs=10, random_state=0,
+        calibration="local",
+        streams=["covariates"],
+        relations=(),
+        n_estimators=2,
+        max_epochs=10,
+        random_state=0,
         base_estimator=None,
-    )  # fmt: skip
+    )
     model.fit(X[:800], y[:800])
     rows, east = X[800:], noise[800:] > 2
     calibration = model.ensemble_.postprocessor.calibration
@@ -206,7 +211,9 @@ def test_all_outputs_follow_the_local_scale(two_regions):
 
 def test_intervals_are_wider_and_flagged_far_from_the_errors(two_regions):
     X, y, _ = two_regions
-    model = SpTGNNRegressor(n_estimators=2, max_epochs=2, random_state=0, base_estimator=None)
+    model = SpTGNNRegressor(
+        calibration="local", n_estimators=2, max_epochs=2, random_state=0, base_estimator=None
+    )
     model.fit(X[:300], y[:300])
     rows = pd.concat([X.iloc[400:403], X.iloc[400:403].assign(x=2.5)])
     found = model.predict_uncertainty(rows, coverage=[0.5, 0.9])

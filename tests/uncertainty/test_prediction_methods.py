@@ -26,8 +26,9 @@ def survey():
         {"calibration": "scale"},
         {"target_bounds": (10.0, 30.0)},
         {"target_transform": "log1p", "target_bounds": (0.0, None)},
+        {"calibration": "local"},
     ],
-    ids=["plain", "log1p", "scale", "bounds", "log1p and bounds"],
+    ids=["plain", "log1p", "scale", "bounds", "log1p and bounds", "local"],
 )
 def fitted(request, survey):
     model = make_regressor(**SETTINGS, random_state=0, **request.param)
@@ -76,7 +77,7 @@ def test_columns_equal_the_single_methods(fitted, survey):
         "q95", "q05", "p<12.0", "p<15.5", "p>20.0",
     ]  # fmt: skip
     support = (
-        [] if fitted.calibration == "scale" else ["n_effective", "certified_80", "certified_90"]
+        ["n_effective", "certified_80", "certified_90"] if fitted.calibration == "local" else []
     )
     assert table.columns.tolist() == requested + support
     assert table.index.equals(X.index)
