@@ -58,6 +58,7 @@ def test_both_calibrations_of_one_fit(quick):
 @pytest.mark.filterwarnings("ignore")
 def test_command_line(quick, tmp_path, monkeypatch, capsys):
     """One fit yields two entries; a second run fits nothing and prints the same."""
+    pytest.importorskip("quantile_forest")
     command = ["--simulated", "noise by category", "--seeds", "0"]
     command += ["--models", LOCAL, GLOBAL, "quantile_forest"]
     command += ["--out", tmp_path / "records", "--predictions", tmp_path / "stored"]
