@@ -138,8 +138,8 @@ def fit_ensemble(
     knn_graph = KNNGraph({name: spaces[name] for name in relations}, workers)
 
     fitted_base = base_predictions = None
+    inputs = base_inputs(features, table, spaces)
     if base is not None:
-        inputs = base_inputs(features, table, spaces)
         fitted_base, base_predictions = base.fit(inputs, y, weight, folds.member[0], noise)
 
     data = _training_set(rows, y, weight, knn_graph, folds, n_members, n_neighbors)
@@ -163,7 +163,7 @@ def fit_ensemble(
     calibration_inputs = CalibrationInputs(
         distance=spatial_distance(spaces, knn_graph.spaces, data.held_out_neighbors[0]),
         positions=positions,
-        covariates=features.covariate_scores(table),
+        covariates=inputs.covariates,
     )
     postprocessor = Postprocessor.fit(
         held_out,

@@ -281,9 +281,11 @@ class Ensemble:
 
     def _predict(self, table: SampleTable) -> MemberPredictions:
         spaces = self.features.relation_spaces(table)
-        inputs, base = base_inputs(self.features, table, spaces), None
-        if self.base is not None:
-            base = self.base.predict(inputs)
+        base, around = None, CalibrationInputs()
+        if self.base is not None or self.postprocessor.calibration.local is not None:
+            inputs = base_inputs(self.features, table, spaces)
+            base = None if self.base is None else self.base.predict(inputs)
+            around = CalibrationInputs(None, inputs.positions, inputs.covariates)
         neighbors = self.knn_graph.query(spaces, self.n_neighbors)
         distance = spatial_distance(spaces, self.knn_graph.spaces, neighbors)
         order = self._spatial_order(neighbors)
@@ -294,8 +296,7 @@ class Ensemble:
         )
         back = np.argsort(order)
         predicted = MemberPredictions(found[0][:, back], found[1][:, back])
-        around = CalibrationInputs(distance, inputs.positions, inputs.covariates)
-        return self.postprocessor.apply(predicted, base, around)
+        return self.postprocessor.apply(predicted, base, around._replace(distance=distance))
 
     def _spatial_order(self, neighbors: np.ndarray) -> np.ndarray:
         """Order (n,) that groups rows with nearby neighbors (n, R, K), for cache locality."""

@@ -452,7 +452,8 @@ def _check_predictions(found: Any, n: int) -> None:
     require(
         isinstance(found, MemberPredictions)
         and is_array(found.mean, "f8", (1, n))
-        and is_array(found.variance, "f8", (1, n)),
+        and is_array(found.variance, "f8", (1, n))
+        and found.support is None,
         "The out-of-fold predictions have another shape",
     )
 

@@ -9,6 +9,8 @@ from ..utils.distribution_columns import check_coverage
 
 __all__ = ["certified_rows", "conformal_limits", "uncertified_limits"]
 
+_RANK_ROUNDING = 1e-9  # 1 - 0.9 is less than 0.1
+
 
 def conformal_limits(scores: np.ndarray, coverage: float) -> tuple[float, float]:
     """Return the limits of conformal prediction intervals, in standard deviations from the mean.
@@ -99,7 +101,7 @@ def uncertified_limits(
     """
     share = np.minimum(n_effective / _needed_rows(coverage), 1.0)
     rank = (1 + share) / 2 * (len(scores) + 1) * (1 - coverage) / 2
-    position = np.maximum(rank.astype(np.int64) - 1, 0)
+    position = np.maximum((rank + _RANK_ROUNDING).astype(np.int64) - 1, 0)
     ordered = np.sort(scores)
     found = np.column_stack([ordered[position], ordered[len(scores) - 1 - position]])
     found[share >= 1] = limits

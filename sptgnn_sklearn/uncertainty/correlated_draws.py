@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri
 
 __all__ = ["SCORES", "hash_column", "keyed_normals", "quantiles_at_scores", "row_keys"]
@@ -22,7 +21,6 @@ def row_keys(columns: Sequence[np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     columns : sequence of ndarray of shape (n,) or (n, p)
-        Numbers, or objects that are hashed by their text.
 
     Examples
     --------
@@ -59,9 +57,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 def hash_column(values: np.ndarray) -> np.ndarray:
-    """Return a hash (n,) of uint64 of each number, to 4e-9 of it, or of the text of each object."""
-    if values.dtype == object:
-        return pd.util.hash_array(np.array([str(value) for value in values], dtype=object))
+    """Return a hash (n,) of uint64 of each number, to 4e-9 of it."""
     # Adding 0 turns -0 into 0; all NaN have the same bits.
     numbers = np.ascontiguousarray(values, dtype=np.float64) + 0.0
     numbers[np.isnan(numbers)] = np.nan

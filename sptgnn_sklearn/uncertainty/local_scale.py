@@ -8,7 +8,7 @@ centers, so that the cost of a prediction does not depend on the number of held-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -122,13 +122,6 @@ class SmoothingSpace:
         square *= -0.5 / bandwidth**2
         return np.exp(square, out=square)
 
-    def weighted_sum(self, kernel: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Return the sums (n,) of values (k,) of the centers with kernel weights (n, k).
-
-        Without BLAS, the last bits of which depend on the number of rows.
-        """
-        return np.einsum("ik,k->i", kernel, values)
-
     def nearest(self, values: np.ndarray) -> np.ndarray:
         """Return the nearest center (n,) of inputs (n, p)."""
         return self.kernel(values, _SUPPORT_BANDWIDTH).argmax(axis=1)
@@ -161,7 +154,7 @@ class ErrorSmoother:
     def scale(self, space: SmoothingSpace, values: np.ndarray) -> np.ndarray:
         """Return the scale (n,) of inputs (n, p) of the space."""
         kernel = space.kernel(values, self.bandwidth)
-        total, count = (space.weighted_sum(kernel, part) for part in (self.total, space.count))
+        total, count = (_weighted_sum(kernel, part) for part in (self.total, space.count))
         return (self.prior + total) / (self.prior + count)
 
 
@@ -289,15 +282,12 @@ class LocalScale:
         for name, space in self.spaces.items():
             if name not in SPACES:
                 continue
-            upper = np.inf if name == "distance" else space.high
-            for part in _chunks(len(std)):
-                entries = values[name][part]
+            if name == "distance":
                 # Rows nearer to the data than any error was are no extrapolation, farther ones are.
-                open_space = SmoothingSpace(
-                    space.offset, space.axes, space.low, upper, space.centers, space.count
-                )
-                kernel = open_space.kernel(entries, _SUPPORT_BANDWIDTH)
-                found = space.weighted_sum(kernel, space.count)
+                space = replace(space, high=np.inf)
+            for part in _chunks(len(std)):
+                kernel = space.kernel(values[name][part], _SUPPORT_BANDWIDTH)
+                found = _weighted_sum(kernel, space.count)
                 number[part] = np.minimum(number[part], found)
         return number
 
@@ -389,6 +379,14 @@ class _Rows:
                         least = mean
                         best = ErrorSmoother(name, bandwidth, prior, total), factor
         return best
+
+
+def _weighted_sum(kernel: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the sums (n,) of values (k,) of the centers with kernel weights (n, k).
+
+    Without BLAS, the last bits of which depend on the number of rows.
+    """
+    return np.einsum("ik,k->i", kernel, values)
 
 
 def _space_inputs(inputs: CalibrationInputs, std: np.ndarray) -> dict[str, np.ndarray]:

@@ -77,7 +77,7 @@ def test_predict_from_many_threads_for_long(model):
     assert_equal_lists(*predict_in_threads(model, 1000))
 
 
-@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_parallel_fits_equal_sequential_fits(backend):
     """Fits in joblib workers equal those of a loop."""
     alone = [fit_and_predict(seed) for seed in (1, 2, 3)]

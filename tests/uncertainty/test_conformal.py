@@ -9,7 +9,11 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
-from sptgnn_sklearn.uncertainty.conformal import conformal_limits
+from sptgnn_sklearn.uncertainty.conformal import (
+    certified_rows,
+    conformal_limits,
+    uncertified_limits,
+)
 
 
 def test_limits_are_order_statistics():
@@ -17,6 +21,20 @@ def test_limits_are_order_statistics():
     scores = np.random.RandomState(0).normal(size=997)
     low, high = conformal_limits(scores, 0.9)
     assert (low, high) == tuple(np.sort(scores)[[48, -49]])
+
+
+def test_limits_widen_where_errors_are_too_few():
+    """20 errors are enough for 90 %; with none, half as many errors are outside, in proportion."""
+    scores = np.random.RandomState(0).permutation(999).astype(float)
+    number = np.array([1e6, 20.0, 19.999, 10.0, 0.0])
+    limits = np.array(conformal_limits(scores, 0.9))
+    found = uncertified_limits(scores, 0.9, number, limits)
+    np.testing.assert_array_equal(found[:2], [limits, limits])
+    # Ranks floor(50 (1 + n / 20) / 2) of 999 scores, which equal their positions.
+    np.testing.assert_array_equal(found[2:], [[48, 950], [36, 962], [24, 974]])
+    assert certified_rows(0.9, number).tolist() == [True, True, False, False, False]
+    assert certified_rows(0.95, np.array([39.9, 40.0])).tolist() == [False, True]
+    assert certified_rows(0.5, np.array([3.9, 4.0])).tolist() == [False, True]
 
 
 def test_average_coverage_is_nominal():
