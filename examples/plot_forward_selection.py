@@ -66,7 +66,8 @@ for ax, (kind, selection) in zip(axes, selections.items(), strict=True):
         label = " + ".join(row["added"]) + ("" if row["selected"] else " (not added)")
         ax.annotate(label, (row["n_columns"], row["score"]), (4, 12), textcoords="offset points")
     ax.set(title=f"{kind} folds", xlabel="number of covariates", xticks=best["n_columns"])
-    ax.set_xlim(right=best["n_columns"].max() + 1)
+    ax.set_xlim(right=best["n_columns"].max() + 2)
+    ax.margins(y=0.15)
 axes[0].set_ylabel("pooled R²")
 
 # %%

@@ -75,7 +75,10 @@ def test_independent_errors_get_no_correlation():
     near = [one.correlation(1.0, 0.0, True) for one in found]
     assert sum(value < 0.1 for value in near) >= 17
     rng = np.random.RandomState(0)
-    positions = rng.uniform(size=(50, 2))
+    many = rng.uniform(size=(2000, 2))
+    fitted = ErrorCorrelogram.fit(rng.normal(size=2000), many, None, rng)
+    assert fitted.correlation(0.05, 0.0, False) < 0.1
+    positions = many[:50]
     for score, places in ((np.ones(3), positions[:3]), (np.ones(50), np.zeros((50, 2)))):
         assert ErrorCorrelogram.fit(score, places, None, rng).share == 0
     assert ErrorCorrelogram.fit(np.zeros(50), positions, np.arange(50.0), rng).share == 0
