@@ -25,6 +25,7 @@ from scipy.stats import t as student
 from .baselines import MODEL_AVERAGES
 from .coverage_report import coverage_tables
 from .experiments import RECORDS_DIR
+from .headline import headline_rst, mean_scores
 from .regret import Cell, regret_cells, regret_summary, regret_table
 from .simulated_surveys import SIMULATED_SURVEYS
 from .speed_report import speed_tables
@@ -192,8 +193,8 @@ def skill_table(results: Results, folds: str) -> TextTable:
         complete = not np.isnan(values).any()
         rank = f"{np.mean(ranks):.2f}" if complete and model in single else _MISSING
         mean = f"{np.mean(values):.3f}" if complete else _MISSING
-        rows.append([LABELS.get(model, model), *_format(values, 3), mean, rank])
-    return TextTable(["model", *map(_short_name, tables), "mean", "mean rank"], rows)
+        rows.append([LABELS.get(model, model), mean, rank, *_format(values, 3)])
+    return TextTable(["model", "mean", "mean rank", *map(_short_name, tables)], rows)
 
 
 def difference_table(results: Results, folds: str, model: str = DEFAULT) -> TextTable:
@@ -221,10 +222,10 @@ def ablation_differences(results: Results, folds: str, variants: Iterable[str]) 
             continue
         mean = f"{np.mean(means):+.3f}"
         cells = (_MISSING if difference is None else str(difference) for difference in found)
-        rows.append([name, *cells, mean])
+        rows.append([name, mean, *cells])
     values = [f"{results.score(table, folds, default):.3f}" for table in tables]
-    rows.insert(0, [f"{default}, R2", *values, _MISSING])
-    return TextTable(["variant", *map(_short_name, tables), "mean"], rows)
+    rows.insert(0, [f"{default}, R2", _MISSING, *values])
+    return TextTable(["variant", "mean", *map(_short_name, tables)], rows)
 
 
 def leave_one_table_out(results: Results, variants: Iterable[str]) -> TextTable:
@@ -491,6 +492,7 @@ def write_documentation(records: Path, folder: Path) -> None:
         tables["group-coverage.rst"] = coverage
     if maps := list(records.glob("maps-*.json")):
         largest = max(maps, key=lambda path: int(path.stem.removeprefix("maps-")))
+        tables["headline.rst"] = headline(records, largest)
         tables["maps.rst"] = map_table(largest).to_rst("Time and memory of a large map")
     for path in sorted(records.glob("discrete-target-*.json")):
         name = _short_name(path.stem.removeprefix("discrete-target-"))
@@ -500,6 +502,21 @@ def write_documentation(records: Path, folder: Path) -> None:
     for name, text in tables.items():
         (folder / name).write_text(text, encoding="utf-8")
         print(folder / name)
+
+
+def headline(records: Path, map_record: Path) -> str:
+    """Return the three figures of the first page of the site."""
+    skill, uncertainty = (Results(records / name) for name in ("skill", "uncertainty"))
+    single = [m for m in skill.models(list(LABELS)) if m not in (*MODEL_AVERAGES, _NETWORK)]
+    scores = {
+        LABELS[model]: [skill.score(table, "block", model) for table in skill.tables]
+        for model in single
+    }
+    coverages = [
+        uncertainty.score(table, "block", "sptgnn_conformal", "coverage_90%")
+        for table in uncertainty.tables
+    ]
+    return headline_rst(mean_scores(scores), LABELS[DEFAULT], coverages, map_record)
 
 
 def default_cells(results: Results) -> dict[tuple[str, str], Cell]:

@@ -19,8 +19,8 @@ class TextTable:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def to_rst(self, title: str) -> str:
-        """Return a list-table of reStructuredText."""
-        lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+        """Return a list-table of reStructuredText with the class "results"."""
+        lines = [f".. list-table:: {title}", "   :header-rows: 1", "   :class: results", ""]
         for row in [self.columns, *self.rows]:
             lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
         return "\n".join(lines) + "\n"

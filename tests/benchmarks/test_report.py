@@ -48,9 +48,9 @@ def test_differences_have_intervals_over_folds(records):
 def test_leaderboard_ranks_single_models(records):
     """Averages of several models have no rank."""
     board = leaderboard(Results(records))
-    assert "| SpTGNN | 0.700 | 0.700 | 1.00 |" in board
-    assert "| SpTGNN | 0.400 | 0.400 | 2.00 |" in board
-    assert "| mean of four tree models | 0.550 | 0.550 | – |" in board
+    assert "| SpTGNN | 0.700 | 1.00 | 0.700 |" in board
+    assert "| SpTGNN | 0.400 | 2.00 | 0.400 |" in board
+    assert "| mean of four tree models | 0.550 | – | 0.550 |" in board
 
 
 def test_difference_and_fit_time_tables(records):
@@ -76,8 +76,8 @@ def test_ablation_differences_are_relative_to_the_default(tmp_path):
     record.add(make_entry("random", "no graph", [12, 12, 12]))
     variants = ["default", "no graph"]
     text = ablation_differences(Results(tmp_path), "random", variants).to_markdown()
-    assert "| default, R2 | 0.700 | – |" in text
-    assert "| no graph | -0.060 [-0.060, -0.060] | -0.060 |" in text
+    assert "| default, R2 | – | 0.700 |" in text
+    assert "| no graph | -0.060 | -0.060 [-0.060, -0.060] |" in text
 
 
 def test_leave_one_table_out_means(tmp_path):

@@ -20,6 +20,7 @@ def test_restructuredtext():
     assert TABLE.to_rst("Scores").splitlines() == [
         ".. list-table:: Scores",
         "   :header-rows: 1",
+        "   :class: results",
         "",
         "   * - model",
         "     - R2",
