@@ -16,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links dist audit clean distclean
+.PHONY: help venv demo test test-oldest test-slow coverage fuzz lint docs docs-links docs-check docs-pictures dist audit clean distclean
 .PHONY: bench bench-skill bench-ablation bench-images bench-speed bench-maps bench-sharing
 .PHONY: bench-field bench-limesoda bench-coverage
 
@@ -94,6 +94,19 @@ docs: $(DOCS_STAMP) ## build the site in docs/_build/html, examples run; warning
 
 docs-links: ## check that all links inside the built site lead somewhere; no network
 	$(PYTHON) docs/check_links.py docs/_build/html
+
+AXE := docs/_build/axe/package/axe.min.js
+
+$(AXE):
+	mkdir -p docs/_build/axe
+	cd docs/_build/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-4.14.1.tgz
+
+docs-check: $(AXE) ## open all pages of the built site in Chromium; npm fetches axe-core; minutes
+	$(PYTHON) docs/check_pages.py docs/_build/html --axe $(AXE)
+
+docs-pictures: $(DOCS_STAMP) ## draw the maps of the first page and the thumbnails of the examples
+	$(ONE_THREAD) $(BIN)/python docs/draw_first_page.py
+	$(ONE_THREAD) $(BIN)/python docs/draw_thumbnails.py
 
 # The tools that build and check a release have an environment of their own, because some of their
 # dependencies are not those of the tests. The constraints also pin the build backend.

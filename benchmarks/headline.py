@@ -41,7 +41,7 @@ def headline_rst(
             f"{other}, has {accuracy[other]:.2f}.",
         ),
         "coverage": (
-            f"90 % intervals that cover {lowest} to {highest} %",
+            f"90\N{NO-BREAK SPACE}% intervals that cover {lowest} to {highest}\N{NO-BREAK SPACE}%",
             f"Share of held-out observations in the prediction intervals of {len(coverages)} "
             "public tables, on block folds.",
         ),

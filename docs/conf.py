@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import tomllib
 import warnings
@@ -21,45 +22,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Sphinx cannot cache functions as settings: sphinx-gallery imports these by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from example_cards import ExampleCards
 from markdown_to_rst import to_rst
 from version_table import version_table
 
-# From first steps to special topics; other examples follow in alphabetical order.
-READING_ORDER = [
-    "plot_quickstart",
-    "plot_meuse",
-    "plot_read_table",
-    "plot_random_vs_spatial_folds",
-    "plot_score_errors",
-    "plot_folds",
-    "plot_forward_selection",
-    "plot_tuning",
-    "plot_pipeline",
-    "plot_uncertainty",
-    "plot_intervals",
-    "plot_coverage_by_groups",
-    "plot_uncertainty_metrics",
-    "plot_model_assisted",
-    "plot_farm_carbon",
-    "plot_residuals",
-    "plot_feature_importance",
-    "plot_attention",
-    "plot_experts",
-    "plot_extract_chips",
-    "plot_imagery",
-    "plot_fine_tuning",
-    "plot_map",
-    "plot_error_profile",
-    "plot_change_over_time",
-    "plot_dask",
-    "plot_share_model",
-]
+# Address of the repository, such as "https://github.com/OWNER/NAME"; pages link to it if it is set.
+REPOSITORY = ""
 
-
-def gallery_order(filename):
-    """Return the sort key of an example."""
-    name = Path(filename).stem
-    return (READING_ORDER.index(name) if name in READING_ORDER else len(READING_ORDER), name)
+# First parameter of each group of parameters on the page of SpTGNNRegressor, and its heading.
+PARAMETER_GROUPS = {
+    "coordinates": "Column roles",
+    "relations": "Graph and inputs",
+    "base_estimator": "Base models and target",
+    "n_estimators": "Ensemble and training",
+    "calibration": "Uncertainty",
+    "callbacks": "Callbacks and checkpoints",
+    "n_member_groups": "Computation",
+}
 
 
 def gallery_arguments(gallery_conf, script_vars):
@@ -83,6 +62,7 @@ version = release = sptgnn_sklearn.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
@@ -105,7 +85,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "reset_argv": "conf.gallery_arguments",
-    "within_subsection_order": "conf.gallery_order",
+    "copyfile_regex": r"index\.rst",  # the sections of the gallery
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sptgnn_sklearn",),
     "download_all_examples": False,
@@ -121,36 +101,49 @@ html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sptgnn-sklearn"
-html_show_sourcelink = False
+html_favicon = "_static/logo.svg"
+html_copy_source = html_show_sourcelink = True
+html_sourcelink_suffix = ""
+html_context = {"default_mode": "auto"}
 # No sidebar on pages without subpages.
 html_sidebars = {
-    name: []
-    for name in (
-        "index",
-        "install",
-        "quickstart",
-        "auto_examples/index",
-        "search",
-        "genindex",
-        "py-modindex",
-    )
+    name: [] for name in ("index", "install", "quickstart", "search", "genindex", "py-modindex")
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
+# Tables of results and code in two columns use the full width; the left sidebar has their contents.
+WIDE_PAGES = [
+    page.stem
+    for page in sorted(Path(__file__).parent.glob("*.rst"))
+    if page.stem != "index"
+    and re.search(r"\.\. include:: measured/|\.\. container:: twins", page.read_text("utf-8"))
+]
+html_sidebars |= {name: ["sidebar-nav-bs", "page-toc"] for name in WIDE_PAGES}
 html_theme_options = {
-    "show_prev_next": False,
+    "logo": {"text": "sptgnn-sklearn", "image_light": "_static/logo.svg"},
+    "switcher": {"json_url": "_static/switcher.json", "version_match": version},
+    "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    "show_toc_level": 2,
     "navigation_with_keys": False,
-    "footer_start": [],
+    "header_links_before_dropdown": 6,
+    "footer_start": ["version"],
     "footer_end": [],
-    # Examples and pages with code in two columns use the full width.
     "secondary_sidebar_items": {
-        name: ["page-toc"]
-        for name in ("generated/*", *(page.stem for page in Path(__file__).parent.glob("*.rst")))
-        if not name.startswith("coming_from_")
+        "**": ["page-toc", "edit-this-page", "sourcelink"],
+        **{name: [] for name in ("index", "auto_examples/index", *WIDE_PAGES)},
     },
 }
+if REPOSITORY:
+    user, repository = REPOSITORY.rstrip("/").split("/")[-2:]
+    html_context |= {
+        "github_user": user,
+        "github_repo": repository,
+        "github_version": "main",
+        "doc_path": "docs",
+    }
+    html_theme_options |= {"github_url": REPOSITORY, "use_edit_page_button": True}
 toc_object_entries_show_parents = "hide"
 
 
@@ -164,6 +157,24 @@ def fix_docstring(app, what, name, obj, options, lines):
         if section == "Returns":
             line = re.sub(r"^    (?=\w[\w, ]* : )", "    - ", line)
         lines[i] = line
+
+
+def add_parameter_headings(app, what, name, obj, options, lines):
+    """Insert a heading before the first parameter of each group of SpTGNNRegressor."""
+    if name != "sptgnn_sklearn.SpTGNNRegressor":
+        return
+    for parameter, heading in PARAMETER_GROUPS.items():
+        i = next(i for i, line in enumerate(lines) if line.startswith(f"    **{parameter}** :"))
+        lines[i:i] = [f"    .. rubric:: {heading}", ""]
+
+
+def copy_thumbnails(app):
+    """Replace the reduced figures of sphinx-gallery by the drawn thumbnails."""
+    source, target = (
+        Path(app.srcdir) / folder for folder in ("images/thumbnails", "auto_examples/images/thumb")
+    )
+    for path in source.glob("*.png"):
+        shutil.copy(path, target / f"sphx_glr_{path.stem}_thumb.png")
 
 
 def write_root_files(app):
@@ -184,7 +195,27 @@ def visit_math(translator, node):
     raise nodes.SkipNode
 
 
+def visit_citation(translator, node):
+    """Open an entry of the references, and the list at the first one."""
+    # docutils gives entries a role that lists must not contain.
+    if not isinstance(node.previous_sibling(), nodes.citation):
+        translator.body.append('<div role="list" class="citation-list">\n')
+    tag = translator.starttag(node, "div", classes=["citation"], role="listitem")
+    translator.body.append(tag)
+
+
+def depart_citation(translator, node):
+    """Close an entry of the references, and the list after the last one."""
+    translator.body.append("</div>\n")
+    if not isinstance(node.next_node(descend=False, siblings=True), nodes.citation):
+        translator.body.append("</div>\n")
+
+
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    app.add_directive("example-cards", ExampleCards)
     app.connect("builder-inited", write_root_files)
+    app.connect("builder-inited", copy_thumbnails, priority=900)  # after sphinx-gallery
     app.connect("autodoc-process-docstring", fix_docstring, priority=400)  # before numpydoc
+    app.connect("autodoc-process-docstring", add_parameter_headings, priority=600)  # after it

@@ -21,7 +21,7 @@ def test_figures(tmp_path):
     text = headline_rst({"ours": 0.5, "a": 0.3, "b": 0.4}, "ours", [0.85, 0.91], record)
     assert "**R² 0.50 on held-out blocks**" in text
     assert "b, has 0.40" in text
-    assert "cover 85 to 91 %" in text
+    assert "cover 85 to 91\N{NO-BREAK SPACE}%" in text
     assert "4 million cells in 5 minutes" in text
     assert "on 2 cores, with 0.5 GiB" in text
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
 from check_links import broken_links
+from check_pages import console_errors, report_lines, site_pages
 from draw_architecture import import_graph, layers, reachable, transitive_reduction
+from example_cards import section_rst, title_and_summary
 from markdown_to_rst import to_rst
 
 MARKDOWN = """\
@@ -96,15 +99,113 @@ def test_broken_links(tmp_path, link, message):
     assert message is None or message in broken[0]
 
 
-def test_gallery_order_lists_all_examples():
-    """READING_ORDER lists every example once."""
+def setting(name):
+    """Return a literal value of docs/conf.py."""
     tree = ast.parse((DOCS / "conf.py").read_text(encoding="utf-8"))
-    (order,) = (
-        ast.literal_eval(node.value)
+    (value,) = (
+        node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READING_ORDER"
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
     )
-    assert sorted(order) == sorted(path.stem for path in (ROOT / "examples").glob("plot_*.py"))
+    return ast.literal_eval(value)
+
+
+def test_gallery_lists_all_examples():
+    """examples/index.rst lists every example once, and each has a drawn thumbnail."""
+    listed = re.findall(
+        r"^   (plot_\w+)$", (ROOT / "examples/index.rst").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "examples").glob("plot_*.py"))
+    assert set(listed) <= {path.stem for path in (DOCS / "images/thumbnails").glob("*.png")}
+
+
+def test_thumbnails_have_a_function():
+    """Every thumbnail is drawn by docs/draw_thumbnails.py."""
+    tree = ast.parse((DOCS / "draw_thumbnails.py").read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert {path.stem for path in (DOCS / "images/thumbnails").glob("*.png")} <= functions
+
+
+def test_cards_have_title_summary_and_link():
+    """A section of the gallery has a card of each example and a toctree with a caption."""
+    title, summary = title_and_summary('"""\nA title\n=======\n\nOne\nparagraph.\n\nMore.\n"""\n')
+    assert (title, summary) == ("A title", "One paragraph.")
+    text = "\n".join(section_rst("Start", ["plot_map"]))
+    assert ":doc:`From rasters to a map with its area of applicability </auto_examples" in text
+    assert text.endswith(":caption: Start\n\n   /auto_examples/plot_map")
+
+
+def test_parameter_groups_are_in_order():
+    """Headings stand before existing parameters, in the order of the signature."""
+    groups = list(setting("PARAMETER_GROUPS"))
+    parameters = list(inspect.signature(sptgnn_sklearn.SpTGNNRegressor).parameters)
+    assert groups[0] == parameters[0]
+    assert groups == sorted(groups, key=parameters.index)
+
+
+def test_table_of_methods_is_complete():
+    """The page of SpTGNNRegressor lists all methods that this package defines."""
+    template = (DOCS / "_templates/autosummary/class.rst").read_text(encoding="utf-8")
+    lists = re.findall(r'^  "[^"]+": (\[.*\]),$', template, re.MULTILINE)
+    listed = [name for text in lists for name in ast.literal_eval(text)]
+    cls = sptgnn_sklearn.SpTGNNRegressor
+    own = {
+        name
+        for name, value in inspect.getmembers(cls, callable)
+        if not name.startswith(("_", "set_fit", "set_score", "set_predict"))
+        and value.__module__.startswith("sptgnn_sklearn")
+    }
+    assert sorted(listed) == sorted(own)
+
+
+def test_no_repository_is_invented():
+    """Links to a repository need a setting, which is empty."""
+    assert setting("REPOSITORY") == ""
+
+
+def test_versions_of_the_site():
+    """The version switcher has this version, and the first page cites it."""
+    versions = json.loads((DOCS / "_static/switcher.json").read_text(encoding="utf-8"))
+    assert sptgnn_sklearn.__version__ in [entry["version"] for entry in versions]
+    first_page = (DOCS / "index.rst").read_text(encoding="utf-8")
+    assert f"version = {{{sptgnn_sklearn.__version__}}}" in first_page
+
+
+def test_site_pages_leave_out_templates(tmp_path):
+    """Pages are found in all folders but that of the theme's templates."""
+    for name in ("index.html", "generated/a.html", "_static/template.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert site_pages(tmp_path) == ["generated/a.html", "index.html"]
+    assert site_pages(tmp_path, "*.html") == ["index.html"]
+
+
+def test_console_errors():
+    """Errors, failed requests and uncaught exceptions count; messages and warnings do not."""
+    thrown = {"text": "Uncaught", "exception": {"description": "TypeError: x"}}
+    events = [
+        {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": thrown}},
+        {"method": "Runtime.consoleAPICalled", "params": {"type": "log", "args": []}},
+        {
+            "method": "Runtime.consoleAPICalled",
+            "params": {"type": "error", "args": [{"value": "no"}, {"value": 1}]},
+        },
+        {
+            "method": "Log.entryAdded",
+            "params": {"entry": {"level": "error", "text": "404", "url": "/a.js"}},
+        },
+        {"method": "Log.entryAdded", "params": {"entry": {"level": "warning", "text": "old"}}},
+    ]
+    assert console_errors(events) == ["TypeError: x", "no 1", "404 /a.js"]
+
+
+def test_report_has_a_line_for_each_problem():
+    """Pages with the same problem are counted."""
+    found = {"axe: x": ["a.html, 420 px", "b.html, 420 px"], "console: y": ["a.html, 420 px"]}
+    assert report_lines(found) == [
+        "a.html, 420 px and 1 more: axe: x",
+        "a.html, 420 px: console: y",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.rst")), ids=lambda path: path.stem)
