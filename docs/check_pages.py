@@ -50,8 +50,8 @@ _HIDDEN_RESULTS = """[...document.querySelectorAll("table.results")].filter((tab
 
 _AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations
   .filter((rule) => ["serious", "critical"].includes(rule.impact))
-  .map((rule) => rule.id + ", " + rule.nodes.length + " times: "
-    + rule.nodes[0].html.slice(0, 120)))"""
+  .map((rule) => rule.id + ", " + rule.nodes[0].html.replace(/ (href|id|src)="[^"]*"/g, "")
+    .slice(0, 100)))"""
 
 
 class Browser:
