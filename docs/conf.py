@@ -131,7 +131,7 @@ html_theme_options = {
     "footer_start": ["version"],
     "footer_end": [],
     "secondary_sidebar_items": {
-        "**": ["page-toc", "edit-this-page", "sourcelink"],
+        "**": ["page-toc", "sg_download_links", "edit-this-page", "sourcelink"],
         **{name: [] for name in ("index", "auto_examples/index", *WIDE_PAGES)},
     },
 }
