@@ -103,6 +103,7 @@ $(AXE):
 
 docs-check: $(AXE) ## open all pages of the built site in Chromium; npm fetches axe-core; minutes
 	$(PYTHON) docs/check_pages.py docs/_build/html --axe $(AXE)
+	$(PYTHON) docs/check_pages.py docs/_build/html --axe $(AXE) --dark --widths 1300 --pages "*.html"
 
 docs-pictures: $(DOCS_STAMP) ## draw the maps of the first page and the thumbnails of the examples
 	$(ONE_THREAD) $(BIN)/python docs/draw_first_page.py

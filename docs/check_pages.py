@@ -235,6 +235,7 @@ def main() -> int:
         "--pages", default=ALL_PAGES, help='pattern of pages, such as "generated/*.html"'
     )
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--dark", action="store_true", help="the colors of the dark mode")
     parser.add_argument("--screenshots", type=Path, help="folder for a PNG of each page and width")
     options = parser.parse_args()
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -250,6 +251,8 @@ def main() -> int:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(options.site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     browser = Browser(executable)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if options.dark else "light"}
+    browser.send("Emulation.setEmulatedMedia", features=[scheme])
     found: dict[str, list[str]] = {}
     for page in pages:
         for width in options.widths:

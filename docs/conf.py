@@ -122,7 +122,11 @@ WIDE_PAGES = [
 ]
 html_sidebars |= {name: ["sidebar-nav-bs", "page-toc"] for name in WIDE_PAGES}
 html_theme_options = {
-    "logo": {"text": "sptgnn-sklearn", "image_light": "_static/logo.svg"},
+    "logo": {
+        "text": "sptgnn-sklearn",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+    },
     "switcher": {"json_url": "_static/switcher.json", "version_match": version},
     "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
     "show_toc_level": 2,
