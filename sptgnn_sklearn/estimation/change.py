@@ -122,8 +122,8 @@ def estimate_change(
     -----
     std contains as much correlation between dates as the model has learned. A survey in which no
     location was sampled twice says little about it; then report both bounds. A change of the
-    method of sampling or of the laboratory between the dates is a common error of one date, and
-    in none of these numbers.
+    method of sampling or of the laboratory between the dates is a common error of one date. It is
+    in these numbers only if the model was fitted with the role `campaign`, see :ref:`campaigns`.
 
     Examples
     --------
