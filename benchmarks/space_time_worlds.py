@@ -346,8 +346,8 @@ def main() -> None:
     }
     n_false, n_still = false_changes(records)
     text = (
-        f"Of {n_still} worlds without change, {n_false} ({n_false / n_still:.1%}) had a change of a "
-        f"zone that was significant at 5 %."
+        f"Of {n_still} worlds without change, {n_false} ({n_false / n_still:.1%}) had a change "
+        "that was significant at 5 %."
     )
     print(*(table.to_markdown() for table in tables.values()), text, sep="\n\n")
     if options.write:

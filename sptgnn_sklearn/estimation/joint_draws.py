@@ -34,7 +34,7 @@ class JointDraws:
     def __init__(self, model: Any, n_samples: int, seed: int) -> None:
         check_samples_jointly(model)
         self.columns = ModelColumns.from_model(model)
-        self._model, self._n_samples, self._seed = model, n_samples, seed
+        self._model, self.n_samples, self._seed = model, n_samples, seed
         self._first: tuple[Any, np.ndarray] | None = None
         self._is_checked = False
 
@@ -71,12 +71,12 @@ class JointDraws:
         return self._check_finite("sample_y", draws)
 
     def _sample(self, X: Any, n_rows: int) -> np.ndarray:
-        draws = sample_y(self._model, X, self._n_samples, random_state=self._seed)
+        draws = sample_y(self._model, X, self.n_samples, random_state=self._seed)
         draws = np.asarray(draws, dtype=np.float64)
-        if draws.shape != (n_rows, self._n_samples):
+        if draws.shape != (n_rows, self.n_samples):
             raise ValueError(
                 f"sample_y of {self.columns.name} returns shape {draws.shape}; expected "
-                f"{(n_rows, self._n_samples)}."
+                f"{(n_rows, self.n_samples)}."
             )
         return draws
 

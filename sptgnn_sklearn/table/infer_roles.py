@@ -227,14 +227,14 @@ def infer_roles(
             dropped.setdefault(label, f"name begins with {label.split('_')[0]}_")
     dropped.pop(target, None)
     rest = frame.drop(columns=[target, *dropped])
-    set_roles = {"noise_std": noise_std, "campaign": campaign}
-    for role, label in set_roles.items():
-        if label == _NO_COLUMN and label not in rest.columns:
+    set_roles: dict[str, str | None] = {"noise_std": noise_std, "campaign": campaign}
+    for role, given_label in set_roles.items():
+        if given_label == _NO_COLUMN and given_label not in rest.columns:
             set_roles[role] = None
-        elif label is not None:
+        elif given_label is not None:
             option = f"--{role.replace('_', '-')}"
-            set_roles[role] = resolve_column(rest, label, option)
-            rest = rest.drop(columns=[set_roles[role]])
+            column = resolve_column(rest, given_label, option)
+            set_roles[role], rest = column, rest.drop(columns=[column])
 
     pair = _infer_coordinates(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
