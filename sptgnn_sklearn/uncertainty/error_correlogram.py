@@ -21,10 +21,9 @@ __all__ = [
 _N_NEAREST = 20  # nearest rows paired with each row, for short distances
 _N_PAIRED = 1500  # rows of which all pairs are used, for long distances
 _N_BINS = 24  # of distances
-_TIME_EDGES = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5)  # lags in years between the classes of pairs
+_LEAST_LAG = 0.5  # in years, between visits
 _MIN_PAIRS = 30  # in a bin
-_MIN_APART = 100  # pairs within the range and years apart, for a correlation in time
-_LEAST_TEMPORAL_SHARE = 0.05  # of the spatial correlation, for a correlation in time
+_MIN_APART = 100  # pairs of near rows, years apart, for a correlation in time
 _MIN_YEARS = 4  # for a share of years
 _YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
 _UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
@@ -150,8 +149,8 @@ class ErrorCorrelogram:
             persistence = 1.0 if time is None else 0.0
             start = cls(*_fit_spatial(pairs), persistence=persistence, campaigns=campaigns)
             return start._refined(rows, rng)
-        together = pairs.take(pairs.lag < _TIME_EDGES[0])
-        apart = pairs.take(pairs.lag >= _TIME_EDGES[0])
+        together = pairs.take(pairs.lag < _LEAST_LAG)
+        apart = pairs.take(pairs.lag >= _LEAST_LAG)
         enough = len(together.product) >= _MIN_APART
         share, practical_range = _fit_spatial(together if enough else pairs)
         start = cls(
@@ -161,10 +160,10 @@ class ErrorCorrelogram:
             year_share=year_share,
             campaigns=campaigns,
         )
-        near = apart.take(apart.distance < practical_range / 2)
-        if len(near.product) >= _MIN_APART and start.share >= _LEAST_TEMPORAL_SHARE:
-            persistence, time_range = _fit_time(near, start.share, practical_range)
-            start = replace(start, persistence=persistence, time_range=time_range, knows_time=True)
+        reach = max(practical_range, _RANGE_PRIOR[0] * _diameter(positions))
+        if np.sum(apart.distance < reach / 2) >= _MIN_APART:
+            middle = _TIME_RANGE_PRIOR[0] * float(np.ptp(rows.years))
+            start = replace(start, persistence=0.5, time_range=middle, knows_time=True)
         return start._refined(rows, rng)
 
     @property
@@ -191,7 +190,7 @@ class ErrorCorrelogram:
         The likelihood is the product of those of blocks of near rows (Stein, Chi & Welty 2004,
         Journal of the Royal Statistical Society B 66, 275-296), and of a random subset.
         """
-        longest = float(np.linalg.norm(np.ptp(rows.positions, axis=0)))
+        longest = _diameter(rows.positions)
         if len(rows.score) < _MIN_PAIRS or not longest > 0 or not np.any(rows.score):
             return self
         blocks = _Blocks.sample(rows, rng)
@@ -406,7 +405,7 @@ class _Pairs:
         distance = np.linalg.norm(positions[first] - positions[second], axis=1)
         lag = np.abs(years[first] - years[second])
         # Rows at one place and time are repetitions; visits in other years are not.
-        kept = (distance > 0) | (lag >= _TIME_EDGES[0])
+        kept = (distance > 0) | (lag >= _LEAST_LAG)
         first, second, distance, lag = first[kept], second[kept], distance[kept], lag[kept]
         # Products are taken around zero, because the mean error is common to all rows.
         scale = np.mean(score**2)
@@ -505,35 +504,6 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
     return float(best[0]), float(best[1])
 
 
-def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[float, float]:
-    """Return persistence and time range from pairs of near rows, years apart."""
-    expected = share * matern_correlation(pairs.distance, practical_range) * pairs.size
-    lag = np.searchsorted(_TIME_EDGES, pairs.lag, side="right")
-    # The correlation of each class relative to that at the same time, by least squares.
-    size = np.bincount(lag, expected**2)
-    kept = np.bincount(lag) >= _MIN_PAIRS
-    kept &= size > 0
-    if not kept.any():
-        return 0.0, _UNKNOWN_TIME_RANGE
-    ratio = np.bincount(lag, expected * pairs.product)[kept] / size[kept]
-    mean_lag = np.bincount(lag, expected**2 * pairs.lag)[kept] / size[kept]
-    weight = np.sqrt(size[kept])
-    longest = 3 * float(pairs.lag.max())
-
-    def residuals(parameters: np.ndarray) -> np.ndarray:
-        persistence, time_range = parameters
-        found = persistence + (1 - persistence) * np.exp(-3 * mean_lag / time_range)
-        return weight * (found - ratio)
-
-    if kept.sum() < 3:  # one number can be told, not two: the correlation that stays
-        persistence = float(np.clip(np.average(ratio, weights=size[kept]), 0.0, 1.0))
-        return persistence, _UNKNOWN_TIME_RANGE
-    start = (float(np.clip(ratio[-1], 0.05, 0.95)), longest / 4)
-    limits = ([0.0, 0.1], [1.0, longest])
-    best = least_squares(residuals, start, bounds=limits).x
-    return float(best[0]), float(best[1])
-
-
 def _fit_year_share(score: np.ndarray, year: np.ndarray, size: np.ndarray) -> float:
     """Return the correlation of errors of one year, or 0 where years are few or do not differ.
 
@@ -569,6 +539,10 @@ def _fit_year_share(score: np.ndarray, year: np.ndarray, size: np.ndarray) -> fl
     n = len(spread)
     error = np.sqrt((n - 1) / n * np.sum((spread - spread.mean()) ** 2))
     return float(np.clip(found, 0.0, 0.9)) if found > _YEAR_SIGNIFICANCE * error else 0.0
+
+
+def _diameter(positions: np.ndarray) -> float:
+    return float(np.linalg.norm(np.ptp(positions, axis=0)))
 
 
 def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarray:
