@@ -1,6 +1,7 @@
 """Errors of estimates after further samples, proposed by several methods.
 
-    python -m benchmarks.sample_proposals    # 40 surveys; an hour
+    python -m benchmarks.sample_proposals            # 40 surveys; an hour, resumes
+    python -m benchmarks.sample_proposals --write    # the table of the documentation
 
 Each survey has 120 samples, most of them in one part of the area. Every method proposes 25 further
 samples; the model is fitted anew with them, and its errors are those of the true means of the zones
@@ -23,10 +24,12 @@ from sptgnn_sklearn.estimation import propose_samples
 from sptgnn_sklearn.uncertainty.error_correlogram import matern_correlation
 
 from .experiments import RECORDS_DIR
+from .text_table import TextTable
 
 _N_SAMPLES, _N_NEW, _SIDE = 120, 25, 24
 _EXTENT, _RANGE, _FIELD_SD, _NOISE_SD = 100.0, 40.0, 2.0, 1.0
 _CLUSTERED = 0.75  # of the samples lie in the western third
+_PAGE = Path(__file__).parents[1] / "docs" / "measured" / "sample-proposals.rst"
 METHODS: dict[str, dict[str, Any]] = {
     "no further samples": {},
     "greedy, mean": {"method": "greedy", "objective": "mean"},
@@ -34,6 +37,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "kmeans": {"method": "kmeans"},
     "latin_hypercube": {"method": "latin_hypercube"},
     "random": {"method": "random"},
+}
+LABELS = {
+    "no further samples": "none",
+    "greedy, mean": 'greedy, ``objective="mean"``',
+    "greedy, cells": 'greedy, ``objective="cells"``',
+    "kmeans": "spatial coverage (k-means)",
+    "latin_hypercube": "conditioned Latin hypercube",
+    "random": "random",
 }
 
 
@@ -98,35 +109,43 @@ def score_survey(seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def summarize(results: list[dict[str, dict[str, float]]]) -> pd.DataFrame:
-    """Return RMSE by method, and its ratio to random samples with a standard error."""
-    rows = {}
-    for name in METHODS:
-        row = {}
+def summarize(results: list[dict[str, dict[str, float]]]) -> TextTable:
+    """Return root mean squared errors by method, and their ratios to random samples."""
+    rows = []
+    for name, label in LABELS.items():
+        row = [label]
         for estimate in ("zones", "cells"):
             squared = np.array([one[name][estimate] ** 2 for one in results])
             random = np.array([one["random"][estimate] ** 2 for one in results])
             ratio = np.sqrt(squared.mean() / random.mean())
+            # Standard error of a ratio of means, by its linearization.
             influence = (squared - ratio**2 * random) / random.mean() / (2 * ratio)
-            row[f"RMSE of {estimate}"] = np.sqrt(squared.mean())
-            row[f"{estimate} over random"] = ratio
-            row[f"{estimate} standard error"] = influence.std(ddof=1) / np.sqrt(len(results))
-        rows[name] = row
-    return pd.DataFrame(rows).T
+            error = influence.std(ddof=1) / np.sqrt(len(results))
+            of_random = "1" if name == "random" else f"{ratio:.3f} ± {error:.3f}"
+            row += [f"{np.sqrt(squared.mean()):.3f}", of_random]
+        rows.append(row)
+    columns = ["25 further samples", "RMSE of zones", "over random", "RMSE of cells"]
+    return TextTable([*columns, "over random"], rows)
 
 
 def main() -> None:
-    """Score the surveys, print the summary and write the record."""
+    """Score further surveys, or write the table of those recorded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--write", action="store_true", help="write the table, score nothing")
     parser.add_argument("--out", type=Path, default=RECORDS_DIR / "sample-proposals.json")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    results = []
-    for seed in range(options.seeds):
-        results.append(score_survey(seed))
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(summarize(results).round(3).to_string())
+    results = json.loads(options.out.read_text()) if options.out.exists() else []
+    if not options.write:
+        for seed in range(len(results), options.seeds):
+            results.append(score_survey(seed))
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    table = summarize(results)
+    print(table.to_markdown())
+    if options.write:
+        title = f"Errors after further samples, {len(results)} simulated surveys"
+        _PAGE.write_text(table.to_rst(title), encoding="utf-8")
 
 
 if __name__ == "__main__":
