@@ -14,14 +14,19 @@ from ..utils.validation import require_count
 from .cells import CellReader, choose_block_rows
 from .change import check_dates, detection_factor, find_time_column, paired_blocks
 from .conditional_errors import residual_variance
-from .joint_draws import JointDraws, check_draw_count, check_samples_jointly, read_seed
+from .joint_draws import (
+    DRAWS_PER_KNOWN_ERROR,
+    JointDraws,
+    check_draw_count,
+    check_samples_jointly,
+    read_seed,
+)
 from .zone_assignment import read_zones
 from .zone_sums import ZoneSums
 
 __all__ = ["minimum_detectable_change"]
 
 _N_REPEATS = 5  # random sets of locations
-_DRAWS_PER_SAMPLE = 5  # least number, as each known error takes a degree of freedom
 
 
 def minimum_detectable_change(
@@ -127,10 +132,10 @@ def minimum_detectable_change(
     factor = detection_factor(level, power)
     numbers, visits = _check_designs(n_locations, revisit)
     n_samples = check_draw_count(n_samples)
-    if n_samples < 2 * _DRAWS_PER_SAMPLE * numbers[-1]:
+    if n_samples < 2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]:
         raise ValueError(
-            f"n_samples={n_samples} must be at least {2 * _DRAWS_PER_SAMPLE} times the largest of "
-            f"n_locations, {numbers[-1]}: set n_samples={2 * _DRAWS_PER_SAMPLE * numbers[-1]}."
+            f"n_samples={n_samples} must be at least {2 * DRAWS_PER_KNOWN_ERROR} times the largest of "
+            f"n_locations, {numbers[-1]}: set n_samples={2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]}."
         )
     check_dates(before, after, cells)
     time = find_time_column(model, needed=cells is not None)

@@ -13,8 +13,16 @@ from ..utils.messages import format_rows
 from ..utils.validation import require_count
 from .cells import ModelColumns
 
-__all__ = ["JointDraws", "check_draw_count", "check_samples_jointly", "derive_seed", "read_seed"]
+__all__ = [
+    "DRAWS_PER_KNOWN_ERROR",
+    "JointDraws",
+    "check_draw_count",
+    "check_samples_jointly",
+    "derive_seed",
+    "read_seed",
+]
 
+DRAWS_PER_KNOWN_ERROR = 5  # least number, as each known error takes a degree of freedom
 _MAX_DIFFERENCE = 1e-3  # of two draws of a row with one seed, in standard deviations of its draws
 
 

@@ -15,7 +15,13 @@ from ..utils.validation import require_count
 from .cells import CellReader, ModelColumns, choose_block_rows
 from .conditional_errors import ConditionalErrors
 from .covering_samples import latin_hypercube_rows, spatial_coverage_rows
-from .joint_draws import JointDraws, check_draw_count, check_samples_jointly, read_seed
+from .joint_draws import (
+    DRAWS_PER_KNOWN_ERROR,
+    JointDraws,
+    check_draw_count,
+    check_samples_jointly,
+    read_seed,
+)
 from .zone_assignment import read_zones
 from .zone_sums import ZoneSums
 
@@ -23,7 +29,6 @@ __all__ = ["PROPOSAL_METHODS", "propose_samples"]
 
 OBJECTIVES = ("mean", "cells")
 PROPOSAL_METHODS = ("greedy", "kmeans", "latin_hypercube", "random")
-_DRAWS_PER_SAMPLE = 5  # least number, as each known error takes a degree of freedom
 _ROW = "row"
 
 
@@ -135,13 +140,13 @@ def propose_samples(
     """
     check_samples_jointly(model)
     n_samples = check_draw_count(n_samples)
-    _check_options(n, objective, method, cost, max_candidates)
+    _check_proposal(n, objective, method, cost, max_candidates)
     existing = None if samples is None else as_dataframe(samples)
     n_known = n + (0 if existing is None else len(existing))
-    if n_samples < _DRAWS_PER_SAMPLE * n_known:
+    if n_samples < DRAWS_PER_KNOWN_ERROR * n_known:
         raise ValueError(
             f"n_samples={n_samples} draws are too few for {n_known} samples: set n_samples to at "
-            f"least {_DRAWS_PER_SAMPLE * n_known}."
+            f"least {DRAWS_PER_KNOWN_ERROR * n_known}."
         )
     seed = read_seed(random_state)
     source = JointDraws(model, n_samples, seed)
@@ -345,7 +350,7 @@ def _block_costs(
     return as_costs(frame[cost].to_numpy())
 
 
-def _check_options(n: Any, objective: Any, method: Any, cost: Any, max_candidates: Any) -> None:
+def _check_proposal(n: Any, objective: Any, method: Any, cost: Any, max_candidates: Any) -> None:
     require_count("n", n)
     require_count("max_candidates", max_candidates)
     for name, value, known in (

@@ -133,7 +133,7 @@ class ErrorCorrelogram:
         campaigns = None
         if campaign is not None:
             campaigns = CampaignShifts.from_rows(campaign, positions, time)
-        rows = _Rows(score, positions, None, size, None if campaigns is None else campaign)
+        rows = _ErrorRows(score, positions, None, size, None if campaigns is None else campaign)
         year_share, dated, has_lags = 0.0, np.zeros(len(score), dtype=bool), False
         if time is not None:
             dated = np.isfinite(time)
@@ -184,7 +184,7 @@ class ErrorCorrelogram:
         found += self.year_share * same_year + self.campaign_share * same_campaign
         return found + self.level_share
 
-    def _refined(self, rows: _Rows, rng: np.random.RandomState) -> ErrorCorrelogram:
+    def _refined(self, rows: _ErrorRows, rng: np.random.RandomState) -> ErrorCorrelogram:
         """Return the correlogram of greatest posterior density around this one.
 
         The likelihood is the product of those of blocks of near rows (Stein, Chi & Welty 2004,
@@ -248,7 +248,7 @@ class ErrorCorrelogram:
         best = min(results, key=lambda result: result.fun)
         return at(best.x)._with_level(rows, rng)
 
-    def _with_level(self, rows: _Rows, rng: np.random.RandomState) -> ErrorCorrelogram:
+    def _with_level(self, rows: _ErrorRows, rng: np.random.RandomState) -> ErrorCorrelogram:
         """Return the correlogram with the variance of the mean error of these rows."""
         n = len(rows.score)
         correlation = self.correlation(*rows.take(rng.permutation(n)[:_N_PAIRED]).geometry())
@@ -329,7 +329,7 @@ class ErrorCorrelogram:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _ErrorRows:
     """Rows whose errors are correlated.
 
     Attributes
@@ -355,9 +355,9 @@ class _Rows:
         """Decimal years, 0 without any."""
         return np.zeros(len(self.score)) if self.time is None else self.time
 
-    def take(self, rows: np.ndarray) -> _Rows:
+    def take(self, rows: np.ndarray) -> _ErrorRows:
         """Return some rows."""
-        return _Rows(
+        return _ErrorRows(
             self.score[rows],
             self.positions[rows],
             None if self.time is None else self.time[rows],
@@ -398,7 +398,7 @@ class _Pairs:
     size: np.ndarray
 
     @classmethod
-    def sample(cls, rows: _Rows, rng: np.random.RandomState) -> _Pairs:
+    def sample(cls, rows: _ErrorRows, rng: np.random.RandomState) -> _Pairs:
         """Pair each row with its nearest ones, and all rows of a random subset."""
         score, positions, years, size = rows.score, rows.positions, rows.years, rows.size
         first, second = _row_pairs(positions, rng)
@@ -445,7 +445,7 @@ class _Blocks:
     geometry: list[tuple[np.ndarray, ...]]
 
     @classmethod
-    def sample(cls, rows: _Rows, rng: np.random.RandomState) -> _Blocks:
+    def sample(cls, rows: _ErrorRows, rng: np.random.RandomState) -> _Blocks:
         """Draw rows and the rows nearest to them, and a random subset."""
         n = len(rows.score)
         scale = np.sqrt(np.mean(rows.score**2))
