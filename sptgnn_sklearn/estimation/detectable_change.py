@@ -132,10 +132,11 @@ def minimum_detectable_change(
     factor = detection_factor(level, power)
     numbers, visits = _check_designs(n_locations, revisit)
     n_samples = check_draw_count(n_samples)
-    if n_samples < 2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]:
+    least = 2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]
+    if n_samples < least:
         raise ValueError(
-            f"n_samples={n_samples} must be at least {2 * DRAWS_PER_KNOWN_ERROR} times the largest of "
-            f"n_locations, {numbers[-1]}: set n_samples={2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]}."
+            f"n_samples={n_samples} must be at least {2 * DRAWS_PER_KNOWN_ERROR} times the largest "
+            f"of n_locations, {numbers[-1]}: set n_samples={least}."
         )
     check_dates(before, after, cells)
     time = find_time_column(model, needed=cells is not None)
