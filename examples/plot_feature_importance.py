@@ -53,7 +53,7 @@ print(importance[["mean", "std"]].round(3))
 
 changes = {
     "no graph": {"relations": ()},
-    "no covariates": {"streams": ("position", "time")},
+    "no covariates": {"network__streams": ("position", "time")},
     "no mixture of experts": {"network": NetworkConfig(n_experts=0)},
 }
 parts = ablation(model, X, y, cv=folds, ingredients=changes)

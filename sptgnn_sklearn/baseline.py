@@ -42,10 +42,11 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
 
     Parameters
     ----------
-    coordinates, crs, time, elevation, spectral, site, images, noise_std
+    coordinates, crs, time, elevation, spectral, site, images, noise_std, campaign
         Roles of columns, as in `SpTGNNRegressor`. Columns of `elevation` and `spectral` are
         covariates. Images are ignored; use a `TerraMindEmbedder` before the trees. Rows with known
-        measurement error `noise_std` get smaller weights in `fit`; predictions do not use it.
+        measurement error `noise_std` get smaller weights in `fit`; predictions use neither it nor
+        `campaign`.
     use_coordinates : bool, default=True
         Whether coordinates are features.
     target_transform : None, "log1p" or "auto", default=None
@@ -134,6 +135,7 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
         site=None,
         images=None,
         noise_std=None,
+        campaign=None,
         use_coordinates=True,
         target_transform=None,
         n_estimators=500,
@@ -154,6 +156,7 @@ class XGBoostBaseline(DocumentationLink, ParameterNames, RegressorMixin, BaseEst
         self.site = site
         self.images = images
         self.noise_std = noise_std
+        self.campaign = campaign
         self.use_coordinates = use_coordinates
         self.target_transform = target_transform
         self.n_estimators = n_estimators

@@ -19,7 +19,6 @@ from .encoders.terramind_images import TerraMindImages, as_terramind_images
 from .ensemble.base_models import make_base_models
 from .ensemble.options import (
     RELATIONS,
-    STREAMS,
     check_parameters,
     reachable_neighbors,
     similarity_kind,
@@ -96,11 +95,13 @@ class SpTGNNRegressor(
         less, and predictions are those of values without the known errors. In predictions errors
         above 0 are added to the distribution of their row, but not to its mean. See
         :ref:`measurement-error`.
+    campaign : label or position, default=None
+        Column of laboratories or sampling campaigns, each of which may have an unknown shift of y.
+        Predictions do not depend on it, and joint draws of `sample_y` do: rows of one campaign
+        share its shift. See :ref:`campaigns`.
     relations : sequence of {"spatial", "spectral", "elevation"}, default=all three
         Edge types of the graph. Relations whose columns are missing are dropped; an empty sequence
         disables the graph.
-    streams : sequence of {"imagery", "covariates", "position", "time"}, default=all four
-        Input streams of the nodes.
     n_neighbors : int, default=10
         Number of neighbors in each relation.
     base_estimator : None, "auto", "xgboost", "kriging_boosting", "kriging_extra_trees", \
@@ -117,7 +118,8 @@ class SpTGNNRegressor(
     n_estimators : int, default=5
         Number of ensemble members. Each one holds out a different fifth of the locations.
     network : NetworkConfig, default=None
-        Layer sizes, ingredients and loss weights of the network. None uses the defaults.
+        Input streams, layer sizes, ingredients and loss weights of the network. None uses the
+        defaults.
     max_epochs : int, default=None
         Number of epochs. None takes 240 steps, between 10 and 30 epochs, but at least 120 steps; 30
         epochs if an encoder is fine-tuned. The one-cycle schedule spans all epochs.
@@ -217,7 +219,6 @@ class SpTGNNRegressor(
         **ROLE_CONSTRAINTS,
         "images": [Mapping, TerraMindImages, None],
         "relations": ["array-like"],
-        "streams": ["array-like"],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "base_estimator": "no_validation",
         "target_transform": [StrOptions({"log1p", "auto"}), None],
@@ -249,8 +250,8 @@ class SpTGNNRegressor(
         site=None,
         images=None,
         noise_std=None,
+        campaign=None,
         relations=RELATIONS,
-        streams=STREAMS,
         n_neighbors=10,
         base_estimator="auto",
         target_transform=None,
@@ -278,8 +279,8 @@ class SpTGNNRegressor(
         self.site = site
         self.images = images
         self.noise_std = noise_std
+        self.campaign = campaign
         self.relations = relations
-        self.streams = streams
         self.n_neighbors = n_neighbors
         self.base_estimator = base_estimator
         self.target_transform = target_transform
@@ -384,7 +385,7 @@ class SpTGNNRegressor(
             network=network,
             training=training_config(self, network, images),
             relations=tuple(name for name in RELATIONS if name in self.relations),
-            streams=self.streams,
+            streams=network.streams,
             n_neighbors=reachable_neighbors(table, self.n_neighbors)
             if len(self.relations)
             else self.n_neighbors,
@@ -449,8 +450,8 @@ class SpTGNNRegressor(
         with dates by the lag between them, with a share common to all rows of a year if the years
         differ significantly. Where the dates cannot tell the correlation in time, spatial errors in
         different years are independent, which gives changes the largest error; see
-        ``ensemble_.postprocessor.correlation``. An error common to all rows, such as a shift
-        between laboratories, is not included.
+        ``ensemble_.postprocessor.correlation``. Shifts of laboratories or campaigns are included if
+        the model has the role `campaign`.
 
         Examples
         --------
@@ -479,7 +480,7 @@ class SpTGNNRegressor(
         ensemble, table = self._complete(parsed, stacklevel=4)
         positions = ensemble.features.relation_spaces(table)["spatial"]
         scores = ensemble.postprocessor.correlation.draw(
-            positions, table.time, keys, int(n_samples), int(seed) % 2**32
+            positions, table.time, keys, int(n_samples), int(seed) % 2**32, table.campaign
         )
         found = self._distribution(ensemble, table)
         return found.draw(found.add_measurement_scores(scores, keys, int(seed) % 2**32))

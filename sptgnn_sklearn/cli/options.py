@@ -64,7 +64,7 @@ _REMEDIES = (
 _PARAMETERS = (
     *("sheet", "layer", "sep", "decimal", "thousands", "encoding", "skip_rows", "na", "dayfirst"),
     *("crs", "coordinates", "time", "elevation", "site", "coverage", "quantiles", "below", "above"),
-    *("date", "layers", "like", "resample", "noise_std"),
+    *("date", "layers", "like", "resample", "noise_std", "campaign"),
 )
 _PARAMETER = re.compile(rf"(?<![\w.])({'|'.join(_PARAMETERS)})=(?!=)(?=(\S?))")
 
@@ -191,6 +191,11 @@ def add_role_options(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="column of standard deviations of the measurement error of the target, in its unit "
         "(not inferred)",
+    )
+    group.add_argument(
+        "--campaign",
+        metavar="COLUMN",
+        help="column of laboratories or campaigns, which may have shifts (not inferred)",
     )
     for option, what in (
         ("drop", "columns to exclude"),

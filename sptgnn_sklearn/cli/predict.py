@@ -160,9 +160,9 @@ def _match_columns(
         try:
             source[label] = find_similar_column(frame, label, f"{options.table}: column")
         except TableError:
-            if label != schema.noise_std:
+            if label not in (schema.noise_std, schema.campaign):
                 raise
-            if not options.quiet:
+            if not options.quiet and label == schema.noise_std:
                 print(f"note: no column {label}: values without measurement error are predicted")
     X = pd.DataFrame(
         {label: frame[source[label]] if label in source else np.nan for label in labels},

@@ -452,7 +452,7 @@ def _role_rows(survey: Survey) -> list[tuple[str, str, str, str]]:
 
     roles, frame = survey.roles, survey.frame
     named = {roles.target: "target"} | dict.fromkeys(roles.coordinates, "coordinate")
-    for role in ("time", "site", "noise_std"):
+    for role in ("time", "site", "noise_std", "campaign"):
         if getattr(roles, role) is not None:
             named[getattr(roles, role)] = role
     for label in roles.covariates:

@@ -88,7 +88,7 @@ class Survey:
         roles = self.roles
         named = {"coordinates": roles.coordinates, "crs": self.crs, "time": roles.time}
         named |= {"elevation": roles.elevation, "site": roles.site}
-        return named | {"noise_std": roles.noise_std}
+        return named | {"noise_std": roles.noise_std, "campaign": roles.campaign}
 
 
 def read_survey(options: argparse.Namespace) -> Survey:
@@ -111,6 +111,7 @@ def read_survey(options: argparse.Namespace) -> Survey:
         elevation=options.elevation,
         site=options.site,
         noise_std=options.noise_std,
+        campaign=options.campaign,
         drop=drop,
     )
     crs = _choose_crs(options, file_crs, roles.coordinates)
@@ -141,6 +142,7 @@ def read_survey(options: argparse.Namespace) -> Survey:
             elevation=roles.elevation,
             site=roles.site,
             noise_std=roles.noise_std,
+            campaign=roles.campaign,
         )
         warn_unlikely_values(schema, table, y)
     caught = [*caught_reading, *caught]

@@ -176,6 +176,7 @@ def fit_ensemble(
         calibration=calibration,
         rng=rng,
         noise=noise,
+        campaign=table.campaign,
     )
     without_neighbors = None
     if relations:

@@ -17,7 +17,6 @@ from ..training.config import TrainingConfig
 
 __all__ = [
     "RELATIONS",
-    "STREAMS",
     "check_parameters",
     "reachable_neighbors",
     "similarity_kind",
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 RELATIONS = ("spatial", "spectral", "elevation")
-STREAMS = ("imagery", "covariates", "position", "time")
 
 
 def check_parameters(model: Any) -> tuple[NetworkConfig, TerraMindImages | None]:
@@ -47,10 +45,9 @@ def check_parameters(model: Any) -> tuple[NetworkConfig, TerraMindImages | None]
     ValueError
         If values are unknown or exclude each other; the message names the parameter.
     """
-    for name, known in (("relations", RELATIONS), ("streams", STREAMS)):
-        odd = [value for value in getattr(model, name) if value not in known]
-        if odd:
-            raise ValueError(f"{name} has the unknown values {odd}; choose from {known}.")
+    odd = [name for name in model.relations if name not in RELATIONS]
+    if odd:
+        raise ValueError(f"relations has the unknown values {odd}; choose from {RELATIONS}.")
     if model.target_bounds is not None:
         sides = [side for side in model.target_bounds if side is not None]
         numbers = all(isinstance(side, Real) for side in sides)
@@ -71,10 +68,10 @@ def check_parameters(model: Any) -> tuple[NetworkConfig, TerraMindImages | None]
             raise ValueError(f"spectral={model.spectral!r} needs images, but images=None.")
     else:
         images.validate()
-        if images.fine_tune and "imagery" not in model.streams:
+        if images.fine_tune and "imagery" not in network.streams:
             raise ValueError(
                 f"fine_tune={images.fine_tune} needs the stream 'imagery', but "
-                f"streams={model.streams!r}."
+                f"streams={network.streams!r}."
             )
     if model.checkpoint_dir is not None and model.random_state is None:
         raise ValueError(

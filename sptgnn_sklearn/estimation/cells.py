@@ -75,6 +75,8 @@ class ModelColumns:
     def select(self, frame: pd.DataFrame) -> Any:
         """Return X for the model: its columns, with coordinates in its CRS.
 
+        Columns that predictions do not need, such as ids and campaigns, may be missing.
+
         Parameters
         ----------
         frame : DataFrame
@@ -99,6 +101,10 @@ class ModelColumns:
                 frame[pair[0]], frame[pair[1]] = xy.T
                 frame.attrs = {}  # the CRS of the geometry is no longer that of these columns
         missing = [label for label in inputs.labels if label not in frame.columns]
+        unused = [label for label in missing if label in inputs.optional]
+        if unused:
+            frame = frame.assign(**dict.fromkeys(map(str, unused), np.nan))
+            missing = [label for label in missing if label not in unused]
         if missing:
             raise ValueError(
                 f"cells lack the columns {missing[:10]} of {self.name}; their columns are "

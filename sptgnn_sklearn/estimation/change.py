@@ -21,7 +21,16 @@ from .model_based import EstimateOptions, outside_area
 from .zone_assignment import read_zones
 from .zone_sums import Statistic, ZoneSums, distribution_row, zone_table
 
-__all__ = ["ChangeConversion", "change_from_draws", "estimate_change", "persistent_draws"]
+__all__ = [
+    "ChangeConversion",
+    "change_from_draws",
+    "check_dates",
+    "detection_factor",
+    "estimate_change",
+    "find_time_column",
+    "paired_blocks",
+    "persistent_draws",
+]
 
 _SAME_PLACE = 1e-6  # largest difference of coordinates, relative to their magnitude
 
@@ -122,8 +131,8 @@ def estimate_change(
     -----
     std contains as much correlation between dates as the model has learned. A survey in which no
     location was sampled twice says little about it; then report both bounds. A change of the
-    method of sampling or of the laboratory between the dates is a common error of one date, and
-    in none of these numbers.
+    method of sampling or of the laboratory between the dates is a common error of one date. It is
+    in these numbers only if the model was fitted with the role `campaign`, see :ref:`campaigns`.
 
     Examples
     --------
@@ -182,9 +191,9 @@ def change_from_draws(
     options : EstimateOptions
     conversion : ChangeConversion or None
     """
-    factor = _detection_factor(level, power)
-    _check_dates(before, after, cells)
-    time = _time_column(model, needed=cells is not None)
+    factor = detection_factor(level, power)
+    check_dates(before, after, cells)
+    time = find_time_column(model, needed=cells is not None)
     n_samples = options.n_samples
     source = JointDraws(model, n_samples, options.seed)
     other = JointDraws(model, n_samples, derive_seed(options.seed, 1))
@@ -193,7 +202,7 @@ def change_from_draws(
     sums = {name: ZoneSums(options.statistic, n_samples) for name in ("before", "after")}
     sums |= {name: ZoneSums(options.statistic, n_samples) for name in ("independent", "persistent")}
     change = ZoneSums("mean", n_samples)
-    for block, second in _pairs(reader, before, after, cells, time, source.columns):
+    for block, second in paired_blocks(reader, before, after, cells, time, source.columns):
         first, n_cells = block.frame, len(block.frame)
         if not n_cells:
             continue
@@ -286,7 +295,7 @@ def _change_columns(
     return columns
 
 
-def _pairs(
+def paired_blocks(
     reader: CellReader, before: Any, after: Any, cells: Any, time: Any, columns: ModelColumns
 ) -> Iterator[tuple[WeightedBlock, pd.DataFrame]]:
     """Yield the blocks of the first date, and the same cells at the second."""
@@ -312,7 +321,7 @@ def _pairs(
         yield block, second
 
 
-def _check_dates(before: Any, after: Any, cells: Any) -> None:
+def check_dates(before: Any, after: Any, cells: Any) -> None:
     """Raise a ValueError unless both dates are given as dates with cells, else as tables."""
     for name, given in (("before", before), ("after", after)):
         is_table = is_stream(given) or hasattr(given, "columns") or np.ndim(given) == 2
@@ -352,7 +361,7 @@ def _check_same_places(
         )
 
 
-def _time_column(model: Any, needed: bool) -> Any:
+def find_time_column(model: Any, needed: bool) -> Any:
     """Return the column of dates; raise a ValueError if the model is known to have none."""
     inputs = inspect_inputs(model)
     has_roles = isinstance(getattr(innermost_estimator(model), "columns_", None), TableSchema)
@@ -366,7 +375,7 @@ def _time_column(model: Any, needed: bool) -> Any:
     return inputs.time
 
 
-def _detection_factor(level: Any, power: Any) -> float:
+def detection_factor(level: Any, power: Any) -> float:
     """Return the minimum detectable difference in standard deviations."""
     for name, value in (("level", level), ("power", power)):
         if np.ndim(value):

@@ -13,8 +13,16 @@ from ..utils.messages import format_rows
 from ..utils.validation import require_count
 from .cells import ModelColumns
 
-__all__ = ["JointDraws", "check_draw_count", "check_samples_jointly", "derive_seed", "read_seed"]
+__all__ = [
+    "DRAWS_PER_KNOWN_ERROR",
+    "JointDraws",
+    "check_draw_count",
+    "check_samples_jointly",
+    "derive_seed",
+    "read_seed",
+]
 
+DRAWS_PER_KNOWN_ERROR = 5  # least number, as each known error takes a degree of freedom
 _MAX_DIFFERENCE = 1e-3  # of two draws of a row with one seed, in standard deviations of its draws
 
 
@@ -34,7 +42,7 @@ class JointDraws:
     def __init__(self, model: Any, n_samples: int, seed: int) -> None:
         check_samples_jointly(model)
         self.columns = ModelColumns.from_model(model)
-        self._model, self._n_samples, self._seed = model, n_samples, seed
+        self._model, self.n_samples, self._seed = model, n_samples, seed
         self._first: tuple[Any, np.ndarray] | None = None
         self._is_checked = False
 
@@ -71,12 +79,12 @@ class JointDraws:
         return self._check_finite("sample_y", draws)
 
     def _sample(self, X: Any, n_rows: int) -> np.ndarray:
-        draws = sample_y(self._model, X, self._n_samples, random_state=self._seed)
+        draws = sample_y(self._model, X, self.n_samples, random_state=self._seed)
         draws = np.asarray(draws, dtype=np.float64)
-        if draws.shape != (n_rows, self._n_samples):
+        if draws.shape != (n_rows, self.n_samples):
             raise ValueError(
                 f"sample_y of {self.columns.name} returns shape {draws.shape}; expected "
-                f"{(n_rows, self._n_samples)}."
+                f"{(n_rows, self.n_samples)}."
             )
         return draws
 

@@ -68,6 +68,7 @@ def fitted_facts(
         "site": _format_label(schema.site),
         "images": ", ".join(f"{name}: {label}" for name, label in schema.images.items()) or _NONE,
         "noise_std": _format_label(schema.noise_std),
+        "campaign": _format_label(schema.campaign),
         "covariates": _format_names([*schema.numeric, *schema.categorical]),
         "ignored": _format_names(schema.ignored),
         "relations": _format_names(relations),
@@ -79,8 +80,9 @@ def fitted_facts(
     }
     if not schema.ignored:
         del facts["ignored"]
-    if schema.noise_std is None:
-        del facts["noise_std"]
+    for name in ("noise_std", "campaign"):
+        if getattr(schema, name) is None:
+            del facts[name]
     if not gains:
         del facts["lost R² without"]
     return facts

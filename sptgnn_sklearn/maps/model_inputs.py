@@ -39,8 +39,8 @@ class ModelInputs:
     levels : dict of label to tuple of str
         Levels of the categorical columns.
     optional : frozenset of labels
-        Columns that may be missing: constant in training, site identifiers, or standard deviations
-        of measurement errors, without which values without error are predicted.
+        Columns that may be missing: constant in training, site identifiers, campaigns, or standard
+        deviations of measurement errors, without which values without error are predicted.
     allows_missing : bool
         Whether covariates may be missing.
     chip_size : int or None
@@ -173,7 +173,7 @@ def _with_roles(inputs: ModelInputs, schema: TableSchema, inner: Any) -> ModelIn
     outer = set(inputs.labels)
     pair = schema.coordinates if set(schema.coordinates) <= outer else None
     embedder = getattr(inner, "embedder_", None)
-    unused = {*schema.ignored, schema.site, schema.noise_std} - {None}
+    unused = {*schema.ignored, schema.site, schema.noise_std, schema.campaign} - {None}
     return replace(
         inputs,
         coordinates=pair,

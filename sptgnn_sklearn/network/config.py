@@ -16,6 +16,7 @@ from ..utils.parameter_names import ParameterNames
 if TYPE_CHECKING:
     from torch import Tensor
 
+STREAMS = ("imagery", "covariates", "position", "time")
 IMAGERY = "imagery"  # name of the image stream, whose last column is 1 in rows without image
 
 
@@ -28,6 +29,8 @@ class NetworkConfig(DocumentationLink, ParameterNames, BaseEstimator):
 
     Parameters
     ----------
+    streams : sequence of {"imagery", "covariates", "position", "time"}, default=all four
+        Input streams of the nodes. Those whose columns are missing are dropped.
     hidden_size : int, default=64
         Width of the hidden states; a multiple of `n_heads`.
     n_heads : int, default=4
@@ -59,6 +62,7 @@ class NetworkConfig(DocumentationLink, ParameterNames, BaseEstimator):
     NetworkConfig(hidden_size=32, n_experts=0)
     """
 
+    streams: Sequence[str] = STREAMS
     hidden_size: int = 64
     n_heads: int = 4
     n_layers: int = 1
@@ -73,6 +77,7 @@ class NetworkConfig(DocumentationLink, ParameterNames, BaseEstimator):
     weight_decay: float = 0.1
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "streams": ["array-like"],
         "hidden_size": [Interval(Integral, 4, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
@@ -90,6 +95,9 @@ class NetworkConfig(DocumentationLink, ParameterNames, BaseEstimator):
     def validate(self) -> None:
         """Raise ValueError if a parameter is out of range or two do not fit each other."""
         self._validate_params()
+        unknown = [name for name in self.streams if name not in STREAMS]
+        if unknown:
+            raise ValueError(f"streams has the unknown values {unknown}; choose from {STREAMS}.")
         if self.hidden_size % self.n_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}."
@@ -143,6 +151,7 @@ class NetworkShape:
     def from_config(cls, config: NetworkConfig, **table: Any) -> NetworkShape:
         """Combine a `NetworkConfig` with the fields that depend on the table."""
         names = {field.name for field in fields(cls)} & {field.name for field in fields(config)}
+        names -= set(table)
         return cls(**{name: getattr(config, name) for name in names}, **table)
 
 

@@ -167,14 +167,17 @@ def drop_training_rows(
 
 
 def without_row_order(postprocessor: Postprocessor) -> Postprocessor:
-    """Return a postprocessor with sorted standardized errors and without local calibration.
+    """Return a postprocessor with sorted standardized errors and without centers.
 
     In the order of the rows, the errors of the rows of each group would be known. The centers of
     a local calibration are means of few rows.
     """
     calibration = postprocessor.calibration
     calibration = replace(calibration, scores=np.sort(calibration.scores), local=None)
-    return replace(postprocessor, calibration=calibration)
+    correlation = postprocessor.correlation
+    if correlation.campaigns is not None:
+        correlation = replace(correlation, campaigns=None, year_share=correlation.campaign_share)
+    return replace(postprocessor, calibration=calibration, correlation=correlation)
 
 
 def with_groups(ensemble: Ensemble, rows: GroupedRows) -> Ensemble:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from ..encoders.terramind import ENCODERS, EncoderSource
-from ..ensemble.options import RELATIONS, STREAMS
+from ..ensemble.options import RELATIONS
 from ..graph.edge_features import EDGE_FEATURES
 from ..images.modalities import Modality
-from ..network.config import NetworkShape
+from ..network.config import STREAMS, NetworkShape
 from ..utils.safe_file import FileError
 
 __all__ = [

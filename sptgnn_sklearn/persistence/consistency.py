@@ -52,7 +52,7 @@ from .checks import (
     is_text_tuple,
     require,
 )
-from .postprocessor_checks import check_local_scale, check_postprocessor
+from .postprocessor_checks import check_campaigns, check_local_scale, check_postprocessor
 
 __all__ = ["check_model"]
 
@@ -141,14 +141,14 @@ def _check_schema(schema: Any) -> None:
         and all(map(is_label, images.values())),
         "columns_.images is invalid",
     )
-    for name in ("time", "elevation", "site", "noise_std"):
+    for name in ("time", "elevation", "site", "noise_std", "campaign"):
         require(is_label(getattr(schema, name)), f"columns_.{name} is no label")
     require(
         schema.elevation is None or _known([schema.elevation], numeric),
         "columns_.elevation is not numeric",
     )
     used = {*schema.coordinates, *numeric, *categorical, *images.values(), *schema.ignored}
-    no_covariates = (schema.time, schema.site, schema.noise_std)
+    no_covariates = (schema.time, schema.site, schema.noise_std, schema.campaign)
     used |= {label for label in no_covariates if label is not None}
     require(_known(used, known), "columns_ has columns that are not among its labels")
     reference = schema.reference
@@ -314,6 +314,8 @@ def _check_widths(ensemble: Ensemble) -> None:
             base_row = base_inputs(features, row, spaces)
             _check_base(ensemble, base_row)
             check_local_scale(ensemble.postprocessor.calibration.local, base_row)
+            shifts = ensemble.postprocessor.correlation.campaigns
+            check_campaigns(shifts, base_row.positions.shape[1])
     except FileError:
         raise
     # A feature encoder with other arrays can raise any exception.

@@ -7,6 +7,7 @@ from typing import Any
 from ..ensemble.base_models import BaseInputs
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
+from ..uncertainty.campaigns import CampaignShifts
 from ..uncertainty.error_correlogram import ErrorCorrelogram
 from ..uncertainty.local_scale import (
     COLUMN_PREFIX,
@@ -18,7 +19,7 @@ from ..uncertainty.local_scale import (
 from ..uncertainty.postprocessing import Postprocessor
 from .checks import has_text_keys, is_array, is_flag, is_number, require
 
-__all__ = ["check_local_scale", "check_postprocessor"]
+__all__ = ["check_campaigns", "check_local_scale", "check_postprocessor"]
 
 _N_SHAPE_SCORES = 121
 _SUM_ROUNDING = 1e-9  # of the sum of weights
@@ -72,9 +73,31 @@ def check_postprocessor(found: Any) -> None:
         and correlation.time_range > 0
         and is_number(correlation.year_share, 0.0, 1.0)
         and is_number(correlation.level_share, 0.0, 1.0)
-        and correlation.share + correlation.year_share + correlation.level_share < 1 + _SUM_ROUNDING
         and is_flag(correlation.knows_time),
         "The correlogram is out of range",
+    )
+    shifts: Any = correlation.campaigns
+    require(
+        shifts is None
+        or (isinstance(shifts, CampaignShifts) and is_number(shifts.share, 0.0, 1.0)),
+        "The shifts of campaigns are out of range",
+    )
+    shares = correlation.share + correlation.year_share + correlation.campaign_share
+    require(shares + correlation.level_share < 1 + _SUM_ROUNDING, "The correlogram is out of range")
+
+
+def check_campaigns(shifts: Any, n_axes: int) -> None:
+    """Raise a FileError if the shifts of campaigns do not fit the positions of rows."""
+    if shifts is None:
+        return
+    require(
+        is_array(shifts.keys, "u8", (None,))
+        and len(shifts.keys) > 0
+        and bool((shifts.keys > 0).all())
+        and is_array(shifts.centers, "f8", (len(shifts.keys), n_axes + 1), finite=True)
+        and is_array(shifts.scale, "f8", (n_axes + 1,), finite=True)
+        and bool((shifts.scale >= 0).all()),
+        "The campaigns are invalid",
     )
 
 

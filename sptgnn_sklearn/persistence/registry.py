@@ -37,6 +37,7 @@ from ..table.schema import TableSchema
 from ..table.target_scaling import TargetScaler
 from ..uncertainty.blending import Blend
 from ..uncertainty.calibration import Calibration
+from ..uncertainty.campaigns import CampaignShifts
 from ..uncertainty.error_correlogram import ErrorCorrelogram
 from ..uncertainty.local_scale import ErrorSmoother, LocalScale, SmoothingSpace
 from ..uncertainty.postprocessing import MemberPredictions, Postprocessor
@@ -59,6 +60,7 @@ _CLASSES: dict[str, type] = {
     "BaseModels": BaseModels,
     "Blend": Blend,
     "Calibration": Calibration,
+    "CampaignShifts": CampaignShifts,
     "ChipEmbedder": ChipEmbedder,
     "ChipLoader": ChipLoader,
     "CovariateProjection": CovariateProjection,

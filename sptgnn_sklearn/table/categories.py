@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from hashlib import blake2b
 from numbers import Number
 from typing import Any
 
@@ -12,7 +13,9 @@ import pandas as pd
 
 __all__ = [
     "MISSING_CODE",
+    "UNKNOWN_CAMPAIGN",
     "UNSEEN_CODE",
+    "campaign_keys",
     "category_codes",
     "category_levels",
     "encode_categories",
@@ -25,6 +28,7 @@ __all__ = [
 
 MISSING_CODE = -1
 UNSEEN_CODE = -2
+UNKNOWN_CAMPAIGN = 0
 _COMMON_LEVELS = 32
 
 
@@ -61,6 +65,36 @@ def site_labels(values: Any) -> np.ndarray:
     if text.any() and numbers.any() and (text | numbers).all():
         labels[known] = [level_name(value) for value in labels[known]]
     return labels
+
+
+def campaign_keys(labels: np.ndarray) -> np.ndarray:
+    """Return a key of each campaign, which depends on its label alone.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,) of object
+        From `site_labels`; None is missing.
+
+    Returns
+    -------
+    ndarray of shape (n,) of uint64
+        Hashes of the labels as text; `UNKNOWN_CAMPAIGN` (0) for missing ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.table.categories import campaign_keys
+    >>> first, second, third = campaign_keys(np.array(["A", None, 7.0], dtype=object))
+    >>> bool(first > 0), int(second), bool(third == campaign_keys(np.array(["7"]))[0])
+    (True, 0, True)
+    """
+    codes, levels = pd.factorize(np.array([None if x is None else level_name(x) for x in labels]))
+    hashes = [
+        int.from_bytes(blake2b(str(level).encode(), digest_size=8).digest(), "little") or 1
+        for level in levels
+    ]
+    keys = np.array([*hashes, UNKNOWN_CAMPAIGN], dtype=np.uint64)
+    return keys[codes]  # the code of missing labels is -1
 
 
 def category_levels(column: pd.Series) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ def _row_keys(table: SampleTable, y: np.ndarray) -> np.ndarray:
         parts.append(table.time[:, None])
     if table.noise_std is not None:
         parts.append(table.noise_std[:, None])
+    if table.campaign is not None:
+        parts.append(np.unique(table.campaign, return_inverse=True)[1][:, None])
     parts += [_ranks(paths) for _, paths in sorted(table.images.items())]
     if table.site is not None:
         parts.append(_ranks(table.site))

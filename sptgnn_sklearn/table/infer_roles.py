@@ -96,6 +96,8 @@ class Roles:
         Reason for coordinates, time, elevation and site, also if there is no such column.
     noise_std : str or None
         Standard deviations of measurement errors.
+    campaign : str or None
+        Laboratories or campaigns.
     """
 
     target: str
@@ -107,6 +109,7 @@ class Roles:
     dropped: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     noise_std: str | None = None
+    campaign: str | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -117,7 +120,7 @@ class Roles:
     @property
     def used(self) -> list[str]:
         """Columns of X for an estimator."""
-        no_covariates = (self.time, self.site, self.noise_std)
+        no_covariates = (self.time, self.site, self.noise_std, self.campaign)
         extra = [label for label in no_covariates if label is not None]
         return [*self.coordinates, *extra, *self.covariates]
 
@@ -132,8 +135,9 @@ class Roles:
         for role in ("time", "elevation", "site"):
             label = getattr(self, role)
             lines.append(f"{role:<11}  {label or '–'} ({self.reasons[role]})")
-        if self.noise_std is not None:
-            lines.append(f"noise_std    {self.noise_std} (as set)")
+        for role in ("noise_std", "campaign"):
+            if getattr(self, role) is not None:
+                lines.append(f"{role:<11}  {getattr(self, role)} (as set)")
         text = [label for label in self.covariates if _is_text(frame[label])]
         numbers = [label for label in self.covariates if label not in text]
         for kind, labels in (("numbers", numbers), ("categories", text)):
@@ -155,6 +159,7 @@ def infer_roles(
     elevation: str | None = None,
     site: str | None = None,
     noise_std: str | None = None,
+    campaign: str | None = None,
     drop: Sequence[str] = (),
 ) -> Roles:
     r"""Infer the role of each column of a table.
@@ -172,6 +177,8 @@ def infer_roles(
     noise_std : str, default=None
         Column of standard deviations of measurement errors. None and ``"none"`` assign no column:
         names do not tell which property a standard deviation belongs to, and of what it is.
+    campaign : str, default=None
+        Column of laboratories or campaigns. None and ``"none"`` assign no column.
     drop : sequence of str, default=()
         Columns that are not used.
 
@@ -213,18 +220,21 @@ def infer_roles(
     resolve_column(frame, target, "--target")
     dropped = {resolve_column(frame, label, "--drop"): "as set" for label in drop}
     reasons: dict[str, str] = {}
-    given_labels = (*(coordinates or ()), time, elevation, site, noise_std)
+    given_labels = (*(coordinates or ()), time, elevation, site, noise_std, campaign)
     named = [label for label in given_labels if label is not None]
     for label in map(str, frame.columns):
         if label.lower().startswith(_DROPPED_PREFIXES) and label not in (target, *named):
             dropped.setdefault(label, f"name begins with {label.split('_')[0]}_")
     dropped.pop(target, None)
     rest = frame.drop(columns=[target, *dropped])
-    if noise_std == _NO_COLUMN and noise_std not in rest.columns:
-        noise_std = None
-    if noise_std is not None:
-        noise_std = resolve_column(rest, noise_std, "--noise-std")
-        rest = rest.drop(columns=[noise_std])
+    set_roles: dict[str, str | None] = {"noise_std": noise_std, "campaign": campaign}
+    for role, given_label in set_roles.items():
+        if given_label == _NO_COLUMN and given_label not in rest.columns:
+            set_roles[role] = None
+        elif given_label is not None:
+            option = f"--{role.replace('_', '-')}"
+            column = resolve_column(rest, given_label, option)
+            set_roles[role], rest = column, rest.drop(columns=[column])
 
     pair = _infer_coordinates(rest, coordinates, reasons)
     rest = rest.drop(columns=list(pair))
@@ -250,7 +260,7 @@ def infer_roles(
         covariates=covariates,
         dropped=dropped,
         reasons=reasons,
-        noise_std=noise_std,
+        **set_roles,
     )
 
 

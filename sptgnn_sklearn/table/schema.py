@@ -21,6 +21,7 @@ from ..spatial.crs import SpatialReference, resolve_crs
 from ..spatial.longitudes import longitude_start, wrap_longitudes
 from .categories import (
     UNSEEN_CODE,
+    campaign_keys,
     category_codes,
     encode_categories,
     has_too_many_levels,
@@ -60,6 +61,7 @@ ROLE_CONSTRAINTS: dict[str, Any] = {
     "site": "no_validation",
     "images": [Mapping, HasMethods("get_params"), None],
     "noise_std": "no_validation",
+    "campaign": "no_validation",
 }
 _CHIP_SUFFIXES = (".tif", ".tiff", ".npy")
 
@@ -92,6 +94,8 @@ class SampleTable:
         Spectral indices of the image chips; NaN where they cannot be computed.
     noise_std : ndarray of shape (n,) or None
         Standard deviations of measurement errors, in the unit of the target; 0 is none or unknown.
+    campaign : ndarray of shape (n,) of uint64 or None
+        Keys of the campaigns, from `campaign_keys`; 0 is unknown.
     """
 
     coordinates: np.ndarray
@@ -104,6 +108,7 @@ class SampleTable:
     embedding: np.ndarray | None = None
     indices: np.ndarray | None = None
     noise_std: np.ndarray | None = None
+    campaign: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -121,6 +126,7 @@ class SampleTable:
             embedding=None if self.embedding is None else self.embedding[rows],
             indices=None if self.indices is None else self.indices[rows],
             noise_std=None if self.noise_std is None else self.noise_std[rows],
+            campaign=None if self.campaign is None else self.campaign[rows],
         )
 
 
@@ -141,7 +147,7 @@ class TableSchema:
         Categorical covariates and their sorted levels.
     spectral : tuple of labels
         Numeric covariates that define spectral similarity; empty means all covariates.
-    time, elevation, site, noise_std : label or None
+    time, elevation, site, noise_std, campaign : label or None
     images : dict of str to label
         Column of image chips of each modality.
     ignored : tuple of labels
@@ -178,6 +184,7 @@ class TableSchema:
     labels: tuple[Hashable, ...] = ()
     longitude_start: float = -180.0
     noise_std: Hashable | None = None
+    campaign: Hashable | None = None
 
     @classmethod
     def fit(cls, X: Any, **roles: Any) -> TableSchema:
@@ -187,9 +194,9 @@ class TableSchema:
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
         **roles
-            `coordinates`, `crs`, `time`, `elevation`, `spectral`, `site` and `noise_std` as in
-            `SpTGNNRegressor`, by label or position of columns; `images` as a mapping of modality
-            to label or position.
+            `coordinates`, `crs`, `time`, `elevation`, `spectral`, `site`, `noise_std` and
+            `campaign` as in `SpTGNNRegressor`, by label or position of columns; `images` as a
+            mapping of modality to label or position.
 
         Returns
         -------
@@ -251,7 +258,7 @@ class TableSchema:
         """
         frame = self._with_training_labels(as_dataframe(X))
         used = [*self.coordinates, *self.numeric, *self.categorical, self.time, self.site]
-        used += [*self.images.values(), self.noise_std]
+        used += [*self.images.values(), self.noise_std, self.campaign]
         missing = [label for label in used if label is not None and label not in frame.columns]
         if missing:
             raise ValueError(
@@ -295,6 +302,9 @@ class TableSchema:
             noise_std=None
             if self.noise_std is None
             else read_noise_std(frame[self.noise_std], self.noise_std),
+            campaign=None
+            if self.campaign is None
+            else campaign_keys(_sites(frame[self.campaign], self.campaign)),
         )
 
 
@@ -321,7 +331,7 @@ def named_roles(estimator: Any) -> dict[str, Any]:
     ValueError
         If `images` is not a mapping of modalities to columns.
     """
-    names = ("coordinates", "crs", "time", "elevation", "site", "noise_std")
+    names = ("coordinates", "crs", "time", "elevation", "site", "noise_std", "campaign")
     roles = {name: getattr(estimator, name) for name in names}
     # A string names a kind of similarity rather than columns.
     roles["spectral"] = None if isinstance(estimator.spectral, str) else estimator.spectral
@@ -342,6 +352,7 @@ def _fit_columns(
     site: Hashable | None = None,
     images: Mapping[str, Hashable] | None = None,
     noise_std: Hashable | None = None,
+    campaign: Hashable | None = None,
 ) -> tuple[TableSchema, _ParsedColumns]:
     """Return the schema of a training table and the arrays parsed to find it.
 
@@ -357,18 +368,20 @@ def _fit_columns(
     elevation = None if elevation is None else find_column(frame, elevation, "elevation")
     site = None if site is None else find_column(frame, site, "site")
     noise_std = None if noise_std is None else find_column(frame, noise_std, "noise_std")
+    campaign = None if campaign is None else find_column(frame, campaign, "campaign")
     similar = () if spectral is None else tuple(find_columns(frame, spectral, "spectral"))
     chips = {
         name: find_column(frame, label, f"images[{name!r}]")
         for name, label in (images or {}).items()
     }
     named: dict[str, Hashable] = {f"images[{name!r}]": label for name, label in chips.items()}
-    named |= {"noise_std": noise_std}
+    named |= {"noise_std": noise_std, "campaign": campaign}
     _check_shared_roles(pair, time=time, site=site, elevation=elevation, **named)
     for label in similar:
         _check_shared_roles(pair, time=time, site=site, spectral=label, **named)
 
-    no_covariates = (*pair, *GEOMETRY_LABELS, time, site, noise_std, *chips.values())
+    roles = (*pair, time, site, noise_std, campaign, *chips.values())
+    no_covariates = (*roles, *GEOMETRY_LABELS)
     covariates = [label for label in frame.columns if label not in no_covariates]
     numeric, categorical, codes = _parse_covariates(frame, covariates, time is None)
     if time is None:
@@ -407,6 +420,7 @@ def _fit_columns(
         labels=tuple(frame.columns),
         longitude_start=start,
         noise_std=noise_std,
+        campaign=campaign,
     )
     return schema, _ParsedColumns(xy, numeric, codes, years)
 

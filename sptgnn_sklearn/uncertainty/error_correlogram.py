@@ -10,6 +10,7 @@ from scipy.optimize import least_squares, minimize
 from scipy.spatial import cKDTree
 
 from ..spatial.random_fields import CHUNK, matern_frequencies
+from .campaigns import CampaignShifts, in_same_campaign
 from .correlated_draws import hash_column, keyed_normals
 
 __all__ = [
@@ -20,10 +21,9 @@ __all__ = [
 _N_NEAREST = 20  # nearest rows paired with each row, for short distances
 _N_PAIRED = 1500  # rows of which all pairs are used, for long distances
 _N_BINS = 24  # of distances
-_TIME_EDGES = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5)  # lags in years between the classes of pairs
+_LEAST_LAG = 0.5  # in years, between visits
 _MIN_PAIRS = 30  # in a bin
-_MIN_APART = 100  # pairs within the range and years apart, for a correlation in time
-_LEAST_TEMPORAL_SHARE = 0.05  # of the spatial correlation, for a correlation in time
+_MIN_APART = 100  # pairs of near rows, years apart, for a correlation in time
 _MIN_YEARS = 4  # for a share of years
 _YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
 _UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
@@ -32,6 +32,7 @@ _MOST_BLOCKS = 20
 _RANGE_PRIOR = (0.25, 0.5)  # median, relative to the survey's diameter, and std of the log
 _TIME_RANGE_PRIOR = (0.5, 1.0)  # the same, relative to the years of the survey
 _SHARE_PRIOR = (0.25, 0.5)  # exponents of the share and of its complement
+_SHIFT_PRIOR = 0.5  # exponent of the share of campaigns
 _MOST_SCORE = 3.5  # errors in the likelihood of normal ones
 _N_FREQUENCIES = 1024
 _ORIGIN = 2000.0  # of time in phases, against rounding
@@ -43,8 +44,8 @@ class ErrorCorrelogram:
 
     The correlation of two errors at distance h and time lag u is ``share * M(h) * (persistence +
     (1 - persistence) * exp(-3 u / time_range))``, with a Matérn function M of smoothness 3/2, plus
-    ``year_share`` if both are of one year, plus ``level_share``. The rest of the variance is
-    independent between rows.
+    ``year_share`` if both are of one year, plus ``campaigns.share`` if both are of one campaign,
+    plus ``level_share``. The rest of the variance is independent between rows.
 
     Attributes
     ----------
@@ -65,11 +66,15 @@ class ErrorCorrelogram:
         Whether persistence and time range are fitted. If not, although rows have dates, they are
         0 and one year: errors in different years are independent, which gives changes the largest
         error.
+    campaigns : CampaignShifts or None
+        Shifts of the campaigns, if the rows have at least two. They replace the share of years.
 
     Notes
     -----
     A product-sum model (De Iaco, Myers & Posa 2001, Statistics & Probability Letters 52, 21-28)
-    with a spatial, a spatio-temporal and a purely temporal part.
+    with a spatial, a spatio-temporal and a purely temporal part. The prior of the share of
+    campaigns keeps it above 0 where these are few, as proposed by Chung et al. (2013, Psychometrika
+    78, 685-709) for the variance of groups.
 
     Examples
     --------
@@ -92,6 +97,7 @@ class ErrorCorrelogram:
     year_share: float = 0.0
     level_share: float = 0.0
     knows_time: bool = False
+    campaigns: CampaignShifts | None = None
 
     @classmethod
     def fit(
@@ -101,6 +107,7 @@ class ErrorCorrelogram:
         time: np.ndarray | None,
         rng: np.random.RandomState,
         natural_share: np.ndarray | None = None,
+        campaign: np.ndarray | None = None,
     ) -> ErrorCorrelogram:
         """Fit the correlogram to the products of pairs of errors, binned by distance and time lag.
 
@@ -117,88 +124,113 @@ class ErrorCorrelogram:
         natural_share : ndarray of shape (n,), default=None
             Share of each error's variance to which the correlogram applies; the rest is independent
             measurement error. None is 1.
+        campaign : ndarray of shape (n,) of uint64, default=None
+            Keys of the campaigns; 0 is unknown.
         """
         if not np.isfinite(score).all():  # such predictions raise where they are used
             return cls(0.0, 1.0)
         size = np.ones(len(score)) if natural_share is None else np.sqrt(natural_share)
-        if time is None:  # predictions do not depend on time, and neither do their errors
-            start = cls(*_fit_spatial(_Pairs.sample(score, positions, None, rng, size)))
-            return start._refined(score, positions, None, rng, size)
-        dated = np.isfinite(time)
-        if not dated.any() or np.ptp(np.floor(time[dated])) == 0:
-            spatial = _fit_spatial(_Pairs.sample(score, positions, None, rng, size))
-            return cls(*spatial, persistence=0.0)._refined(score, positions, None, rng, size)
-        score, positions, time, size = (part[dated] for part in (score, positions, time, size))
-        year_share = _fit_year_share(score, np.floor(time), size)
-        pairs = _Pairs.sample(score, positions, time, rng, size)
-        pairs = pairs.without_years(year_share)
-        together = pairs.take(pairs.lag < _TIME_EDGES[0])
-        apart = pairs.take(pairs.lag >= _TIME_EDGES[0])
+        campaigns = None
+        if campaign is not None:
+            campaigns = CampaignShifts.from_rows(campaign, positions, time)
+        rows = _ErrorRows(score, positions, None, size, None if campaigns is None else campaign)
+        year_share, dated, has_lags = 0.0, np.zeros(len(score), dtype=bool), False
+        if time is not None:
+            dated = np.isfinite(time)
+            has_lags = bool(dated.any()) and np.ptp(np.floor(time[dated])) > 0
+        if time is not None and dated.any():
+            rows = replace(rows, time=time).take(dated)
+        if has_lags and campaigns is None:
+            year_share = _fit_year_share(rows.score, np.floor(rows.years), rows.size)
+        pairs = _Pairs.sample(rows, rng).without_years(year_share)
+        if not has_lags:
+            # Without dates, predictions and their errors do not depend on time; with one year, the
+            # errors of others are independent.
+            persistence = 1.0 if time is None else 0.0
+            start = cls(*_fit_spatial(pairs), persistence=persistence, campaigns=campaigns)
+            return start._refined(rows, rng)
+        together = pairs.take(pairs.lag < _LEAST_LAG)
+        apart = pairs.take(pairs.lag >= _LEAST_LAG)
         enough = len(together.product) >= _MIN_APART
         share, practical_range = _fit_spatial(together if enough else pairs)
-        share = min(share, 1 - year_share)
-        near = apart.take(apart.distance < practical_range / 2)
-        if len(near.product) < _MIN_APART or share < _LEAST_TEMPORAL_SHARE:
-            start = cls(share, practical_range, 0.0, year_share=year_share)
-            return start._refined(score, positions, time, rng, size)
-        persistence, time_range = _fit_time(near, share, practical_range)
-        start = cls(share, practical_range, persistence, time_range, year_share, knows_time=True)
-        return start._refined(score, positions, time, rng, size)
+        start = cls(
+            min(share, 1 - year_share),
+            practical_range,
+            0.0,
+            year_share=year_share,
+            campaigns=campaigns,
+        )
+        reach = max(practical_range, _RANGE_PRIOR[0] * _diameter(positions))
+        if np.sum(apart.distance < reach / 2) >= _MIN_APART:
+            middle = _TIME_RANGE_PRIOR[0] * float(np.ptp(rows.years))
+            start = replace(start, persistence=0.5, time_range=middle, knows_time=True)
+        return start._refined(rows, rng)
+
+    @property
+    def campaign_share(self) -> float:
+        """Correlation between all rows of one campaign."""
+        return 0.0 if self.campaigns is None else self.campaigns.share
 
     def correlation(
-        self, distance: np.ndarray, lag: np.ndarray, same_year: np.ndarray
+        self,
+        distance: np.ndarray,
+        lag: np.ndarray,
+        same_year: np.ndarray,
+        same_campaign: np.ndarray | bool = False,
     ) -> np.ndarray:
         """Return the correlation of errors at distances and lags in years."""
         temporal = self.persistence + (1 - self.persistence) * np.exp(-3 * lag / self.time_range)
         found = self.share * matern_correlation(distance, self.practical_range) * temporal
-        return found + self.year_share * same_year + self.level_share
+        found += self.year_share * same_year + self.campaign_share * same_campaign
+        return found + self.level_share
 
-    def _refined(
-        self,
-        score: np.ndarray,
-        positions: np.ndarray,
-        time: np.ndarray | None,
-        rng: np.random.RandomState,
-        size: np.ndarray,
-    ) -> ErrorCorrelogram:
-        """Return the correlogram of greatest likelihood around this one.
+    def _refined(self, rows: _ErrorRows, rng: np.random.RandomState) -> ErrorCorrelogram:
+        """Return the correlogram of greatest posterior density around this one.
 
         The likelihood is the product of those of blocks of near rows (Stein, Chi & Welty 2004,
         Journal of the Royal Statistical Society B 66, 275-296), and of a random subset.
         """
-        longest = float(np.linalg.norm(np.ptp(positions, axis=0)))
-        if len(score) < _MIN_PAIRS or not longest > 0 or not np.any(score):
+        longest = _diameter(rows.positions)
+        if len(rows.score) < _MIN_PAIRS or not longest > 0 or not np.any(rows.score):
             return self
-        blocks = _Blocks.sample(score, positions, time, rng, size)
-        years = 0.0 if time is None else float(np.ptp(time))
-        free_time = self.knows_time and years > 0
+        blocks = _Blocks.sample(rows, rng)
+        years = 0.0 if rows.time is None else float(np.ptp(rows.time))
+        free_time, free_shift = self.knows_time and years > 0, self.campaigns is not None
+        n_temporal = 2 if free_time else 0
 
         def at(parameters: np.ndarray) -> ErrorCorrelogram:
-            share, log_range, *temporal = parameters
-            found = replace(self, share=float(share), practical_range=float(np.exp(log_range)))
+            share, log_range, *others = map(float, parameters)
+            found = replace(self, share=share, practical_range=float(np.exp(log_range)))
             if free_time:
-                persistence, log_time = temporal
-                found = replace(
-                    found, persistence=float(persistence), time_range=float(np.exp(log_time))
-                )
+                found = replace(found, persistence=others[0], time_range=float(np.exp(others[1])))
+            if found.campaigns is not None:
+                rest = 1 - self.year_share - share
+                campaigns = replace(found.campaigns, share=others[n_temporal] * rest)
+                found = replace(found, campaigns=campaigns)
             return found
 
         most = max(1 - self.year_share - 1e-3, 2e-3)
         middle = np.log(_RANGE_PRIOR[0] * longest)
         bounds = [(1e-3, most), (middle - 6 * _RANGE_PRIOR[1], np.log(longest))]
-        temporal_start, temporal_bounds = [], []
+        start: list[float] = []
         if free_time:
-            temporal_start = [self.persistence, np.log(self.time_range)]
-            temporal_bounds = [(0.0, 1.0), (np.log(0.1), np.log(3 * years + 1))]
+            start += [self.persistence, float(np.log(self.time_range))]
+            bounds += [(0.0, 1.0), (np.log(0.1), np.log(3 * years + 1))]
+        if free_shift:  # as a fraction of what the other parts leave
+            start.append(0.1)
+            bounds.append((1e-4, 0.95))
 
         def loss(parameters: np.ndarray) -> float:
-            share, log_range, *temporal = parameters
-            found = blocks.loss(at(parameters))
+            share, log_range, *others = parameters
+            correlogram = at(parameters)
+            found = blocks.loss(correlogram)
             found += (log_range - middle) ** 2 / (2 * _RANGE_PRIOR[1] ** 2)
             found -= _SHARE_PRIOR[0] * np.log(share) + _SHARE_PRIOR[1] * np.log(1.001 - share)
             if free_time:
-                distance = temporal[1] - np.log(_TIME_RANGE_PRIOR[0] * years)
+                distance = others[1] - np.log(_TIME_RANGE_PRIOR[0] * years)
                 found += distance**2 / (2 * _TIME_RANGE_PRIOR[1] ** 2)
+            if free_shift:
+                found -= _SHIFT_PRIOR * np.log(correlogram.campaign_share)
             return float(found)
 
         # From the range of the pairs, and from that of the prior: the likelihood has two modes
@@ -206,38 +238,26 @@ class ErrorCorrelogram:
         results = [
             minimize(
                 loss,
-                np.clip(
-                    [self.share, log_range, *temporal_start],
-                    *np.transpose(bounds + temporal_bounds),
-                ),
+                np.clip([self.share, log_range, *start], *np.transpose(bounds)),
                 method="L-BFGS-B",
-                bounds=bounds + temporal_bounds,
+                bounds=bounds,
                 options={"maxiter": 20, "ftol": 1e-5},
             )
             for log_range in (np.log(self.practical_range), middle)
         ]
         best = min(results, key=lambda result: result.fun)
-        return at(best.x)._with_level(positions, time, rng)
+        return at(best.x)._with_level(rows, rng)
 
-    def _with_level(
-        self, positions: np.ndarray, time: np.ndarray | None, rng: np.random.RandomState
-    ) -> ErrorCorrelogram:
+    def _with_level(self, rows: _ErrorRows, rng: np.random.RandomState) -> ErrorCorrelogram:
         """Return the correlogram with the variance of the mean error of these rows."""
-        n = len(positions)
-        rows = rng.permutation(n)[:_N_PAIRED]
-        place = positions[rows]
-        years = np.zeros(len(rows)) if time is None else time[rows]
-        correlation = self.correlation(
-            np.linalg.norm(place[:, None] - place, axis=-1),
-            np.abs(years[:, None] - years),
-            np.floor(years)[:, None] == np.floor(years),
-        )
-        off_diagonal = (correlation.sum() - np.trace(correlation)) / max(
-            len(rows) ** 2 - len(rows), 1
-        )
-        level = (off_diagonal * (n - 1) + 1) / n
-        share = min(self.share, max(1 - self.year_share - level, 0.0))
-        return replace(self, share=share, level_share=float(min(level, 1 - self.year_share)))
+        n = len(rows.score)
+        correlation = self.correlation(*rows.take(rng.permutation(n)[:_N_PAIRED]).geometry())
+        m = len(correlation)
+        off_diagonal = (correlation.sum() - np.trace(correlation)) / max(m**2 - m, 1)
+        taken = self.year_share + self.campaign_share
+        level = float(min((off_diagonal * (n - 1) + 1) / n, 1 - taken))
+        share = min(self.share, max(1 - taken - level, 0.0))
+        return replace(self, share=share, level_share=level)
 
     def draw(
         self,
@@ -246,6 +266,7 @@ class ErrorCorrelogram:
         keys: np.ndarray,
         n: int,
         seed: int,
+        campaign: np.ndarray | None = None,
     ) -> np.ndarray:
         """Draw correlated standard normal errors.
 
@@ -258,6 +279,8 @@ class ErrorCorrelogram:
             Keys of the rows, from `row_keys`: rows with equal keys have the same noise.
         n : int
         seed : int
+        campaign : ndarray of shape (m,) of uint64, default=None
+            Keys of the campaigns; 0 is unknown.
 
         Returns
         -------
@@ -273,7 +296,8 @@ class ErrorCorrelogram:
         time = np.full(len(positions), np.nan) if time is None else time
         points = np.column_stack([positions, np.nan_to_num(time - _ORIGIN)])
         errors = np.empty((len(positions), n))
-        noise = np.sqrt(max(1 - self.share - self.year_share - self.level_share, 0.0))
+        shared = self.share + self.year_share + self.campaign_share + self.level_share
+        noise = np.sqrt(max(1 - shared, 0.0))
         for start in range(0, len(positions), CHUNK):
             part = slice(start, min(start + CHUNK, len(positions)))
             # Independent weights of cosine and sine make the variance the same at all positions.
@@ -285,6 +309,9 @@ class ErrorCorrelogram:
             years, index = np.unique(np.floor(time), return_inverse=True)
             shifts = keyed_normals(hash_column(years), n, seed + 1)
             errors += np.sqrt(self.year_share) * shifts[index.reshape(-1)]
+        if self.campaigns is not None:
+            groups = self.campaigns.assign(campaign, positions, time)
+            errors += self.campaigns.draw(groups, n, seed + 3)
         level = keyed_normals(np.zeros(1, dtype=np.uint64), n, seed + 2)
         return errors + np.sqrt(self.level_share) * level
 
@@ -299,6 +326,54 @@ class ErrorCorrelogram:
         temporal = generator.standard_cauchy(_N_FREQUENCIES) * 3.0 / self.time_range
         temporal[: round(self.persistence * _N_FREQUENCIES)] = 0.0
         return np.vstack([spatial, temporal])
+
+
+@dataclass(frozen=True)
+class _ErrorRows:
+    """Rows whose errors are correlated.
+
+    Attributes
+    ----------
+    score : ndarray of shape (n,)
+        Standardized errors.
+    positions : ndarray of shape (n, d)
+    time : ndarray of shape (n,) or None
+        Decimal years, all known; None if errors do not depend on time.
+    size : ndarray of shape (n,)
+        Square root of the share of the variance that is not known measurement error.
+    campaign : ndarray of shape (n,) of uint64 or None
+    """
+
+    score: np.ndarray
+    positions: np.ndarray
+    time: np.ndarray | None
+    size: np.ndarray
+    campaign: np.ndarray | None
+
+    @property
+    def years(self) -> np.ndarray:
+        """Decimal years, 0 without any."""
+        return np.zeros(len(self.score)) if self.time is None else self.time
+
+    def take(self, rows: np.ndarray) -> _ErrorRows:
+        """Return some rows."""
+        return _ErrorRows(
+            self.score[rows],
+            self.positions[rows],
+            None if self.time is None else self.time[rows],
+            self.size[rows],
+            None if self.campaign is None else self.campaign[rows],
+        )
+
+    def geometry(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return distance, lag, same year and same campaign (n, n) of all pairs."""
+        years = self.years
+        return (
+            np.linalg.norm(self.positions[:, None] - self.positions, axis=-1),
+            np.abs(years[:, None] - years),
+            np.floor(years)[:, None] == np.floor(years),
+            in_same_campaign(self.campaign, len(years)),
+        )
 
 
 @dataclass(frozen=True)
@@ -323,21 +398,14 @@ class _Pairs:
     size: np.ndarray
 
     @classmethod
-    def sample(
-        cls,
-        score: np.ndarray,
-        positions: np.ndarray,
-        time: np.ndarray | None,
-        rng: np.random.RandomState,
-        size: np.ndarray,
-    ) -> _Pairs:
+    def sample(cls, rows: _ErrorRows, rng: np.random.RandomState) -> _Pairs:
         """Pair each row with its nearest ones, and all rows of a random subset."""
+        score, positions, years, size = rows.score, rows.positions, rows.years, rows.size
         first, second = _row_pairs(positions, rng)
         distance = np.linalg.norm(positions[first] - positions[second], axis=1)
-        years = np.zeros(len(score)) if time is None else time
         lag = np.abs(years[first] - years[second])
         # Rows at one place and time are repetitions; visits in other years are not.
-        kept = (distance > 0) | (lag >= _TIME_EDGES[0])
+        kept = (distance > 0) | (lag >= _LEAST_LAG)
         first, second, distance, lag = first[kept], second[kept], distance[kept], lag[kept]
         # Products are taken around zero, because the mean error is common to all rows.
         scale = np.mean(score**2)
@@ -366,51 +434,37 @@ class _Blocks:
 
     Attributes
     ----------
-    score, distance, lag, same_year, size : list of ndarray
-        Standardized errors (m,), and the others (m, m), of each block.
+    score, size : list of ndarray of shape (m,)
+        Standardized errors of unit variance, and the products of sizes (m, m), of each block.
+    geometry : list of tuple of ndarray of shape (m, m)
+        Distance, lag, same year and same campaign.
     """
 
     score: list[np.ndarray]
-    distance: list[np.ndarray]
-    lag: list[np.ndarray]
-    same_year: list[np.ndarray]
     size: list[np.ndarray]
+    geometry: list[tuple[np.ndarray, ...]]
 
     @classmethod
-    def sample(
-        cls,
-        score: np.ndarray,
-        positions: np.ndarray,
-        time: np.ndarray | None,
-        rng: np.random.RandomState,
-        size: np.ndarray,
-    ) -> _Blocks:
+    def sample(cls, rows: _ErrorRows, rng: np.random.RandomState) -> _Blocks:
         """Draw rows and the rows nearest to them, and a random subset."""
-        n = len(score)
-        scale = np.sqrt(np.mean(score**2))
-        score = np.clip(score / scale, -_MOST_SCORE, _MOST_SCORE)
-        years = np.zeros(n) if time is None else time
+        n = len(rows.score)
+        scale = np.sqrt(np.mean(rows.score**2))
         n_rows = min(_BLOCK_ROWS, n)
         chosen = [rng.permutation(n)[:n_rows]]
         if n > n_rows:
             centers = rng.permutation(n)[: min(_MOST_BLOCKS, -(-n // n_rows))]
-            chosen += list(cKDTree(positions).query(positions[centers], k=n_rows)[1])
-        blocks = cls([], [], [], [], [])
-        for rows in chosen:
-            place, when = positions[rows], years[rows]
-            blocks.score.append(score[rows])
-            blocks.distance.append(np.linalg.norm(place[:, None] - place, axis=-1))
-            blocks.lag.append(np.abs(when[:, None] - when))
-            blocks.same_year.append(np.floor(when)[:, None] == np.floor(when))
-            blocks.size.append(np.outer(size[rows], size[rows]))
+            chosen += list(cKDTree(rows.positions).query(rows.positions[centers], k=n_rows)[1])
+        blocks = cls([], [], [])
+        for block in map(rows.take, chosen):
+            blocks.score.append(np.clip(block.score / scale, -_MOST_SCORE, _MOST_SCORE))
+            blocks.size.append(np.outer(block.size, block.size))
+            blocks.geometry.append(block.geometry())
         return blocks
 
     def loss(self, correlogram: ErrorCorrelogram) -> float:
         """Return the negative log-likelihood of a correlogram, up to a constant."""
         loss = 0.0
-        for score, size, *geometry in zip(
-            self.score, self.size, self.distance, self.lag, self.same_year, strict=True
-        ):
+        for score, size, geometry in zip(self.score, self.size, self.geometry, strict=True):
             covariance = size * correlogram.correlation(*geometry)
             np.fill_diagonal(covariance, 1 + 1e-6)
             factor = np.linalg.cholesky(covariance)
@@ -450,35 +504,6 @@ def _fit_spatial(pairs: _Pairs) -> tuple[float, float]:
     return float(best[0]), float(best[1])
 
 
-def _fit_time(pairs: _Pairs, share: float, practical_range: float) -> tuple[float, float]:
-    """Return persistence and time range from pairs of near rows, years apart."""
-    expected = share * matern_correlation(pairs.distance, practical_range) * pairs.size
-    lag = np.searchsorted(_TIME_EDGES, pairs.lag, side="right")
-    # The correlation of each class relative to that at the same time, by least squares.
-    size = np.bincount(lag, expected**2)
-    kept = np.bincount(lag) >= _MIN_PAIRS
-    kept &= size > 0
-    if not kept.any():
-        return 0.0, _UNKNOWN_TIME_RANGE
-    ratio = np.bincount(lag, expected * pairs.product)[kept] / size[kept]
-    mean_lag = np.bincount(lag, expected**2 * pairs.lag)[kept] / size[kept]
-    weight = np.sqrt(size[kept])
-    longest = 3 * float(pairs.lag.max())
-
-    def residuals(parameters: np.ndarray) -> np.ndarray:
-        persistence, time_range = parameters
-        found = persistence + (1 - persistence) * np.exp(-3 * mean_lag / time_range)
-        return weight * (found - ratio)
-
-    if kept.sum() < 3:  # one number can be told, not two: the correlation that stays
-        persistence = float(np.clip(np.average(ratio, weights=size[kept]), 0.0, 1.0))
-        return persistence, _UNKNOWN_TIME_RANGE
-    start = (float(np.clip(ratio[-1], 0.05, 0.95)), longest / 4)
-    limits = ([0.0, 0.1], [1.0, longest])
-    best = least_squares(residuals, start, bounds=limits).x
-    return float(best[0]), float(best[1])
-
-
 def _fit_year_share(score: np.ndarray, year: np.ndarray, size: np.ndarray) -> float:
     """Return the correlation of errors of one year, or 0 where years are few or do not differ.
 
@@ -514,6 +539,10 @@ def _fit_year_share(score: np.ndarray, year: np.ndarray, size: np.ndarray) -> fl
     n = len(spread)
     error = np.sqrt((n - 1) / n * np.sum((spread - spread.mean()) ** 2))
     return float(np.clip(found, 0.0, 0.9)) if found > _YEAR_SIGNIFICANCE * error else 0.0
+
+
+def _diameter(positions: np.ndarray) -> float:
+    return float(np.linalg.norm(np.ptp(positions, axis=0)))
 
 
 def matern_correlation(distance: np.ndarray, practical_range: float) -> np.ndarray:

@@ -152,6 +152,7 @@ class Postprocessor:
         calibration: str | None,
         rng: np.random.RandomState,
         noise: np.ndarray | None = None,
+        campaign: np.ndarray | None = None,
     ) -> Postprocessor:
         """Fit on the rows that some member held out.
 
@@ -173,6 +174,8 @@ class Postprocessor:
         noise : ndarray of shape (n,), default=None
             Variances of measurement errors. The fitted distributions are those of values without
             them.
+        campaign : ndarray of shape (n,) of uint64, default=None
+            Keys of the campaigns; 0 is unknown.
         """
         assert inputs.positions is not None  # without them errors are not correlated in space
         rows = predictions.count > 0
@@ -203,6 +206,7 @@ class Postprocessor:
                 None if time is None else time[rows],
                 rng,
                 fitted.natural_share(errors),
+                None if campaign is None else campaign[rows],
             ),
         )
 

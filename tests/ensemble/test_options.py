@@ -45,7 +45,10 @@ def test_defaults_of_nested_parameters():
         ({"network": NetworkConfig(dropout=1.0)}, "'dropout' parameter of NetworkConfig .* 1.0"),
         ({"images": TerraMindImages({"DEM": 1}, chip_size=8)}, "'chip_size' .* TerraMindImages"),
         (
-            {"images": TerraMindImages({"DEM": 1}, fine_tune=2), "streams": ("time",)},
+            {
+                "images": TerraMindImages({"DEM": 1}, fine_tune=2),
+                "network": NetworkConfig(streams=("time",)),
+            },
             "fine_tune=2 .*imagery",
         ),
         ({"checkpoint_dir": "states"}, "checkpoint_dir .*random_state"),

@@ -1,5 +1,7 @@
 """Blocks of cells: columns, locations and weights."""
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -123,3 +125,15 @@ def test_rows_of_a_block_follow_the_number_of_draws():
 def test_columns_of_one_dimension():
     """A table of one column is a column."""
     assert as_column("zones", pd.DataFrame({"a": [1, 2]}, index=[5, 6])).index.tolist() == [0, 1]
+
+
+def test_columns_that_predictions_do_not_need_may_be_missing():
+    """Ids and campaigns are filled in as missing, others are not."""
+    model, cells = geographic_model()
+    columns = ModelColumns.from_model(model)
+    (frame,) = iterate_blocks(cells, 10)
+    label = next(name for name in columns.inputs.labels if name not in ("lon", "lat"))
+    optional = replace(columns, inputs=replace(columns.inputs, optional=frozenset({label})))
+    assert optional.select(frame.drop(columns=label))[label].isna().all()
+    with pytest.raises(ValueError, match=label):
+        columns.select(frame.drop(columns=label))

@@ -170,11 +170,11 @@ def test_one_group_is_enough(n_layers, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"streams": ("position",)},
+        {"network": {"streams": ("position",)}},
         {"relations": ()},
         {"relations": ("spectral",)},
         {"spectral": ["elevation"]},
-        {"base_estimator": "xgboost", "streams": ("time",)},
+        {"base_estimator": "xgboost", "network": {"streams": ("time",)}},
         {"base_estimator": "gaussian_process", "relations": ()},
         {"base_estimator": "gaussian_process", "relations": ("spectral",)},
     ],
@@ -196,7 +196,9 @@ def test_base_estimators_that_may_contain_rows_raise(tmp_path):
             model.save(tmp_path / "m", training_data=False)
 
 
-@pytest.mark.parametrize("settings", [{}, {"streams": ("position",)}, {"spectral": ["elevation"]}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"network": {"streams": ("position",)}}, {"spectral": ["elevation"]}]
+)
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_names_of_rare_levels_are_not_stored(settings, repeats, tmp_path):
     """Names at fewer than k locations are replaced; samples of one location count once."""

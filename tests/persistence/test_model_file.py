@@ -104,7 +104,7 @@ def test_weights_that_are_no_path_are_kept(model, tmp_path):
         {"relations": ()},
         {"network": {"n_layers": 2, "n_experts": 0}},
         {"random_state": np.random.RandomState(3), "target_bounds": (0, None)},
-        {"streams": ("covariates",), "calibration": None, "network": {"messages": False}},
+        {"calibration": None, "network": {"messages": False, "streams": ("covariates",)}},
         {"spectral": ["elevation"]},
         {"n_iter_no_change": None},
     ],

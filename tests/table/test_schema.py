@@ -340,7 +340,7 @@ def test_path_columns_warn_without_role():
 def test_named_roles_are_those_of_the_parameters():
     """A kind of similarity is not a column; images are reduced to their columns."""
     roles = {"coordinates": ("a", "b"), "crs": 28992, "time": "t", "elevation": "e", "site": "s"}
-    roles |= {"noise_std": "lab_sd"}
+    roles |= {"noise_std": "lab_sd", "campaign": "lab"}
     plain = SimpleNamespace(**roles, spectral=None, images=None)
     assert named_roles(plain) == {**roles, "spectral": None}
     full = SimpleNamespace(**roles, spectral=["ndvi"], images={"S2L2A": "path", "DEM": 3})
@@ -354,7 +354,7 @@ def test_named_roles_are_those_of_the_parameters():
 
 def test_take_selects_rows_of_all_arrays():
     """Rows are in the given order."""
-    names = ("coordinates", "numeric", "categories", "elevation", "time", "site")
+    names = ("coordinates", "numeric", "categories", "elevation", "time", "site", "campaign")
     arrays = {name: np.arange(12).reshape(6, 2) + i for i, name in enumerate(names)}
     more = {"embedding": np.ones((6, 3)), "indices": np.arange(6.0)[:, None]}
     table = SampleTable(**arrays, images={"DEM": np.arange(6)}, **more)
@@ -495,7 +495,8 @@ def test_fit_transform_parses_each_column_once(monkeypatch):
 
 def test_every_role_has_constraints():
     """Estimators share the constraints of all parameters that `named_roles` reads."""
-    roles = {"coordinates", "crs", "time", "elevation", "spectral", "site", "images", "noise_std"}
+    roles = {"coordinates", "crs", "time", "elevation", "spectral", "site", "images"}
+    roles |= {"noise_std", "campaign"}
     assert set(ROLE_CONSTRAINTS) == roles
     valid = dict.fromkeys(roles) | {"spectral": "indices", "images": {"DEM": "path"}}
     validate_parameter_constraints(ROLE_CONSTRAINTS, valid, "Model")

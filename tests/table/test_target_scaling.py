@@ -207,3 +207,18 @@ def test_constant_target_has_no_unit_for_errors():
     scaler = TargetScaler(None, center=3.0, scale=0.0)
     for part in scaler.added_variance(np.zeros((2, 3)), np.ones((2, 3)), np.ones(3)):
         np.testing.assert_array_equal(part, 0.0)
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 100.0])
+def test_quantiles_of_members_far_apart(spread):
+    """Newton steps cycle in some of these mixtures unless the bracket is halved."""
+    rng = np.random.default_rng(0)
+    mean, std = spread * rng.normal(size=(5, 2000)), np.exp(0.5 * rng.normal(size=(5, 2000)))
+    levels = norm.cdf(np.linspace(-4, 4, 65))
+    found = mixture_quantiles(mean, std, levels)
+    reached = norm.cdf((found[None] - mean[..., None]) / std[..., None]).mean(axis=0)
+    np.testing.assert_allclose(reached, np.broadcast_to(levels, reached.shape), atol=1e-11)
+    rows = rng.permutation(2000)[:50]  # a row does not depend on the others
+    np.testing.assert_array_equal(
+        mixture_quantiles(mean[:, rows], std[:, rows], levels), found[rows]
+    )

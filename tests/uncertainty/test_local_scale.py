@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sptgnn_sklearn import SpTGNNRegressor
+from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
 from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs, LocalScale
 
 N = 3000
@@ -176,7 +176,7 @@ def test_all_outputs_follow_the_local_scale(two_regions):
     X, y, noise = two_regions
     model = SpTGNNRegressor(
         calibration="local",
-        streams=["covariates"],
+        network=NetworkConfig(streams=["covariates"]),
         relations=(),
         n_estimators=2,
         max_epochs=10,
