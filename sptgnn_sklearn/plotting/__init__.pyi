@@ -1,6 +1,8 @@
+from .color_scale import shared_norm
 from .comparison import plot_comparison
 from .coverage import CoverageDisplay
 from .error_profiles import ErrorProfileDisplay
+from .figure_style import style
 from .folds import FoldsDisplay, plot_fold_distances
 from .maps import plot_map
 from .model import plot_experts, plot_graph, plot_training
@@ -18,4 +20,6 @@ __all__ = [
     "plot_graph",
     "plot_map",
     "plot_training",
+    "shared_norm",
+    "style",
 ]

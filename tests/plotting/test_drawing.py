@@ -1,4 +1,4 @@
-"""Styles shared by figures: ticks, limits, labels, and the missing matplotlib."""
+"""Parts shared by figures: ticks, limits, labels, and the missing matplotlib."""
 
 import sys
 
@@ -8,7 +8,7 @@ import pytest
 from figure_checks import random_locations
 
 from sptgnn_sklearn.plotting import plot_map
-from sptgnn_sklearn.plotting.style import (
+from sptgnn_sklearn.plotting.drawing import (
     BaseDisplay,
     log1p_ticks,
     padded_limits,
@@ -39,7 +39,8 @@ def test_display_keeps_axes_and_root_figure():
     [
         ((0.0, 100.0), [0, 1, 3, 10, 30, 100]),
         ((0.0, 1.0), [0.0, 0.1, 0.3, 1.0]),
-        ((20.0, 400.0), [30, 100, 300]),
+        ((20.0, 400.0), [20, 50, 100, 200]),
+        ((1.0, 17.0), [1, 2, 5, 10]),
     ],
 )
 def test_log1p_ticks_are_round_and_spaced(limits, expected):
