@@ -4,6 +4,7 @@ from .coverage import CoverageDisplay
 from .error_profiles import ErrorProfileDisplay
 from .figure_style import style
 from .folds import FoldsDisplay, plot_fold_distances
+from .interactive_map import InteractiveMap, write_interactive_map
 from .maps import plot_map
 from .model import plot_experts, plot_graph, plot_training
 from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
@@ -12,6 +13,7 @@ __all__ = [
     "CoverageDisplay",
     "ErrorProfileDisplay",
     "FoldsDisplay",
+    "InteractiveMap",
     "ObservedPredictedDisplay",
     "ReliabilityDisplay",
     "plot_comparison",
@@ -22,4 +24,5 @@ __all__ = [
     "plot_training",
     "shared_norm",
     "style",
+    "write_interactive_map",
 ]

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..maps.covariate_stack import decode_band, nodata_values, spatial_dims
-from ..maps.layers import has_target_unit
-from .drawing import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot
+from ..maps.layers import LAYERS, has_target_unit
+from ..utils.distribution_columns import parse_column
+from .drawing import COLORS, UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
-__all__ = ["drawn_values", "layer_colormap", "layer_limits", "shared_norm", "thinning_step"]
+__all__ = [
+    "TWO_CLASSES",
+    "TwoClasses",
+    "class_colors",
+    "drawn_values",
+    "has_unit_range",
+    "layer_colormap",
+    "layer_limits",
+    "shared_limits",
+    "shared_norm",
+    "thinning_step",
+]
 
 _MAX_DRAWN = 2000  # rows and columns that are drawn; figures have fewer pixels
 _SPREAD_LAYERS = ("std", "aleatoric", "epistemic")  # in the unit of the target, but not its values
 _UNCERTAINTY_LAYERS = (*_SPREAD_LAYERS, "dissimilarity")
+
+
+class TwoClasses(NamedTuple):
+    """Label and names of the values 0 and 1 of a layer."""
+
+    label: str
+    names: tuple[str, str]
+
+
+TWO_CLASSES = {
+    "aoa": TwoClasses("area of applicability", ("outside", "inside")),
+    "certified": TwoClasses("interval", ("not certified", "certified")),
+}
+
+
+def class_colors() -> tuple[str, str]:
+    """Return the colors of the values 0 and 1 of layers with two classes."""
+    return COLORS[1], COLORS[4]
 
 
 def layer_colormap(name: str) -> str:
@@ -45,14 +76,50 @@ def layer_limits(soil: Any) -> dict[str, tuple[float | None, float | None]]:
     dict of str to pair
         None where a layer has its own range.
     """
-    layers = [str(name) for name in soil.data_vars]
-    values = [name for name in layers if has_target_unit(name) and name not in _SPREAD_LAYERS]
-    shared: tuple[float | None, float | None] = (None, None)
-    if "mean" in values:
-        found = [drawn_values(soil[name]) for name in values]
-        finite = np.concatenate([part[np.isfinite(part)] for part in found])
-        shared = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
-    return {name: shared if name in values else (None, None) for name in layers}
+    return shared_limits({str(name): drawn_values(soil[name]) for name in soil.data_vars})
+
+
+def shared_limits(
+    values: Mapping[str, np.ndarray],
+) -> dict[str, tuple[float | None, float | None]]:
+    """Return the color limits of each layer: one pair for the mean, limits and quantiles.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray
+        Values by the names of layers of `predict_map`, or any others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.plotting.color_scale import shared_limits
+    >>> shared_limits({"mean": np.array([1.0, 2.0]), "q95": np.array([3.0]), "aoa": np.ones(1)})
+    {'mean': (1.0, 3.0), 'q95': (1.0, 3.0), 'aoa': (0.0, 1.0)}
+    """
+    limits: dict[str, tuple[float | None, float | None]] = {
+        name: (0.0, 1.0) if has_unit_range(name) else (None, None) for name in values
+    }
+    shared = [name for name in values if _is_target_value(name)]
+    if "mean" in shared:
+        finite = np.concatenate([values[name][np.isfinite(values[name])] for name in shared])
+        if finite.size:
+            limits |= dict.fromkeys(shared, (float(finite.min()), float(finite.max())))
+    return limits
+
+
+def has_unit_range(name: str) -> bool:
+    """Return whether the values of a layer are colored from 0 to 1: probabilities and classes."""
+    return name in TWO_CLASSES or name.startswith(("p<", "p>"))
+
+
+def _is_target_value(name: str) -> bool:
+    """Return whether a layer has values of the target: its mean, limits and quantiles."""
+    if name in _SPREAD_LAYERS or not has_target_unit(name):
+        return False
+    try:
+        return name in LAYERS or parse_column(name) is not None
+    except ValueError:  # a column such as "q200" of a table
+        return False
 
 
 def shared_norm(

@@ -15,7 +15,13 @@ from ..metrics.validation import aligned_vectors
 from ..spatial.crs import SpatialReference, resolve_crs, same_crs
 from ..table.coordinate_columns import find_column, locate_coordinates
 from ..table.geo_frames import GEOMETRY_LABELS, is_geo_frame
-from .color_scale import layer_colormap, thinning_step
+from .color_scale import (
+    TWO_CLASSES,
+    class_colors,
+    has_unit_range,
+    layer_colormap,
+    thinning_step,
+)
 from .drawing import (
     COLORS,
     LINE_COLOR,
@@ -45,10 +51,6 @@ __all__ = [
 
 _MARKERS = "os^Dv<>P"
 _MAX_LATITUDE = 89.0  # a degree of longitude has no length at the poles
-_TWO_CLASSES = {
-    "aoa": ("area of applicability", ("outside", "inside")),
-    "certified": ("interval", ("not certified", "certified")),
-}
 
 
 @dataclass(frozen=True)
@@ -217,9 +219,9 @@ def _draw_raster(
     finite = np.isfinite(values)
     if not finite.any():
         raise ValueError(f"layer {name!r} has no values to draw.")
-    classes = _TWO_CLASSES.get(name) if scale.cmap is None and scale.norm is None else None
+    classes = TWO_CLASSES.get(name) if scale.cmap is None and scale.norm is None else None
     limits = scale.limits
-    if (classes or name.startswith(("p<", "p>"))) and "norm" not in limits:
+    if has_unit_range(name) and "norm" not in limits:
         limits = {
             "vmin": 0.0 if scale.vmin is None else scale.vmin,
             "vmax": 1.0 if scale.vmax is None else scale.vmax,
@@ -242,11 +244,11 @@ def _draw_raster(
     format_map_axes(ax, np.array([[left, bottom], [right, top]]), reference, (columns, rows))
     ax.margins(0)
     if scale.colorbar:
-        automatic = classes[0] if classes else with_unit(*describe_map_layer(dataset[name]))
+        automatic = classes.label if classes else with_unit(*describe_map_layer(dataset[name]))
         label = automatic if scale.label is None else scale.label
         bar = _add_color_bar(ax, image, values[finite], label)
         if classes:
-            bar.set_ticks([0.25, 0.75], labels=list(classes[1]))
+            bar.set_ticks([0.25, 0.75], labels=list(classes.names))
     drawn = np.argwhere(finite)[:, ::-1] + 0.5
     cells = drawn * [a * step, e * step] + [left, top]
     border = border_segments(finite, grid, step) if elements.outline is True else None
@@ -257,7 +259,7 @@ def _draw_raster(
 def _two_colors() -> Any:
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap([COLORS[1], COLORS[4]])
+    return ListedColormap(class_colors())
 
 
 def describe_map_layer(array: Any) -> tuple[str, str]:
