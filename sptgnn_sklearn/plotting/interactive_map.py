@@ -99,8 +99,8 @@ def write_interactive_map(
     -----
     Cells are drawn in Web Mercator (EPSG:3857) by nearest neighbors, and rasters of more than 1000
     rows or columns by every second, third, ... cell. A click shows the value of the cell, to
-    1/65534 of the range of the layer. The library takes 1.1 MB of a page, and a layer
-    about 3 bytes a cell.
+    1/65534 of the range of the layer. The library takes 1.1 MB of a page, and each layer about 3
+    bytes a pixel; small rasters have four pixels for a cell.
 
     MapLibre GL JS is under the 3-clause BSD license, which is beside its file in the package.
 

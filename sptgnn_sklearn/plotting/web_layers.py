@@ -25,10 +25,11 @@ __all__ = ["feature_layers", "outline_feature", "raster_layers"]
 _WEB_MERCATOR = "EPSG:3857"
 _MAX_LATITUDE_OF_MERCATOR = 85.0
 _MAX_IMAGE_SIDE = 1000  # rows and columns of an image
+_SMALL_IMAGE_SIDE, _MAX_FACTOR = 300, 2  # smaller rasters have several pixels for a cell
 _N_COLORS = 255
 _MISSING_CODE = 65_535
 _N_LEGEND_COLORS = 32
-_N_TICKS = 4
+_N_TICKS = 5
 
 
 def raster_layers(
@@ -62,8 +63,7 @@ def raster_layers(
     limits = shared_limits(arrays)
     layers = []
     for name, values in arrays.items():
-        automatic = with_unit(*describe_map_layer(soil[name]))
-        layer = _legend(name, labels.get(name, automatic), limits[name], values)
+        layer = _legend(name, labels.get(name, _layer_label(soil[name])), limits[name], values)
         layers.append(layer | _image(name, values, layer["limits"]))
     height, width = next(iter(arrays.values())).shape
     return {
@@ -166,7 +166,13 @@ def _to_web_mercator(soil: Any, crs: Any) -> Any:
     thinned = thinned.rio.write_crs(reference.crs)
     for name in thinned.data_vars:
         thinned[name] = thinned[name].rio.write_nodata(np.nan)
-    return thinned.rio.reproject(_WEB_MERCATOR)
+    projected = thinned.rio.reproject(_WEB_MERCATOR)
+    factor = min(_MAX_FACTOR, _SMALL_IMAGE_SIDE // max(len(rows), len(columns)))
+    if factor < 2:
+        return projected
+    # Nearest neighbors move the edges of cells by up to half a pixel.
+    resolution = tuple(abs(side) / factor for side in projected.rio.resolution())
+    return thinned.rio.reproject(_WEB_MERCATOR, resolution=resolution)
 
 
 def _geometries(table: Any, crs: Any) -> tuple[list[dict[str, Any]], list[float], pd.DataFrame]:
@@ -195,6 +201,11 @@ def _geometries(table: Any, crs: Any) -> tuple[list[dict[str, Any]], list[float]
     return points, bounds, frame.drop(columns=list(names))
 
 
+def _layer_label(array: Any) -> str:
+    classes = TWO_CLASSES.get(str(array.name))
+    return classes.label if classes else with_unit(*describe_map_layer(array))
+
+
 def _legend(
     name: str, label: str, limits: tuple[float | None, float | None], values: np.ndarray
 ) -> dict[str, Any]:
@@ -208,7 +219,6 @@ def _legend(
     classes = TWO_CLASSES.get(name)
     if classes:
         colors, ticks = list(class_colors()), []
-        label = classes.label if label == name else label
     else:
         if low == high:
             low, high = low - 0.5, high + 0.5

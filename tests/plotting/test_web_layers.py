@@ -89,7 +89,9 @@ def test_legends(soil):
 def test_large_rasters_are_thinned(soil, monkeypatch):
     """The extent stays that of the raster."""
     whole = raster_layers(soil, ["mean"], {}, None)
+    assert whole["grid"]["width"] >= 80  # two pixels for a cell of a small raster
     monkeypatch.setattr("sptgnn_sklearn.plotting.web_layers._MAX_IMAGE_SIDE", 20)
+    monkeypatch.setattr("sptgnn_sklearn.plotting.web_layers._SMALL_IMAGE_SIDE", 0)
     thinned = raster_layers(soil, ["mean"], {}, None)
     assert thinned["grid"]["width"] <= 22
     np.testing.assert_allclose(thinned["bounds"], whole["bounds"], atol=2e-4)
