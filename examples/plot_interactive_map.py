@@ -9,8 +9,8 @@ and read values.
 # %%
 # Predict a map
 # -------------
-# The survey and its rasters are simulated, as in :doc:`plot_map`. The layers ``lower`` and ``upper``
-# are the limits of a 90 % interval.
+# The survey and its rasters are simulated, as in :doc:`plot_map`. The layers ``lower`` and
+# ``upper`` are the limits of a 90 % interval.
 
 import argparse
 import sys
@@ -67,9 +67,7 @@ options = argparse.ArgumentParser()
 options.add_argument("--out", type=Path, default=Path(sys.argv[0]).parent / "output")
 folder = options.parse_args().out
 folder.mkdir(parents=True, exist_ok=True)
-page = write_interactive_map(soil, folder / "interactive_map.html", title="Organic carbon")
-print(f"{page.path.name}: {len(page.html) / 1e6:.1f} MB")
-page
+write_interactive_map(soil, folder / "interactive_map.html", title="Organic carbon")
 
 # %%
 # The same map for print
