@@ -103,7 +103,8 @@ axes[1].axvline(0, color="#444444", linewidth=0.8)
 axes[1].set(xlabel="change of R²", title="ablation")
 axes[1].set_yticks(range(len(changes)), list(changes))
 axes[1].invert_yaxis()
-axes[1].legend(frameon=False, loc="lower right")
+axes[1].legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+axes[1].locator_params(axis="x", nbins=4)
 kinds = {
     "more than predicted": ("high-high", "#D55E00"),
     "less than predicted": ("low-low", "#0072B2"),
