@@ -16,8 +16,8 @@ UNCERTAINTY_COLORMAP = "magma_r"
 # Okabe and Ito (2008): distinct with the common color vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 LINE_COLOR = "#444444"
-_TICK_DIGITS = ((1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 8))
-_MIN_LOG_TICKS = 4
+_TICK_DIGITS = ((1, 3), (1, 2, 5), (1, 2, 5, 3, 7, 1.5))
+_MIN_LOG_TICKS = 5
 _FULL_SIZE = 3.0  # inches; on smaller axes markers are smaller
 
 
@@ -88,7 +88,7 @@ def log1p_scale(values: np.ndarray) -> np.ndarray:
 def log1p_ticks(lowest: float, highest: float) -> list[float]:
     """Return round ticks inside an axis that have room for their labels: 0, 1, 3, 10, 30, ...
 
-    Axes of a short range have ticks at more digits, so that there are four where possible.
+    Axes of a short range have ticks at more digits, so that there are five where possible.
     """
     ticks: list[float] = []
     for digits in _TICK_DIGITS:
@@ -99,13 +99,15 @@ def log1p_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def _spaced_ticks(lowest: float, highest: float, digits: tuple[float, ...]) -> list[float]:
+    """Return 0 and multiples of powers of ten; those of the first digits come first."""
     spacing = 0.1 * (np.log1p(highest) - np.log1p(max(lowest, 0.0)))
+    powers = [10.0**k for k in range(8, -4, -1)]
     ticks: list[float] = []
-    for tick in sorted([0.0, *(digit * 10.0**k for k in range(-3, 9) for digit in digits)]):
-        has_room = not ticks or np.log1p(tick) >= np.log1p(ticks[-1]) + spacing
-        if lowest <= tick <= highest and has_room:
+    for tick in [0.0, *(digit * power for digit in digits for power in powers)]:
+        gaps = np.abs(np.log1p(tick) - np.log1p(ticks))
+        if lowest <= tick <= highest and (gaps >= spacing).all():
             ticks.append(tick)
-    return ticks
+    return sorted(ticks)
 
 
 def with_unit(text: str, unit: str) -> str:
