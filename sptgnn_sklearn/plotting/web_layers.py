@@ -29,7 +29,7 @@ _SMALL_IMAGE_SIDE, _MAX_FACTOR = 300, 2  # smaller rasters have several pixels f
 _N_COLORS = 255
 _MISSING_CODE = 65_535
 _N_LEGEND_COLORS = 32
-_N_TICKS = 5
+_MAX_TICKS, _LONG_TICK = 6, 4  # fewer ticks if they have more characters
 
 
 def raster_layers(
@@ -227,8 +227,7 @@ def _legend(
             plt.matplotlib.colors.to_hex(color)
             for color in colormap(np.linspace(0, 1, _N_LEGEND_COLORS))
         ]
-        found = plt.MaxNLocator(_N_TICKS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-        ticks = [float(f"{tick:.6g}") for tick in found if low <= tick <= high]
+        ticks = _legend_ticks(low, high)
     return {
         "name": name,
         "label": label,
@@ -237,6 +236,18 @@ def _legend(
         "ticks": ticks,
         "classes": list(classes.names) if classes else [],
     }
+
+
+def _legend_ticks(low: float, high: float) -> list[float]:
+    """Return round ticks whose labels have room below a color bar."""
+    ticks: list[float] = []
+    for n_ticks in (_MAX_TICKS, _MAX_TICKS // 2):
+        locator = import_pyplot().MaxNLocator(n_ticks, steps=[1, 2, 2.5, 5, 10])
+        found = locator.tick_values(low, high)
+        ticks = [float(f"{tick:.6g}") for tick in found if low <= tick <= high]
+        if max((len(f"{tick:g}") for tick in ticks), default=0) <= _LONG_TICK:
+            break
+    return ticks
 
 
 def _image(name: str, values: np.ndarray, limits: Sequence[float]) -> dict[str, Any]:
