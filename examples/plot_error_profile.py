@@ -80,6 +80,7 @@ axes[0].scatter(X["lon"], X["lat"], s=4, color="#0072B2", label="samples")
 axes[0].set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
 axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, markerscale=2)
 fig.colorbar(image, label="expected RMSE (g/kg)")
+fig.get_layout_engine().set(w_pad=0.1)
 for offset, color, (name, values) in zip(
     (-0.2, 0.2), ("#56B4E9", "#0072B2"), shown.items(), strict=True
 ):

@@ -71,7 +71,9 @@ for ax, (kind, selection) in zip(axes, selections.items(), strict=True):
     )
     for _, row in best.iterrows():
         label = " + ".join(row["added"]) + ("" if row["selected"] else " (not added)")
-        ax.annotate(label, (row["n_columns"], row["score"]), (4, 12), textcoords="offset points")
+        at = row["n_columns"], row["score"]
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        ax.annotate(label, at, (6, 10), textcoords="offset points", bbox=box)
     ax.set(title=f"{kind} folds", xlabel="number of covariates", xticks=best["n_columns"])
     ax.set_xlim(right=best["n_columns"].max() + 2)
     ax.margins(y=0.15)

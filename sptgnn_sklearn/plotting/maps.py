@@ -172,7 +172,7 @@ DataArray
     >>> from sptgnn_sklearn.datasets import load_meuse
     >>> from sptgnn_sklearn.plotting import plot_map
     >>> meuse = load_meuse()
-    >>> ax = plot_map(meuse.data, meuse.target, crs=meuse.crs, label="organic matter, %")
+    >>> ax = plot_map(meuse.data, meuse.target, crs=meuse.crs, label="organic matter (%)")
     >>> ax.get_xlabel()
     'x (km)'
     """
