@@ -24,7 +24,7 @@ import xarray as xr
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor, predict_map
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.model_selection import SpatialBlockKFold
-from sptgnn_sklearn.plotting import plot_map, shared_norm, write_interactive_map
+from sptgnn_sklearn.plotting import plot_map, shared_norm, style, write_interactive_map
 
 settings = {"crs": "EPSG:32636", "n_covariates": 3, "extent_km": 200, "range_km": 120}
 survey = make_soil_survey(400, **settings, random_state=4)
@@ -72,15 +72,15 @@ write_interactive_map(soil, folder / "interactive_map.html", title="Organic carb
 # %%
 # The same map for print
 # ----------------------
-# The three panels share one color scale and one color bar. :doc:`/figures` has the style for
-# journals.
+# ``style("paper")`` sets fonts and the width of two columns of a journal. The panels share one
+# color scale and one color bar. :doc:`/figures` has more on both.
 
 norm = shared_norm(soil[["lower", "mean", "upper"]])
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="compressed", sharey=True)
-for ax, layer in zip(axes, ("lower", "mean", "upper"), strict=True):
-    last = layer == "upper"
-    plot_map(soil, layer, ax=ax, norm=norm, colorbar=last, label="organic carbon (g/kg)")
-    ax.set_title(soil[layer].attrs["long_name"].removesuffix(" of organic carbon"))
-    if layer != "lower":
-        ax.set_ylabel("")
+with style("paper", width="double", height=62):
+    figure, axes = plt.subplots(1, 3, layout="compressed", sharey=True)
+    for ax, layer in zip(axes, ("lower", "mean", "upper"), strict=True):
+        last = layer == "upper"
+        plot_map(soil, layer, ax=ax, norm=norm, colorbar=last, label="organic carbon (g/kg)")
+        ax.set_title(soil[layer].attrs["long_name"].removesuffix(" of organic carbon"))
+        ax.label_outer()
 plt.show()

@@ -4,7 +4,7 @@ from .coverage import CoverageDisplay
 from .error_profiles import ErrorProfileDisplay
 from .figure_style import style
 from .folds import FoldsDisplay, plot_fold_distances
-from .interactive_map import InteractiveMap, write_interactive_map
+from .interactive_map import write_interactive_map
 from .maps import plot_map
 from .model import plot_experts, plot_graph, plot_training
 from .predictions import ObservedPredictedDisplay, ReliabilityDisplay
@@ -13,7 +13,6 @@ __all__ = [
     "CoverageDisplay",
     "ErrorProfileDisplay",
     "FoldsDisplay",
-    "InteractiveMap",
     "ObservedPredictedDisplay",
     "ReliabilityDisplay",
     "plot_comparison",

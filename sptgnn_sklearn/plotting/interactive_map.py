@@ -83,8 +83,8 @@ def write_interactive_map(
 
     Returns
     -------
-    InteractiveMap
-        With the path and the content of the page; notebooks show it as a frame.
+    page : InteractiveMap
+        With the attributes ``path`` and ``html``, the content of the file. Notebooks show the page.
 
     Raises
     ------
