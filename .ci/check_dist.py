@@ -80,10 +80,10 @@ def wheel_problems(wheel: Path) -> list[str]:
     source = ROOT / PACKAGE
     expected = {
         path.relative_to(ROOT).as_posix()
-        for pattern in ("*.py", "*.pyi", "py.typed")
+        for pattern in ("*.py", "*.pyi", "py.typed", "*.html", "*.js", "*.css", "LICENSE.txt")
         for path in source.rglob(pattern)
     } | {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")}
-    expected.add(f"{info}/licenses/LICENSE")
+    expected |= {f"{info}/licenses/{name}" for name in read_project()["license-files"]}
     problems = [f"{wheel.name} lacks {name}" for name in sorted(expected - names)]
     problems += [f"{wheel.name} has {name}" for name in sorted(names - expected)]
     if not message_from_bytes(text).get_payload():

@@ -72,10 +72,12 @@ print(audit.worst.to_string())
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained", width_ratios=[1.2, 1])
 CoverageDisplay.from_table(audit, ax=axes[0])
-for region, rows in X[new].groupby(audit.groups["region"], observed=True):
-    axes[1].scatter(rows["lon"], rows["lat"], s=6, label=region)
-axes[1].legend(title="region", frameon=False, bbox_to_anchor=(1, 1))
-axes[1].set(xlabel="longitude", ylabel="latitude")
+colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+regions = X[new].groupby(audit.groups["region"], observed=True)
+for color, (region, rows) in zip(colors, regions, strict=False):
+    axes[1].scatter(rows["lon"], rows["lat"], s=6, color=color, label=region)
+axes[1].legend(title="region", frameon=False, bbox_to_anchor=(1, 1), markerscale=2)
+axes[1].set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
 plt.show()
 
 # %%

@@ -73,17 +73,23 @@ shown = {
     "actual": [np.sqrt(np.mean(np.asarray(actual)[group] ** 2)) for group in groups],
 }
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-drawn = axes[0].scatter(lon, lat, c=expected, marker="s", s=45, cmap="magma_r")
-axes[0].scatter(X["lon"], X["lat"], s=4, color="tab:blue", label="samples")
-axes[0].set(xlabel="longitude", ylabel="latitude", aspect="equal")
-axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
-fig.colorbar(drawn, label="expected RMSE (g/kg)")
-for offset, (name, values) in zip((-0.2, 0.2), shown.items(), strict=True):
-    axes[1].bar(np.arange(3) + offset, values, 0.4, label=name)
+image = axes[0].pcolormesh(
+    30 + axis, axis, expected.reshape(24, 24), cmap="magma_r", shading="nearest"
+)
+axes[0].scatter(X["lon"], X["lat"], s=4, color="#0072B2", label="samples")
+axes[0].set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
+axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, markerscale=2)
+fig.colorbar(image, label="expected RMSE (g/kg)")
+fig.get_layout_engine().set(w_pad=0.1)
+for offset, color, (name, values) in zip(
+    (-0.2, 0.2), ("#56B4E9", "#0072B2"), shown.items(), strict=True
+):
+    axes[1].bar(np.arange(3) + offset, values, 0.4, color=color, label=name)
 random_rmse = result.table.set_index("folds").loc["random", "RMSE"]
 axes[1].axhline(random_rmse, color="0.3", linestyle=":", label="random folds")
 axes[1].set(xticks=range(3), xticklabels=names)
 axes[1].set(xlabel="expected error of cells", ylabel="RMSE (g/kg)")
-axes[1].legend(loc="lower right")
+axes[1].legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, ncols=3)
+axes[1].spines[["top", "right"]].set_visible(False)
 for name, values in shown.items():
     print(name, np.round(values, 1))

@@ -88,11 +88,14 @@ for name, r2 in scores.items():
 # %%
 # Held-out rows
 # -------------
-# Each color is a fold. kNNDM and blocks hold out whole clusters; rows of one environmental block
-# can be anywhere. Buffered leave-one-out holds out one location at a time, here the star, and
-# excludes the rows within the buffer (orange) from training.
+# Each color is a fold. Hexagons and squares hold out most clusters as a whole, and kNNDM splits
+# them where the map is close to samples; rows of one environmental block can be anywhere. Buffered
+# leave-one-out holds out one location at a time, here the star, and excludes the rows within the
+# buffer (orange) from training.
 
-figure, axes = plt.subplots(2, 3, figsize=(13, 5.6), layout="constrained")
+figure, axes = plt.subplots(
+    2, 3, figsize=(12.5, 6.2), layout="constrained", sharex=True, sharey=True
+)
 for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
     if name != "buffered leave-one-out":
         display = FoldsDisplay.from_cv(X, kinds[name], groups=groups.get(name), ax=ax)
@@ -105,7 +108,7 @@ for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
         ax.scatter(
             X["lon"].iloc[rows],
             X["lat"].iloc[rows],
-            s=14,
+            s=10,
             color=color,
             label=f"{label}: {len(rows)} rows",
         )
@@ -113,6 +116,8 @@ for ax, name in zip(axes.flat, list(kinds)[1:], strict=True):
     ax.plot(*star, "*", color="#D55E00", markersize=14, label="test")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, handletextpad=0.1)
     ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal", title=name)
+for ax in axes.flat:
+    ax.label_outer()
 plt.show()
 
 # %%
@@ -124,13 +129,13 @@ plt.show()
 # the accuracy for other purposes: new regions, a given distance, new years, unsampled conditions.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=[3, 2])
-bars = axes[0].barh(list(scores), list(scores.values()), color="#999999", height=0.7)
+bars = axes[0].barh(list(scores), list(scores.values()), color="#bbbbbb", height=0.7)
 bars[list(scores).index("kNNDM")].set_color("#0072B2")
 axes[0].axvline(on_map, color="#D55E00", label="accuracy of the map")
-axes[0].bar_label(bars, fmt="%.2f", label_type="center", color="white")
-axes[0].set(xlabel="R² of held-out samples", xlim=(0, 1.6 * max(scores.values())))
+axes[0].bar_label(bars, fmt="%.2f", padding=4)
+axes[0].set(xlabel="R² of held-out samples", xlim=(0, 1.2 * max(scores.values())))
 axes[0].invert_yaxis()
-axes[0].legend(frameon=False, loc="upper right")
+axes[0].legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
 axes[0].spines[["top", "right"]].set_visible(False)
 plot_fold_distances(X, kinds["kNNDM"], ax=axes[1])
 plt.show()

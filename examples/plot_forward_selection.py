@@ -61,10 +61,19 @@ for ax, (kind, selection) in zip(axes, selections.items(), strict=True):
     table = selection.results_
     best = table.loc[table.groupby("step")["score"].idxmax()]
     ax.scatter(table["n_columns"], table["score"], s=12, color="0.6")
-    ax.errorbar(best["n_columns"], best["score"], best["standard_error"], marker="o", capsize=3)
+    ax.errorbar(
+        best["n_columns"],
+        best["score"],
+        best["standard_error"],
+        marker="o",
+        capsize=3,
+        color="#0072B2",
+    )
     for _, row in best.iterrows():
         label = " + ".join(row["added"]) + ("" if row["selected"] else " (not added)")
-        ax.annotate(label, (row["n_columns"], row["score"]), (4, 12), textcoords="offset points")
+        at = row["n_columns"], row["score"]
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        ax.annotate(label, at, (6, 10), textcoords="offset points", bbox=box)
     ax.set(title=f"{kind} folds", xlabel="number of covariates", xticks=best["n_columns"])
     ax.set_xlim(right=best["n_columns"].max() + 2)
     ax.margins(y=0.15)

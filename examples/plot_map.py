@@ -78,8 +78,8 @@ print(f"inside the area of applicability: {float(soil['aoa'].mean()):.0%} of the
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="compressed", sharey=True)
 soil["inside"] = soil["mean"].where(soil["aoa"] == 1)
 for ax, layer, title in (
-    (axes[0], "inside", "mean, inside the area of applicability"),
-    (axes[1], "std", "standard deviation"),
+    (axes[0], "inside", "inside the area of applicability"),
+    (axes[1], "std", "all cells"),
 ):
     plot_map(soil, layer, ax=ax)
     ax.plot(X["x"], X["y"], "o", color="#444444", markersize=1.5)

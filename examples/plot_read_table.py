@@ -49,6 +49,6 @@ print(survey.dtypes)
 # The samples
 # -----------
 
-axes = plot_map(survey[["x", "y"]], survey["om"], crs=meuse.crs, label="organic matter, %")
+axes = plot_map(survey[["x", "y"]], survey["om"], crs=meuse.crs, label="organic matter (%)")
 axes.set_title(f"{int(low.sum())} of {len(survey)} samples below the limit")
 plt.show()

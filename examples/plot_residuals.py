@@ -43,7 +43,7 @@ for ax, (name, errors) in zip(axes, residuals.items(), strict=True):
     index = residual_morans_i(y, y - errors, X)
     print(f"{name}: Moran's I {index:.3f}, RMSE {np.sqrt(np.mean(errors**2)):.2f} g/kg")
     plot_map(X, errors, ax=ax, label="residual (g/kg)", cmap="RdBu_r", vmin=-limit, vmax=limit)
-    ax.set_facecolor("#dddddd")  # residuals near zero are white
+    ax.collections[0].set(edgecolors="#888888", linewidths=0.3)  # points near zero are white
     ax.set_title(f"{name}: Moran's I {index:.2f}")
 print(f"expected without autocorrelation: {expected_morans_i(len(y)):.3f}")
 plt.show()

@@ -67,12 +67,13 @@ for name, weight in {"samples": None, "area": weights}.items():
 # The area of a circle is the weight of a sample. On the right, 90 % intervals of R².
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
-left.scatter(X["lon"], X["lat"], s=20 * weights, alpha=0.6)
-left.set(xlabel="longitude", ylabel="latitude", title="weights by the inverse intensity")
+left.scatter(X["lon"], X["lat"], s=20 * weights, alpha=0.6, color="#0072B2")
+left.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
+left.set_title("weights by the inverse intensity")
 r2 = result.scores().query("score == 'R2'")
 labels = r2["folds"] + " folds, " + r2["model"]
 reach = [r2["estimate"] - r2["low"], r2["high"] - r2["estimate"]]
-right.errorbar(r2["estimate"], labels, xerr=reach, fmt="o", capsize=4)
+right.errorbar(r2["estimate"], labels, xerr=reach, fmt="o", capsize=4, color="#0072B2")
 right.set(xlabel="R²", title="90 % intervals")
 right.invert_yaxis()
 plt.show()

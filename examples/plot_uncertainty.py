@@ -14,9 +14,13 @@ that they would.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import rioxarray  # noqa: F401 - registers the accessor .rio
+import xarray as xr
 
 from sptgnn_sklearn import SpTGNNRegressor, predict_probability
 from sptgnn_sklearn.datasets import make_soil_survey
+from sptgnn_sklearn.plotting import plot_map, shared_norm
 
 settings = {"range_km": 400, "noise_variation": 0.8, "noise_sd": 4, "random_state": 3}
 survey = make_soil_survey(750, **settings)
@@ -36,38 +40,67 @@ print(f"{len(X)} samples, {len(cells)} cells")
 # part, the variance of the means the epistemic part; their squared standard deviations sum to the
 # total variance.
 
-model = SpTGNNRegressor(time="date", elevation="elevation", n_estimators=3, random_state=0)
+model = SpTGNNRegressor(time="date", elevation="elevation", n_estimators=5, random_state=0)
 model.fit(X, y)
 predicted = model.predict_uncertainty(cells)
-region = np.where(cells["lon"] < X["lon"].max(), "sampled region", "gap")
-print(predicted.groupby(region).mean().round(2))
+gap_start = X["lon"].max()
+region = np.where(cells["lon"] < gap_start, "sampled region", "gap")
+noise = predicted.assign(true_noise=np.asarray(grid.truth["noise_sd"]))
+print(noise[["true_noise", "aleatoric", "epistemic"]].groupby(region).mean().round(2))
 
 # %%
-# Results
-# -------
-# The aleatoric map estimates the true noise beside it, on the same color scale. The epistemic map
-# shows the disagreement of the members; the table above compares its mean within and outside the
-# sampled region. More samples would reduce the epistemic part only.
+# Maps
+# ----
+# True noise and the aleatoric part have one color scale. The aleatoric part is highest where the
+# noise is, in the north-west, but its differences are smaller. The epistemic part has its own
+# scale, because it is smaller.
 
-noise_max = max(predicted["aleatoric"].max(), grid.truth["noise_sd"].max())
-panels = {
-    "mean": (predicted["mean"], "viridis", {}),
-    "true noise": (grid.truth["noise_sd"], "magma_r", {"vmin": 0, "vmax": noise_max}),
-    "aleatoric": (predicted["aleatoric"], "magma_r", {"vmin": 0, "vmax": noise_max}),
-    "epistemic": (predicted["epistemic"], "magma_r", {}),
+layers = {
+    "true noise": grid.truth["noise_sd"],
+    "aleatoric": predicted["aleatoric"],
+    "epistemic": predicted["epistemic"],
 }
-figure, axes = plt.subplots(2, 2, figsize=(9.5, 8), layout="constrained", sharex=True, sharey=True)
-for ax, (name, (values, cmap, limits)) in zip(axes.flat, panels.items(), strict=True):
-    values = np.reshape(values, lon.shape)
-    image = ax.pcolormesh(lon, lat, values, cmap=cmap, shading="nearest", **limits)
-    figure.colorbar(image, ax=ax, label=f"{name} (g/kg)")
-    ax.set(title=name, aspect="equal")
-axes[1, 1].plot(X["lon"], X["lat"], "o", markersize=1.2, color="#0072B2", label="samples")
-axes[1, 1].legend(loc="upper right", markerscale=3)
-for ax in axes[1]:
-    ax.set_xlabel("longitude (°)")
-for ax in axes[:, 0]:
-    ax.set_ylabel("latitude (°)")
+maps = xr.Dataset(
+    {name: (("lat", "lon"), np.reshape(values, lon.shape)) for name, values in layers.items()},
+    coords={"lat": axis, "lon": 30 + axis},
+).rio.write_crs("EPSG:4326")
+norm = shared_norm(maps[["true noise", "aleatoric"]], vmin=0)
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), layout="compressed", sharey=True)
+for ax, name in zip(axes, layers, strict=True):
+    options = {"vmin": 0} if name == "epistemic" else {"norm": norm}
+    plot_map(maps, name, ax=ax, cmap="magma_r", label=f"{name} (g/kg)", **options)
+    ax.label_outer()
+figure.get_layout_engine().set(wspace=0.08)
+axes[2].plot(X["lon"], X["lat"], "o", markersize=1.5, color="#0072B2")
+axes[2].set_title("samples: blue dots", fontsize="medium")
+plt.show()
+
+# %%
+# Averages from west to east
+# --------------------------
+# Single cells of the epistemic map depend on a few ensemble members. Averages over bands of equal
+# longitude show the pattern: the epistemic part rises in the gap (gray). The aleatoric part
+# declines with the true noise, and lies above it, because it also contains variation at small
+# distances that no covariate explains. More samples would reduce the epistemic part only.
+
+band = pd.cut(cells["lon"], 12).map(lambda interval: interval.mid).astype(float)
+by_longitude = noise.groupby(band).mean()
+lines = {
+    "true_noise": ("--", "#444444"),
+    "aleatoric": ("-", "#D55E00"),
+    "epistemic": ("-", "#0072B2"),
+}
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharex=True)
+for ax, names in zip(axes, (["true_noise", "aleatoric"], ["epistemic"]), strict=True):
+    for name in names:
+        style, color = lines[name]
+        label = name.replace("_", " ")
+        ax.plot(by_longitude[name], linestyle=style, color=color, label=label)
+    ax.axvspan(gap_start, 30 + axis.max(), color="#dddddd", zorder=0)
+    ax.set(xlabel="longitude (°)", ylabel="mean of the band (g/kg)", xlim=(28, 30 + axis.max()))
+    ax.set_ylim(0, 1.1 * by_longitude[names].max(axis=None))
+    ax.legend(frameon=False, loc="lower left")
+    ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
@@ -82,11 +115,8 @@ probability = predict_probability(model, cells, below=limit)
 uncertain = (probability > 0.2) & (probability < 0.8)
 print(f"probability between 0.2 and 0.8: {uncertain.mean():.0%} of the cells")
 
-figure, ax = plt.subplots(figsize=(5.5, 4.2), layout="constrained")
-image = ax.pcolormesh(
-    lon, lat, probability.reshape(lon.shape), cmap="RdBu_r", vmin=0, vmax=1, shading="nearest"
-)
-figure.colorbar(image, ax=ax, label=f"probability of less than {limit} g/kg")
-ax.contour(lon, lat, probability.reshape(lon.shape), levels=[0.2, 0.8], colors="#444444")
-ax.set(xlabel="longitude (°)", ylabel="latitude (°)", aspect="equal")
+maps["p<20.0"] = ("lat", "lon"), probability.reshape(lon.shape)
+figure, ax = plt.subplots(figsize=(5.5, 4.2), layout="compressed")
+plot_map(maps, "p<20.0", ax=ax, cmap="RdBu_r", label=f"probability of less than {limit} g/kg")
+ax.contour(lon, lat, maps["p<20.0"], levels=[0.2, 0.8], colors="#444444")
 plt.show()

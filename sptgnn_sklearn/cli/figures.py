@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images.geotiff_writer import import_rasterio
-from ..maps.covariate_stack import (
-    decode_band,
-    import_xarray,
-    nodata_values,
-    stack_from_dataset,
-)
-from ..maps.layers import has_target_unit
+from ..maps.covariate_stack import import_xarray, stack_from_dataset
 from ..maps.open_rasters import open_raster_file
+from ..plotting.color_scale import layer_limits
+from ..plotting.drawing import import_pyplot
 from ..plotting.maps import map_aspect, plot_map
-from ..plotting.style import import_pyplot
 from ..spatial.crs import SpatialReference, resolve_crs
 from ..table.infer_roles import TableError
 
@@ -30,16 +25,12 @@ __all__ = [
     "draw_layers",
     "grid_aspect",
     "headless_pyplot",
-    "layer_limits",
     "map_panels",
     "open_map_file",
 ]
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
-# Layers in the unit of the target that do not share the colors of its values.
-_SPREAD_LAYERS = ("std", "aleatoric", "epistemic")
 _MAX_COLUMNS = 3
-_MAX_CELLS_READ = 1000  # rows and columns for the range of colors
 _PANEL_WIDTH = 3.6  # inches
 _BAR_WIDTH = 1.1  # of a color bar with labels
 _MAX_ASPECT = 3.0  # height of a panel in units of its width, and the reverse
@@ -110,34 +101,7 @@ def draw_layers(soil: Any) -> Figure:
     limits = layer_limits(soil)
     for ax, layer in zip(panels, layers, strict=True):
         plot_map(soil, layer, ax=ax, vmin=limits[layer][0], vmax=limits[layer][1])
-        ax.set_title(layer)
     return figure
-
-
-def layer_limits(soil: Any) -> dict[str, tuple[float | None, float | None]]:
-    """Return the limits of colors by layer, equal for all values of the target; None for others.
-
-    Parameters
-    ----------
-    soil : xarray.Dataset
-    """
-    layers = [str(name) for name in soil.data_vars]
-    values = [name for name in layers if has_target_unit(name) and name not in _SPREAD_LAYERS]
-    shared = _value_range(soil, values) if "mean" in values else (None, None)
-    return {name: shared if name in values else (None, None) for name in layers}
-
-
-def _value_range(soil: Any, layers: list[str]) -> tuple[float | None, float | None]:
-    """Return the least and greatest value of layers, which share their colors."""
-    rows, columns = soil.rio.y_dim, soil.rio.x_dim
-    step = max(1, -(-max(soil.sizes[rows], soil.sizes[columns]) // _MAX_CELLS_READ))
-    thinned = {rows: slice(None, None, step), columns: slice(None, None, step)}
-    parts = [
-        decode_band(soil[name].isel(thinned).to_numpy(), nodata_values(soil[name]))
-        for name in layers
-    ]
-    found = np.concatenate([part[np.isfinite(part)] for part in parts]) if parts else np.empty(0)
-    return (float(found.min()), float(found.max())) if found.size else (None, None)
 
 
 def open_map_file(path: Path) -> Any:

@@ -10,12 +10,17 @@ import pandas as pd
 from scipy.special import ndtri
 
 from ..model_selection.comparison_result import ComparisonResult
+from ..plotting.color_scale import layer_limits
+from ..plotting.drawing import VALUE_COLORMAP, with_unit
 from ..plotting.folds import plot_fold_distances
-from ..plotting.maps import draw_map, plot_map
-from ..plotting.predictions import ObservedPredictedDisplay, ReliabilityDisplay
-from ..plotting.style import COLORS, VALUE_COLORMAP, padded_limits, with_unit
+from ..plotting.maps import ColorScale, draw_map, plot_map
+from ..plotting.predictions import (
+    ObservedPredictedDisplay,
+    ReliabilityDisplay,
+    observed_predicted_limits,
+)
 from ..spatial.crs import SpatialReference
-from .figures import grid_aspect, headless_pyplot, layer_limits, map_panels
+from .figures import grid_aspect, headless_pyplot, map_panels
 from .report_page import ReportFigure
 
 if TYPE_CHECKING:
@@ -65,7 +70,8 @@ def draw_observed(
     if not found:
         return []
     pooled = pd.concat(found.values())
-    limits = padded_limits(pooled[["observed", "mean"]].to_numpy(), log1p)
+    columns = pooled[["observed", "mean", "lower", "upper"]].to_numpy(dtype=float)
+    limits = observed_predicted_limits(*columns.T, log1p=log1p)
     figures = []
     for kind, rows in found.items():
         figure, ax = headless_pyplot().subplots(figsize=_FIGURE_SIZE, layout="compressed")
@@ -182,8 +188,6 @@ def draw_map_layers(soil: Any) -> list[ReportFigure]:
 
 def draw_area(area: MapArea) -> list[ReportFigure]:
     """Draw the area of applicability and the dissimilarity index, with the samples."""
-    from matplotlib.colors import ListedColormap
-
     share = f"{100 * area.share_inside:.1f} % of the cells are inside"
     texts = {
         "aoa": (
@@ -199,10 +203,8 @@ def draw_area(area: MapArea) -> list[ReportFigure]:
     figures = []
     for layer, (alt, caption) in texts.items():
         figure, ax = headless_pyplot().subplots(figsize=(6.0, 4.6), layout="compressed")
-        plot_map(area.dataset, layer, ax=ax, label="" if layer == "aoa" else None)
+        plot_map(area.dataset, layer, ax=ax)
         if layer == "aoa":
-            ax.images[0].set_cmap(ListedColormap([COLORS[1], COLORS[4]]))
-            ax.child_axes[0].set_yticks([0.25, 0.75], ["outside", "inside"])
             limits = ax.get_xlim(), ax.get_ylim()
             ax.plot(*area.samples.T, ".", color="black", markersize=2)
             ax.set(xlim=limits[0], ylim=limits[1])
@@ -255,11 +257,8 @@ def _point_map(
         reference,
         [_plain(str(name)) for name in names],
         values,
+        ColorScale(label, cmap, None if limit is None else -limit, limit),
         ax=ax,
-        label=label,
-        cmap=cmap,
-        vmin=None if limit is None else -limit,
-        vmax=limit,
     )
     if limit is not None:
         ax.collections[0].set(edgecolors="#888888", linewidths=0.3)  # white points on white

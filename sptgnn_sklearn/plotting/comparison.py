@@ -10,9 +10,9 @@ import pandas as pd
 
 from ..model_selection.comparison import ComparisonResult
 from ..spatial.crs import SpatialReference
-from .maps import draw_map, map_aspect
-from .predictions import ObservedPredictedDisplay
-from .style import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot, padded_limits, with_unit
+from .drawing import UNCERTAINTY_COLORMAP, VALUE_COLORMAP, import_pyplot, with_unit
+from .maps import ColorScale, draw_map, map_aspect
+from .predictions import ObservedPredictedDisplay, observed_predicted_limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,15 +83,16 @@ def plot_comparison(
     ...     progress=False,
     ... )
     >>> figure = plot_comparison(result, "line", name="organic matter", unit="%")
-    >>> [axes.get_title() for axes in figure.axes][:2]
-    ['random folds: prediction', 'standard deviation']
+    >>> figure.axes[0].get_title()
+    'random folds'
     """
     if folds is None:
         folds = result.predictions["folds"].unique().tolist()
     kinds = [folds] if isinstance(folds, str) else list(folds)
     rows = [result.select(kind, model) for kind in kinds]
     pooled = pd.concat(rows)
-    limits = padded_limits(pooled[["observed", "mean"]].to_numpy(), log1p)
+    columns = pooled[["observed", "mean", "lower", "upper"]].to_numpy(dtype=float)
+    limits = observed_predicted_limits(*columns.T, log1p=log1p)
     maps = {"mean": (name or "predicted", VALUE_COLORMAP)}
     if pooled["std"].notna().all():
         maps["std"] = ("standard deviation", UNCERTAINTY_COLORMAP)
@@ -104,11 +105,13 @@ def plot_comparison(
                 result.reference,
                 result.axes,
                 predictions[column].to_numpy(),
+                ColorScale(
+                    with_unit(label, unit),
+                    cmap,
+                    vmin=float(pooled[column].quantile(_CLIPPED_SHARE)),
+                    vmax=float(pooled[column].quantile(1 - _CLIPPED_SHARE)),
+                ),
                 ax=ax,
-                label=with_unit(label, unit),
-                cmap=cmap,
-                vmin=float(pooled[column].quantile(_CLIPPED_SHARE)),
-                vmax=float(pooled[column].quantile(1 - _CLIPPED_SHARE)),
             )
         has_interval = predictions["lower"].notna().all()
         interval = (predictions["lower"], predictions["upper"]) if has_interval else (None, None)
@@ -122,11 +125,9 @@ def plot_comparison(
             limits=limits,
             log1p=log1p,
         )
-        panels[0].set_title(f"{kind} folds: prediction")
+        panels[0].set_title(f"{kind} folds")
         if not has_interval:
             panels[-1].set_title("held-out rows")
-        if len(maps) > 1:
-            panels[1].set_title("standard deviation")
     return figure
 
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..inspection.coverage_groups import KNOWN_GROUPS
 from ..inspection.coverage_table import CoverageTable, coverage_table
 from ..utils.distribution_columns import check_coverage
-from .style import LINE_COLOR, BaseDisplay, add_legend_above, import_pyplot
+from .drawing import LINE_COLOR, BaseDisplay, add_legend_above, import_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

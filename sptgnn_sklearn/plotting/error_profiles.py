@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .style import (
+from .drawing import (
     COLORS,
     LINE_COLOR,
     BaseDisplay,
@@ -152,7 +152,7 @@ class ErrorProfileDisplay(BaseDisplay):
         ax.scatter(
             self.windows["dissimilarity"],
             self.windows["rmse"],
-            s=point_area(len(self.windows)) / 2,
+            s=point_area(len(self.windows), ax) / 2,
             color=color,
             alpha=0.5,
             linewidth=0,

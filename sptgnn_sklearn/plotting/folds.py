@@ -12,8 +12,8 @@ from ..model_selection.splits import Split, read_folds
 from ..spatial.crs import SpatialReference
 from ..spatial.distances import chord_to_distance, to_metric_coordinates
 from ..table.coordinate_columns import locate_coordinates
+from .drawing import COLORS, LINE_COLOR, BaseDisplay, new_axes, with_unit
 from .maps import draw_groups
-from .style import COLORS, LINE_COLOR, BaseDisplay, new_axes, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..table.coordinate_columns import locate_coordinates
-from .maps import add_legend_beside, draw_groups, draw_map, format_map_axes
-from .style import (
+from .drawing import (
     COLORS,
     LINE_COLOR,
     VALUE_COLORMAP,
@@ -19,6 +18,7 @@ from .style import (
     new_axes,
     point_area,
 )
+from .maps import ColorScale, add_legend_beside, draw_groups, draw_map, format_map_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,7 +128,7 @@ def plot_graph(
             zorder=1 + 1 / (1 + lengths[name] / max(lengths.values())),
             label=f"{name}: {len(ends)} edges",
         )
-    area = point_area(n_rows) / 2
+    area = point_area(n_rows, ax) / 2
     ax.scatter(xy[:, 0], xy[:, 1], s=area, color=LINE_COLOR, linewidths=0, zorder=3)
     if rows is not None:
         ax.scatter(
@@ -210,11 +210,8 @@ def plot_experts(
             reference,
             labels,
             member_weights[:, expert],
+            ColorScale(f"weight of expert {expert}", VALUE_COLORMAP, 0.0, 1.0),
             ax=ax,
-            label=f"weight of expert {expert}",
-            cmap=VALUE_COLORMAP,
-            vmin=0.0,
-            vmax=1.0,
         )
     top_expert = member_weights.argmax(axis=1)
     groups = [(str(number), np.flatnonzero(top_expert == number)) for number in range(n_experts)]

@@ -17,7 +17,7 @@ from ..meta_estimators import (
     predict_quantiles,
 )
 from ..metrics.validation import aligned_vectors
-from .style import (
+from .drawing import (
     COLORS,
     LINE_COLOR,
     BaseDisplay,
@@ -34,7 +34,7 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ObservedPredictedDisplay", "ReliabilityDisplay"]
+__all__ = ["ObservedPredictedDisplay", "ReliabilityDisplay", "observed_predicted_limits"]
 
 _INSIDE_COLOR, _OUTSIDE_COLOR, _INTERVAL_COLOR = "#08519c", "#d95f02", "#c6dbef"
 _DISPLAY_LEVELS = 99  # from 1 to 99 %
@@ -182,10 +182,11 @@ class ObservedPredictedDisplay(BaseDisplay):
         unit : str, default=""
             Unit of the values.
         limits : pair of float, default=None
-            Range of both axes; None shows all observed and predicted values, and cuts intervals
-            that extend far beyond.
+            Range of both axes; None shows all observed and predicted values and all intervals.
+            Infinite limits of intervals end at the edge.
         log1p : bool, default=False
             Whether the axes are scaled by log(1 + value), for a skewed nonnegative target.
+            Intervals that begin below the lowest value and below 0 are cut there.
 
         Returns
         -------
@@ -203,13 +204,18 @@ class ObservedPredictedDisplay(BaseDisplay):
             raise ValueError("Only one of lower and upper is given; give both or neither.")
         ax = ax if ax is not None else new_axes()
         inside = np.ones(len(y), dtype=bool)
+        interval: list[np.ndarray] = []
         if self.lower is not None:
-            lower, upper = aligned_vectors(lower=self.lower, upper=self.upper)
-            inside = (lower <= y) & (y <= upper)
-            ax.vlines(mean, lower, upper, color=_INTERVAL_COLOR, linewidth=1.5, zorder=1)
-        lowest, highest = limits or padded_limits(np.concatenate([y, mean]), log1p)
+            interval = aligned_vectors(
+                may_be_infinite=("lower", "upper"), y=y, lower=self.lower, upper=self.upper
+            )[1:]
+            inside = (interval[0] <= y) & (y <= interval[1])
+        lowest, highest = limits or observed_predicted_limits(y, mean, *interval, log1p=log1p)
+        if interval:
+            ends = np.clip(interval, *_beyond(lowest, highest, log1p))
+            ax.vlines(mean, *ends, color=_INTERVAL_COLOR, linewidth=1.5, zorder=1)
         ax.plot([lowest, highest], [lowest, highest], color=LINE_COLOR, linewidth=1, zorder=2)
-        area = point_area(len(y)) / 2
+        area = point_area(len(y), ax) / 2
         percent = 100 * inside.mean()
         label = "inside" if self.coverage is None else f"in {100 * self.coverage:g} % interval"
         for rows, color, text in (
@@ -228,7 +234,10 @@ class ObservedPredictedDisplay(BaseDisplay):
         ax.set_yticks(ax.get_xticks())
         ax.set_ylim(lowest, highest)
         ax.set_box_aspect(1)
-        ax.set(xlabel=with_unit("predicted", unit), ylabel=with_unit("observed", unit))
+        scale = ", log scale" if log1p else ""
+        ax.set(
+            xlabel=with_unit("predicted", unit) + scale, ylabel=with_unit("observed", unit) + scale
+        )
         rmse = f"RMSE {three_digits(root_mean_squared_error(y, mean))} {unit}".rstrip()
         # High predictions of low values are rare, so the lower right corner is the emptiest.
         ax.text(
@@ -241,6 +250,40 @@ class ObservedPredictedDisplay(BaseDisplay):
         )
         self._set_axes(ax)
         return self
+
+
+def observed_predicted_limits(
+    y: np.ndarray,
+    mean: np.ndarray,
+    lower: np.ndarray | None = None,
+    upper: np.ndarray | None = None,
+    *,
+    log1p: bool,
+) -> tuple[float, float]:
+    """Return limits of both axes that show all values and all intervals.
+
+    Limits of intervals that are infinite or missing have no influence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sptgnn_sklearn.plotting.predictions import observed_predicted_limits
+    >>> y, mean = np.array([1.0, 3.0]), np.array([2.0, 2.0])
+    >>> observed_predicted_limits(y, mean, mean - 2, mean + np.inf, log1p=False)
+    (-0.12, 3.12)
+    """
+    values = np.concatenate([y, mean])
+    ends = np.concatenate([end for end in (lower, upper) if end is not None] or [values])
+    ends = ends[np.isfinite(ends)]
+    if log1p:  # the logarithm would stretch the axis for limits near -1
+        ends = np.maximum(ends, min(values.min(), 0.0))
+    return padded_limits(np.concatenate([values, ends]), log1p)
+
+
+def _beyond(lowest: float, highest: float, log1p: bool) -> tuple[float, float]:
+    """Return finite values outside the axes, at which lines to infinity end."""
+    margin = highest - lowest
+    return (-1.0 if log1p else lowest - margin), highest + margin
 
 
 class ReliabilityDisplay(BaseDisplay):

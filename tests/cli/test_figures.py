@@ -38,7 +38,9 @@ def soil():
 def test_values_and_quantiles_share_their_colors(soil):
     """Layers in the unit of the target have one range, std and probabilities their own."""
     figure = draw_layers(soil)
-    limits = {ax.get_title(): ax.images[0].get_clim() for ax in figure.axes if ax.images}
+    panels = {ax.child_axes[0].get_ylabel(): ax for ax in figure.axes if ax.images}
+    assert [ax.get_title() for ax in panels.values()] == [""] * 4  # color bars name the layers
+    limits = {label.split(" of ")[0]: ax.images[0].get_clim() for label, ax in panels.items()}
     assert limits["mean"] == limits["q95"] == (1.0, 21.0)
     assert limits["std"] == pytest.approx((0.1, 1.1))
     assert limits["p<2.0"] == (0.0, 1.0)

@@ -125,12 +125,14 @@ def test_release_script_fails():
 def wheel_names():
     """Return the names of the files that belong into the wheel."""
     package = ROOT / "sptgnn_sklearn"
-    paths = [*package.rglob("*.py"), *package.rglob("*.pyi"), package / "py.typed"]
+    patterns = ("*.py", "*.pyi", "*.html", "*.js", "*.css", "LICENSE.txt", "py.typed")
+    paths = [path for pattern in patterns for path in package.rglob(pattern)]
     info = "sptgnn_sklearn-1.dist-info"
     return [
         *(path.relative_to(ROOT).as_posix() for path in paths),
         *(f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")),
         f"{info}/licenses/LICENSE",
+        f"{info}/licenses/sptgnn_sklearn/plotting/maplibre/LICENSE.txt",
     ]
 
 
@@ -148,7 +150,13 @@ def test_complete_wheel(tmp_path, wheel_names):
 
 
 @pytest.mark.parametrize(
-    "missing", ["sptgnn_sklearn/py.typed", "sptgnn_sklearn/__init__.pyi", "/licenses/LICENSE"]
+    "missing",
+    [
+        "sptgnn_sklearn/py.typed",
+        "sptgnn_sklearn/__init__.pyi",
+        "sptgnn_sklearn/plotting/maplibre/maplibre-gl.js",
+        "/licenses/LICENSE",
+    ],
 )
 def test_incomplete_wheel(tmp_path, wheel_names, missing):
     """A file that is missing is named."""

@@ -80,7 +80,7 @@ def test_rasters_of_degrees_and_without_crs():
 
 def test_large_rasters_are_thinned(monkeypatch):
     """The extent stays that of the raster, up to the last drawn cell."""
-    monkeypatch.setattr("sptgnn_sklearn.plotting.maps._MAX_CELLS", 3)
+    monkeypatch.setattr("sptgnn_sklearn.plotting.color_scale._MAX_DRAWN", 3)
     image = plot_map(make_raster()).images[0]
     assert image.get_array().shape == (3, 2)
     assert image.get_extent()[:2] == [500_000, 500_040]
@@ -167,11 +167,12 @@ def test_given_axes_are_used():
 def test_markers_shrink_with_number_of_points():
     """Markers of large tables are smaller, within 3 and 40 square points, unless given."""
 
-    def area(n):
-        ax = plot_map(random_locations(n), np.arange(float(n)))
+    def area(n, **options):
+        ax = plot_map(random_locations(n), np.arange(float(n)), **options)
         return ax.collections[0].get_sizes()[0]
 
     assert 3 <= area(50_000) < area(500) < area(5) <= 40
+    assert area(5, ax=plt.subplots(3, 3)[1].flat[0]) < area(5) / 2
     ax = plot_map(random_locations(), np.arange(40.0), size=7)
     assert ax.collections[0].get_sizes()[0] == 7
 
@@ -187,6 +188,78 @@ def test_groups_have_colors_and_sizes():
     np.testing.assert_array_equal(scatter_points(ax), X.iloc[[0, 2, 1]])
     first, _, last = ax.collections
     assert not np.array_equal(first.get_facecolor(), last.get_facecolor())
+
+
+def test_columns_of_tables():
+    """A name of a column has its values, and is the label."""
+    table = random_locations().assign(clay=np.arange(40.0))
+    ax = plot_map(table, "clay")
+    assert ax.collections[0].get_array().tolist() == list(range(40))
+    assert ax.child_axes[0].get_ylabel() == "clay"
+    with pytest.raises(ValueError, match="values='claay' is not a column"):
+        plot_map(table, "claay")
+    with pytest.raises(TypeError, match="values='clay' names a column"):
+        plot_map(table.to_numpy(), "clay")
+
+
+def test_points_of_geo_frames():
+    """The CRS is that of the geometry, and the axes have plain names."""
+    geopandas = pytest.importorskip("geopandas")
+    points = geopandas.points_from_xy([500_000, 501_000], [5_000_000, 5_002_000], crs=32636)
+    ax = plot_map(geopandas.GeoDataFrame({"clay": [1.0, 2.0]}, geometry=points), "clay")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (km)", "y (km)")
+    assert scatter_points(ax).tolist() == [[500_000, 5_000_000], [501_000, 5_002_000]]
+
+
+def test_polygons_of_geo_frames():
+    """Polygons have the colors of their values, with holes; a CRS can be given."""
+    geopandas = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    ring = shapely.box(0, 0, 3000, 3000).difference(shapely.box(1000, 1000, 2000, 2000))
+    pair = shapely.MultiPolygon(
+        [shapely.box(4000, 0, 5000, 1000), shapely.box(4000, 2000, 5000, 9000)]
+    )
+    zones = geopandas.GeoDataFrame({"stock": [5.0, 7.0]}, geometry=[ring, pair], crs=32636)
+    ax = plot_map(zones, "stock", vmax=6)
+    (polygons,) = ax.collections
+    assert polygons.get_clim() == (5, 6)
+    assert polygons.colorbar.extend == "max"
+    first, second = polygons.get_paths()
+    assert first.contains_point((500, 500))
+    ax.figure.canvas.draw()
+    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[::-1]
+    column, row = ax.transData.transform((1500, 1500)).astype(int)
+    assert pixels[row, column].tolist() == [255] * 4  # the hole
+    assert second.contains_point((4500, 8000))
+    assert ax.get_xlim()[0] < 0 < 5000 < ax.get_xlim()[1]
+    norm = plt.Normalize(0, 10)
+    assert plot_map(zones, "stock", norm=norm).collections[0].norm is norm
+    unknown = zones.set_crs(None, allow_override=True)
+    assert plot_map(unknown, "stock", crs=32636).get_xlabel() == "x (km)"
+    with pytest.raises(ValueError, match="crs=32637 differs"):
+        plot_map(zones, "stock", crs=32637)
+    with pytest.raises(TypeError, match="size is the area of markers"):
+        plot_map(zones, "stock", size=3)
+
+
+def test_area_of_applicability_has_two_colors():
+    """The color bar has words instead of numbers, also if all cells are inside."""
+    soil = make_raster()[["mean"]].rename(mean="aoa")
+    ax = plot_map(xarray.ones_like(soil))
+    assert ax.images[0].get_clim() == (0, 1)
+    bar = ax.child_axes[0]
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["outside", "inside"]
+    assert bar.get_ylabel() == "area of applicability"
+    assert plot_map(soil, cmap="gray").images[0].get_cmap().name == "gray"
+
+
+def test_ticks_of_small_maps_differ():
+    """Kilometers have the decimals that distinguish the ticks."""
+    ax = plot_map([[500_000.0, 5_000_000.0], [500_004.0, 5_000_004.0]], [1.0, 2.0], crs=32636)
+    ax.figure.canvas.draw()
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 3
+    assert "5000.002" in labels
 
 
 def test_invalid_values_raise():

@@ -55,6 +55,26 @@ def test_log1p_axes():
     np.testing.assert_allclose(middle, 0.5, atol=0.01)
 
 
+def test_limits_contain_all_intervals():
+    """Both axes show the ends of all intervals; infinite ends are cut at the edge."""
+    ax = ObservedPredictedDisplay.from_predictions(Y, MEAN, MEAN - 9, [2, 3, 4, 32]).ax_
+    lowest, highest = ax.get_ylim()
+    assert lowest < -8
+    assert highest > 32
+    upper = np.where(MEAN > 2, np.inf, MEAN + 1)
+    ax = ObservedPredictedDisplay.from_predictions(Y, MEAN, MEAN - 1, upper).ax_
+    highest = ax.get_ylim()[1]
+    assert highest < 5
+    assert ax.collections[0].get_segments()[2][1, 1] > highest
+
+
+def test_logarithmic_axes_are_named():
+    """The labels have the unit and the scale."""
+    ax = ObservedPredictedDisplay.from_predictions(Y, MEAN, unit="%", log1p=True).ax_
+    assert ax.get_xlabel() == "predicted (%), log scale"
+    assert ax.get_ylabel() == "observed (%), log scale"
+
+
 def test_limits_may_be_given():
     """Both axes have the limits given."""
     ax = ObservedPredictedDisplay.from_predictions(Y, MEAN, limits=(0.0, 9.0)).ax_

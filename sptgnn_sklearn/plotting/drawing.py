@@ -16,6 +16,9 @@ UNCERTAINTY_COLORMAP = "magma_r"
 # Okabe and Ito (2008): distinct with the common color vision deficiencies.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 LINE_COLOR = "#444444"
+_TICK_DIGITS = ((1, 3), (1, 2, 5), (1, 2, 5, 3, 7, 1.5))
+_MIN_LOG_TICKS = 5
+_FULL_SIZE = 3.0  # inches; on smaller axes markers are smaller
 
 
 class BaseDisplay:
@@ -61,9 +64,11 @@ def add_legend_above(ax: Axes, **options: Any) -> None:
     )
 
 
-def point_area(n_points: int) -> float:
-    """Return the area of a marker in square points, smaller for more points."""
-    return float(np.clip(6000 / max(n_points, 1), 3, 40))
+def point_area(n_points: int, ax: Axes) -> float:
+    """Return the area of a marker in square points, smaller for more points and on small axes."""
+    figure: Any = ax.get_figure()
+    side = min(ax.bbox.width, ax.bbox.height) / figure.dpi
+    return float(np.clip(6000 / max(n_points, 1), 3, 40) * min(1.0, side / _FULL_SIZE) ** 2)
 
 
 def padded_limits(values: np.ndarray, log1p: bool) -> tuple[float, float]:
@@ -81,14 +86,28 @@ def log1p_scale(values: np.ndarray) -> np.ndarray:
 
 
 def log1p_ticks(lowest: float, highest: float) -> list[float]:
-    """Return the ticks of 0, 1, 3, 10, 30, ... inside the axis that have room for their labels."""
-    spacing = 0.1 * (np.log1p(highest) - np.log1p(max(lowest, 0.0)))
+    """Return round ticks inside an axis that have room for their labels: 0, 1, 3, 10, 30, ...
+
+    Axes of a short range have ticks at more digits, so that there are five where possible.
+    """
     ticks: list[float] = []
-    for tick in sorted([0.0, *(m * 10.0**k for k in range(-3, 9) for m in (1, 3))]):
-        has_room = not ticks or np.log1p(tick) >= np.log1p(ticks[-1]) + spacing
-        if lowest <= tick <= highest and has_room:
-            ticks.append(tick)
+    for digits in _TICK_DIGITS:
+        ticks = _spaced_ticks(lowest, highest, digits)
+        if len(ticks) >= _MIN_LOG_TICKS:
+            break
     return ticks
+
+
+def _spaced_ticks(lowest: float, highest: float, digits: tuple[float, ...]) -> list[float]:
+    """Return 0 and multiples of powers of ten; those of the first digits come first."""
+    spacing = 0.1 * (np.log1p(highest) - np.log1p(max(lowest, 0.0)))
+    powers = [10.0**k for k in range(8, -4, -1)]
+    ticks: list[float] = []
+    for tick in [0.0, *(digit * power for digit in digits for power in powers)]:
+        gaps = np.abs(np.log1p(tick) - np.log1p(ticks))
+        if lowest <= tick <= highest and (gaps >= spacing).all():
+            ticks.append(tick)
+    return sorted(ticks)
 
 
 def with_unit(text: str, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Styles shared by figures: ticks, limits, labels, and the missing matplotlib."""
+"""Parts shared by figures: ticks, limits, labels, and the missing matplotlib."""
 
 import sys
 
@@ -8,7 +8,7 @@ import pytest
 from figure_checks import random_locations
 
 from sptgnn_sklearn.plotting import plot_map
-from sptgnn_sklearn.plotting.style import (
+from sptgnn_sklearn.plotting.drawing import (
     BaseDisplay,
     log1p_ticks,
     padded_limits,
@@ -38,12 +38,13 @@ def test_display_keeps_axes_and_root_figure():
     ("limits", "expected"),
     [
         ((0.0, 100.0), [0, 1, 3, 10, 30, 100]),
-        ((0.0, 1.0), [0.0, 0.1, 0.3, 1.0]),
-        ((20.0, 400.0), [30, 100, 300]),
+        ((0.0, 1.0), [0.0, 0.1, 0.2, 0.5, 1.0]),
+        ((20.0, 400.0), [20, 30, 50, 70, 100, 200, 300]),
+        ((1.0, 17.0), [1, 2, 3, 5, 7, 10, 15]),
     ],
 )
 def test_log1p_ticks_are_round_and_spaced(limits, expected):
-    """Ticks are 0, 1 and 3 times powers of ten, with room for labels."""
+    """Ticks are round multiples of powers of ten, at least five, with room for labels."""
     assert log1p_ticks(*limits) == pytest.approx(expected)
 
 
