@@ -26,6 +26,7 @@ from version_table import version_table
 
 # From first steps to special topics; other examples follow in alphabetical order.
 READING_ORDER = [
+    "plot_tutorial",
     "plot_quickstart",
     "plot_meuse",
     "plot_read_table",
