@@ -14,8 +14,6 @@ The settings are small, so that the page runs in less than a minute: three ensem
 of five, and one base model instead of three. Replace the paths by those of your own files.
 """
 
-# sphinx_gallery_thumbnail_number = 5
-
 # %%
 # 1. Read the table
 # -----------------
@@ -29,6 +27,7 @@ import warnings
 from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import mkdtemp
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -226,7 +225,8 @@ ranges = {
     for name, part in elevations.items()
 }
 print(pd.concat(ranges, axis=1).astype(int))
-plot_map(soil, "aoa", label="1 inside, 0 outside", cmap="cividis")
+two_colors = ListedColormap(["#999999", "#56B4E9"])
+plot_map(soil, "aoa", label="outside (0) and inside (1)", cmap=two_colors)
 plt.show()
 
 # %%
@@ -252,8 +252,8 @@ print(zones.round(2).to_string())
 # 10. Decide
 # ----------
 # Cells are assigned by the probability of exceeding the limit: above 0.8 the limit is very probably
-# exceeded, below 0.2 it is very probably kept. Between these, more samples are worth their cost.
-# Outside the area of applicability the probabilities are those of an extrapolation.
+# exceeded, below 0.2 it is very probably kept. Between these, more samples are needed to
+# decide. Outside the area of applicability the probabilities are those of an extrapolation.
 
 probability = soil[f"p>{limit}"]
 names = ["below 0.2: keep", "0.2 to 0.8: sample", "above 0.8: restrict"]
@@ -298,7 +298,8 @@ model.save(folder / "zinc.safetensors")
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model.save(folder / "shared.safetensors", training_data=False)
-print(*(warning.message for warning in caught), sep="\n")
+for warning in caught:
+    print(fill(str(warning.message), 90))
 
 complete, shared = (
     SpTGNNRegressor.load(folder / name) for name in ("zinc.safetensors", "shared.safetensors")
