@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 # Page with the table of each figure.
-_PAGES = {"accuracy": "benchmarks", "coverage": "uncertainty", "map": "maps"}
+_PAGES = {"accuracy": "benchmarks", "coverage": "calibration", "map": "scaling"}
 
 
 def headline_rst(

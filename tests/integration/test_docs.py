@@ -1,7 +1,7 @@
 """The documentation site: its tools, API list, examples and code snippets."""
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -28,6 +28,7 @@ sys.path.insert(0, str(DOCS))
 from check_links import broken_links
 from check_pages import console_errors, report_lines, site_pages
 from draw_architecture import import_graph, layers, reachable, transitive_reduction
+from draw_cheat_sheet import RESULT, digest, draw, read_tables
 from example_cards import section_rst, title_and_summary
 from markdown_to_rst import to_rst
 
@@ -305,12 +306,17 @@ def test_citation_file_has_this_version():
         "coming_from_xgboost",
         "coming_from_r",
         "coming_from_pykrige",
+        "satellite_images",
     ],
 )
-def test_page_code_runs(page):
+def test_page_code_runs(page, tmp_path, monkeypatch):
     """Python blocks of a page run in order, except those that need files."""
-    if page == "coming_from_pykrige":
-        pytest.importorskip("pykrige")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPTGNN_CACHE", str(tmp_path / "cache"))
+    needed = {"coming_from_pykrige": "pykrige", "satellite_images": "terratorch"}
+    # Not imported: a torchvision of another build than torch raises, which the package handles.
+    if page in needed and importlib.util.find_spec(needed[page]) is None:
+        pytest.skip(f"needs {needed[page]}")
     survey = make_soil_survey(480, random_state=0)
     names = {"X": survey.data, "y": survey.target, "cells": survey.data[:50]}
     text = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
@@ -376,6 +382,46 @@ def test_architecture_figure_is_current():
     figure = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
     drawn = set(re.findall(r"<text[^>]*>([a-z_]+)</text>", figure))
     assert drawn == set(import_graph())
+
+
+def test_cheat_sheet_is_current(tmp_path):
+    """The committed PDF has the tables of the page, on one page."""
+    text = (DOCS / "cheat_sheet.rst").read_text(encoding="utf-8")
+    assert digest(text).encode() in RESULT.read_bytes()
+    draw(text, tmp_path / "new.pdf")
+    assert (tmp_path / "new.pdf").read_bytes().count(b"/Type /Page ") == 1
+
+
+def test_cheat_sheet_names_exist():
+    """Functions and classes on the page are public, or those of scikit-learn."""
+    public = {"GridSearchCV", *(name for _, name in listed_names())}
+    for documented in (
+        sptgnn_sklearn.SpTGNNRegressor,
+        sptgnn_sklearn.model_selection.ComparisonResult,
+    ):
+        public |= {name for name in dir(documented) if not name.startswith("_")}
+    tables = read_tables((DOCS / "cheat_sheet.rst").read_text(encoding="utf-8"))
+    cells = [code for rows in tables.values() for code, _ in rows]
+    called = {
+        name for code in cells for name in re.findall(r"^``(?:model\.|result\.)?(\w+)[.(]", code)
+    }
+    assert len(called) > 20
+    assert called <= public
+
+
+def test_long_cheat_sheet_raises(tmp_path):
+    """Tables that need a second page are an error."""
+    row = "\n   * - ``code``\n     - meaning"
+    with pytest.raises(SystemExit, match="one page"):
+        draw(f"Rules\n-----\n{row * 200}\n", tmp_path / "long.pdf")
+
+
+def test_glossary_is_complete():
+    """The glossary has some fifty terms, each with an explanation."""
+    text = (DOCS / "glossary.rst").read_text(encoding="utf-8")
+    terms = re.findall(r"^   (\S.*)\n      \S", text, re.MULTILINE)
+    assert len(terms) >= 50
+    assert len({term.lower() for term in terms}) == len(terms)
 
 
 def test_transitive_reduction():

@@ -211,12 +211,10 @@ def test_needed_distributions():
 
 
 def test_page_on_installation_lists_all_extras():
-    """The page and the README list the extras of users, with the same sizes."""
+    """The page lists the extras of users with their sizes."""
     page = (DOCS / "install.rst").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^   \* - ``(\w+)``\n     - .+\n     - (\d+ MB)$", page, re.MULTILINE)
     assert {name for name, _ in listed} == set(USER_EXTRAS)
-    assert listed == re.findall(r"^\| `(\w+)` \| .+ \| (\d+ MB) \|$", readme, re.MULTILINE)
     other = set(PROJECT["optional-dependencies"]) - set(USER_EXTRAS)
     assert other == {"test", "docs", "bench", "all"}
 

@@ -1,6 +1,7 @@
 """Code, links, files and tables of the README."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+sys.path.insert(0, str(ROOT / "docs"))
+
+from update_readme import demo_table, image_table, readme_table
 
 
 def test_links_are_absolute():
@@ -19,16 +23,18 @@ def test_links_are_absolute():
     assert all(link.startswith("https://") for link in linked)
     assert {"_images/meuse.png", "install.html", "skill.html"} <= set(pages)
     for page in pages:
-        name = page.replace("_images/", "images/").replace(".html", ".rst")
-        assert (ROOT / "docs" / name).exists(), page
+        name = page.partition("#")[0].replace("_images/", "images/")
+        if name.startswith("auto_examples/"):
+            example = ROOT / "examples" / Path(name).with_suffix(".py").name
+            assert example.exists() or name == "auto_examples/index.html", page
+        else:
+            assert (ROOT / "docs" / name.replace(".html", ".rst")).exists(), page
     assert (ROOT / "docs" / "images" / "meuse.png").stat().st_size < 200_000
 
 
 def test_named_files_exist():
     """Files that the README names are in the repository."""
-    named = re.findall(r"`(?:python )?((?:benchmarks|\.ci)/[\w./]+)`", README)
-    assert {"benchmarks/LOG.md", "benchmarks/tables.py", ".ci/extra_sizes.py"} <= set(named)
-    for name in [*named, "CITATION.cff", "LICENSE", "docs/update_readme.py"]:
+    for name in ("CITATION.cff", "LICENSE", "docs/update_readme.py"):
         assert name in README
         assert (ROOT / name).is_file(), name
 
@@ -38,19 +44,36 @@ def test_commands_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make ([a-z]+(?:-[a-z]+)*)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    modules = re.findall(r"python -m ((?:benchmarks|sptgnn_sklearn)[\w.]*)", README)
-    assert modules
-    for name in modules:
+    for name in re.findall(r"python -m ((?:benchmarks|sptgnn_sklearn)[\w.]*)", README):
         path = ROOT / name.replace(".", "/")
         assert path.is_dir() or path.with_suffix(".py").is_file(), name
 
 
+def test_tables_are_those_of_the_records():
+    """The table of the README and that of images equal what the records give."""
+    written = README.split("<!-- accuracy -->")[1].split("<!-- end of accuracy -->")[0]
+    assert written.strip() == readme_table()
+    images = (ROOT / "docs" / "measured" / "images.rst").read_text(encoding="utf-8")
+    assert images == image_table().to_rst("R² with images")
+
+
 def test_demo_table_has_all_models():
-    """The table has a row for each model and kind of folds."""
-    table = README.split("<!-- demo table -->")[1].split("<!-- end of demo table -->")[0]
+    """The table of the demo has a row for each model and kind of folds."""
+    table = (ROOT / "docs" / "measured" / "demo.rst").read_text(encoding="utf-8")
     for folds in ("random", "block"):
         for model in ("SpTGNN", "XGBoost", "training mean"):
-            assert re.search(rf"\| {folds} +\| {model} +\| +-?\d\.\d+", table)
+            assert re.search(rf"\* - {folds}\n +- {model}\n +- -?\d\.\d+", table)
+
+
+def test_demo_table_is_converted():
+    """The Markdown of the demo becomes columns and rows."""
+    table = demo_table("| folds | R²    |\n| ----- | ----: |\n| block | 0.587 |\n")
+    assert (table.columns, table.rows) == (["folds", "R²"], [["block", "0.587"]])
+
+
+def test_readme_is_short():
+    """Tables and guides are on the site."""
+    assert len(README.splitlines()) <= 100
 
 
 @pytest.mark.slow
