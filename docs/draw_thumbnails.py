@@ -21,7 +21,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sptgnn_sklearn.plotting.style import COLORS, LINE_COLOR, UNCERTAINTY_COLORMAP, VALUE_COLORMAP
+from sptgnn_sklearn.plotting.drawing import COLORS, LINE_COLOR, UNCERTAINTY_COLORMAP, VALUE_COLORMAP
 
 TARGET = Path(__file__).parent / "images" / "thumbnails"
 BLUE, ORANGE, GREEN, PINK, SKY, RED = COLORS[:6]
