@@ -110,22 +110,43 @@ def score_survey(seed: int) -> dict[str, dict[str, float]]:
 
 
 def summarize(results: list[dict[str, dict[str, float]]]) -> TextTable:
-    """Return root mean squared errors by method, and their ratios to random samples."""
+    """Return root mean squared errors by method, and their ratios to those of two methods."""
     rows = []
     for name, label in LABELS.items():
         row = [label]
         for estimate in ("zones", "cells"):
-            squared = np.array([one[name][estimate] ** 2 for one in results])
-            random = np.array([one["random"][estimate] ** 2 for one in results])
-            ratio = np.sqrt(squared.mean() / random.mean())
-            # Standard error of a ratio of means, by its linearization.
-            influence = (squared - ratio**2 * random) / random.mean() / (2 * ratio)
-            error = influence.std(ddof=1) / np.sqrt(len(results))
-            of_random = "1" if name == "random" else f"{ratio:.3f} ± {error:.3f}"
-            row += [f"{np.sqrt(squared.mean()):.3f}", of_random]
+            squared = squared_errors(results, name, estimate)
+            row.append(f"{np.sqrt(squared.mean()):.3f}")
+            for other in ("random", "kmeans"):
+                ratio, error = ratio_of_errors(squared, squared_errors(results, other, estimate))
+                row.append("1" if name == other else f"{ratio:.3f} ± {error:.3f}")
         rows.append(row)
-    columns = ["25 further samples", "RMSE of zones", "over random", "RMSE of cells"]
-    return TextTable([*columns, "over random"], rows)
+    columns = ["25 further samples"]
+    for estimate in ("zones", "cells"):
+        columns += [f"RMSE of {estimate}", "over random", "over k-means"]
+    return TextTable(columns, rows)
+
+
+def squared_errors(
+    results: list[dict[str, dict[str, float]]], name: str, estimate: str
+) -> np.ndarray:
+    """Return the squared errors of a method by survey."""
+    return np.array([one[name][estimate] ** 2 for one in results])
+
+
+def ratio_of_errors(squared: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Return the ratio of two root mean squares, and its standard error by linearization.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmarks.sample_proposals import ratio_of_errors
+    >>> ratio_of_errors(np.array([1.0, 4.0]), np.array([4.0, 16.0]))
+    (0.5, 0.0)
+    """
+    ratio = np.sqrt(squared.mean() / other.mean())
+    influence = (squared - ratio**2 * other) / other.mean() / (2 * ratio)
+    return float(ratio), float(influence.std(ddof=1) / np.sqrt(len(squared)))
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "choose_block_rows",
     "is_stream",
     "iterate_blocks",
+    "iterate_tables",
 ]
 
 _MAX_DRAWN_VALUES = 4_000_000  # of a block: 32 MB
@@ -258,7 +259,7 @@ class CellReader:
 
 
 def is_stream(cells: Any) -> bool:
-    """Return whether cells are blocks of tables: an iterator, or a list of tables.
+    """Return whether cells are blocks of tables: an iterator, a list, or a dask DataFrame.
 
     Examples
     --------
@@ -269,7 +270,23 @@ def is_stream(cells: Any) -> bool:
     """
     if isinstance(cells, list | tuple):
         return bool(cells) and all(hasattr(part, "columns") for part in cells)
-    return isinstance(cells, Iterator)
+    return isinstance(cells, Iterator) or hasattr(cells, "npartitions")
+
+
+def iterate_tables(cells: Any) -> Iterator[Any]:
+    """Yield the tables of a stream, such as the partitions of a dask DataFrame, or one table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sptgnn_sklearn.estimation.cells import iterate_tables
+    >>> len(list(iterate_tables(pd.DataFrame({"x": [1.0, 2.0]}))))
+    1
+    """
+    if hasattr(cells, "npartitions"):
+        yield from (cells.partitions[number] for number in range(cells.npartitions))
+    else:
+        yield from cells if is_stream(cells) else [cells]
 
 
 def iterate_blocks(cells: Iterable[Any] | Any, block_rows: int) -> Iterator[pd.DataFrame]:
@@ -282,7 +299,7 @@ def iterate_blocks(cells: Iterable[Any] | Any, block_rows: int) -> Iterator[pd.D
     >>> [len(block) for block in iterate_blocks(pd.DataFrame({"x": range(5)}), 2)]
     [2, 2, 1]
     """
-    for part in cells if is_stream(cells) else [cells]:
+    for part in iterate_tables(cells):
         table = as_dataframe(part)
         for batch in gen_batches(len(table), block_rows) if len(table) else []:
             yield table.iloc[batch]

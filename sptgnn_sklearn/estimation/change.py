@@ -15,7 +15,14 @@ from ..meta_estimators import innermost_estimator
 from ..table.coordinate_columns import as_dataframe
 from ..table.schema import TableSchema
 from ..utils.distribution_columns import check_shares
-from .cells import CellReader, ModelColumns, WeightedBlock, is_stream, iterate_blocks
+from .cells import (
+    CellReader,
+    ModelColumns,
+    WeightedBlock,
+    is_stream,
+    iterate_blocks,
+    iterate_tables,
+)
 from .joint_draws import JointDraws, check_samples_jointly, derive_seed
 from .model_based import EstimateOptions, outside_area
 from .zone_assignment import read_zones
@@ -300,8 +307,7 @@ def paired_blocks(
 ) -> Iterator[tuple[WeightedBlock, pd.DataFrame]]:
     """Yield the blocks of the first date, and the same cells at the second."""
     if cells is not None:
-        tables = cells if is_stream(cells) else [cells]
-        dated = (_with_date(as_dataframe(table), time, before) for table in tables)
+        dated = (_with_date(as_dataframe(table), time, before) for table in iterate_tables(cells))
         for block in reader.blocks(dated if is_stream(cells) else next(dated)):
             yield block, _with_date(block.frame, time, after)
         return

@@ -115,10 +115,11 @@ def estimate(
     model : fitted regressor
         `SpTGNNRegressor` or any regressor with ``sample_y``, optionally inside Pipelines, searches
         such as GridSearchCV, and TransformedTargetRegressors.
-    cells : DataFrame, GeoDataFrame, array-like or iterator of these
+    cells : DataFrame, GeoDataFrame, array-like, dask DataFrame or iterator of tables
         Cells of the map, one row each, with the columns of the model and any others. The blocks of
-        an iterator are read one after the other, so that a map needs memory for one block only.
-        Points of a GeoDataFrame are transformed to the CRS of the model.
+        an iterator, and the partitions of a dask DataFrame, are read one after the other, so that
+        a map needs memory for one block only. Points of a GeoDataFrame are transformed to the CRS
+        of the model.
     zones : None, array-like of shape (n_cells,), str, GeoDataFrame or path, default=None
         - None: one zone, "all".
         - Labels of the cells, or the name of their column in `cells`. Cells without a label are

@@ -18,4 +18,4 @@ def test_methods_are_scored_and_summarized():
     assert set(result) == set(METHODS) == set(LABELS)
     assert all(score["cells"] > 0 for score in result.values())
     rows = summarize([result, result]).rows
-    assert rows[-1][2] == "1" and len(rows) == len(METHODS)
+    assert rows[-1][2] == rows[-3][3] == "1" and len(rows) == len(METHODS)

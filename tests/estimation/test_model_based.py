@@ -16,7 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sptgnn_sklearn import AreaOfApplicability, SpTGNNRegressor
-from sptgnn_sklearn.estimation import estimate
+from sptgnn_sklearn.estimation import estimate, estimate_change
+from sptgnn_sklearn.estimation.cells import is_stream, iterate_tables
 
 
 def one_row(table):
@@ -337,3 +338,22 @@ def test_blocks_of_a_fitted_model_are_drawn_jointly(survey):
     whole = estimate(model, survey.data, zones, n_samples=50)
     parts = estimate(model, survey.data, zones, n_samples=50, block_rows=23)
     pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)
+
+
+def test_partitions_of_dask_are_blocks():
+    """Read one after the other, with the same result as the table; also for changes."""
+    dask_dataframe = pytest.importorskip("dask.dataframe")
+    cells = cell_table(12, farm=["a", "b"] * 6)
+    lazy = dask_dataframe.from_pandas(cells, npartitions=3)
+    model = known_model()
+    assert is_stream(lazy) and len(list(iterate_tables(lazy))) == 3
+    whole, streamed = (estimate(model, table, "farm") for table in (cells, lazy))
+    pd.testing.assert_frame_equal(whole, streamed)
+    after = cell_table(12, 2020.0, farm=["a", "b"] * 6)
+    lazy_after = dask_dataframe.from_pandas(after, npartitions=3)
+    pd.testing.assert_frame_equal(
+        estimate_change(model, cells, after, "farm"),
+        estimate_change(model, lazy, lazy_after, "farm"),
+    )
+    with pytest.raises(ValueError, match="zones is an array"):
+        estimate(model, lazy, cells["farm"].tolist())
