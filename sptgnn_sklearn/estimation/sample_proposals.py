@@ -29,6 +29,7 @@ __all__ = ["PROPOSAL_METHODS", "propose_samples"]
 
 OBJECTIVES = ("mean", "cells")
 PROPOSAL_METHODS = ("greedy", "kmeans", "latin_hypercube", "random")
+_N_DRAWS = 1000
 _ROW = "row"
 
 
@@ -43,7 +44,7 @@ def propose_samples(
     method: str = "greedy",
     cost: Any = None,
     samples: Any = None,
-    n_samples: int = 1000,
+    n_samples: int | None = None,
     max_candidates: int = 2000,
     random_state: Any = 0,
     block_rows: int | None = None,
@@ -79,8 +80,9 @@ def propose_samples(
         Existing samples with the columns of the model. Their errors are known, so that other
         locations near to them gain less. The draws of a model hardly know where its samples are,
         so pass its training table unless it is large.
-    n_samples : int, default=1000
-        Number of joint draws; at least 5 for each sample, existing or proposed.
+    n_samples : int, default=None
+        Number of joint draws, at least 5 for each existing or proposed sample. None takes 1,000, or
+        that number if it is larger.
     max_candidates : int, default=2000
         Number of cells that can be proposed. From more cells as many are drawn at random, with
         equal probabilities. The estimate is that of all cells.
@@ -139,14 +141,15 @@ def propose_samples(
     True
     """
     check_samples_jointly(model)
-    n_samples = check_draw_count(n_samples)
     _check_proposal(n, objective, method, cost, max_candidates)
     existing = None if samples is None else as_dataframe(samples)
     n_known = n + (0 if existing is None else len(existing))
-    if n_samples < DRAWS_PER_KNOWN_ERROR * n_known:
+    least = DRAWS_PER_KNOWN_ERROR * n_known
+    n_samples = max(_N_DRAWS, least) if n_samples is None else check_draw_count(n_samples)
+    if n_samples < least:
         raise ValueError(
             f"n_samples={n_samples} draws are too few for {n_known} samples: set n_samples to at "
-            f"least {DRAWS_PER_KNOWN_ERROR * n_known}."
+            f"least {least}."
         )
     seed = read_seed(random_state)
     source = JointDraws(model, n_samples, seed)
