@@ -264,6 +264,14 @@ def plot_farm_carbon(ax: Axes) -> None:
         ax.errorbar(x, y, 0.75, fmt="o", color="black", markersize=9, elinewidth=4)
 
 
+def plot_next_samples(ax: Axes) -> None:
+    """Samples in one half, and proposals in the other."""
+    surface = np.tile(np.linspace(0, 1, 100) ** 1.5, (70, 1)) + 0.25 * field(5)
+    raster(ax, surface, cmap=UNCERTAINTY_COLORMAP)
+    dots(ax, places(26, 3, (0.4, 5.2, 0.5, 6.5)), "white", 60, edgecolor=LINE_COLOR)
+    dots(ax, places(5, 4, (6.2, 9.4, 0.7, 6.3)), BLUE, 190, marker="^")
+
+
 def plot_extract_chips(ax: Axes) -> None:
     raster(ax, field(15, 4), cmap="gist_earth")
     for x, y in ((2, 2), (5.1, 4.7), (8, 2.4)):
