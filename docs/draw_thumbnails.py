@@ -269,7 +269,7 @@ def plot_next_samples(ax: Axes) -> None:
     surface = np.tile(np.linspace(0, 1, 100) ** 1.5, (70, 1)) + 0.25 * field(5)
     raster(ax, surface, cmap=UNCERTAINTY_COLORMAP)
     dots(ax, places(26, 3, (0.4, 5.2, 0.5, 6.5)), "white", 60, edgecolor=LINE_COLOR)
-    dots(ax, places(5, 4, (6.2, 9.4, 0.7, 6.3)), BLUE, 190, marker="^")
+    dots(ax, places(5, 4, (6.2, 9.4, 0.7, 6.3)), SKY, 190, marker="^")
 
 
 def plot_extract_chips(ax: Axes) -> None:
