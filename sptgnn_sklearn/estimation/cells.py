@@ -73,7 +73,7 @@ class ModelColumns:
         """Return the columns of a fitted model, optionally inside meta-estimators."""
         return cls(type(model).__name__, inspect_inputs(model))
 
-    def select(self, frame: pd.DataFrame) -> Any:
+    def select(self, frame: pd.DataFrame, name: str = "cells") -> Any:
         """Return X for the model: its columns, with coordinates in its CRS.
 
         Columns that predictions do not need, such as ids and campaigns, may be missing.
@@ -82,6 +82,8 @@ class ModelColumns:
         ----------
         frame : DataFrame
             From `as_dataframe`; may have other columns.
+        name : str, default="cells"
+            Of the table, in messages.
 
         Raises
         ------
@@ -108,7 +110,7 @@ class ModelColumns:
             missing = [label for label in missing if label not in unused]
         if missing:
             raise ValueError(
-                f"cells lack the columns {missing[:10]} of {self.name}; their columns are "
+                f"{name} lack the columns {missing[:10]} of {self.name}; their columns are "
                 f"{list(frame.columns)[:20]}{did_you_mean(missing[0], frame.columns)}"
             )
         return inputs.to_model_input(frame)
@@ -230,8 +232,10 @@ class CellReader:
             (np.isinf(values), "infinite values"),
         ):
             if invalid.any():
+                of_table = np.zeros(rows.stop, dtype=bool)
+                of_table[rows] = invalid
                 raise ValueError(
-                    f"weights has {what} in {format_rows(invalid, f'{values[invalid][0]:g}')}: "
+                    f"weights has {what} in {format_rows(of_table, f'{values[invalid][0]:g}')}: "
                     "weights are areas; 0 leaves a cell out."
                 )
         return values

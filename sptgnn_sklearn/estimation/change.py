@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -311,20 +310,39 @@ def paired_blocks(
         for block in reader.blocks(dated if is_stream(cells) else next(dated)):
             yield block, _with_date(block.frame, time, after)
         return
-    seconds = iterate_blocks(after, reader.block_rows)
+    seconds = _RowBuffer(iterate_blocks(after, reader.block_rows))
     start = 0
-    for block, second in zip_longest(reader.blocks(before), seconds):
-        n_first = 0 if block is None else len(block.kept)
-        n_second = 0 if second is None else len(second)
-        if n_first != n_second:
+    for block in reader.blocks(before):
+        second = seconds.take(len(block.kept))
+        if len(second) != len(block.kept):
             raise ValueError(
-                f"before and after must have the same cells in the same order; found {n_first} and "
-                f"{n_second} rows from row position {start}."
+                "before and after must have the same cells in the same order; after has only "
+                f"{start + len(second)} rows."
             )
         second = second[block.kept]
         _check_same_places(block, second, columns, start)
-        start += n_first
+        start += len(block.kept)
         yield block, second
+    if len(seconds.take(1)):
+        raise ValueError(
+            "before and after must have the same cells in the same order; before has only "
+            f"{start} rows, and after has more."
+        )
+
+
+class _RowBuffer:
+    """Rows of tables that come in blocks of any size."""
+
+    def __init__(self, tables: Iterator[pd.DataFrame]) -> None:
+        self._tables = tables
+        self._rest = pd.DataFrame()
+
+    def take(self, n: int) -> pd.DataFrame:
+        """Return the next n rows, or fewer if there are no more."""
+        while len(self._rest) < n and (table := next(self._tables, None)) is not None:
+            self._rest = table if self._rest.empty else pd.concat([self._rest, table])
+        taken, self._rest = self._rest.iloc[:n], self._rest.iloc[n:]
+        return taken
 
 
 def check_dates(before: Any, after: Any, cells: Any) -> None:

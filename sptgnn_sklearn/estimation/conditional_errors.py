@@ -53,18 +53,21 @@ class ConditionalErrors:
         self._norms = np.einsum("ij,ij->i", self._candidates, self._candidates)
         self._least = _LEAST_VARIANCE * self._norms
         self._free = candidates.shape[1] - 1  # degrees of freedom of the draws
+        self._initial = self._sum_of_squares()
 
     def variance(self) -> float:
-        """Return the mean variance of the errors of the estimates."""
+        """Return the mean variance of the errors of the estimates; 0 if they are known."""
+        found = self._sum_of_squares()
+        return 0.0 if found <= _LEAST_VARIANCE**2 * self._initial else found / self._free
+
+    def _sum_of_squares(self) -> float:
         if self._targets is not None:
-            found = np.sum(self._targets**2) / len(self._targets)
-        else:
-            assert self._gram is not None
-            found = np.trace(self._gram)
-        return float(found) / self._free
+            return float(np.sum(self._targets**2) / len(self._targets))
+        assert self._gram is not None
+        return float(np.trace(self._gram))
 
     def gains(self) -> np.ndarray:
-        """Return by how much (m,) each candidate lowers the variance; -inf for known errors."""
+        """Return by how much (m,) each candidate lowers the variance; 0 for known errors."""
         if self._targets is not None:
             shared = self._candidates @ self._targets.T
             lowered = np.mean(shared**2, axis=1)
@@ -72,7 +75,7 @@ class ConditionalErrors:
             lowered = np.einsum("ij,ij->i", self._candidates @ self._gram, self._candidates)
         taken = self._norms <= self._least
         found = lowered / np.where(taken, 1.0, self._norms) / self._free
-        return np.where(taken, -np.inf, found)
+        return np.where(taken, 0.0, found)
 
     def condition(self, row: int) -> None:
         """Make the error at a candidate known."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,8 @@ from .zone_sums import ZoneSums
 
 __all__ = ["minimum_detectable_change"]
 
-_N_REPEATS = 5  # random sets of locations
+_N_REPEATS = 3  # random sets of locations
+_N_DRAWS = 2000
 
 
 def minimum_detectable_change(
@@ -41,7 +41,7 @@ def minimum_detectable_change(
     weights: Any = None,
     level: float = 0.05,
     power: float = 0.8,
-    n_samples: int = 2000,
+    n_samples: int | None = None,
     random_state: Any = 0,
     block_rows: int | None = None,
 ) -> pd.DataFrame:
@@ -63,15 +63,16 @@ def minimum_detectable_change(
         As in `estimate_change`. Locations are drawn with probabilities in proportion to the
         weights.
     n_locations : sequence of int, default=(10, 25, 50, 100)
-        Numbers of locations in each zone.
+        Numbers of locations in each zone at each date.
     revisit : bool or sequence of bool, default=(False, True)
         Whether the locations of the second date are those of the first.
     level : float, default=0.05
         Significance level of the two-sided test.
     power : float, default=0.8
         Its power.
-    n_samples : int, default=2000
-        Number of joint draws, at least 10 times the number of locations.
+    n_samples : int, default=None
+        Number of joint draws, at least 10 times the largest number of locations. None takes 2,000,
+        or that number if it is larger. A zone needs 48 bytes for each draw and location.
 
     Returns
     -------
@@ -81,7 +82,8 @@ def minimum_detectable_change(
 
         - std: standard deviation of the error of the change.
         - minimum_detectable_change: change that the test would detect with probability `power`,
-          ``(z(1 - level / 2) + z(power)) * std``. NaN if the zone has fewer cells than locations.
+          ``(z(1 - level / 2) + z(power)) * std``. NaN if the zone has fewer cells than locations,
+          which without revisits are twice as many.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def minimum_detectable_change(
     Warns
     -----
     UserWarning
-        If a zone has fewer cells than locations.
+        If zones have fewer cells than locations.
 
     See Also
     --------
@@ -131,8 +133,8 @@ def minimum_detectable_change(
     check_samples_jointly(model)
     factor = detection_factor(level, power)
     numbers, visits = _check_designs(n_locations, revisit)
-    n_samples = check_draw_count(n_samples)
     least = 2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]
+    n_samples = max(_N_DRAWS, least) if n_samples is None else check_draw_count(n_samples)
     if n_samples < least:
         raise ValueError(
             f"n_samples={n_samples} must be at least {2 * DRAWS_PER_KNOWN_ERROR} times the largest "
@@ -170,15 +172,15 @@ def minimum_detectable_change(
             (n, again) for n in numbers for again in visits
         ]:
             std = np.nan
-            if n <= found.n_cells:
-                std = np.sqrt(np.mean(list(_variances(target, found, n, again, rng))))
+            if n * (1 if again else 2) <= found.n_cells:
+                std = np.sqrt(np.mean(list(_variances(target, found, n, again))))
             elif label not in lacking:
                 lacking.append(label)
             rows.append((label, n, again, std, factor * std))
     if lacking:
         warnings.warn(
-            f"{len(lacking)} zones ({lacking[:5]}) have fewer cells than the {numbers[-1]} "
-            "locations of n_locations: their rows are NaN.",
+            f"Zones with too few cells for n_locations={numbers} have NaN for the larger numbers: "
+            f"{lacking[:5]} ({len(lacking)} zones).",
             UserWarning,
             stacklevel=2,
         )
@@ -187,41 +189,56 @@ def minimum_detectable_change(
     return pd.DataFrame(rows, columns=columns).set_index(index)
 
 
-@dataclass
 class _RandomCells:
     """Draws of random cells of a zone, from a stream of its cells.
 
-    Weighted sampling without replacement by random keys (Efraimidis & Spirakis 2006, Information
-    Processing Letters 97, 181-185).
+    Several independent orders of the cells by weighted sampling without replacement, by random keys
+    (Efraimidis & Spirakis 2006, Information Processing Letters 97, 181-185).
+
+    Parameters
+    ----------
+    most : int
+        Number of cells at the start of each order that are kept.
+    rng : Generator
     """
 
-    most: int
-    rng: np.random.Generator
-    n_cells: int = 0
-    keys: np.ndarray = field(default_factory=lambda: np.empty(0))
-    draws: list[np.ndarray] = field(default_factory=list)  # pairs (2, n_samples), one a cell
+    def __init__(self, most: int, rng: np.random.Generator) -> None:
+        self._most, self._rng = most, rng
+        self.n_cells = 0
+        self._keys = np.empty((_N_REPEATS, 0))
+        self._cells = np.empty((_N_REPEATS, 0), dtype=np.int64)
+        self._draws: dict[int, np.ndarray] = {}  # pairs (2, n_samples) by number of the cell
 
     def add(self, weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
         """Add cells with their draws (n, n_samples) at both dates."""
+        numbers = self.n_cells + np.arange(len(weights))
         self.n_cells += len(weights)
-        keys = np.concatenate([self.keys, np.log(self.rng.random(len(weights))) / weights])
-        draws = [*self.draws, *np.stack([first, second], axis=1)]
-        kept = np.argsort(-keys, kind="stable")[: self.most]
-        self.keys, self.draws = keys[kept], [draws[row].copy() for row in kept]
+        keys = np.log(self._rng.random((_N_REPEATS, len(weights)))) / weights
+        keys = np.concatenate([self._keys, keys], axis=1)
+        cells = np.concatenate([self._cells, np.tile(numbers, (_N_REPEATS, 1))], axis=1)
+        order = np.argsort(-keys, axis=1, kind="stable")[:, : self._most]
+        self._keys = np.take_along_axis(keys, order, axis=1)
+        self._cells = np.take_along_axis(cells, order, axis=1)
+        for number in np.unique(self._cells[self._cells >= numbers[0]]):
+            row = number - numbers[0]
+            self._draws[number] = np.stack([first[row], second[row]]).astype(np.float32)
+        self._draws = {number: self._draws[number] for number in np.unique(self._cells)}
+
+    def orders(self) -> Iterator[list[np.ndarray]]:
+        """Yield the draws (2, n_samples) of cells in each order."""
+        for cells in self._cells:
+            yield [self._draws[number] for number in cells]
 
 
-def _variances(
-    target: np.ndarray, cells: _RandomCells, n: int, again: bool, rng: np.random.Generator
-) -> Iterator[float]:
+def _variances(target: np.ndarray, cells: _RandomCells, n: int, again: bool) -> Iterator[float]:
     """Yield the variance of the error of a change after samples at random sets of cells."""
     if n == 0:
         yield float(target.var(ddof=1))
         return
-    for _ in range(_N_REPEATS):
-        order = rng.permutation(len(cells.draws))
-        first, second = order[:n], order[:n] if again else order[-n:]
-        known = [cells.draws[row][0] for row in first] + [cells.draws[row][1] for row in second]
-        yield residual_variance(target, np.array(known))
+    for draws in cells.orders():
+        second = draws[:n] if again else draws[n : 2 * n]
+        known = [pair[0] for pair in draws[:n]] + [pair[1] for pair in second]
+        yield residual_variance(target, np.array(known, dtype=np.float64))
 
 
 def _check_designs(n_locations: Any, revisit: Any) -> tuple[list[int], list[bool]]:

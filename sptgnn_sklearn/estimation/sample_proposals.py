@@ -12,7 +12,7 @@ from ..table.column_parsing import to_float
 from ..table.coordinate_columns import as_dataframe
 from ..utils.messages import did_you_mean, format_rows
 from ..utils.validation import require_count
-from .cells import CellReader, ModelColumns, choose_block_rows
+from .cells import CellReader, ModelColumns, WeightedBlock, as_column, choose_block_rows
 from .conditional_errors import ConditionalErrors
 from .covering_samples import latin_hypercube_rows, spatial_coverage_rows
 from .joint_draws import (
@@ -55,7 +55,7 @@ def propose_samples(
     ----------
     model : fitted regressor
         As in `estimate`.
-    cells : DataFrame, GeoDataFrame, array-like or iterator of these
+    cells : DataFrame, GeoDataFrame, array-like, dask DataFrame or iterator of tables
         Cells of the map, as in `estimate`, at the date of sampling if the model has dates.
     n : int
         Number of proposed samples, in different cells.
@@ -79,24 +79,26 @@ def propose_samples(
     samples : DataFrame, default=None
         Existing samples with the columns of the model. Their errors are known, so that other
         locations near to them gain less. The draws of a model hardly know where its samples are,
-        so pass its training table unless it is large.
+        so pass its training table unless it is large. Columns that are not covariates, such as
+        sites and campaigns, may be missing.
     n_samples : int, default=None
         Number of joint draws, at least 5 for each existing or proposed sample. None takes 1,000, or
         that number if it is larger.
     max_candidates : int, default=2000
-        Number of cells that can be proposed. From more cells as many are drawn at random, with
-        equal probabilities. The estimate is that of all cells.
+        Number of cells from which "greedy", "kmeans" and "latin_hypercube" choose. From more cells
+        as many are drawn at random, with equal probabilities. The estimate is that of all cells.
 
     Returns
     -------
     DataFrame of n rows
         In the order of the choice.
 
-        - row: position in `cells`, with the coordinates of the cell in columns of their names.
+        - row: position in `cells`, with the coordinates of the cell in the columns and the CRS of
+          the model.
         - cost: only if given.
         - std: root mean variance of the errors of the estimate with this and all samples before
           it, by the draws of the model, whatever the method.
-        - relative_std: the same, relative to that without further samples.
+        - relative_std: the same, relative to that without further samples; NaN if that is 0.
 
     Raises
     ------
@@ -156,41 +158,47 @@ def propose_samples(
     reader = CellReader(
         source.columns, read_zones(zones), weights, choose_block_rows(block_rows, n_samples)
     )
-    found = _Candidates(max_candidates, seed)
+    if existing is not None:
+        source.columns.select(existing, "samples")
+    found = _Candidates(n if method == "random" else max_candidates, method == "random", seed)
     _read_candidates(found, source, reader, cells, objective, cost, existing)
     if len(found.rows) < n:
         raise ValueError(
-            f"n={n} samples need as many cells; found {len(found.rows)} in zones with a positive "
-            "weight."
+            f"n={n} samples need as many cells that are in a zone and have a positive weight; "
+            f"found {len(found.rows)} of {reader.n_rows}. Propose fewer samples, or check zones "
+            "and weights."
         )
     errors = ConditionalErrors(found.draws, found.targets, found.gram)
     if len(found.known):
         errors.condition_on(found.known)
     initial = np.sqrt(errors.variance())
     planned = _planned(method, found, source.columns, n, seed)
-    chosen, std = [], []
+    chosen: list[int] = []
+    std = []
     for step in range(n):
         if planned is not None:
             row = int(planned[step])
         else:
             gains = errors.gains() if found.cost is None else errors.gains() / found.cost
+            gains[chosen] = -np.inf  # one sample in a cell, also if all errors are known
             row = int(np.argmax(gains))
         errors.condition(row)
         chosen.append(row)
         std.append(np.sqrt(errors.variance()))
-    return found.table(chosen, std, initial, source.columns)
+    return found.table(chosen, std, initial)
 
 
 class _Candidates:
     """Cells that can be proposed, and the draws of the estimate."""
 
-    def __init__(self, max_candidates: int, seed: int) -> None:
-        self._most, self._rng = max_candidates, np.random.default_rng([seed, 7])
-        self._keys = np.empty(0)
+    def __init__(self, most: int, weighted: bool, seed: int) -> None:
+        self._most, self._weighted = most, weighted
+        self._rng = np.random.default_rng([seed, 7])
+        self.keys = np.empty(0)
         self.frame: pd.DataFrame | None = None
+        self.coordinates: pd.DataFrame | None = None
         self.rows = np.empty(0, dtype=np.int64)
         self.weights = np.empty(0)
-        self.xy: np.ndarray | None = None
         self.positions: np.ndarray | None = None
         self.draws = np.empty((0, 0), dtype=np.float32)
         self.cost: np.ndarray | None = None
@@ -198,34 +206,44 @@ class _Candidates:
         self.gram: np.ndarray | None = None
         self.known = np.empty((0, 0))  # draws of existing samples
 
-    def add(self, block: Any, rows: np.ndarray, draws: np.ndarray, cost: np.ndarray | None) -> None:
+    def add(
+        self,
+        block: WeightedBlock,
+        rows: np.ndarray,
+        draws: np.ndarray,
+        cost: np.ndarray | None,
+        columns: ModelColumns,
+    ) -> None:
         """Add the cells of a block, of which a random part is kept."""
-        n = len(rows)
-        keys = np.concatenate([self._keys, self._rng.random(n)])
+        # The smallest keys are a weighted random sample (Efraimidis & Spirakis 2006, Information
+        # Processing Letters 97, 181-185).
+        keys = -np.log(self._rng.random(len(rows)))
+        keys = np.concatenate([self.keys, keys / block.weights if self._weighted else keys])
         kept = np.sort(np.argsort(keys, kind="stable")[: self._most])
-        places = block.locations
+        places, pair = block.locations, columns.inputs.coordinates
 
         def join(old: Any, new: np.ndarray) -> np.ndarray:
-            return np.concatenate([old, new])[kept] if len(self._keys) else new[kept]
+            return np.concatenate([old, new])[kept] if len(self.keys) else new[kept]
 
         if places is not None:
             metric = to_metric_coordinates(places.xy, places.reference)
-            self.xy, self.positions = join(self.xy, places.xy), join(self.positions, metric)
+            self.positions = join(self.positions, metric)
+        selected = columns.select(block.frame)
+        if pair is not None and isinstance(selected, pd.DataFrame):
+            self.coordinates = pd.concat([self.coordinates, selected[list(pair)]]).iloc[kept]
         if cost is not None:
             self.cost = join(self.cost, cost)
         self.rows, self.weights = join(self.rows, rows), join(self.weights, block.weights)
         self.draws = join(self.draws, draws.astype(np.float32))
         frame = block.frame if self.frame is None else pd.concat([self.frame, block.frame])
-        self.frame, self._keys = frame.iloc[kept], keys[kept]
+        self.frame, self.keys = frame.iloc[kept], keys[kept]
 
-    def table(
-        self, chosen: list[int], std: list[float], initial: float, columns: ModelColumns
-    ) -> pd.DataFrame:
+    def table(self, chosen: list[int], std: list[float], initial: float) -> pd.DataFrame:
         """Return the table of proposals."""
         found: dict[Any, Any] = {_ROW: self.rows[chosen]}
-        if self.xy is not None:
-            pair = columns.inputs.coordinates or ("x", "y")
-            found |= dict(zip(pair, self.xy[chosen].T, strict=True))
+        if self.coordinates is not None:
+            for label in self.coordinates:
+                found.setdefault(label, self.coordinates[label].to_numpy()[chosen])
         if self.cost is not None:
             found["cost"] = self.cost[chosen]
         found["std"] = std
@@ -244,7 +262,7 @@ def _read_candidates(
 ) -> None:
     sums = ZoneSums("mean", source.n_samples)
     gram, total, start = np.zeros((source.n_samples,) * 2), 0.0, 0
-    costs = None if cost is None or isinstance(cost, str) else as_costs(cost)
+    costs = None if cost is None or isinstance(cost, str) else as_column("cost", cost)
     for block in reader.blocks(cells):
         rows = start + np.flatnonzero(block.kept)
         start += len(block.kept)
@@ -262,7 +280,8 @@ def _read_candidates(
             centered = draws - draws.mean(axis=1, keepdims=True)
             gram += (centered * block.weights[:, None]).T @ centered
             total += block.weights.sum()
-        found.add(block, rows, draws, _block_costs(cost, costs, block.frame, rows))
+        of_cells = _block_costs(cost, costs, block.frame, rows)
+        found.add(block, rows, draws, of_cells, source.columns)
     if costs is not None and len(costs) != reader.n_rows:
         raise ValueError(
             f"cost must have {reader.n_rows} values, one per row of cells; found {len(costs)}."
@@ -281,8 +300,7 @@ def _planned(
     if method == "greedy":
         return None
     if method == "random":
-        keys = np.log(rng.uniform(size=len(found.rows))) / found.weights
-        return np.argsort(-keys, kind="stable")[:n]
+        return np.argsort(found.keys, kind="stable")[:n]
     if method == "kmeans":
         if found.positions is None:
             raise ValueError(
@@ -310,47 +328,50 @@ def _covariates(frame: Any, columns: ModelColumns) -> np.ndarray:
             "method='latin_hypercube' needs numeric covariates, and the model has none: "
             "use 'kmeans'."
         )
-    values = frame[labels].astype(float)
+    values = frame[labels].astype(float).replace([np.inf, -np.inf], np.nan)
     return values.fillna(values.median()).fillna(0.0).to_numpy()
 
 
-def as_costs(cost: Any) -> np.ndarray:
-    """Return costs (n,) as positive numbers, or raise a ValueError.
-
-    Examples
-    --------
-    >>> from sptgnn_sklearn.estimation.sample_proposals import as_costs
-    >>> as_costs([1, 2.5]).tolist()
-    [1.0, 2.5]
-    """
-    values = to_float(pd.Series(np.asarray(cost)) if np.ndim(cost) == 1 else pd.Series([]), "cost")
-    if not len(values):
-        raise ValueError(f"cost must be a column of cells or an array; found {cost!r:.60}.")
-    invalid = ~(np.isfinite(values) & (values > 0))
-    if invalid.any():
-        raise ValueError(
-            f"cost must be positive; found {format_rows(invalid, f'{values[invalid][0]:g}')}."
-        )
-    return values
-
-
 def _block_costs(
-    cost: Any, costs: np.ndarray | None, frame: pd.DataFrame, rows: np.ndarray
+    cost: Any, costs: pd.Series | None, frame: pd.DataFrame, rows: np.ndarray
 ) -> np.ndarray | None:
+    """Return the costs (n,) of the cells of a block, or raise a ValueError.
+
+    Parameters
+    ----------
+    cost : str, array-like or None
+    costs : Series or None
+        The array.
+    frame : DataFrame of n rows
+    rows : ndarray of shape (n,)
+        Positions of the cells in the whole table.
+    """
     if cost is None:
         return None
+    name = "cost"
     if costs is not None:
         if rows[-1] >= len(costs):
             raise ValueError(
-                f"cost must have one value per row of cells; found {len(costs)} for more rows."
+                f"cost must have one value per row of cells; found {len(costs)} values for more "
+                f"than {rows[-1]} rows."
             )
-        return costs[rows]
-    if cost not in frame.columns:
+        column = costs.iloc[rows]
+    elif cost in frame.columns:
+        name, column = f"cost={cost!r}", frame[cost]
+    else:
         raise ValueError(
             f"cost={cost!r} is not a column of cells; their columns are "
             f"{list(frame.columns)[:20]}{did_you_mean(cost, frame.columns)}"
         )
-    return as_costs(frame[cost].to_numpy())
+    values = to_float(column.reset_index(drop=True), cost if costs is None else "cost")
+    invalid = ~(np.isfinite(values) & (values > 0))
+    if invalid.any():
+        of_table = np.zeros(rows[-1] + 1, dtype=bool)
+        of_table[rows] = invalid
+        raise ValueError(
+            f"{name} must be positive; found {format_rows(of_table, f'{values[invalid][0]:g}')}."
+        )
+    return values
 
 
 def _check_proposal(n: Any, objective: Any, method: Any, cost: Any, max_candidates: Any) -> None:
@@ -362,7 +383,7 @@ def _check_proposal(n: Any, objective: Any, method: Any, cost: Any, max_candidat
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {list(known)}; found {value!r}.")
-    if n > max_candidates:
+    if n > max_candidates and method != "random":
         raise ValueError(
             f"n={n} exceeds max_candidates={max_candidates}: set max_candidates to at least {n}."
         )

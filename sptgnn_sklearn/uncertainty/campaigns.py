@@ -24,7 +24,7 @@ class CampaignShifts:
     share : float
         Variance of the shifts relative to that of the standardized errors.
     keys : ndarray of shape (k,) of uint64
-        Campaigns of the training rows.
+        Campaigns of the training rows that some ensemble member held out.
     centers : ndarray of shape (k, d + 1)
         Mean position and year of their rows, divided by `scale`.
     scale : ndarray of shape (d + 1,)

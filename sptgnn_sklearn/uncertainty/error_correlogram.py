@@ -23,7 +23,7 @@ _N_PAIRED = 1500  # rows of which all pairs are used, for long distances
 _N_BINS = 24  # of distances
 _LEAST_LAG = 0.5  # in years, between visits
 _MIN_PAIRS = 30  # in a bin
-_MIN_APART = 100  # pairs of near rows, years apart, for a correlation in time
+_MIN_APART = 100  # pairs of near rows, years apart, or of one campaign, for their correlation
 _MIN_YEARS = 4  # for a share of years
 _YEAR_SIGNIFICANCE = 2.0  # of that share over its standard error
 _UNKNOWN_TIME_RANGE = 1.0  # years, where the dates cannot tell
@@ -67,7 +67,8 @@ class ErrorCorrelogram:
         0 and one year: errors in different years are independent, which gives changes the largest
         error.
     campaigns : CampaignShifts or None
-        Shifts of the campaigns, if the rows have at least two. They replace the share of years.
+        Shifts of the campaigns, which replace the share of years. None without at least two
+        campaigns of several rows, and enough pairs of rows of one campaign to fit their share.
 
     Notes
     -----
@@ -192,8 +193,10 @@ class ErrorCorrelogram:
         """
         longest = _diameter(rows.positions)
         if len(rows.score) < _MIN_PAIRS or not longest > 0 or not np.any(rows.score):
-            return self
+            return replace(self, campaigns=None)
         blocks = _Blocks.sample(rows, rng)
+        if self.campaigns is not None and blocks.n_campaign_pairs() < _MIN_APART:
+            self = replace(self, campaigns=None)
         years = 0.0 if rows.time is None else float(np.ptp(rows.time))
         free_time, free_shift = self.knows_time and years > 0, self.campaigns is not None
         n_temporal = 2 if free_time else 0
@@ -460,6 +463,10 @@ class _Blocks:
             blocks.size.append(np.outer(block.size, block.size))
             blocks.geometry.append(block.geometry())
         return blocks
+
+    def n_campaign_pairs(self) -> int:
+        """Return the number of pairs of rows of one campaign."""
+        return sum(int(np.triu(same, k=1).sum()) for *_, same in self.geometry)
 
     def loss(self, correlogram: ErrorCorrelogram) -> float:
         """Return the negative log-likelihood of a correlogram, up to a constant."""

@@ -69,11 +69,49 @@ def test_zones_with_few_cells_are_missing():
     """With a warning that names them."""
     farm = ["a"] * 9 + ["b"] * 3
     model = known_model()
-    with pytest.warns(UserWarning, match=r"1 zones \(\['b'\]\) have fewer cells than the 5"):
+    with pytest.warns(UserWarning, match=r"too few cells for n_locations=\[2, 5\].*\['b'\]"):
         table = minimum_detectable_change(
             model, *dates(farm=farm), "farm", n_locations=[2, 5], revisit=True
         )
     assert table["std"].isna().to_numpy().tolist() == [False] * 5 + [True]
+
+
+def test_other_locations_are_not_revisits():
+    """They need twice as many cells."""
+    with pytest.warns(UserWarning, match="too few cells"):
+        table = minimum_detectable_change(known_model(), *dates(), n_locations=[6, 7])
+    assert table["std"].isna().to_numpy().tolist() == [False] * 4 + [True, False]
+
+
+def test_locations_are_drawn_in_proportion_to_weights():
+    """A row does not depend on the other numbers of locations."""
+    model, weights = known_model(share=0.0), [1e6] + [1.0] * (N_CELLS - 1)
+    options = {"weights": weights, "revisit": True, "n_samples": 200}
+    one = minimum_detectable_change(model, *dates(), n_locations=[1], **options)
+    two = minimum_detectable_change(model, *dates(), n_locations=[1, 6], **options)
+    # The heavy cell is the first of each order, and its error is that of the mean.
+    assert one["std"]["all", 1, True] < 0.1 * one["std"]["all", 0, True]
+    assert two["std"]["all", 1, True] == one["std"]["all", 1, True]
+
+
+def test_blocks_of_both_dates_may_differ():
+    """Partitions of dask, and tables beside them."""
+    dask_dataframe = pytest.importorskip("dask.dataframe")
+    before, after = dates()
+    model = known_model()
+    whole = minimum_detectable_change(model, before, after, n_locations=[3])
+    for tables in (
+        (dask_dataframe.from_pandas(before, npartitions=3), after),
+        (before, dask_dataframe.from_pandas(after, npartitions=2)),
+    ):
+        table = minimum_detectable_change(model, *tables, n_locations=[3])
+        np.testing.assert_allclose(table["std"].loc["all", 0], whole["std"].loc["all", 0])
+    for tables, message in (
+        ((before, after[:5]), "after has only 5 rows"),
+        ((before[:5], after), "before has only 5 rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            minimum_detectable_change(model, *tables, n_locations=[2])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +120,10 @@ def test_zones_with_few_cells_are_missing():
         ({"n_locations": 5}, "n_locations must be a sequence"),
         ({"n_locations": [0]}, "n_locations must be an integer of at least 1"),
         ({"n_locations": []}, "n_locations must be a sequence"),
-        ({"n_locations": [300]}, "n_samples=2000 must be at least 10 times .* n_samples=3000"),
+        (
+            {"n_locations": [300], "n_samples": 2000},
+            "n_samples=2000 must be at least 10 times .* n_samples=3000",
+        ),
         ({"revisit": "yes"}, "revisit must be True, False or both"),
         ({"revisit": []}, "revisit must be True, False or both"),
         ({"power": 2}, "power"),

@@ -1,13 +1,19 @@
 """Proposals of further samples."""
 
+import warnings
+
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 from known_draws import cell_table, known_model
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from small_models import make_regressor
 
 from sptgnn_sklearn.estimation import propose_samples
+from sptgnn_sklearn.estimation.cells import ModelColumns
+from sptgnn_sklearn.estimation.sample_proposals import _covariates
 
 METHODS = ("greedy", "kmeans", "latin_hypercube", "random")
 SIDE = 12
@@ -86,6 +92,73 @@ def test_cost_moves_samples_to_cheap_cells():
     pd.testing.assert_frame_equal(table, by_name)
 
 
+def test_cells_are_proposed_once():
+    """Also if the errors of all cells are known, or cells have equal errors."""
+    model, cells = known_model(), cell_table(12)
+    table = propose_samples(model, cells, 12, samples=cells)
+    assert sorted(table["row"]) == list(range(12))
+    assert (table["std"] == 0).all() and table["relative_std"].isna().all()
+    copies = pd.concat([cells, cells.assign(x=cells["x"] + 1)], ignore_index=True)
+    table = propose_samples(model, copies, 20)
+    assert table["row"].is_unique and table["relative_std"].le(1).all()
+
+
+def test_random_samples_are_weighted():
+    """From all cells, whatever the number of candidates."""
+    weights = np.where(np.arange(50) < 5, 1000.0, 1.0)
+    rows = [
+        propose_samples(
+            known_model(),
+            cell_table(50),
+            2,
+            method="random",
+            weights=weights,
+            max_candidates=1,
+            random_state=seed,
+        )["row"]
+        for seed in range(30)
+    ]
+    assert np.mean(np.concatenate(rows) < 5) > 0.9
+
+
+def test_coordinates_are_those_of_the_model():
+    """Points in another CRS are transformed."""
+    cells = CELLS.head(40).assign(x=CELLS["x"] + 5e5, y=CELLS["y"] + 5e6)
+    model = make_regressor(
+        crs="EPSG:32636", base_estimator=None, hidden_size=8, max_epochs=2, n_estimators=2
+    ).fit(cells, cells["slope"])
+    geometry = gpd.points_from_xy(cells["x"], cells["y"])
+    points = gpd.GeoDataFrame(cells[["slope"]], geometry=geometry, crs=32636).to_crs(4326)
+    table = propose_samples(model, points, 3, random_state=0)
+    expected = cells.iloc[table["row"]]
+    np.testing.assert_allclose(table[["x", "y"]], expected[["x", "y"]], atol=1e-3)
+
+
+def test_infinite_covariates_are_missing():
+    """They have no quantile."""
+    cells = CELLS.assign(slope=np.where(CELLS["x"] < 2, np.inf, CELLS["slope"]))
+    model = known_model()
+    table = cell_table(12).assign(value=np.r_[np.inf, np.arange(11.0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = _covariates(table, ModelColumns.from_model(model))
+    assert np.isfinite(rows).all() and len(cells) == 144
+
+
+def test_costs_of_cells_outside_of_zones_are_not_read():
+    """By name and as an array; rows in messages are those of the table."""
+    cells = cell_table(12, price=[1.0, np.nan] * 6)
+    zones, model = ["a", None] * 6, known_model()
+    by_name = propose_samples(model, cells, 3, zones=zones, cost="price")
+    array = propose_samples(model, cells, 3, zones=zones, cost=cells["price"])
+    pd.testing.assert_frame_equal(by_name, array)
+    odd = cells.assign(price=[1.0] * 11 + [-1.0])
+    with pytest.raises(ValueError, match=r"cost='price' must be positive; .*row position 11"):
+        propose_samples(model, odd, 3, cost="price", block_rows=4)
+    with pytest.raises(ValueError, match=r"weights has negative .*row position 11"):
+        propose_samples(model, odd, 3, weights="price", block_rows=4)
+
+
 def test_large_maps_have_random_candidates():
     """The estimate is that of all cells."""
     table = propose(5, max_candidates=20)
@@ -99,18 +172,19 @@ def test_large_maps_have_random_candidates():
     ("arguments", "message"),
     [
         ({"n": 0}, "n must be an integer of at least 1"),
-        ({"n": 200, "n_samples": 1000}, "n=200 samples need as many cells; found 144"),
+        ({"n": 200}, "n=200 samples need as many cells .* found 144 of 144"),
+        ({"zones": [None] * 144}, "n=5 samples need as many cells .* found 0 of 144"),
         ({"n": 5, "max_candidates": 4}, "n=5 exceeds max_candidates=4"),
         ({"n": 5, "n_samples": 20}, "n_samples=20 draws are too few for 5 samples"),
         ({"method": "clhs"}, "method must be one of"),
         ({"objective": "total"}, "objective must be one of"),
         ({"cost": "price"}, "cost='price' is not a column of cells"),
         ({"cost": np.zeros(144)}, "cost must be positive"),
-        ({"cost": np.ones(10)}, "cost must have .*one .*value|cost must have 144 values"),
+        ({"cost": np.ones(10)}, "cost must have one value per row of cells; found 10 values"),
         ({"cost": np.ones(150)}, "cost must have 144 values"),
-        ({"cost": 3.0}, "cost must be a column of cells or an array"),
+        ({"cost": 3.0}, "cost must be one column of values"),
         ({"cost": np.ones(144), "method": "kmeans"}, "cost is only used by method='greedy'"),
-        ({"samples": CELLS[["x", "y"]]}, "lack the columns"),
+        ({"samples": CELLS[["x", "y"]]}, "samples lack the columns"),
     ],
 )
 def test_invalid_arguments(arguments, message):

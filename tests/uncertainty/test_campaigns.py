@@ -46,6 +46,21 @@ def test_one_campaign_has_no_shift_of_its_own():
     assert fit(score, places, time, np.zeros(len(score), dtype=np.uint64)).campaigns is None
 
 
+def test_labels_of_few_pairs_have_no_share():
+    """Ids of rows, of which hardly any are equal, and labels of rows without dates."""
+    rng = np.random.default_rng(0)
+    n = 1000
+    score, places = rng.normal(size=n), rng.uniform(0, 100, (n, 2))
+    time = rng.uniform(2000, 2020, n)
+    ids = np.r_[[1, 1, 2, 2], np.arange(3, n - 1)].astype(np.uint64)
+    assert fit(score, places, time, ids).campaign_share == 0
+    undated = np.where(np.arange(n) < 100, np.nan, time)
+    labels = np.where(np.arange(n) < 100, np.arange(n) % 2 + 1, 0).astype(np.uint64)
+    assert fit(score, places, undated, labels).campaign_share == 0
+    few = slice(0, 20)
+    assert fit(score[few], places[few], time[few], ids[few] % 2 + 1).campaign_share == 0
+
+
 def test_rows_without_label_get_the_nearest_campaign():
     """In time and place; without a date in place alone."""
     keys = np.repeat(np.array([3, 4, 5], dtype=np.uint64), 2)
