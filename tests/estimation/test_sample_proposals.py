@@ -126,7 +126,7 @@ def test_coordinates_are_those_of_the_model():
     cells = CELLS.head(40).assign(x=CELLS["x"] + 5e5, y=CELLS["y"] + 5e6)
     model = make_regressor(
         crs="EPSG:32636", base_estimator=None, hidden_size=8, max_epochs=2, n_estimators=2
-    ).fit(cells, cells["slope"])
+    ).fit(cells, np.cos(CELLS["y"].head(40)))
     geometry = gpd.points_from_xy(cells["x"], cells["y"])
     points = gpd.GeoDataFrame(cells[["slope"]], geometry=geometry, crs=32636).to_crs(4326)
     table = propose_samples(model, points, 3, random_state=0)
