@@ -98,7 +98,7 @@ class SpTGNNRegressor(
     campaign : label or position, default=None
         Column of laboratories or sampling campaigns, each of which may have an unknown shift of y.
         Predictions do not depend on it, and joint draws of `sample_y` do: rows of one campaign
-        share its shift. See :ref:`campaigns`.
+        share its shift. Predictions may lack the column. See :ref:`campaigns`.
     relations : sequence of {"spatial", "spectral", "elevation"}, default=all three
         Edge types of the graph. Relations whose columns are missing are dropped; an empty sequence
         disables the graph.
@@ -657,7 +657,8 @@ class SpTGNNRegressor(
         -----
         With ``training_data=False`` a recipient can learn means of groups, quantiles averaged over
         as many locations, and networks and trees trained on the rows, but no values of single rows
-        and no names of rare categories. It is no protection against membership inference.
+        and no names of rare categories. It is no protection against membership inference. Local
+        calibration is dropped, and shifts of campaigns become shifts of years.
 
         Examples
         --------

@@ -167,10 +167,11 @@ def drop_training_rows(
 
 
 def without_row_order(postprocessor: Postprocessor) -> Postprocessor:
-    """Return a postprocessor with sorted standardized errors and without centers.
+    """Return a postprocessor with sorted standardized errors and without means of few rows.
 
     In the order of the rows, the errors of the rows of each group would be known. The centers of
-    a local calibration are means of few rows.
+    a local calibration are means of few rows, and so may be those of campaigns, whose shifts become
+    shifts of years.
     """
     calibration = postprocessor.calibration
     calibration = replace(calibration, scores=np.sort(calibration.scores), local=None)

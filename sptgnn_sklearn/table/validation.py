@@ -119,7 +119,21 @@ def check_predict_input(estimator: Any, X: Any) -> Any:
     array([[ 1.,  2.],
            [ 3., nan]])
     """
-    return check_table(estimator, X, reset=False)
+    return check_table(estimator, _with_campaign(estimator, X), reset=False)
+
+
+def _with_campaign(estimator: Any, X: Any) -> Any:
+    """Return X with missing labels of campaigns if it lacks their column.
+
+    Unchanged if other columns differ from those of fit.
+    """
+    label = getattr(getattr(estimator, "columns_", None), "campaign", None)
+    if label is None or not hasattr(X, "columns"):
+        return X
+    names = getattr(estimator, "feature_names_in_", ())
+    if set(names) - set(X.columns) != {label} or set(X.columns) - set(names):
+        return X
+    return as_dataframe(X).reindex(columns=names)
 
 
 def check_table(estimator: Any, X: Any, reset: bool) -> Any:

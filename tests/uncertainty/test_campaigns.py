@@ -116,6 +116,9 @@ def test_model_with_campaigns(tmp_path):
     assert "campaign" in model._repr_html_()
     other = table.assign(lab="new")
     np.testing.assert_array_equal(model.predict(table), model.predict(other))
+    np.testing.assert_array_equal(model.predict(table), model.predict(table.drop(columns="lab")))
+    with pytest.raises(ValueError, match="soil"):  # a covariate
+        model.predict(table.drop(columns=["lab", "soil"]))
     draws = model.sample_y(other, 4000, random_state=0)
     missing = model.sample_y(other.assign(lab=None), 4000, random_state=0)
     assert draws.mean(axis=0).std() > missing.mean(axis=0).std()
