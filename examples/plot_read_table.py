@@ -2,8 +2,8 @@
 Reading a table of a laboratory
 ===============================
 
-Read a text file as it comes: with a title, a row of units, decimal commas, missing words and limits
-of detection.
+Read a text file as it comes: with a title, a row of units, decimal commas, words for missing values
+and limits of detection.
 """
 
 # %%
