@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Sphinx cannot cache functions as settings: sphinx-gallery imports these by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from example_cards import ExampleCards
+from cards_directive import ExampleCards
 from markdown_to_rst import to_rst
 from version_table import version_table
 

@@ -1,12 +1,9 @@
-"""Directive ``example-cards``: cards of a section of the gallery."""
+"""Cards of the sections of the gallery, as reStructuredText."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
-
-from docutils.nodes import Node
-from sphinx.util.docutils import SphinxDirective
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -32,20 +29,3 @@ def section_rst(caption: str, names: list[str]) -> list[str]:
             lines += [f"      {line}" for line in block] + [""]
     lines += [".. toctree::", "   :hidden:", f"   :caption: {caption}", ""]
     return lines + [f"   /auto_examples/{name}" for name in names]
-
-
-class ExampleCards(SphinxDirective):
-    """Cards with thumbnail, title and summary of the examples that the content lists.
-
-    The argument is the caption of the examples in the sidebar.
-    """
-
-    required_arguments = 1
-    final_argument_whitespace = True
-    has_content = True
-
-    def run(self) -> list[Node]:
-        names = [line.strip() for line in self.content if line.strip()]
-        for name in names:
-            self.env.note_dependency(str(EXAMPLES / f"{name}.py"))
-        return self.parse_text_to_nodes("\n".join(section_rst(self.arguments[0], names)))

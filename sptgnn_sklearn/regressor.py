@@ -381,7 +381,7 @@ class SpTGNNRegressor(
             table,
             z,
             merged.weight,
-            n_members=self.n_estimators,
+            n_members=int(self.n_estimators),  # True is 1
             network=network,
             training=training_config(self, network, images),
             relations=tuple(name for name in RELATIONS if name in self.relations),

@@ -26,7 +26,7 @@ from .zone_sums import ZoneSums
 __all__ = ["minimum_detectable_change"]
 
 _N_REPEATS = 3  # random sets of locations
-_N_DRAWS = 2000
+_LEAST_DRAWS = 2000
 
 
 def minimum_detectable_change(
@@ -134,7 +134,7 @@ def minimum_detectable_change(
     factor = detection_factor(level, power)
     numbers, visits = _check_designs(n_locations, revisit)
     least = 2 * DRAWS_PER_KNOWN_ERROR * numbers[-1]
-    n_samples = max(_N_DRAWS, least) if n_samples is None else check_draw_count(n_samples)
+    n_samples = max(_LEAST_DRAWS, least) if n_samples is None else check_draw_count(n_samples)
     if n_samples < least:
         raise ValueError(
             f"n_samples={n_samples} must be at least {2 * DRAWS_PER_KNOWN_ERROR} times the largest "

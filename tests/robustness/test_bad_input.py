@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from small_models import make_regressor
 
-from sptgnn_sklearn import NetworkConfig, SpTGNNRegressor
+from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 
 N = 30
@@ -313,7 +313,7 @@ BAD_PARAMETERS = [
     {"relations": "spatial"},
     {"relations": ("spatial", "social")},
     {"relations": None},
-    {"network": NetworkConfig(streams=("covariates", "images"))},
+    {"streams": ("covariates", "images")},
     {"coordinates": "lon"},
     {"spectral": "clay"},
     {"base_estimator": "lightgbm"},
