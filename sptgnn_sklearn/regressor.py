@@ -446,9 +446,6 @@ class SpTGNNRegressor(
 
         Notes
         -----
-        Draws have the shape of the held-out errors, and std of `predict_uncertainty` has not: with
-        few rows, heavy tails and log1p the draws may vary more.
-
         The correlogram is estimated from the errors at held-out locations: in space, and in models
         with dates by the lag between them, with a share common to all rows of a year if the years
         differ significantly. Where the dates cannot tell the correlation in time, spatial errors in

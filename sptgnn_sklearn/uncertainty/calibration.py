@@ -21,6 +21,7 @@ _MAX_LOG_FACTOR = np.log(20.0)  # limit of the absolute log factor on variances
 _MAX_SLOPE = 1.5  # limit of its slope, per standard deviation of log distance
 _CONSTANT_PRIOR_ROWS = 20  # weight, in rows, of the prior that the factor is constant
 _NORMAL_PRIOR_ROWS = 50  # weight, in rows, of the prior that errors are normal
+_TAIL_ROWS = 5  # errors beyond the part of the shape that is fitted
 _SHAPE_SCORES = np.linspace(-3.0, 3.0, 121)  # normal scores of the quantiles in the shape
 _MIN_SPREAD = 1e-9  # of log distances: less is rounding, as on a regular grid
 _LOG_FACTOR_SPREAD = 1.0  # prior of the log factor where measurement errors hide it
@@ -349,14 +350,18 @@ def _error_shape(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
     The errors are pooled with a normal sample that weighs `_NORMAL_PRIOR_ROWS` rows, and their
     distribution function is inverted, which gives a monotone map of levels (Kuleshov et al. 2018,
-    ICML, section 3).
+    ICML, section 3). Tails beyond which only a few errors lie have the normal shape: one outlier
+    would determine them, and after a log transform the standard deviation of draws.
     """
     normal = ndtri((np.arange(1000) + 0.5) / 1000)
     values = np.concatenate([score, normal])
     weights = np.concatenate([weight, np.full(len(normal), _NORMAL_PRIOR_ROWS / len(normal))])
     order = np.argsort(values, kind="stable")
     level = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
-    return np.interp(ndtr(_SHAPE_SCORES), level, values[order])
+    shape = np.interp(ndtr(_SHAPE_SCORES), level, values[order])
+    outermost = -ndtri(min(_TAIL_ROWS / weight.sum(), 0.5))
+    inner = np.clip(_SHAPE_SCORES, -outermost, outermost)
+    return np.interp(inner, _SHAPE_SCORES, shape) + _SHAPE_SCORES - inner
 
 
 def _log(distance: np.ndarray) -> np.ndarray:

@@ -9,7 +9,12 @@ from scipy.stats import norm, t
 from sptgnn_sklearn import SpTGNNRegressor
 from sptgnn_sklearn.datasets import make_soil_survey
 from sptgnn_sklearn.metrics import interval_coverage
-from sptgnn_sklearn.uncertainty.calibration import Calibration, CalibrationData, excess_variance
+from sptgnn_sklearn.uncertainty.calibration import (
+    Calibration,
+    CalibrationData,
+    _error_shape,
+    excess_variance,
+)
 from sptgnn_sklearn.uncertainty.local_scale import CalibrationInputs
 
 N = 20_000
@@ -222,3 +227,15 @@ def test_excess_of_fewer_members_is_a_share_of_the_whole_error(rng):
     data = calibration_data(np.sqrt(6.0) * rng.normal(size=N), variance=2 * one, excess=one)
     data = replace(data, noise=3 * one)
     assert Calibration.fit(data, "scale").factor(None) == pytest.approx(1, rel=0.06)
+
+
+def test_one_outlier_does_not_determine_the_tail():
+    """Beyond five errors the shape is normal; with many errors the tail is fitted."""
+    rng = np.random.default_rng(0)
+    few, many = rng.standard_t(3, size=150), rng.standard_t(3, size=50_000)
+    clean = _error_shape(few, np.ones(150))
+    outlier = _error_shape(np.r_[few[1:], 40.0], np.ones(150))
+    np.testing.assert_allclose(outlier, clean, atol=0.3)
+    assert (np.diff(clean) > 0).all()
+    assert _error_shape(many, np.ones(50_000))[-1] > 6  # the 99.87 % quantile is 8
+    np.testing.assert_allclose(np.diff(clean)[-20:], np.diff(clean)[-1])
