@@ -261,7 +261,8 @@ def _read_candidates(
     existing: pd.DataFrame | None,
 ) -> None:
     sums = ZoneSums("mean", source.n_samples)
-    gram, total, start = np.zeros((source.n_samples,) * 2), 0.0, 0
+    gram: Any = 0.0
+    total, start = 0.0, 0
     costs = None if cost is None or isinstance(cost, str) else as_column("cost", cost)
     for block in reader.blocks(cells):
         rows = start + np.flatnonzero(block.kept)
