@@ -12,7 +12,7 @@ from .correlated_draws import keyed_normals
 __all__ = ["CampaignShifts", "in_same_campaign"]
 
 _UNKNOWN = np.uint64(0)  # key of a row without a label
-_LEAST_ROWS = 2  # of a campaign, to be told from the noise of a row
+_LEAST_ROWS = 2  # of a campaign whose shift differs from the noise of a row
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,14 @@ class CampaignShifts:
         if np.sum((count >= _LEAST_ROWS) & (labels != _UNKNOWN)) < 2:
             return None
         known = np.isfinite(points)
-        scale = np.sqrt(
-            np.array([np.var(column[is_known]) if is_known.any() else 0.0
-                      for column, is_known in zip(points.T, known.T, strict=True)])
-        )  # fmt: skip
+        filled, n_known = np.where(known, points, 0.0), np.maximum(known.sum(axis=0), 1)
+        middle = filled.sum(axis=0) / n_known
+        scale = np.sqrt((np.where(known, points - middle, 0.0) ** 2).sum(axis=0) / n_known)
         # One scale for all axes of space, so that distances are those of the survey.
         scale[:-1] = np.sqrt(np.mean(scale[:-1] ** 2))
         n = np.column_stack([np.bincount(index, column) for column in known.T])
-        total = np.column_stack([np.bincount(index, column) for column in np.nan_to_num(points).T])
+        total = np.column_stack([np.bincount(index, column) for column in filled.T])
         # A campaign without dates has the mean date of all.
-        middle = np.divide(
-            np.nan_to_num(points).sum(axis=0), known.sum(axis=0), where=known.any(axis=0),
-            out=np.zeros(points.shape[1]),
-        )  # fmt: skip
         centers = np.divide(total, n, where=n > 0, out=np.tile(middle, (len(labels), 1)))
         kept = labels != _UNKNOWN
         return cls(0.0, labels[kept], _scaled(centers[kept], scale), scale)

@@ -196,7 +196,14 @@ class ErrorCorrelogram:
             return replace(self, campaigns=None)
         blocks = _Blocks.sample(rows, rng)
         if self.campaigns is not None and blocks.n_campaign_pairs() < _MIN_APART:
-            self = replace(self, campaigns=None)
+            return replace(self, campaigns=None)._maximized(rows, blocks, rng)
+        return self._maximized(rows, blocks, rng)
+
+    def _maximized(
+        self, rows: _ErrorRows, blocks: _Blocks, rng: np.random.RandomState
+    ) -> ErrorCorrelogram:
+        """Return the correlogram of greatest posterior density, given blocks of rows."""
+        longest = _diameter(rows.positions)
         years = 0.0 if rows.time is None else float(np.ptp(rows.time))
         free_time, free_shift = self.knows_time and years > 0, self.campaigns is not None
         n_temporal = 2 if free_time else 0
